@@ -1,0 +1,56 @@
+# Needs make and a Python >= 3.11. Everything else is installed into .venv, in the versions of constraints.txt.
+#
+#   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
+#   make test         format, lint, types, import contracts, tests
+#   make lint         only the first four of these
+#   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
+#   make clean        remove what these made
+#
+# PYTHON=/path/to/python chooses the interpreter that .venv is made with.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+# One .venv serves all targets: two installations must not write into it at once, whatever -j says.
+.NOTPARALLEL:
+.PHONY: help demo test lint bench-seed clean FORCE
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Two makes started side by side wait here for each other, where the system has flock.
+LOCK := $(if $(shell command -v flock 2>/dev/null),flock .make.lock)
+# A .venv that came along when the folder was copied is made anew.
+STALE := $(if $(filter $(CURDIR),$(shell cat $(VENV)/.made-in 2>/dev/null)),,FORCE)
+
+export PYTHON
+export PYTHONNOUSERSITE := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+unexport PYTHONPATH
+unexport PYTHONHOME
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/python bench/seed.py --light
+
+bench-seed: $(VENV)/.installed-bench
+	$(BIN)/python bench/seed.py
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .make.lock build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so that an installation cut short is taken up again.
+$(VENV)/.installed-%: pyproject.toml constraints.txt .ci/install $(STALE)
+	@$(LOCK) .ci/install $(VENV) $*
+
+FORCE:

@@ -1,0 +1,113 @@
+"""Compiled executables on disk: shared by all processes of a user, safe against killed writers, limited in size.
+
+An executable is native code. The folder belongs to the user and is readable by no one else; files are written whole under another name
+and then renamed; a file whose digest is wrong, or that does not load, is recompiled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import platformdirs
+
+logger = logging.getLogger("qtensor")
+
+MAGIC = b"qtensor executable 1\n"
+SIZE_LIMIT = 512 << 20
+
+
+def cache_folder() -> Path:
+    """Where qtensor keeps what it can make again: $QTENSOR_CACHE, or the platform's cache folder of the user."""
+    return Path(os.environ.get("QTENSOR_CACHE") or platformdirs.user_cache_dir("qtensor"))
+
+
+@functools.cache
+def environment_key() -> str:
+    """What an executable depends on beside its plan: versions, this CPU, and the text of the compiler itself."""
+    digest = hashlib.sha256()
+    here = Path(__file__).resolve().parent
+    lowering = Path(__import__("qtensor.lowering", fromlist=["lowering"]).__file__).resolve().parent
+    for path in sorted([*lowering.rglob("*.py"), here / "compile.py"]):
+        digest.update(path.read_bytes())
+    return f"jax {jax.__version__} jaxlib {jaxlib.__version__} {cpu_features()} {digest.hexdigest()}"
+
+
+def cpu_features() -> str:
+    """A name for the instruction sets of this CPU."""
+    text = platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "model name")):
+                text += line
+            if not line:
+                break
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class ExecutableCache:
+    """Executables by key (a hexadecimal digest) in a folder."""
+
+    def __init__(self, folder: Path | None = None, size_limit: int = SIZE_LIMIT) -> None:
+        self.folder = (folder or cache_folder()) / "executables"
+        self.size_limit = size_limit
+
+    def load(self, key: str) -> Any | None:
+        """The executable of `key`, or None when there is none that can be used."""
+        path = self.folder / key
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        head = len(MAGIC) + 32
+        payload = content[head:]
+        if not content.startswith(MAGIC) or hashlib.sha256(payload).digest() != content[len(MAGIC) : head]:
+            logger.warning("the cached executable %s is damaged and will be compiled anew", path)
+            return None
+        client = jax.devices("cpu")[0].client
+        try:
+            executable = client.deserialize_executable(payload, client.devices()[:1], None)
+        except (jax.errors.JaxRuntimeError, ValueError, TypeError) as error:
+            logger.warning("the cached executable %s does not load and will be compiled anew: %s", path, error)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the least recently used are the first to go
+        return executable
+
+    def save(self, key: str, executable: Any) -> None:
+        """Keep `executable`; a cache that cannot be written is none."""
+        try:
+            payload = executable.serialize()
+        except jax.errors.JaxRuntimeError as error:
+            logger.info("an executable cannot be serialised and is not cached: %s", error)
+            return
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
+                file.write(MAGIC + hashlib.sha256(payload).digest() + payload)
+            Path(file.name).replace(self.folder / key)
+            self.trim()
+        except OSError as error:
+            logger.info("the executable cache %s cannot be written: %s", self.folder, error)
+
+    def trim(self) -> None:
+        """Remove the least recently used files beyond the size limit."""
+        entries = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                entries.append((path.stat().st_mtime, path.stat().st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= self.size_limit:
+                break
+            path.unlink(missing_ok=True)
+            total -= size

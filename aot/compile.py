@@ -1,0 +1,116 @@
+"""Tensor programs to XLA executables: lowered to StableHLO, compiled for this CPU, cached in memory and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from qtensor.aot.cache import ExecutableCache, environment_key
+from qtensor.lowering.model import Model
+from qtensor.lowering.physical import PhysicalPlan
+from qtensor.lowering.program import Progress, Share, Shared, TensorProgram
+
+# jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that version
+# and is accepted by the others.
+COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+Arguments: TypeAlias = Sequence[jax.Array]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One compiled XLA module; called with its arguments flattened, returns its results flattened. Thread-safe."""
+
+    name: str
+    executable: Any  # jaxlib's LoadedExecutable, which has no public type
+    from_cache: bool
+    seconds: float
+
+    def __call__(self, arguments: Arguments) -> list[jax.Array]:
+        return self.executable.execute(arguments)  # type: ignore[no-any-return]
+
+    def hlo(self) -> str:
+        """The optimised HLO that runs."""
+        return "\n".join(module.to_string() for module in self.executable.hlo_modules())
+
+
+@dataclass(frozen=True)
+class CompiledQuery:
+    """The modules of a plan: `whole`, or on several shares `partial` and `final`."""
+
+    plan: PhysicalPlan
+    whole: Module | None
+    partial: Module | None
+    final: Module | None
+
+    @property
+    def modules(self) -> tuple[Module, ...]:
+        return tuple(module for module in (self.whole, self.partial, self.final) if module is not None)
+
+
+class Compiler:
+    """Compiles plans, each once: equal plans with models of equal graphs share an executable."""
+
+    def __init__(self, cache: ExecutableCache | None) -> None:
+        self._cache = cache
+        self._compiled: dict[tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]], CompiledQuery] = {}
+        self._lock = threading.Lock()
+
+    def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
+        key = (plan, tuple(tuple(weight.shape for weight in model.weights) for model in models))
+        with self._lock:
+            if key not in self._compiled:
+                self._compiled[key] = self._build(plan, models)
+            return self._compiled[key]
+
+    def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
+        program = TensorProgram(plan, models)
+        share, shared = argument_shapes(plan, models)
+        if plan.source.shares == 1:
+            return CompiledQuery(plan, self._module("whole", program.whole, (share, shared), plan), None, None)
+        with jax.enable_x64(True):
+            progress: Progress = jax.eval_shape(program.partial, share, shared)
+        partial = self._module("partial", program.partial, (share, shared), plan)
+        final = self._module("final", program.final, ((progress,) * plan.source.shares, shared), plan)
+        return CompiledQuery(plan, None, partial, final)
+
+    def _module(self, name: str, function: Callable[..., Any], shapes: tuple[Any, ...], plan: PhysicalPlan) -> Module:
+        start = time.perf_counter()
+        key = hashlib.sha256(f"{environment_key()}\n{name}\n{COMPILER_OPTIONS}\n{plan!r}".encode()).hexdigest()
+        executable = self._cache.load(key) if self._cache else None
+        if executable is not None:
+            return Module(name, executable, True, time.perf_counter() - start)
+        with jax.enable_x64(True):
+            lowered = jax.jit(function, keep_unused=True).lower(*shapes)
+            compiled = lowered.compile(compiler_options=COMPILER_OPTIONS)
+        executable = compiled.runtime_executable()
+        if self._cache:
+            self._cache.save(key, executable)  # before its first run: afterwards one that sorts does not serialise
+        return Module(name, executable, False, time.perf_counter() - start)
+
+
+def argument_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> tuple[Share, Shared]:
+    """The shapes and dtypes of a run's arguments."""
+    source = plan.source
+    grid = (source.chunks, source.chunk)
+    columns: list[jax.ShapeDtypeStruct] = []
+    for column in source.columns:
+        columns.append(jax.ShapeDtypeStruct(grid, np.dtype(column.dtype)))
+        if column.nullable:
+            columns.append(jax.ShapeDtypeStruct(grid, np.bool_))
+    vectors = [(len(plan.scalars), "int64"), (len(plan.float_scalars), "float64")]
+    scalars, float_scalars = (jax.ShapeDtypeStruct((length,), np.dtype(dtype)) for length, dtype in vectors)
+    tables = tuple(jax.ShapeDtypeStruct((table.size,), np.dtype(table.dtype)) for table in plan.tables)
+    weights = tuple(
+        tuple(jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in model.weights) for model in models
+    )
+    rows = jax.ShapeDtypeStruct((), np.int32)
+    return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)  # type: ignore[arg-type]
+

@@ -1,0 +1,1 @@
+"""From logical plans to tensor programs written in jax.numpy."""

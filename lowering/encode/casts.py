@@ -1,0 +1,202 @@
+"""CAST and TRY_CAST among all types, with DuckDB's rounding; what does not convert is an error, or NULL for TRY_CAST."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtensor.errors import UnsupportedError
+from qtensor.expressions import Cast
+from qtensor.lowering.encode.arithmetic import bounds_of, integer_range, outside_of
+from qtensor.lowering.encode.dates import date_to_timestamp
+from qtensor.lowering.encode.encoder import Encoder
+from qtensor.lowering.kernel import DType, Ref
+from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, INT64_MIN, Range
+from qtensor.lowering.values import FormattedDictionary, FormatTable, ParsedTable, ParsesTable, Value
+from qtensor.types import (
+    BOOLEAN,
+    DATE,
+    MICROSECONDS_PER_DAY,
+    Boolean,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Null,
+    SqlType,
+    Timestamp,
+    Varchar,
+)
+
+FORMATTED_VALUES = 1 << 16  # CAST to VARCHAR writes out every value of the range: no more than this many
+
+
+def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """Dispatch on the pair of types."""
+    if value.type == cast.type:
+        return value
+    if isinstance(value.type, Null):
+        return encoder.null(cast.type)
+    if value.low is not None and isinstance(cast.type, Float):
+        return limbs_to_double(encoder, value)
+    value = encoder.narrow(value, cast.span)
+    match value.type, cast.type:
+        case Varchar(), _:
+            return parse(encoder, cast, value)
+        case _, Varchar():
+            return format_values(encoder, cast, value)
+        case Boolean(), Integer() | Decimal():
+            data = encoder.builder.convert(value.data, "int8")
+            return rescale(encoder, cast, Value(cast.type, data, value.valid, range=BIT), 0)
+        case Boolean(), Float():
+            return replace(value, type=cast.type, data=encoder.builder.convert(value.data, float_dtype(cast.type)), may_be_nan=False)
+        case Integer() | Decimal(), Boolean():
+            zero = encoder.integer(0, encoder.builder.dtype(value.data))
+            return Value(BOOLEAN, encoder.builder.compare("not_equal", value.data, zero), value.valid)
+        case Float(), Boolean():
+            zero = encoder.builder.constant(0.0, encoder.builder.dtype(value.data))
+            return Value(BOOLEAN, encoder.builder.compare("not_equal", value.data, zero), value.valid)
+        case Integer() | Decimal(), Integer() | Decimal():
+            return rescale(encoder, cast, value, scale_of(value.type))
+        case Integer() | Decimal(), Float():
+            data = decimal_to_double(encoder, value) if scale_of(value.type) else value.data
+            return Value(cast.type, encoder.builder.convert(data, float_dtype(cast.type)), value.valid, may_be_nan=False)
+        case Float(), Float():
+            return replace(value, type=cast.type, data=encoder.builder.convert(value.data, float_dtype(cast.type)))
+        case Float(), Integer() | Decimal():
+            return float_to_integer(encoder, cast, value)
+        case Date(), Timestamp():
+            return date_to_timestamp(encoder, value)
+        case Timestamp(), Date():
+            return timestamp_to_date(encoder, value)
+        case _:
+            raise UnsupportedError(f"a cast from {value.type} to {cast.type} is not supported")
+
+
+def float_dtype(type: SqlType) -> DType:
+    return "float32" if isinstance(type, Float) and type.bits == 32 else "float64"
+
+
+def scale_of(type: SqlType) -> int:
+    return type.scale if isinstance(type, Decimal) else 0
+
+
+def fail_where(encoder: Encoder, cast: Cast, value: Value, condition: Ref | None) -> Value:
+    """CAST raises where `condition` holds; TRY_CAST gives NULL there."""
+    if condition is None:
+        return value
+    if cast.try_:
+        return replace(value, valid=encoder.builder.both(value.valid, encoder.builder.negation(condition)))
+    message = f"Could not convert a value to {cast.type}: it is out of range or not such a value"
+    encoder.check(condition, value.valid, message, cast.span)
+    return value
+
+
+def rescale(encoder: Encoder, cast: Cast, value: Value, scale: int) -> Value:
+    """An integer of unit 10**-scale to the unit of the target, half away from zero, within the target's bounds."""
+    shift = scale_of(cast.type) - scale
+    bounds, factor = integer_range(value), 10 ** abs(shift)
+    if shift > 0:
+        allowed = bounds_of(cast.type)
+        limit = Range(-(allowed.magnitude // factor), allowed.magnitude // factor) & INT64
+        value = fail_where(encoder, cast, value, outside_of(encoder, value, limit))
+        scaled = (bounds & limit) * Range(factor, factor)
+        safe = scaled & INT64
+        dtype = safe.arithmetic_dtype
+        data = encoder.builder.emit(
+            "multiply", encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype), dtype=dtype
+        )
+        return replace(value, type=cast.type, data=data, range=safe)
+    if shift < 0:
+        dtype = (bounds | Range(-factor, factor)).arithmetic_dtype
+        data = encoder.builder.emit(
+            "rounded_quotient", encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype), dtype=dtype
+        )
+        value = replace(value, data=data, range=Range(-(-bounds.low // factor) - 1, bounds.high // factor + 1))
+    allowed = bounds_of(cast.type) & INT64
+    value = fail_where(encoder, cast, value, outside_of(encoder, value, allowed))
+    return replace(value, type=cast.type, range=integer_range(value) & allowed)
+
+
+def decimal_to_double(encoder: Encoder, value: Value) -> Ref:
+    """The double nearest to the unscaled integer, divided by the power of ten."""
+    power = encoder.builder.constant(float(10 ** scale_of(value.type)), "float64")
+    return encoder.builder.emit("divide", encoder.builder.convert(value.data, "float64"), power, dtype="float64")
+
+
+def limbs_to_double(encoder: Encoder, value: Value) -> Value:
+    """A two-limb sum as a double."""
+    assert value.low is not None
+    high = encoder.builder.convert(value.data, "float64")
+    limb = encoder.builder.constant(float(1 << 32), "float64")
+    scaled = encoder.builder.emit("multiply", high, limb, dtype="float64")
+    data = encoder.builder.emit("add", scaled, encoder.builder.convert(value.low, "float64"), dtype="float64")
+    power = encoder.builder.constant(float(10 ** scale_of(value.type)), "float64")
+    data = encoder.builder.emit("divide", data, power, dtype="float64")
+    return Value(Float(64), data, value.valid, may_be_nan=False)
+
+
+def float_to_integer(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """Half to even for integers, half away from zero for decimals; NaN, infinities and what is out of range do not convert."""
+    scale = scale_of(cast.type)
+    data = encoder.builder.convert(value.data, "float64")
+    if isinstance(cast.type, Decimal):
+        power = encoder.builder.constant(float(10**scale), "float64")
+        scaled = encoder.builder.emit("multiply", data, power, dtype="float64")
+        data = encoder.builder.emit("round_half_away", scaled, dtype="float64")
+    else:
+        data = encoder.builder.emit("round_half_even", data, dtype="float64")
+    allowed = bounds_of(cast.type) & INT64
+    # 2**63 - 1 is no double: the bound above is exclusive.
+    low, high = float(allowed.low), float(allowed.high + 1)
+    at_least = encoder.builder.compare("greater_equal", data, encoder.builder.constant(low, "float64"))
+    below = encoder.builder.compare("less", data, encoder.builder.constant(high, "float64"))
+    inside = encoder.builder.definite(encoder.builder.both(at_least, below))
+    value = fail_where(encoder, cast, value, encoder.builder.negation(inside))
+    safe = encoder.builder.select(inside, data, encoder.builder.constant(0.0, "float64"))
+    return Value(cast.type, encoder.builder.convert(safe, allowed.dtype), value.valid, range=allowed)
+
+
+def timestamp_to_date(encoder: Encoder, value: Value) -> Value:
+    """The day that holds the moment."""
+    bounds = integer_range(value)
+    per_day = encoder.integer(MICROSECONDS_PER_DAY)
+    data = encoder.builder.emit("floor_quotient", encoder.builder.convert(value.data, "int64"), per_day, dtype="int64")
+    days = Range(bounds.low // MICROSECONDS_PER_DAY, bounds.high // MICROSECONDS_PER_DAY)
+    return Value(DATE, encoder.builder.convert(data, days.dtype), value.valid, range=days)
+
+
+def parse(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """Text to any type: the dictionary's strings are converted on the host, rows look theirs up."""
+    assert value.dictionary is not None
+    size = encoder.bindings.size_of(value.dictionary)
+    parses = encoder.look_up(ParsesTable(value.dictionary, cast.type), size, value.data, "bool")
+    value = fail_where(encoder, cast, value, encoder.builder.negation(parses))
+    table = ParsedTable(value.dictionary, cast.type)  # type: ignore[arg-type]  # not None, see above
+    match cast.type:
+        case Boolean():
+            return Value(cast.type, encoder.look_up(table, size, value.data, "bool"), value.valid)
+        case Float():
+            data = encoder.look_up(table, size, value.data, "float64")
+            return Value(cast.type, encoder.builder.convert(data, float_dtype(cast.type)), value.valid)
+        case Integer() | Decimal() | Date() | Timestamp():
+            data = encoder.look_up(table, size, value.data, "int64")
+            return Value(cast.type, data, value.valid, range=bounds_of(cast.type) & Range(INT64_MIN, INT64_MAX))
+        case _:
+            raise UnsupportedError(f"a cast from {value.type} to {cast.type} is not supported")
+
+
+def format_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """A value of a small range to its text: every text is written once, on the host."""
+    if isinstance(value.type, Boolean):
+        value = replace(value, data=encoder.builder.convert(value.data, "int8"), range=BIT)
+    bounds = value.range
+    if bounds is None or bounds.size > FORMATTED_VALUES:
+        raise UnsupportedError(
+            f"a cast from {value.type} to VARCHAR is supported for columns of at most {FORMATTED_VALUES} possible values"
+        )
+    dictionary = FormattedDictionary(value.type, bounds.low, bounds.high)
+    dtype: DType = "int32"
+    offset = encoder.integer(bounds.low, "int64")
+    index = encoder.builder.emit("subtract", encoder.builder.convert(value.data, "int64"), offset, dtype="int64")
+    code = encoder.look_up(FormatTable(dictionary), bounds.size, index, dtype)
+    return Value(cast.type, code, value.valid, range=Range(0, bounds.size - 1), dictionary=dictionary)

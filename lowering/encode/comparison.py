@@ -1,0 +1,138 @@
+"""Comparisons: by clamped run-time scalars for literals, by dictionary codes for text, with NaN the greatest float."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtensor.expressions import Call, Expr, Literal
+from qtensor.lowering.encode.encoder import Encoder, union_of
+from qtensor.lowering.encode.logic import lower_not, lower_or
+from qtensor.lowering.kernel import Ref
+from qtensor.lowering.ranges import Range
+from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value
+from qtensor.types import BOOLEAN, Boolean, Float, Varchar
+
+MIRRORED = {
+    "equal": "equal",
+    "not_equal": "not_equal",
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "greater": "less",
+    "greater_equal": "less_equal",
+}
+
+
+def lower_comparison(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """NULL if either side is."""
+    left, right = arguments
+    data = compare(encoder, call.function, (call.arguments[0], left), (call.arguments[1], right))
+    return Value(BOOLEAN, data, encoder.builder.both(left.valid, right.valid))
+
+
+def compare(encoder: Encoder, op: str, left: tuple[Expr, Value], right: tuple[Expr, Value]) -> Ref:
+    """`left op right` where both are valid."""
+    (left_expr, left_value), (right_expr, right_value) = left, right
+    if isinstance(left_expr, Literal) and not isinstance(right_expr, Literal):
+        return compare(encoder, MIRRORED[op], right, left)
+    match left_value.type:
+        case Varchar():
+            return compare_text(encoder, op, left_value, right_value)
+        case Float():
+            return compare_floats(encoder, op, left_value, right_value)
+        case Boolean():
+            as_integer = [encoder.builder.convert(value.data, "int8") for value in (left_value, right_value)]
+            return encoder.builder.compare(op, *as_integer)
+        case _:
+            return compare_integers(encoder, op, left_value, right_value, right_expr)
+
+
+def compare_integers(encoder: Encoder, op: str, left: Value, right: Value, right_expr: Expr) -> Ref:
+    """Compare in the narrowest type; a literal is first brought within one of the other side's range, which changes no answer."""
+    assert left.range is not None and right.range is not None
+    nearby = Range(left.range.low - 1, left.range.high + 1)
+    if isinstance(right_expr, Literal) and isinstance(right_expr.value, int) and nearby.fits:
+        slot = encoder.bindings.literal(right_expr.value, right_expr.type)
+        scalar = encoder.scalar(LiteralScalar(slot, nearby.dtype, clamp=nearby), nearby.dtype)
+        return encoder.builder.compare(op, encoder.builder.convert(left.data, nearby.dtype), scalar)
+    dtype = (left.range | right.range).dtype
+    operands = [encoder.builder.convert(value.data, dtype) for value in (left, right)]
+    return encoder.builder.compare(op, *operands)
+
+
+def compare_floats(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
+    """NaN equals NaN and is greater than every other number."""
+    if not (left.may_be_nan or right.may_be_nan):
+        return encoder.builder.compare(op, left.data, right.data)
+    keys = [order_key(encoder, value) for value in (left, right)]
+    return encoder.builder.compare(op, *keys)
+
+
+def order_key(encoder: Encoder, value: Value) -> Ref:
+    """A float as an integer of the same width whose order is SQL's: -inf < ... < -0 = 0 < ... < inf < NaN = NaN."""
+    dtype = encoder.builder.dtype(value.data)
+    return encoder.builder.emit("order_key", value.data, dtype="int32" if dtype == "float32" else "int64")
+
+
+def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
+    """Codes of one sorted dictionary compare as their strings do; a literal is looked up on the host."""
+    assert left.dictionary is not None and right.dictionary is not None
+    if left.dictionary != right.dictionary:
+        for value, other, direction in ((left, right, op), (right, left, MIRRORED[op])):
+            source = other.dictionary
+            if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
+                return compare_with_literal(encoder, direction, value, source.literals[0])
+    shared = union_of([left.dictionary, right.dictionary])
+    codes = [encoder.builder.convert(encoder.recode(value, shared).data, "int32") for value in (left, right)]
+    return encoder.builder.compare(op, *codes)
+
+
+def compare_with_literal(encoder: Encoder, op: str, value: Value, literal: int) -> Ref:
+    """A string is less than a literal exactly when its code is less than the number of strings less than the literal."""
+    assert value.dictionary is not None
+    code = encoder.builder.convert(value.data, "int32")
+    if op in ("equal", "not_equal"):
+        return encoder.builder.compare(op, code, encoder.scalar(CodeOf(literal, value.dictionary), "int32"))
+    inclusive = op in ("less_equal", "greater")
+    position = encoder.scalar(PositionOf(literal, value.dictionary, inclusive), "int32")
+    return encoder.builder.compare("less" if op in ("less", "less_equal") else "greater_equal", code, position)
+
+
+def lower_is_distinct_from(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """Like <>, with NULL a value of its own; never NULL."""
+    left, right = arguments
+    differs = compare(encoder, "not_equal", (call.arguments[0], left), (call.arguments[1], right))
+    if left.valid is None and right.valid is None:
+        return Value(BOOLEAN, differs)
+    validities = [encoder.builder.definite(value.valid) for value in (left, right)]
+    both_valid = encoder.builder.definite(encoder.builder.both(*validities))
+    one_null = encoder.builder.compare("not_equal", *validities)
+    distinct = encoder.builder.either(encoder.builder.definite(encoder.builder.both(differs, both_valid)), one_null)
+    return Value(BOOLEAN, distinct)
+
+
+def lower_is_not_distinct_from(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    return lower_not(encoder, call, [lower_is_distinct_from(encoder, call, arguments)])
+
+
+def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """The disjunction of equalities; text among literals is one look-up in a table of the dictionary's members."""
+    value, *items = arguments
+    expr, *item_exprs = call.arguments
+    results: list[Value] = []
+    slots: list[int] = []
+    for item, item_expr in zip(items, item_exprs, strict=True):
+        source = item.dictionary
+        if isinstance(source, LiteralDictionary) and len(source.literals) == 1 and value.dictionary != source:
+            slots.append(source.literals[0])
+            continue
+        data = compare(encoder, "equal", (expr, value), (item_expr, item))
+        results.append(Value(BOOLEAN, data, encoder.builder.both(value.valid, item.valid)))
+    if slots:
+        assert value.dictionary is not None
+        size = encoder.bindings.size_of(value.dictionary)
+        if len(slots) == 1:
+            found = compare_with_literal(encoder, "equal", value, slots[0])
+        else:
+            found = encoder.look_up(MemberTable(value.dictionary, tuple(slots)), size, value.data, "bool")
+        results.append(Value(BOOLEAN, found, value.valid))
+    return replace(lower_or(encoder, call, results), type=BOOLEAN)

@@ -1,0 +1,221 @@
+"""The encoder: an expression tree to a `Value`; the sibling files hold one function for each kind of node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, assert_never
+
+from qtensor.errors import Span, UnsupportedError
+from qtensor.expressions import Literal, LiteralValue
+from qtensor.lowering.kernel import DType, KernelBuilder, Ref
+from qtensor.lowering.model import Model
+from qtensor.lowering.physical import Check, ModelUse, SizedTable
+from qtensor.lowering.ranges import BIT, INT64, Range, literal_range
+from qtensor.lowering.values import (
+    CodeOf,
+    ColumnDictionary,
+    Dictionary,
+    FormattedDictionary,
+    HostScalar,
+    HostTable,
+    LiteralDictionary,
+    LiteralScalar,
+    RemapTable,
+    UnionDictionary,
+    Value,
+)
+from qtensor.types import BOOLEAN, Boolean, Float, SqlType, Varchar
+
+Item = TypeVar("Item")
+
+
+def slot_of(items: list[Item], item: Item) -> int:
+    """The position of `item` in `items`, appended if it is not there."""
+    if item not in items:
+        items.append(item)
+    return items.index(item)
+
+
+@dataclass
+class Bindings:
+    """What the kernels of one query take at run time, collected while encoding: literals, scalars, tables, models, checks."""
+
+    dictionary_sizes: Mapping[tuple[str, int], int]
+    models: Mapping[str, Model]
+    literals: list[Literal] = field(default_factory=list)
+    scalars: list[HostScalar] = field(default_factory=list)
+    float_scalars: list[HostScalar] = field(default_factory=list)
+    tables: list[SizedTable] = field(default_factory=list)
+    used_models: list[ModelUse] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    def literal(self, value: LiteralValue, type: SqlType) -> int:
+        """The slot of a literal; equal ones share it, so that equal expressions stay equal. (1 = True = 1.0: types decide.)"""
+        return slot_of(self.literals, Literal(value, type))
+
+    def size_of(self, dictionary: Dictionary) -> int:
+        """An upper bound of the number of strings in `dictionary`."""
+        match dictionary:
+            case ColumnDictionary(table, column):
+                return self.dictionary_sizes[table, column]
+            case LiteralDictionary(literals):
+                return len(literals)
+            case UnionDictionary(parts):
+                return sum(self.size_of(part) for part in parts)
+            case FormattedDictionary(_, low, high):
+                return high - low + 1
+            case _:
+                assert_never(dictionary)
+
+
+@dataclass
+class Encoder:
+    """Encodes expressions over `columns` into `builder`.
+
+    `guard` is the condition under which the expression at hand is evaluated (the branch of a CASE): an error elsewhere is none.
+    `pending` are the checks of the expressions encoded so far, for the pipeline to turn into steps.
+    """
+
+    builder: KernelBuilder
+    columns: tuple[Value, ...]
+    bindings: Bindings
+    guard: Ref | None = None
+    pending: list[tuple[Ref, int]] = field(default_factory=list)
+
+    @contextmanager
+    def guarded(self, condition: Ref | None) -> Iterator[None]:
+        outer = self.guard
+        self.guard = self.builder.both(outer, condition)
+        yield
+        self.guard = outer
+
+    def check(self, condition: Ref, valid: Ref | None, message: str, span: Span | None) -> None:
+        """An error for rows where `condition` holds, the operands are valid and the expression is evaluated at all."""
+        failing = self.builder.both(condition, valid, self.guard)
+        assert failing is not None
+        if not self.builder.is_constant(failing, False):
+            self.pending.append((failing, slot_of(self.bindings.checks, Check(message, span))))
+
+    def integer(self, value: int, dtype: DType = "int64") -> Ref:
+        return self.builder.constant(value, dtype)
+
+    def null(self, type: SqlType) -> Value:
+        """NULL of any type."""
+        invalid = self.builder.constant(False, "bool")
+        match type:
+            case Float(bits):
+                return Value(type, self.builder.constant(0.0, "float32" if bits == 32 else "float64"), invalid, may_be_nan=False)
+            case Boolean():
+                return Value(type, invalid, invalid)
+            case _:
+                dictionary = LiteralDictionary(()) if isinstance(type, Varchar) else None
+                return Value(type, self.builder.constant(0, "int8"), invalid, range=Range(0, 0), dictionary=dictionary)
+
+    def literal(self, literal: Literal) -> Value:
+        match literal:
+            case Literal(value=None, type=type):
+                return self.null(type)
+            case Literal(value=bool(value)):
+                return Value(BOOLEAN, self.builder.constant(value, "bool"))
+            case Literal(value=str(value), type=type):
+                slot = self.bindings.literal(value, type)
+                return Value(type, self.builder.constant(0, "int8"), range=Range(0, 0), dictionary=LiteralDictionary((slot,)))
+            case Literal(value=float(value), type=Float(bits) as type):
+                dtype: DType = "float32" if bits == 32 else "float64"
+                scalar = LiteralScalar(self.bindings.literal(value, type), "float64")
+                slot = slot_of(self.bindings.float_scalars, scalar)
+                ref = self.builder.emit("float_scalar", dtype="float64", attribute=slot)
+                return Value(type, self.builder.convert(ref, dtype), may_be_nan=value != value)
+            case Literal(value=int(value), type=type):
+                bounds = literal_range(value)
+                if not bounds.fits:
+                    raise UnsupportedError(f"the number {value} exceeds 64 bits: compute with it as DOUBLE")
+                slot = self.bindings.literal(value, type)
+                return Value(type, self.scalar(LiteralScalar(slot, bounds.dtype), bounds.dtype), range=bounds)
+            case _:
+                return self.null(literal.type)  # an INTERVAL: its consumer reads the literal itself
+
+    def scalar(self, scalar: HostScalar, dtype: DType) -> Ref:
+        """A run-time scalar, bound as int64 and known to fit `dtype`."""
+        slot = slot_of(self.bindings.scalars, scalar)
+        return self.builder.convert(self.builder.emit("scalar", dtype="int64", attribute=slot), dtype)
+
+    def look_up(self, table: HostTable, size: int, index: Ref, dtype: DType) -> Ref:
+        """table[index]; indices are within the table by construction, its size is rounded up to a power of two."""
+        padded = max(1, 1 << (size - 1).bit_length())
+        slot = slot_of(self.bindings.tables, SizedTable(table, padded, dtype))
+        return self.builder.emit("table", self.builder.convert(index, "int32"), dtype=dtype, attribute=slot)
+
+    def narrow(self, value: Value, span: Span | None = None) -> Value:
+        """`value` as one int64; a two-limb sum that does not fit is an error, never a wrapped number."""
+        if value.low is None:
+            return value
+        high = value.data
+        wide = self.builder.either(
+            self.builder.compare("less", high, self.integer(-(1 << 31))),
+            self.builder.compare("greater_equal", high, self.integer(1 << 31)),
+        )
+        self.check(wide, value.valid, "a sum beyond 64 bits can be selected, but not computed with further", span)
+        shifted = self.builder.emit("multiply", high, self.integer(1 << 32), dtype="int64")
+        data = self.builder.emit("add", shifted, value.low, dtype="int64")
+        return replace(value, data=data, low=None, range=INT64)
+
+    def recode(self, value: Value, target: Dictionary) -> Value:
+        """A text value's codes in another dictionary that holds all its strings."""
+        source = value.dictionary
+        assert source is not None
+        size = self.bindings.size_of(target)
+        bounds = Range(0, max(0, size - 1))
+        if source == target:
+            return value
+        if isinstance(source, LiteralDictionary) and len(source.literals) <= 1:
+            if not source.literals:
+                return replace(value, dictionary=target)
+            code = self.scalar(CodeOf(source.literals[0], target), bounds.dtype)
+            return replace(value, data=code, range=bounds, dictionary=target)
+        data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
+        return replace(value, data=data, range=bounds, dictionary=target)
+
+    def merge(self, type: SqlType, branches: list[tuple[Ref, Value]], otherwise: Value) -> Value:
+        """The value of the first branch whose condition (never NULL) holds, else `otherwise`; all of one SQL type."""
+        values = [self.narrow(value) for _, value in branches] + [self.narrow(otherwise)]
+        dictionary = None
+        if isinstance(type, Varchar):
+            dictionary = union_of([value.dictionary for value in values if value.dictionary is not None])
+            values = [self.recode(value, dictionary) for value in values]
+        bounds = None
+        if all(value.range is not None for value in values):
+            bounds = values[0].range or BIT
+            for value in values[1:]:
+                bounds = bounds | (value.range or BIT)
+            values = [replace(value, data=self.builder.convert(value.data, bounds.dtype)) for value in values]
+        data, valid = values[-1].data, values[-1].valid
+        for (condition, _), value in zip(reversed(branches), reversed(values[:-1]), strict=True):
+            data = self.builder.select(condition, value.data, data)
+            if valid is not None or value.valid is not None:
+                chosen, rest = self.builder.definite(value.valid), self.builder.definite(valid)
+                valid = self.builder.select(condition, chosen, rest)
+        nan = any(value.may_be_nan for value in values)
+        return Value(type, data, valid, range=bounds, dictionary=dictionary, may_be_nan=nan)
+
+
+def union_of(dictionaries: list[Dictionary]) -> Dictionary:
+    """One dictionary that holds the strings of all; the dictionary itself when there is just one."""
+    parts: list[Dictionary] = []
+    literals: list[int] = []
+    for dictionary in dictionaries:
+        match dictionary:
+            case UnionDictionary(inner):
+                flat = inner
+            case _:
+                flat = (dictionary,)
+        for part in flat:
+            if isinstance(part, LiteralDictionary):
+                literals += [slot for slot in part.literals if slot not in literals]
+            elif part not in parts:
+                parts.append(part)
+    if literals or not parts:
+        parts.append(LiteralDictionary(tuple(literals)))
+    return parts[0] if len(parts) == 1 else UnionDictionary(tuple(parts))

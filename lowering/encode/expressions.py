@@ -1,0 +1,163 @@
+"""Encodes any expression: dispatch over the closed union of nodes, and the nodes that are no functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+from qtensor.errors import UnsupportedError
+from qtensor.expressions import Call, Case, Cast, ColumnRef, Expr, Literal, Predict
+from qtensor.lowering.encode import arithmetic, casts, comparison, dates, logic, text
+from qtensor.lowering.encode.encoder import Encoder, slot_of
+from qtensor.lowering.kernel import DType, Ref
+from qtensor.lowering.physical import ModelUse
+from qtensor.lowering.ranges import INT64, Range
+from qtensor.lowering.values import Value
+from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Varchar
+
+Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
+
+FUNCTIONS: dict[str, Lowering] = {
+    "add": arithmetic.lower_add,
+    "subtract": arithmetic.lower_subtract,
+    "multiply": arithmetic.lower_multiply,
+    "divide": arithmetic.lower_divide,
+    "floor_divide": arithmetic.lower_floor_divide,
+    "modulo": arithmetic.lower_modulo,
+    "negate": arithmetic.lower_negate,
+    "abs": arithmetic.lower_abs,
+    "add_interval": dates.lower_add_interval,
+    "subtract_interval": dates.lower_subtract_interval,
+    "equal": comparison.lower_comparison,
+    "not_equal": comparison.lower_comparison,
+    "less": comparison.lower_comparison,
+    "less_equal": comparison.lower_comparison,
+    "greater": comparison.lower_comparison,
+    "greater_equal": comparison.lower_comparison,
+    "is_distinct_from": comparison.lower_is_distinct_from,
+    "is_not_distinct_from": comparison.lower_is_not_distinct_from,
+    "in": comparison.lower_in,
+    "and": logic.lower_and,
+    "or": logic.lower_or,
+    "not": logic.lower_not,
+    "is_null": logic.lower_is_null,
+    "is_not_null": logic.lower_is_not_null,
+    "like": text.lower_like,
+    "ilike": text.lower_like,
+}
+
+
+def encode(encoder: Encoder, expr: Expr) -> Value:
+    """The value of `expr` for every row of the batch; ARRAYs and two-limb sums come as they are."""
+    match expr:
+        case ColumnRef(index=index):
+            return encoder.columns[index]
+        case Literal():
+            return encoder.literal(expr)
+        case Call(function="coalesce"):
+            return lower_coalesce(encoder, expr)
+        case Call(function="subscript"):
+            return lower_subscript(encoder, expr)
+        case Call():
+            if expr.function not in FUNCTIONS:
+                raise UnsupportedError(f"the function {expr.function} is not supported")
+            arguments = [encode_operand(encoder, argument) for argument in expr.arguments]
+            return FUNCTIONS[expr.function](encoder, expr, arguments)
+        case Cast():
+            return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))
+        case Case():
+            return lower_case(encoder, expr)
+        case Predict():
+            return lower_predict(encoder, expr)
+        case _:
+            assert_never(expr)
+
+
+def encode_operand(encoder: Encoder, expr: Expr) -> Value:
+    """As `encode`, a two-limb sum brought to one int64."""
+    value = encode(encoder, expr)
+    if value.elements:
+        raise UnsupportedError(f"a value of type {value.type} can be selected or subscripted, not computed with")
+    return encoder.narrow(value)
+
+
+def encode_condition(encoder: Encoder, expr: Expr) -> Ref:
+    """Where `expr` (BOOLEAN) is true: NULL counts as false."""
+    value = encode_operand(encoder, expr)
+    return encoder.builder.definite(encoder.builder.both(value.data, value.valid))
+
+
+def lower_case(encoder: Encoder, case: Case) -> Value:
+    """Branches are taken in order; what a row does not reach raises no error for it."""
+    branches: list[tuple[Ref, Value]] = []
+    open_rows: Ref | None = None
+    for condition, result in case.branches:
+        with encoder.guarded(open_rows):
+            taken = encode_condition(encoder, condition)
+        with encoder.guarded(encoder.builder.both(open_rows, taken)):
+            branches.append((taken, encode_operand(encoder, result)))
+        open_rows = encoder.builder.both(open_rows, encoder.builder.negation(taken))
+    with encoder.guarded(open_rows):
+        otherwise = encode_operand(encoder, case.otherwise)
+    return encoder.merge(case.type, branches, otherwise)
+
+
+def lower_coalesce(encoder: Encoder, call: Call) -> Value:
+    """The first argument that is not NULL."""
+    branches: list[tuple[Ref, Value]] = []
+    open_rows: Ref | None = None
+    for argument in call.arguments[:-1]:
+        with encoder.guarded(open_rows):
+            value = encode_operand(encoder, argument)
+        branches.append((encoder.builder.definite(value.valid), value))
+        open_rows = encoder.builder.both(open_rows, encoder.builder.negation(branches[-1][0]))
+    with encoder.guarded(open_rows):
+        otherwise = encode_operand(encoder, call.arguments[-1])
+    return encoder.merge(call.type, branches, otherwise)
+
+
+def lower_subscript(encoder: Encoder, call: Call) -> Value:
+    """One score of a model, counted from 1; NULL out of range."""
+    array, index = encode(encoder, call.arguments[0]), call.arguments[1]
+    if not isinstance(index, Literal) or not isinstance(index.value, int):
+        raise UnsupportedError("a subscript must be a constant")
+    if not 1 <= index.value <= len(array.elements):
+        return encoder.null(call.type)
+    return Value(call.type, array.elements[index.value - 1], array.valid)
+
+
+def lower_predict(encoder: Encoder, predict: Predict) -> Value:
+    """Call a model: arguments are converted to its machine types, NULL in any gives NULL."""
+    model = encoder.bindings.models[predict.model]
+    values = [encode_operand(encoder, argument) for argument in predict.arguments]
+    operands = tuple(
+        model_argument(encoder, value, str(dtype)) for value, dtype in zip(values, model.arguments, strict=True)
+    )
+    valid = encoder.builder.both(*(value.valid for value in values))
+    slot = slot_of(encoder.bindings.used_models, ModelUse(model.name, model.digest))
+
+    def output(dtype: DType, element: int | None) -> Ref:
+        return encoder.builder.emit("model", *operands, dtype=dtype, attribute=(slot, element))
+
+    match model.result:
+        case Array(Float(bits) as element_type, length):
+            dtype: DType = "float32" if bits == 32 else "float64"
+            elements = tuple(output(dtype, index) for index in range(length))
+            return Value(Array(element_type, length), elements[0], valid, elements=elements)
+        case Float(bits):
+            return Value(model.result, output("float32" if bits == 32 else "float64", None), valid)
+        case Integer(bits):
+            bounds = Range(0, model.classes - 1) if model.classes else Range(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+            return Value(BIGINT if bits == 64 else model.result, output(bounds.dtype, None), valid, range=bounds & INT64)
+        case _:
+            return Value(model.result, output("bool", None), valid)
+
+
+def model_argument(encoder: Encoder, value: Value, dtype: str) -> Ref:
+    """A number as a model takes it; decimals as the nearest double of their value."""
+    if isinstance(value.type, Varchar):
+        raise UnsupportedError("text cannot be an argument of a model")
+    data = value.data
+    if isinstance(value.type, Decimal) and value.type.scale:
+        data = casts.decimal_to_double(encoder, value)
+    return encoder.builder.convert(data, dtype)  # type: ignore[arg-type]  # a NumPy name is a DType

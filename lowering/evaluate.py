@@ -1,0 +1,205 @@
+"""Kernel instructions to jax.numpy: the one place that says what each machine operation computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from qtensor.errors import InternalError
+from qtensor.lowering.kernel import Instruction, Kernel, Ref
+from qtensor.lowering.model import Model
+
+Array = jax.Array
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class RuntimeInputs:
+    """What every batch of a run shares: scalars int64[k] and float64[m], look-up tables, and each model with its weights."""
+
+    scalars: Array
+    float_scalars: Array
+    tables: Sequence[Array]
+    models: Sequence[Model]
+    weights: Sequence[Sequence[Array]]
+
+
+@dataclass
+class Evaluation:
+    """The values of a kernel over one batch, computed when first asked for, each once."""
+
+    kernel: Kernel
+    slots: Sequence[Array]
+    first_row: Array
+    inputs: RuntimeInputs
+    length: int
+    values: dict[Ref, Array] = field(default_factory=dict)
+    predictions: dict[tuple[int, tuple[Ref, ...]], Array] = field(default_factory=dict)
+
+    def value(self, ref: Ref) -> Array:
+        """[length]; a run-time or compile-time scalar comes as a scalar."""
+        if ref not in self.values:
+            self.values[ref] = self.compute(self.kernel[ref])
+        return self.values[ref]
+
+    def column(self, ref: Ref) -> Array:
+        """As `value`, always [length]."""
+        return jnp.broadcast_to(self.value(ref), (self.length,))
+
+    def compute(self, instruction: Instruction) -> Array:
+        attribute, dtype = instruction.attribute, jnp.dtype(instruction.dtype)
+        match instruction.op:
+            case "load":
+                assert isinstance(attribute, int)
+                return self.slots[attribute]
+            case "row":
+                return self.first_row + jnp.arange(self.length, dtype=jnp.int64)
+            case "scalar":
+                assert isinstance(attribute, int)
+                return self.inputs.scalars[attribute]
+            case "float_scalar":
+                assert isinstance(attribute, int)
+                return self.inputs.float_scalars[attribute]
+            case "constant":
+                assert isinstance(attribute, str)
+                value = attribute == "True" if dtype == jnp.bool_ else float(attribute) if dtype.kind == "f" else int(attribute)
+                return jnp.asarray(value, dtype)
+            case "table":
+                assert isinstance(attribute, int)
+                index = self.value(instruction.operands[0])
+                return self.inputs.tables[attribute].at[index].get(mode="clip")
+            case "convert":
+                return self.value(instruction.operands[0]).astype(dtype)
+            case "model":
+                return self.predict(instruction).astype(dtype)
+            case op:
+                if op not in OPERATIONS:
+                    raise InternalError(f"unknown kernel operation {op}")
+                return OPERATIONS[op](*(self.value(operand) for operand in instruction.operands))
+
+    def predict(self, instruction: Instruction) -> Array:
+        assert isinstance(instruction.attribute, tuple)
+        slot, element = instruction.attribute
+        key = (slot, instruction.operands)
+        if key not in self.predictions:
+            model = self.inputs.models[slot]
+            columns = [self.column(operand) for operand in instruction.operands]
+            self.predictions[key] = model.apply(self.inputs.weights[slot], columns)
+        result = self.predictions[key]
+        return result if element is None else result[element]
+
+
+def divide(left: Array, right: Array) -> Array:
+    """The correctly rounded quotient.
+
+    XLA rewrites x / scalar to x * (1 / scalar), which rounds twice; a divisor that looks like it differs by row is left alone. (NaN / 1 is NaN.)
+    """
+    if right.ndim == 0 and left.ndim:
+        right = jnp.where(left == left, right, jnp.ones_like(left))
+    return left / right
+
+
+def quotient(left: Array, right: Array) -> Array:
+    return lax.div(*jnp.broadcast_arrays(left, right))
+
+
+def remainder(left: Array, right: Array) -> Array:
+    return lax.rem(*jnp.broadcast_arrays(left, right))
+
+
+def rounded_quotient(left: Array, right: Array) -> Array:
+    """Half away from zero; `right` is a positive power of ten."""
+    whole, rest = quotient(left, right), remainder(left, right)
+    away = (jnp.abs(rest) >= right - jnp.abs(rest)).astype(left.dtype)
+    return whole + jnp.sign(left) * away
+
+
+def multiply_wraps(left: Array, right: Array) -> Array:
+    """Whether the int64 product is wrong: dividing it by a factor does not give the other back."""
+    product = left * right
+    minus_one = jnp.asarray(-1, left.dtype)
+    least = jnp.asarray(jnp.iinfo(left.dtype).min, left.dtype)
+    divisor = jnp.where((left == 0) | (left == -1), jnp.ones_like(left), left)
+    wrong = quotient(product, divisor) != right
+    return jnp.where(left == minus_one, right == least, (left != 0) & wrong)
+
+
+def order_key(values: Array) -> Array:
+    """See `lowering/encode/comparison.py`: the bits of a float, made monotone; -0 is 0, all NaNs are one."""
+    integers = jnp.int32 if values.dtype == jnp.float32 else jnp.int64
+    canonical = jnp.where(values == 0, jnp.zeros_like(values), values)
+    bits = lax.bitcast_convert_type(canonical, integers)
+    ordered = jnp.where(bits < 0, bits ^ jnp.asarray(jnp.iinfo(integers).max, integers), bits)
+    return jnp.where(jnp.isnan(values), jnp.asarray(jnp.iinfo(integers).max, integers), ordered)
+
+
+def from_order_key(keys: Array) -> Array:
+    """The float of an order key."""
+    largest = jnp.asarray(jnp.iinfo(keys.dtype).max, keys.dtype)
+    bits = jnp.where(keys < 0, keys ^ largest, keys)
+    return lax.bitcast_convert_type(bits, jnp.float32 if keys.dtype == jnp.int32 else jnp.float64)
+
+
+def add_months(moment: Array, months: Array) -> Array:
+    """Microseconds since 1970 moved by calendar months, the day cut to the month's last, in proleptic Gregorian days.
+
+    Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil and civil_from_days.
+    """
+    day, time = moment // MICROSECONDS_PER_DAY, moment % MICROSECONDS_PER_DAY
+    shifted = day + 719_468
+    era = shifted // 146_097
+    day_of_era = shifted - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    from_march = (5 * day_of_year + 2) // 153
+    day_of_month = day_of_year - (153 * from_march + 2) // 5 + 1
+    total = (year_of_era + era * 400) * 12 + from_march + months
+    year, month = total // 12, total % 12
+    # The last day of a month counted from March: 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, and February at the end.
+    civil = year + 1
+    leap = ((civil % 4 == 0) & (civil % 100 != 0)) | (civil % 400 == 0)
+    length = jnp.where(month == 11, 28 + leap.astype(day.dtype), 31 - ((month % 5) % 2))
+    day_in_month = jnp.minimum(day_of_month, length) - 1
+    era = year // 400
+    in_era = year - era * 400
+    days = era * 146_097 + in_era * 365 + in_era // 4 - in_era // 100 + (153 * month + 2) // 5 + day_in_month - 719_468
+    return days * MICROSECONDS_PER_DAY + time
+
+
+OPERATIONS: dict[str, Callable[..., Array]] = {
+    "and": lambda left, right: left & right,
+    "or": lambda left, right: left | right,
+    "not": lambda value: ~value,
+    "equal": lambda left, right: left == right,
+    "not_equal": lambda left, right: left != right,
+    "less": lambda left, right: left < right,
+    "less_equal": lambda left, right: left <= right,
+    "greater": lambda left, right: left > right,
+    "greater_equal": lambda left, right: left >= right,
+    "select": jnp.where,
+    "add": lambda left, right: left + right,
+    "subtract": lambda left, right: left - right,
+    "multiply": lambda left, right: left * right,
+    "divide": divide,
+    "negate": lambda value: -value,
+    "abs": jnp.abs,
+    "add_wraps": lambda left, right: ((left ^ (left + right)) & (right ^ (left + right))) < 0,
+    "subtract_wraps": lambda left, right: ((left ^ right) & (left ^ (left - right))) < 0,
+    "multiply_wraps": multiply_wraps,
+    "quotient": quotient,
+    "quotient_wraps": lambda left, right: (left == jnp.iinfo(left.dtype).min) & (right == -1),
+    "floor_quotient": lambda left, right: left // right,
+    "rounded_quotient": rounded_quotient,
+    "remainder": remainder,
+    "floor_divide": lambda left, right: jnp.floor(divide(left, right)),
+    "round_half_even": jnp.round,
+    "round_half_away": lambda value: jnp.trunc(value + jnp.copysign(jnp.asarray(0.5, value.dtype), value)),
+    "order_key": order_key,
+    "from_order_key": from_order_key,
+    "add_months": add_months,
+}

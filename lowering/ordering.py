@@ -1,0 +1,66 @@
+"""Order as integers: every sort key becomes words whose order is SQL's, packed into as few int64 as their ranges allow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtensor.lowering.encode.comparison import order_key
+from qtensor.lowering.encode.encoder import Encoder
+from qtensor.lowering.kernel import Ref
+from qtensor.lowering.physical import SortWord
+from qtensor.lowering.ranges import BIT, Range
+from qtensor.lowering.values import Value
+from qtensor.types import Boolean, Float
+
+WORD_LIMIT = 1 << 62  # packed words stay below: the largest int64 marks dead rows
+
+
+def words_of(encoder: Encoder, value: Value, descending: bool = False, nulls_first: bool = False) -> list[SortWord]:
+    """The words of one key, most significant first; NULLs are equal to each other and before or after all values."""
+    data, bounds = value.data, value.range
+    if value.low is not None:
+        high = replace(value, low=None, range=value.range and Range(value.range.low >> 32, value.range.high >> 32))
+        low = replace(value, data=value.low, low=None, range=Range(0, (1 << 32) - 1))
+        return [word for limb in (high, low) for word in words_of(encoder, limb, descending, nulls_first)]
+    if isinstance(value.type, Boolean):
+        data, bounds = encoder.builder.convert(data, "int8"), BIT
+    elif isinstance(value.type, Float):
+        data = order_key(encoder, value)
+        half = 1 << (value.type.bits - 1)
+        bounds = Range(-half, half - 1)
+    assert bounds is not None
+    wide = encoder.builder.convert(data, "int64")
+    if bounds.size >= WORD_LIMIT:
+        return unbounded_words(encoder, wide, value.valid, descending, nulls_first)
+    ends = (encoder.integer(bounds.high), wide) if descending else (wide, encoder.integer(bounds.low))
+    rank = encoder.builder.emit("subtract", *ends, dtype="int64")
+    if value.valid is None:
+        return [SortWord(rank, bounds.size)]
+    null = encoder.integer(0 if nulls_first else bounds.size)
+    if nulls_first:
+        rank = encoder.builder.emit("add", rank, encoder.integer(1), dtype="int64")
+    return [SortWord(encoder.builder.select(value.valid, rank, null), bounds.size + 1)]
+
+
+def unbounded_words(encoder: Encoder, data: Ref, valid: Ref | None, descending: bool, nulls_first: bool) -> list[SortWord]:
+    if descending:
+        data = encoder.builder.emit("subtract", encoder.integer(-1), data, dtype="int64")
+    if valid is None:
+        return [SortWord(data, None)]
+    flag = valid if nulls_first else encoder.builder.negation(valid)
+    masked = encoder.builder.select(valid, data, encoder.integer(0))
+    return [SortWord(encoder.builder.convert(flag, "int64"), 2), SortWord(masked, None)]
+
+
+def pack(encoder: Encoder, words: list[SortWord]) -> tuple[SortWord, ...]:
+    """Neighbouring bounded words as one mixed-radix word, as long as it stays under the limit."""
+    packed: list[SortWord] = []
+    for word in words:
+        last = packed[-1] if packed else None
+        if last and last.radix is not None and word.radix is not None and last.radix * word.radix < WORD_LIMIT:
+            scaled = encoder.builder.emit("multiply", last.word, encoder.integer(word.radix), dtype="int64")
+            joined = encoder.builder.emit("add", scaled, word.word, dtype="int64")
+            packed[-1] = SortWord(joined, last.radix * word.radix)
+        else:
+            packed.append(word)
+    return tuple(packed)

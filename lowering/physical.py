@@ -1,0 +1,259 @@
+"""Physical plans: a query as a list of pipelines in machine terms. Plain data: the key of every cache and the body of an artifact.
+
+    Pipeline(source, kernel, steps, sink)
+
+The pipelines run in order; each reads its source batch by batch, computes the kernel's instructions, lets the steps clear `live` or
+raise flags, and feeds the sink, whose result is the source of the next pipeline. The last sink's columns are the query's result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from qtensor.errors import Span
+from qtensor.lowering.kernel import DType, Kernel, Ref
+from qtensor.lowering.ranges import Range
+from qtensor.lowering.values import Dictionary, HostScalar, HostTable
+from qtensor.types import SqlType
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values."""
+
+    index: int
+    name: str
+    dtype: DType
+    nullable: bool
+    range: Range | None
+    may_be_nan: bool
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table's rows in `shares` (one a core) of `chunks` chunks of `chunk` rows.
+
+    Kernel slots: each column's data, followed by its validity if it is nullable.
+    """
+
+    table: str
+    columns: tuple[SourceColumn, ...]
+    shares: int
+    chunks: int
+    chunk: int
+
+    @property
+    def capacity(self) -> int:
+        return self.shares * self.chunks * self.chunk
+
+
+@dataclass(frozen=True)
+class ResultSource:
+    """The result of an earlier pipeline: `capacity` rows, some of them live; kernel slots: its columns."""
+
+    pipeline: int
+    capacity: int
+
+
+Source: TypeAlias = TableSource | ResultSource
+
+
+@dataclass(frozen=True)
+class FilterStep:
+    """Keep the rows for which `condition` holds."""
+
+    condition: Ref
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """Raise flag number `check` if `condition` holds for a live row."""
+
+    condition: Ref
+    check: int
+
+
+Step: TypeAlias = FilterStep | CheckStep
+
+
+@dataclass(frozen=True)
+class GroupKey:
+    """A group key of few values: `code` in [low, low + size), and one more group for NULL where `valid` is given."""
+
+    code: Ref
+    low: int
+    size: int
+    valid: Ref | None
+
+    @property
+    def radix(self) -> int:
+        return self.size + (self.valid is not None)
+
+
+@dataclass(frozen=True)
+class SortWord:
+    """An integer by which rows are compared. `radix`: it lies in [0, radix); None when it may be any int64."""
+
+    word: Ref
+    radix: int | None
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min or max.
+
+    A count has no value. A sum's `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two columns of the result,
+    high and low (see `Value.low`). The result of min and max for no rows is the far end of `range`.
+    """
+
+    op: str
+    value: Ref | None
+    mask: Ref | None
+    dtype: DType
+    range: Range | None = None
+    limbs: int = 1
+
+
+@dataclass(frozen=True)
+class DistinctAccumulator:
+    """Reduces the distinct values of `value` in a group where `mask` holds: count or sum.
+
+    Equal `order` words are equal values. `range` bounds integers: a bitmap over it holds them where it is small enough.
+    """
+
+    op: str
+    value: Ref
+    mask: Ref | None
+    dtype: DType
+    range: Range | None
+    order: tuple[SortWord, ...]
+    limbs: int = 1
+
+
+AnyAccumulator: TypeAlias = Accumulator | DistinctAccumulator
+
+
+@dataclass(frozen=True)
+class DenseGroupSink:
+    """Group by a mixed-radix code of the keys: state is one slot for each possible key. No keys: one group, always live.
+
+    Result columns: the accumulators; the keys are known from the row's index. `presence` is the accumulator that counts all rows of
+    a group: the group exists where it is not zero.
+    """
+
+    keys: tuple[GroupKey, ...]
+    accumulators: tuple[AnyAccumulator, ...]
+    presence: int | None
+
+    @property
+    def domain(self) -> int:
+        result = 1
+        for key in self.keys:
+            result *= key.radix
+        return result
+
+
+@dataclass(frozen=True)
+class SortedGroupSink:
+    """Group by sorting all rows by `order`, equal words being equal keys. Without `order`: one group, always live.
+
+    Result columns: `carried` (equal within a group: the keys), then the accumulators.
+    """
+
+    order: tuple[SortWord, ...]
+    carried: tuple[Ref, ...]
+    accumulators: tuple[AnyAccumulator, ...]
+
+
+@dataclass(frozen=True)
+class SortSink:
+    """All rows ordered by `order`, live rows first, cut to `capacity` rows if given. Without `order`: just moved to the front."""
+
+    order: tuple[SortWord, ...]
+    columns: tuple[Ref, ...]
+    capacity: int | None
+
+
+@dataclass(frozen=True)
+class TopKSink:
+    """The `count` least rows by one bounded word, in order; the state is the best rows so far."""
+
+    order: SortWord
+    columns: tuple[Ref, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class CollectSink:
+    """All rows as they come, dead ones among them."""
+
+    columns: tuple[Ref, ...]
+
+
+Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | TopKSink | CollectSink
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    source: Source
+    kernel: Kernel
+    steps: tuple[Step, ...]
+    sink: Sink
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a raised flag means to the user."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """A column of the result as slots of the last sink's result columns."""
+
+    name: str
+    type: SqlType
+    data: int
+    valid: int | None
+    low: int | None
+    elements: tuple[int, ...]
+    dictionary: Dictionary | None
+
+
+@dataclass(frozen=True)
+class SizedTable:
+    """A run-time table padded to `size` entries."""
+
+    table: HostTable
+    size: int
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A model by its name and the digest of its graph; its weights are arguments."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class PhysicalPlan:
+    """`scalars` and `float_scalars` are bound as one vector of int64 and one of float64; `output` reads the last sink's columns."""
+
+    pipelines: tuple[Pipeline, ...]
+    scalars: tuple[HostScalar, ...]
+    float_scalars: tuple[HostScalar, ...]
+    tables: tuple[SizedTable, ...]
+    models: tuple[ModelUse, ...]
+    checks: tuple[Check, ...]
+    output: tuple[OutputColumn, ...]
+
+    @property
+    def source(self) -> TableSource:
+        first = self.pipelines[0].source
+        assert isinstance(first, TableSource)
+        return first

@@ -1,0 +1,330 @@
+"""Logical plan to physical plan: cuts the query into pipelines and chooses how to group and to sort, by statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, assert_never
+
+from qtensor.expressions import Literal, conjuncts
+from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort
+from qtensor.lowering.aggregates import AggregatePlanner, Finisher, load
+from qtensor.lowering.encode.encoder import Bindings, Encoder
+from qtensor.lowering.encode.expressions import encode, encode_condition, encode_operand
+from qtensor.lowering.kernel import DType, KernelBuilder, Ref
+from qtensor.lowering.model import Model
+from qtensor.lowering.ordering import pack, words_of
+from qtensor.lowering.physical import (
+    CheckStep,
+    CollectSink,
+    DenseGroupSink,
+    DistinctAccumulator,
+    FilterStep,
+    GroupKey,
+    OutputColumn,
+    PhysicalPlan,
+    Pipeline,
+    ResultSource,
+    Sink,
+    SortedGroupSink,
+    SortSink,
+    SortWord,
+    Step,
+    TableSource,
+    TopKSink,
+)
+from qtensor.lowering.prune import prune
+from qtensor.lowering.ranges import BIT, Range
+from qtensor.lowering.values import ColumnDictionary, Value
+from qtensor.types import BIGINT, Boolean, Float, Varchar
+
+DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
+DENSE_LIMIT = 1 << 24
+TOP_K_LIMIT = 1 << 12
+
+
+class TableStatistics(Protocol):
+    """What planning needs to know of a table: its layout and what holds of its columns."""
+
+    def source(self, table: str, columns: Sequence[int]) -> TableSource: ...
+
+
+@dataclass
+class Stream:
+    """A pipeline under construction: its columns are `encoder.columns`; `ordered` if live rows come first, in final order."""
+
+    source: TableSource | ResultSource
+    encoder: Encoder
+    steps: list[Step] = field(default_factory=list)
+    ordered: bool = False
+
+    def flush(self) -> None:
+        """Turn the checks of what was encoded so far into steps."""
+        self.steps += [CheckStep(condition, check) for condition, check in self.encoder.pending]
+        self.encoder.pending.clear()
+
+
+@dataclass
+class Planner:
+    """Builds pipelines bottom-up; `finished` are the ones whose sink is known."""
+
+    statistics: TableStatistics
+    bindings: Bindings
+    finished: list[Pipeline] = field(default_factory=list)
+
+    def stream(self, plan: Plan) -> Stream:
+        match plan:
+            case Scan():
+                return self.scan(plan)
+            case OneRow():
+                return Stream(TableSource("", (), 1, 1, 64), Encoder(KernelBuilder(), (), self.bindings))
+            case Filter(input=input, predicate=predicate):
+                stream = self.stream(input)
+                for part in conjuncts(predicate):  # one by one: an error in one is none for rows that those before it drop
+                    condition = encode_condition(stream.encoder, part)
+                    stream.flush()
+                    if not stream.encoder.builder.is_constant(condition, True):
+                        stream.steps.append(FilterStep(condition))
+                        stream.ordered = False
+                return stream
+            case Project(input=input, expressions=expressions):
+                stream = self.stream(input)
+                stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
+                stream.flush()
+                return stream
+            case Aggregate():
+                return self.aggregate(plan)
+            case Sort():
+                return self.sort(plan, None)
+            case Limit():
+                return self.limit(plan)
+            case _:
+                assert_never(plan)
+
+    def scan(self, scan: Scan) -> Stream:
+        source = self.statistics.source(scan.table, scan.columns)
+        builder = KernelBuilder()
+        values: list[Value] = []
+        slot = 0
+        for column, type_ in zip(source.columns, (column.type for column in scan.fields), strict=True):
+            data = builder.emit("load", dtype=column.dtype, attribute=slot)
+            valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
+            slot += 1 + column.nullable
+            dictionary = ColumnDictionary(scan.table, column.index) if isinstance(type_, Varchar) else None
+            values.append(
+                Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan)
+            )
+        return Stream(source, Encoder(builder, tuple(values), self.bindings))
+
+    def finish(self, stream: Stream, sink: Sink, capacity: int) -> Stream:
+        """Close the pipeline with `sink`; the stream of its result, without columns yet."""
+        stream.flush()
+        self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
+        return Stream(ResultSource(len(self.finished) - 1, capacity), Encoder(KernelBuilder(), (), self.bindings))
+
+    def aggregate(self, plan: Aggregate) -> Stream:
+        stream = self.stream(plan.input)
+        encoder = stream.encoder
+        keys = [encode_operand(encoder, key.expr) for key in plan.keys]
+        planner = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
+        finishers = [planner.plan(aggregate.call) for aggregate in plan.aggregates]
+        group_keys = [group_key(encoder, key) for key in keys]
+        if all(key is not None for key in group_keys):
+            dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
+            if fits_dense(dense.domain, stream.source.capacity, planner):
+                return self.dense_group(stream, dense, keys, planner, finishers)
+        return self.sorted_group(stream, keys, planner, finishers)
+
+    def dense_group(
+        self, stream: Stream, sink: DenseGroupSink, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
+    ) -> Stream:
+        presence = planner.count(None) if keys else None
+        sink = replace(sink, accumulators=tuple(planner.accumulators), presence=presence)
+        result = self.finish(stream, sink, sink.domain)
+        code = result.encoder.builder.emit("row", dtype="int64")
+        values: list[Value] = []
+        for key, value in reversed(list(zip(sink.keys, keys, strict=True))):
+            radix = result.encoder.integer(key.radix)
+            digit = result.encoder.builder.emit("remainder", code, radix, dtype="int64")
+            code = result.encoder.builder.emit("quotient", code, radix, dtype="int64")
+            values.insert(0, key_of_digit(result.encoder, key, value, digit))
+        values += [finisher(result.encoder, accumulator_slots(planner, 0)) for finisher in finishers]
+        result.encoder.columns = tuple(values)
+        return result
+
+    def sorted_group(
+        self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
+    ) -> Stream:
+        encoder = stream.encoder
+        order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
+        carried = Stored.of(keys)
+        sink = SortedGroupSink(order, carried.columns, tuple(planner.accumulators))
+        capacity = stream.source.capacity if keys else 1
+        dtypes = [encoder.builder.dtype(ref) for ref in carried.columns]
+        result = self.finish(stream, sink, capacity)
+        values = carried.load(result.encoder, dtypes)
+        slots = accumulator_slots(planner, len(carried.columns))
+        values += [finisher(result.encoder, slots) for finisher in finishers]
+        result.encoder.columns = tuple(values)
+        result.ordered = True
+        return result
+
+    def sort(self, plan: Sort, count: int | None) -> Stream:
+        """Sort; with `count`, only that many first rows are needed."""
+        stream = self.stream(plan.input)
+        words: list[SortWord] = []
+        for key in plan.keys:
+            value = encode(stream.encoder, key.expr)
+            words += words_of(stream.encoder, value, key.descending, key.nulls_first)
+        return self.materialise(stream, pack(stream.encoder, words), count)
+
+    def materialise(self, stream: Stream, order: tuple[SortWord, ...], count: int | None) -> Stream:
+        """Order the rows, live ones first, and store the columns."""
+        encoder = stream.encoder
+        stored = Stored.of(encoder.columns)
+        capacity = stream.source.capacity
+        sink: Sink = SortSink(order, stored.columns, None)
+        if count is not None and count * 2 <= capacity:
+            capacity = max(64, 1 << max(0, count - 1).bit_length())
+            sink = SortSink(order, stored.columns, capacity)
+            if len(order) == 1 and order[0].radix is not None and capacity <= TOP_K_LIMIT:
+                sink = TopKSink(order[0], stored.columns, capacity)
+        dtypes = [encoder.builder.dtype(ref) for ref in stored.columns]
+        result = self.finish(stream, sink, capacity)
+        result.encoder.columns = tuple(stored.load(result.encoder, dtypes))
+        result.ordered = True
+        return result
+
+    def limit(self, plan: Limit) -> Stream:
+        """Rows by their position among the live ones."""
+        count = None if plan.count is None else plan.count + plan.offset
+        stream = self.sort(plan.input, count) if isinstance(plan.input, Sort) else self.stream(plan.input)
+        if not stream.ordered:
+            stream = self.materialise(stream, (), None)
+        builder = stream.encoder.builder
+        row = builder.emit("row", dtype="int64")
+        conditions: list[Ref] = []
+        if plan.offset:
+            offset = stream.encoder.literal(Literal(plan.offset, BIGINT)).data
+            conditions.append(builder.compare("greater_equal", row, builder.convert(offset, "int64")))
+        if count is not None:
+            end = stream.encoder.literal(Literal(count, BIGINT)).data
+            conditions.append(builder.compare("less", row, builder.convert(end, "int64")))
+        stream.steps += [FilterStep(condition) for condition in conditions]
+        stream.ordered = plan.offset == 0
+        return stream
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How values lie in a sink's columns: for each value its template and the positions of its parts."""
+
+    columns: tuple[Ref, ...]
+    values: tuple[tuple[Value, int, int | None, int | None, tuple[int, ...]], ...]
+
+    @staticmethod
+    def of(values: Sequence[Value]) -> Stored:
+        columns: list[Ref] = []
+
+        def position(ref: Ref) -> int:
+            if ref not in columns:
+                columns.append(ref)
+            return columns.index(ref)
+
+        stored = tuple(
+            (
+                value,
+                position(value.data),
+                None if value.valid is None else position(value.valid),
+                None if value.low is None else position(value.low),
+                tuple(position(element) for element in value.elements),
+            )
+            for value in values
+        )
+        return Stored(tuple(columns), stored)
+
+    def load(self, encoder: Encoder, dtypes: Sequence[DType]) -> list[Value]:
+        """The values as columns of the sink's result."""
+
+        def at(position: int | None) -> Ref | None:
+            return None if position is None else load(encoder, position, dtypes[position])
+
+        return [
+            replace(value, data=load(encoder, data, dtypes[data]), valid=at(valid), low=at(low),
+                    elements=tuple(load(encoder, element, dtypes[element]) for element in elements))
+            for value, data, valid, low, elements in self.values
+        ]
+
+
+def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
+    """The key as a digit; None for floats, whose values cannot be enumerated."""
+    match value.type:
+        case Float():
+            return None
+        case Boolean():
+            return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
+        case _:
+            bounds = value.range or BIT
+            return GroupKey(value.data, bounds.low, bounds.size, value.valid)
+
+
+def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> Value:
+    """A group's key from its digit: the inverse of `group_key`."""
+    valid = None
+    if key.valid is not None:
+        valid = encoder.builder.compare("not_equal", digit, encoder.integer(key.size))
+        digit = encoder.builder.select(valid, digit, encoder.integer(0))
+    if isinstance(value.type, Boolean):
+        return Value(value.type, encoder.builder.compare("not_equal", digit, encoder.integer(0)), valid)
+    bounds = Range(key.low, key.low + key.size - 1)
+    data = encoder.builder.emit("add", digit, encoder.integer(key.low), dtype="int64")
+    return replace(value, data=encoder.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
+
+
+def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:
+    """Whether a slot for every possible group is small enough, also with the bitmaps of distinct aggregates."""
+    if domain > DENSE_DOMAIN and domain > min(4 * rows, DENSE_LIMIT):
+        return False
+    sizes = [
+        DENSE_LIMIT + 1 if accumulator.range is None else accumulator.range.size
+        for accumulator in planner.accumulators
+        if isinstance(accumulator, DistinctAccumulator)
+    ]
+    return domain * sum(sizes) <= DENSE_LIMIT
+
+
+def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
+    """The result column at which each accumulator begins."""
+    slots: dict[int, int] = {}
+    for index, accumulator in enumerate(planner.accumulators):
+        slots[index] = first
+        first += accumulator.limbs
+    return slots
+
+
+def plan_query(
+    plan: Plan,
+    statistics: TableStatistics,
+    dictionary_sizes: Mapping[tuple[str, int], int],
+    models: Mapping[str, Model],
+) -> tuple[PhysicalPlan, tuple[Literal, ...]]:
+    """The physical plan, free of literals' values, and the literals to bind to it."""
+    planner = Planner(statistics, Bindings(dictionary_sizes, models))
+    stream = planner.stream(plan)
+    stored = Stored.of(stream.encoder.columns)
+    planner.finish(stream, CollectSink(stored.columns), stream.source.capacity)
+    output = tuple(
+        OutputColumn(field.name, field.type, data, valid, low, elements, value.dictionary)
+        for field, (value, data, valid, low, elements) in zip(plan.schema, stored.values, strict=True)
+    )
+    bindings = planner.bindings
+    physical = PhysicalPlan(
+        tuple(planner.finished),
+        tuple(bindings.scalars),
+        tuple(bindings.float_scalars),
+        tuple(bindings.tables),
+        tuple(bindings.used_models),
+        tuple(bindings.checks),
+        output,
+    )
+    return prune(physical), tuple(bindings.literals)

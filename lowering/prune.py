@@ -1,0 +1,155 @@
+"""Removes what no pipeline uses from a physical plan: dead instructions, and the run-time inputs that only they read.
+
+Encoding computes every operand before it is known whether a cheaper form makes it useless (a literal compared by a clamped scalar). Dead
+code would make plans differ that are the same, and be recompiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeAlias, TypeVar, assert_never
+
+from qtensor.lowering.kernel import Instruction, Kernel, Ref
+from qtensor.lowering.physical import (
+    Accumulator,
+    AnyAccumulator,
+    CheckStep,
+    CollectSink,
+    DenseGroupSink,
+    DistinctAccumulator,
+    FilterStep,
+    PhysicalPlan,
+    Pipeline,
+    Sink,
+    SortedGroupSink,
+    SortSink,
+    SortWord,
+    Step,
+    TopKSink,
+)
+
+Item = TypeVar("Item")
+Renumber: TypeAlias = Callable[[Ref], Ref]
+
+
+def prune(plan: PhysicalPlan) -> PhysicalPlan:
+    """The same plan without dead instructions and unused inputs."""
+    pipelines = [prune_pipeline(pipeline) for pipeline in plan.pipelines]
+    used = {
+        op: sorted({slot_of(i) for pipeline in pipelines for i in pipeline.kernel if i.op == op})
+        for op in ("scalar", "float_scalar", "table", "model")
+    }
+    checks = sorted({step.check for pipeline in pipelines for step in pipeline.steps if isinstance(step, CheckStep)})
+    return PhysicalPlan(
+        tuple(renumber_inputs(pipeline, used, checks) for pipeline in pipelines),
+        pick(plan.scalars, used["scalar"]),
+        pick(plan.float_scalars, used["float_scalar"]),
+        pick(plan.tables, used["table"]),
+        pick(plan.models, used["model"]),
+        pick(plan.checks, checks),
+        plan.output,
+    )
+
+
+def pick(items: tuple[Item, ...], indices: Iterable[int]) -> tuple[Item, ...]:
+    return tuple(items[index] for index in indices)
+
+
+def slot_of(instruction: Instruction) -> int:
+    """The run-time input that a scalar, table or model instruction reads."""
+    attribute = instruction.attribute
+    slot = attribute[0] if isinstance(attribute, tuple) else attribute
+    assert isinstance(slot, int)
+    return slot
+
+
+def prune_pipeline(pipeline: Pipeline) -> Pipeline:
+    alive: set[Ref] = set()
+
+    def mark(ref: Ref) -> Ref:
+        if ref not in alive:
+            alive.add(ref)
+            for operand in pipeline.kernel[ref].operands:
+                mark(operand)
+        return ref
+
+    for step in pipeline.steps:
+        map_step(step, mark)
+    map_sink(pipeline.sink, mark)
+    position = {ref: index for index, ref in enumerate(sorted(alive))}
+    kernel: Kernel = tuple(
+        replace(instruction, operands=tuple(position[operand] for operand in instruction.operands))
+        for instruction in (pipeline.kernel[ref] for ref in sorted(alive))
+    )
+    renumber = position.__getitem__
+    steps = tuple(map_step(step, renumber) for step in pipeline.steps)
+    return replace(pipeline, kernel=kernel, steps=steps, sink=map_sink(pipeline.sink, renumber))
+
+
+def renumber_inputs(pipeline: Pipeline, used: dict[str, list[int]], checks: list[int]) -> Pipeline:
+    def renumbered(instruction: Instruction) -> Instruction:
+        if instruction.op not in used:
+            return instruction
+        slot = used[instruction.op].index(slot_of(instruction))
+        attribute = (slot, *instruction.attribute[1:]) if isinstance(instruction.attribute, tuple) else slot
+        return replace(instruction, attribute=attribute)
+
+    steps = tuple(
+        replace(step, check=checks.index(step.check)) if isinstance(step, CheckStep) else step for step in pipeline.steps
+    )
+    return replace(pipeline, kernel=tuple(renumbered(instruction) for instruction in pipeline.kernel), steps=steps)
+
+
+def map_step(step: Step, renumber: Renumber) -> Step:
+    match step:
+        case FilterStep() | CheckStep():
+            return replace(step, condition=renumber(step.condition))
+        case _:
+            assert_never(step)
+
+
+def map_words(words: tuple[SortWord, ...], renumber: Renumber) -> tuple[SortWord, ...]:
+    return tuple(replace(word, word=renumber(word.word)) for word in words)
+
+
+def map_optional(ref: Ref | None, renumber: Renumber) -> Ref | None:
+    return None if ref is None else renumber(ref)
+
+
+def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccumulator:
+    mask = map_optional(accumulator.mask, renumber)
+    match accumulator:
+        case Accumulator(value=value):
+            return replace(accumulator, value=map_optional(value, renumber), mask=mask)
+        case DistinctAccumulator(value=value, order=order):
+            return replace(accumulator, value=renumber(value), mask=mask, order=map_words(order, renumber))
+        case _:
+            assert_never(accumulator)
+
+
+def map_sink(sink: Sink, renumber: Renumber) -> Sink:
+    """The sink with every kernel reference passed through `renumber`."""
+    match sink:
+        case DenseGroupSink(keys=keys, accumulators=accumulators):
+            return replace(
+                sink,
+                keys=tuple(replace(key, code=renumber(key.code), valid=map_optional(key.valid, renumber)) for key in keys),
+                accumulators=tuple(map_accumulator(accumulator, renumber) for accumulator in accumulators),
+            )
+        case SortedGroupSink(order=order, carried=carried, accumulators=accumulators):
+            return replace(
+                sink,
+                order=map_words(order, renumber),
+                carried=tuple(renumber(ref) for ref in carried),
+                accumulators=tuple(map_accumulator(accumulator, renumber) for accumulator in accumulators),
+            )
+        case SortSink(order=order, columns=columns):
+            return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
+        case TopKSink(order=word, columns=columns):
+            (order,) = map_words((word,), renumber)
+            return replace(sink, order=order, columns=tuple(renumber(ref) for ref in columns))
+        case CollectSink(columns=columns):
+            return replace(sink, columns=tuple(renumber(ref) for ref in columns))
+        case _:
+            assert_never(sink)

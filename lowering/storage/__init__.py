@@ -1,0 +1,32 @@
+"""Data at rest: the only place that turns Arrow into machine arrays, and machine arrays back into Arrow.
+
+types    Arrow types and SQL types
+layout   how the rows of a table are cut into shares and chunks
+column   EncodedColumn and its Statistics
+machine  one Arrow array as NumPy values, checked
+encode   numbers, dates, booleans: Arrow → EncodedColumn
+text     strings → EncodedColumn with a sorted dictionary
+decode   results → Arrow
+"""
+
+from qtensor.lowering.storage.column import EncodedColumn, Statistics
+from qtensor.lowering.storage.decode import ResultColumn, decode_column
+from qtensor.lowering.storage.encode import ColumnEncoder, column_encoder, encode_column, for_each
+from qtensor.lowering.storage.layout import CHUNK, Layout, layout_for
+from qtensor.lowering.storage.types import arrow_type, sql_type
+
+__all__ = [
+    "CHUNK",
+    "ColumnEncoder",
+    "EncodedColumn",
+    "Layout",
+    "ResultColumn",
+    "Statistics",
+    "arrow_type",
+    "column_encoder",
+    "decode_column",
+    "encode_column",
+    "for_each",
+    "layout_for",
+    "sql_type",
+]

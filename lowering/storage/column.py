@@ -1,0 +1,119 @@
+"""What a column is once encoded: a narrow array, a validity, a dictionary, and exact statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qtensor.lowering.storage.layout import Layout
+from qtensor.types import SqlType
+
+Values: TypeAlias = NDArray[Any]
+Validity: TypeAlias = NDArray[np.bool_]
+
+_ALIGNMENT = 64  # bytes: what XLA wants of a buffer that it may use without a copy
+_BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Exact facts about a column, in the encoded domain: unscaled decimals, days, microseconds, dictionary codes, 0 and 1.
+
+    `minimum` and `maximum` are None when there is no value; those of floats ignore NaN. `distinct` is an upper bound of the
+    number of different non-NULL values. `sorted`: non-decreasing, without NULL and NaN.
+    """
+
+    rows: int
+    nulls: int
+    minimum: int | float | None
+    maximum: int | float | None
+    has_nan: bool
+    distinct: int
+    sorted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedColumn:
+    """A column as compiled programs read it.
+
+    data: [shares, chunks, chunk], C-contiguous and 64-byte aligned. The narrowest signed integer that holds minimum to
+        maximum for integers, decimals (unscaled), dates (days), timestamps (microseconds) and text (codes); bool for
+        BOOLEAN, float32 or float64 for FLOAT and DOUBLE.
+    valid: of the same shape, False for NULL and beyond the last row; None when no row is NULL.
+    dictionary: for VARCHAR the different values in order of code points, so that code order is string order.
+
+    NULL slots and the tail of the last used chunk hold a value between minimum and maximum (0 where there is none, 0.0
+    for floats); chunks beyond it are zero, and their memory is never touched.
+    """
+
+    type: SqlType
+    data: Values
+    valid: Validity | None
+    dictionary: pa.Array | None
+    statistics: Statistics
+
+    def share(self, index: int) -> tuple[Values, Validity | None]:
+        """Views of the data and the validity of one share, each [chunks, chunk]."""
+        return self.data[index], None if self.valid is None else self.valid[index]
+
+    @cached_property
+    def unique(self) -> bool:
+        """Whether no two non-NULL rows are equal (NaN equals NaN, 0.0 equals -0.0). Computed when first asked."""
+        statistics = self.statistics
+        count = statistics.rows - statistics.nulls
+        if statistics.distinct < count:
+            return False
+        values = flat(self.data)[: statistics.rows]
+        if statistics.sorted:
+            return _all_pairs(values, np.less)
+        if self.valid is not None:
+            values = values[flat(self.valid)[: statistics.rows]]
+        minimum, maximum = statistics.minimum, statistics.maximum
+        if isinstance(minimum, int) and isinstance(maximum, int) and maximum - minimum < 8 * count:
+            seen = np.zeros(maximum - minimum + 1, np.bool_)
+            seen[values.astype(np.int64) - minimum] = True
+            return int(np.count_nonzero(seen)) == count
+        return len(np.unique(values)) == count
+
+
+def flat(array: Values) -> Values:
+    """All slots of a contiguous array in row order, as a view."""
+    return array.reshape(-1)
+
+
+def allocate(layout: Layout, dtype: np.dtype[Any]) -> Values:
+    """Zeros of the layout's shape, 64-byte aligned. Pages that nobody writes stay unallocated."""
+    size = layout.capacity * dtype.itemsize
+    memory = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(layout.shape)
+
+
+def narrowest(minimum: int, maximum: int) -> np.dtype[Any]:
+    """The narrowest signed integer type that holds minimum to maximum.
+
+    >>> narrowest(-128, 127), narrowest(0, 128)
+    (dtype('int8'), dtype('int16'))
+    """
+    for bits in (8, 16, 32):
+        if -(1 << (bits - 1)) <= minimum and maximum < 1 << (bits - 1):
+            return np.dtype(f"int{bits}")
+    return np.dtype(np.int64)
+
+
+def is_sorted(values: Values) -> bool:
+    """Whether `values` [n] never decrease; False where there is a NaN."""
+    return _all_pairs(values, np.less_equal) if len(values) != 1 else bool(values[0] == values[0])
+
+
+def _all_pairs(values: Values, relation: np.ufunc) -> bool:
+    """Whether `relation` holds for all neighbours; stops soon after the first that breaks it."""
+    return all(
+        relation(values[start : start + _BLOCK][: len(values) - start - 1], values[start + 1 : start + 1 + _BLOCK]).all()
+        for start in range(0, len(values) - 1, _BLOCK)
+    )

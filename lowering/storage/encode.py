@@ -1,0 +1,252 @@
+"""From Arrow to an encoded column, in one pass over the data, as it arrives and from several threads at once.
+
+The width of the encoded integers has to be known before the first value is written, their range only after the last. So
+an encoder starts from an expected range (sampled, or a Parquet footer's), measures while it writes, and when the data
+turns out to be wider, asks for one more pass, which then knows. Expectations make it fast; they are never trusted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as arrow
+
+from qtensor.errors import InternalError
+from qtensor.lowering.storage.column import EncodedColumn, Statistics, Validity, Values, allocate, flat, is_sorted, narrowest
+from qtensor.lowering.storage.layout import Layout
+from qtensor.lowering.storage.machine import machine_values, validity
+from qtensor.lowering.storage.text import TextEncoder
+from qtensor.types import Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
+
+Range: TypeAlias = tuple[int, int]
+Item = TypeVar("Item")
+
+_BLOCK = 32_768  # rows: the temporaries of a block stay in L2
+_PIECE = 8 * _BLOCK  # rows: what one thread takes at a time
+_SAMPLED_ROWS = 4_096
+_SAMPLED_CHUNKS = 32
+_SMALL_CHUNK = 4_096  # rows: shorter Arrow chunks are joined first, since the work of a block would be mostly overhead
+
+
+class ColumnEncoder(Protocol):
+    """Collects one column, written in any order and from any threads, each row exactly once."""
+
+    def write(self, start: int, array: pa.Array) -> None:
+        """Take `array` as the rows from `start` on.
+
+        Raises:
+            DataError: a value that cannot be represented exactly; names column and value.
+        """
+
+    def finish(self) -> EncodedColumn | None:
+        """The column; None when the expected range was too narrow: then write every row again and finish again."""
+
+
+def encode_column(name: str, values: pa.ChunkedArray | pa.Array, type: SqlType, layout: Layout) -> EncodedColumn:
+    """Encode the `layout.rows` rows of `values`, whose type is `sql_type(name, values.type)`, which is `type`.
+
+    Raises:
+        DataError: a value that cannot be represented exactly; names column and value.
+
+    >>> from qtensor.lowering.storage import layout_for
+    >>> from qtensor.types import BIGINT
+    >>> column = encode_column("a", pa.array([7, None, 300]), BIGINT, layout_for(3, threads=1))
+    >>> column.data[0, 0, :4], column.valid[0, 0, :4], column.statistics.maximum
+    (array([  7,   7, 300,   7], dtype=int16), array([ True, False,  True, False]), 300)
+    """
+    if len(values) != layout.rows:
+        raise InternalError(f'column "{name}" has {len(values)} rows, its table {layout.rows}')
+    chunks = _chunks(values)
+    encoder = column_encoder(name, type, layout, _sampled_range(name, chunks, type))
+    column = None
+    while column is None:
+        for_each(lambda piece: encoder.write(*piece), _pieces(chunks), layout.shares)
+        column = encoder.finish()
+    return column
+
+
+def column_encoder(name: str, type: SqlType, layout: Layout, expected: Range | None = None) -> ColumnEncoder:
+    """An encoder for a column of SQL type `type`.
+
+    expected: the range of the encoded values, where something is known of it; a wrong one costs time and nothing else.
+    """
+    if isinstance(type, Varchar):
+        return TextEncoder(layout)
+    return _NumberEncoder(name, type, layout, expected)
+
+
+def for_each(function: Callable[[Item], None], items: Iterable[Item], threads: int) -> None:
+    """Call `function` on every item, on up to `threads` threads (and no more than there are cores).
+
+    For work that spends its time in NumPy and Arrow, which release the interpreter's lock.
+    """
+    items = list(items)
+    workers = min(threads, len(items), os.cpu_count() or 1)
+    if workers <= 1:
+        for item in items:
+            function(item)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(function, item) for item in items]:
+            done.result()
+
+
+class _NumberEncoder:
+    """Everything that is not text: integers, decimals, dates, timestamps, booleans, floats, and the type of a bare NULL."""
+
+    def __init__(self, name: str, type: SqlType, layout: Layout, expected: Range | None) -> None:
+        self._name = name
+        self._type = type
+        self._layout = layout
+        self._lock = Lock()
+        self._start_over(_dtype(type, expected))
+
+    def _start_over(self, dtype: np.dtype[np.generic]) -> None:
+        self._data = allocate(self._layout, dtype)
+        self._valid: Validity | None = None
+        self._nulls: list[int] = []  # per block; lists, since appending is atomic
+        self._ranges: list[tuple[int | float, int | float]] = []
+        self._blanks: list[slice] = []  # blocks without a value
+        self._has_nan = False
+
+    def write(self, start: int, array: pa.Array) -> None:
+        array = _plain(array)
+        for offset in range(0, len(array), _BLOCK):
+            block = array.slice(offset, _BLOCK)
+            rows = slice(start + offset, start + offset + len(block))
+            valid = validity(block)
+            if valid is not None:
+                self._nulls.append(block.null_count)
+                flat(self._validity())[rows] = valid
+                if not valid.any():
+                    self._blanks.append(rows)
+                    continue
+            values = machine_values(self._name, block, valid)
+            if isinstance(self._type, Float):
+                self._write_floats(rows, values, valid)
+            else:
+                self._write_integers(rows, values, valid)
+
+    def _write_integers(self, rows: slice, values: Values, valid: Validity | None) -> None:
+        if valid is not None:
+            values = np.where(valid, values, values[valid.argmax()])
+        self._ranges.append((int(values.min()), int(values.max())))
+        flat(self._data)[rows] = values  # may wrap where the expectation was wrong: `finish` looks at the ranges
+
+    def _write_floats(self, rows: slice, values: Values, valid: Validity | None) -> None:
+        flat(self._data)[rows] = values if valid is None else np.where(valid, values, values.dtype.type(0))
+        present = values if valid is None else values[valid]
+        low, high = present.min(), present.max()
+        if np.isnan(low):
+            self._has_nan = True
+            present = present[~np.isnan(present)]
+            if len(present) == 0:
+                return
+            low, high = present.min(), present.max()
+        self._ranges.append((float(low), float(high)))
+
+    def _validity(self) -> Validity:
+        with self._lock:
+            if self._valid is None:
+                valid = allocate(self._layout, np.dtype(np.bool_))
+                flat(valid)[: self._layout.rows] = True
+                self._valid = valid
+            return self._valid
+
+    def finish(self) -> EncodedColumn | None:
+        minimum = min((low for low, _ in self._ranges), default=None)
+        maximum = max((high for _, high in self._ranges), default=None)
+        if isinstance(minimum, int) and isinstance(maximum, int):
+            dtype = _dtype(self._type, (minimum, maximum))
+            if dtype.itemsize > self._data.dtype.itemsize:
+                self._start_over(dtype)
+                return None
+            self._narrow(dtype)
+            if not minimum <= 0 <= maximum:
+                self._fill(minimum)
+        return EncodedColumn(self._type, self._data, self._valid, None, self._statistics(minimum, maximum))
+
+    def _narrow(self, dtype: np.dtype[np.generic]) -> None:
+        """Copy to a narrower type, when less was known beforehand than is known now."""
+        if dtype == self._data.dtype:
+            return
+        data = allocate(self._layout, dtype)
+        flat(data)[: self._layout.rows] = flat(self._data)[: self._layout.rows]
+        self._data = data
+
+    def _fill(self, value: int) -> None:
+        """Put `value` where nothing was written: blocks without a value and the tail of the last used chunk."""
+        rows, chunk = self._layout.rows, self._layout.chunk
+        for rows_without_value in [*self._blanks, slice(rows, -(-rows // chunk) * chunk)]:
+            flat(self._data)[rows_without_value] = value
+
+    def _statistics(self, minimum: int | float | None, maximum: int | float | None) -> Statistics:
+        rows, nulls = self._layout.rows, sum(self._nulls)
+        distinct = rows - nulls
+        if isinstance(minimum, int) and isinstance(maximum, int):
+            distinct = min(distinct, maximum - minimum + 1)
+        ordered = nulls == 0 and not self._has_nan and is_sorted(flat(self._data)[:rows])
+        return Statistics(rows, nulls, minimum, maximum, self._has_nan, distinct, ordered)
+
+
+def _dtype(type: SqlType, expected: Range | None) -> np.dtype[np.generic]:
+    """The array type for a column whose values are expected, or known, to lie in `expected`."""
+    match type:
+        case Boolean():
+            return np.dtype(np.bool_)
+        case Float(bits):
+            return np.dtype(f"float{bits}")
+        case Null():
+            return np.dtype(np.int8)
+        case Integer() | Decimal() | Date() | Timestamp():
+            return narrowest(*expected) if expected is not None else np.dtype(np.int64)
+        case _:
+            raise InternalError(f"a column of type {type} cannot be stored")
+
+
+def _chunks(values: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    if isinstance(values, pa.Array):
+        return [values]
+    many = values.num_chunks > 1 and len(values) < values.num_chunks * _SMALL_CHUNK
+    if many and not arrow.is_dictionary(values.type):  # each chunk may have another dictionary; the encoder merges them
+        values = values.combine_chunks()
+        return values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    return list(values.chunks)
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """`array` itself, or its values when it is dictionary-encoded: only text stays that way."""
+    return array.dictionary_decode() if arrow.is_dictionary(array.type) else array
+
+
+def _pieces(chunks: Sequence[pa.Array]) -> list[tuple[int, pa.Array]]:
+    """The rows of `chunks` in pieces of at most _PIECE rows, each with the number of its first row."""
+    pieces = []
+    start = 0
+    for chunk in chunks:
+        pieces += [(start + offset, chunk.slice(offset, _PIECE)) for offset in range(0, len(chunk), _PIECE)]
+        start += len(chunk)
+    return pieces
+
+
+def _sampled_range(name: str, chunks: Sequence[pa.Array], type: SqlType) -> Range | None:
+    """The range of the first and last rows of some chunks; None where there is no value, or none is needed."""
+    if not isinstance(type, Integer | Decimal | Date | Timestamp):
+        return None
+    lows, highs = [], []
+    for chunk in chunks[:: max(1, len(chunks) // _SAMPLED_CHUNKS)]:
+        for end in (chunk.slice(0, _SAMPLED_ROWS), chunk.slice(max(0, len(chunk) - _SAMPLED_ROWS))):
+            sample = _plain(end)
+            valid = validity(sample)
+            values = machine_values(name, sample, valid) if valid is None or valid.any() else np.empty(0)
+            values = values if valid is None else values[valid[: len(values)]]
+            if len(values):
+                lows.append(int(values.min()))
+                highs.append(int(values.max()))
+    return (min(lows), max(highs)) if lows else None

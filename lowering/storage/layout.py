@@ -1,0 +1,73 @@
+"""How the rows of a table are cut: shares for the cores, chunks for the steps of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CHUNK = 65_536
+"""Rows of a chunk of a large table: few enough for a scan step to stay in L2, enough to make its overhead vanish."""
+
+_SMALLEST_CHUNK = 64  # the lanes of a reduction
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How `rows` rows are cut: `shares` shares, one for each core, each of `chunks` chunks of `chunk` rows.
+
+    All shares have the same shape; rows fill them in order, so that the last shares may hold fewer rows or none.
+    """
+
+    rows: int
+    shares: int
+    chunks: int
+    chunk: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[shares, chunks, chunk], the shape of every column."""
+        return self.shares, self.chunks, self.chunk
+
+    @property
+    def capacity(self) -> int:
+        """The rows that fit without another layout."""
+        return self.shares * self.chunks * self.chunk
+
+    def rows_in_share(self, share: int) -> int:
+        """How many of the table's rows share number `share` holds.
+
+        >>> [layout_for(300_000, threads=2).rows_in_share(share) for share in (0, 1)]
+        [196608, 103392]
+        """
+        size = self.chunks * self.chunk
+        return min(max(self.rows - share * size, 0), size)
+
+
+def layout_for(rows: int, threads: int) -> Layout:
+    """The layout of a table of `rows` rows when `threads` cores scan it.
+
+    A table of up to CHUNK rows is one chunk, its length a power of two. A larger one has a share for each core as long as
+    every share gets two chunks. The number of chunks is rounded up, by at most 1/8, so that a growing table keeps its shape
+    and with it its compiled programs.
+
+    >>> layout_for(0, threads=2)
+    Layout(rows=0, shares=1, chunks=1, chunk=64)
+    >>> layout_for(2_000, threads=2)
+    Layout(rows=2000, shares=1, chunks=1, chunk=2048)
+    >>> layout_for(6_001_215, threads=2)
+    Layout(rows=6001215, shares=2, chunks=48, chunk=65536)
+    """
+    if rows <= CHUNK:
+        return Layout(rows, shares=1, chunks=1, chunk=1 << (max(rows, _SMALLEST_CHUNK) - 1).bit_length())
+    needed = -(-rows // CHUNK)
+    shares = max(1, min(threads, needed // 2))
+    return Layout(rows, shares, _rounded_up(-(-needed // shares)), CHUNK)
+
+
+def _rounded_up(count: int) -> int:
+    """The next number of at most four significant bits: 1 to 16 exactly, then 18, 20, ... 32, 36, 40, ...
+
+    >>> [_rounded_up(count) for count in (1, 9, 16, 17, 33, 46)]
+    [1, 9, 16, 18, 36, 48]
+    """
+    unit = 1 << max(count.bit_length() - 4, 0)
+    return -(-count // unit) * unit

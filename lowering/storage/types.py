@@ -1,0 +1,123 @@
+"""Which SQL type an Arrow column has, and as which Arrow type a result of a SQL type is given back."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import pyarrow as pa
+import pyarrow.types as arrow
+
+from qtensor.errors import DataError, InternalError
+from qtensor.types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    FLOAT,
+    INTEGER,
+    NULL,
+    SMALLINT,
+    TIMESTAMP,
+    TINYINT,
+    UBIGINT,
+    UINTEGER,
+    USMALLINT,
+    UTINYINT,
+    VARCHAR,
+    Array,
+    Boolean,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Interval,
+    Null,
+    SqlType,
+    Timestamp,
+    Varchar,
+)
+
+_MAXIMUM_DECIMAL_DIGITS = 38
+
+_SCALARS: dict[pa.DataType, SqlType] = {
+    pa.null(): NULL,
+    pa.bool_(): BOOLEAN,
+    pa.int8(): TINYINT,
+    pa.int16(): SMALLINT,
+    pa.int32(): INTEGER,
+    pa.int64(): BIGINT,
+    pa.uint8(): UTINYINT,
+    pa.uint16(): USMALLINT,
+    pa.uint32(): UINTEGER,
+    pa.uint64(): UBIGINT,
+    pa.float16(): FLOAT,
+    pa.float32(): FLOAT,
+    pa.float64(): DOUBLE,
+    pa.date32(): DATE,
+    pa.date64(): DATE,
+    pa.string(): VARCHAR,
+    pa.large_string(): VARCHAR,
+    pa.string_view(): VARCHAR,
+}
+
+_ARROW = {type: arrow_type for arrow_type, type in _SCALARS.items()} | {
+    FLOAT: pa.float32(),
+    DATE: pa.date32(),
+    VARCHAR: pa.string(),
+}
+
+
+def sql_type(name: str, type: pa.DataType) -> SqlType:
+    """The SQL type of column `name` of Arrow type `type`; a dictionary-encoded column has the type of its values.
+
+    Raises:
+        DataError: the type is not supported; says which cast makes it so.
+
+    >>> str(sql_type("price", pa.decimal128(15, 2)))
+    'DECIMAL(15,2)'
+    """
+    if type in _SCALARS:
+        return _SCALARS[type]
+    if arrow.is_dictionary(type):
+        return sql_type(name, type.value_type)
+    if arrow.is_decimal(type) and 0 <= type.scale <= type.precision <= _MAXIMUM_DECIMAL_DIGITS:
+        return Decimal(type.precision, type.scale)
+    if arrow.is_timestamp(type) and type.tz is None:
+        return TIMESTAMP
+    raise DataError(f'column "{name}" has Arrow type {type}, which is not supported; {_remedy(type)}')
+
+
+def _remedy(type: pa.DataType) -> str:
+    """What to do about a column of unsupported type `type`."""
+    if arrow.is_timestamp(type):
+        return f"cast it to timestamp[{type.unit}] without a time zone"
+    if arrow.is_decimal(type):
+        return "cast it to a decimal of at most 38 digits and a scale between 0 and its precision"
+    if arrow.is_time(type) or arrow.is_duration(type):
+        return "cast it to an integer"
+    if arrow.is_binary(type) or arrow.is_large_binary(type) or arrow.is_binary_view(type) or arrow.is_fixed_size_binary(type):
+        return "cast it to string if it holds UTF-8 text, or drop it"
+    if arrow.is_struct(type):
+        return "flatten it to one column for each field, or drop it"
+    if arrow.is_nested(type):
+        return "give each element a column of its own, or drop it"
+    return "cast it to a number, string, date or timestamp, or drop it"
+
+
+def arrow_type(type: SqlType) -> pa.DataType:
+    """The Arrow type that results of SQL type `type` have, the one that DuckDB exports."""
+    match type:
+        case Integer(bits=128):
+            return pa.decimal128(_MAXIMUM_DECIMAL_DIGITS, 0)
+        case Null() | Boolean() | Integer() | Float() | Date() | Varchar():
+            return _ARROW[type]
+        case Decimal(precision, scale):
+            return pa.decimal128(precision, scale)
+        case Timestamp():
+            return pa.timestamp("us")
+        case Array(element, length):
+            return pa.list_(arrow_type(element), length)
+        case Interval():
+            raise InternalError("an INTERVAL is only a literal and cannot be a column")
+        case _:
+            assert_never(type)

@@ -1,0 +1,198 @@
+"""Walk a frozen graph: abstractly when a model is imported, to find all that cannot be done; then inside the query's trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qtensor.errors import InternalError
+from qtensor.lowering.tensorflow import dense, elementwise, reductions, shapes
+from qtensor.lowering.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
+from qtensor.lowering.tensorflow.registry import OPS
+from qtensor.lowering.tensorflow.values import Batched, Refusal, Static, Value, Weight
+
+# Importing these modules fills OPS.
+OPERATOR_MODULES = (dense, elementwise, reductions, shapes)
+
+# The outputs of a step; None where the step, or one before it, was refused.
+Outputs = tuple[Value, ...] | None
+Report = Callable[[Operation, str], None]
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """A model input: `width` columns of `dtype` as a tensor [batch, width], or one as [batch] when width is None."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    width: int | None
+
+    @property
+    def columns(self) -> int:
+        return 1 if self.width is None else self.width
+
+
+def walk(graph: Graph, weights: Sequence[jax.Array], inputs: Sequence[Value], report: Report) -> list[Outputs]:
+    """The outputs of every step of `graph`; what cannot be done goes to `report`, and nothing is computed from it."""
+    outputs: list[Outputs] = []
+    for step in graph.steps:
+        match step:
+            case Argument(index):
+                outputs.append((inputs[index],))
+            case Constant(array):
+                outputs.append((Static(array),))
+            case WeightLeaf(index):
+                outputs.append((Weight(weights[index]),))
+            case Operation():
+                outputs.append(perform(step, outputs, report))
+    return outputs
+
+
+def perform(operation: Operation, outputs: Sequence[Outputs], report: Report) -> Outputs:
+    """The outputs of one operation, or None and a report."""
+    values: list[Value] = []
+    for ref in operation.inputs:
+        source = outputs[ref.step]
+        if source is None:
+            return None
+        if ref.output >= len(source):
+            report(operation, f"output {ref.output} of a node it reads is not supported")
+            return None
+        values.append(source[ref.output])
+    entry = OPS.get(operation.op)
+    if entry is None or entry.objections(operation):
+        return None  # reported by `inspect`, without a walk
+    static = all(isinstance(value, Static) for value in values)
+    try:
+        with jax.ensure_compile_time_eval() if static else nullcontext():
+            result = entry.lower(*values, **entry.keywords(operation))
+    except Refusal as refusal:
+        report(operation, str(refusal))
+        return None
+    return tuple(with_failures(value, values) for value in (result if isinstance(result, tuple) else (result,)))
+
+
+def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
+    """`value` with the rows marked that failed in one of its inputs."""
+    masks = [source.failed for source in inputs if isinstance(source, Batched) and source.failed is not None]
+    if not isinstance(value, Batched) or not masks:
+        return value
+    if value.failed is not None:
+        masks.append(value.failed)
+    return replace(value, failed=reduce(jnp.logical_or, masks))
+
+
+def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[Value]:
+    """The model's inputs from the query's columns, each [n], in order."""
+    inputs: list[Value] = []
+    start = 0
+    for layout in layouts:
+        taken = [column.astype(layout.dtype) for column in columns[start : start + layout.columns]]
+        start += layout.columns
+        inputs.append(Batched(taken[0] if layout.width is None else jnp.stack(taken)))
+    return inputs
+
+
+@dataclass(frozen=True, eq=False)
+class GraphFunction:
+    """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64."""
+
+    graph: Graph
+    layouts: tuple[InputLayout, ...]
+
+    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+        if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
+            raise InternalError("a model is traced outside jax.enable_x64(True)")
+        outputs = walk(self.graph, weights, batched_inputs(self.layouts, columns), broken)
+        return result_array(self.graph, outputs)
+
+
+def result_array(graph: Graph, outputs: Sequence[Outputs]) -> jax.Array:
+    """[n] or [k, n]: the model's output, NaN (integers: -1) in rows for which TensorFlow raises an error."""
+    found = outputs[graph.output.step]
+    if found is None or not isinstance(value := found[graph.output.output], Batched):
+        raise InternalError("a model without a batched result")
+    array = value.array
+    if array.ndim == 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.dtype.itemsize == 2 and jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(np.float32)
+    if value.failed is None:
+        return array
+    return jnp.where(value.failed, jnp.asarray(failure_value(array.dtype), array.dtype), array)
+
+
+def failure_value(dtype: np.dtype[np.generic]) -> float:
+    """What a row shows for which TensorFlow raises an error."""
+    return np.nan if jnp.issubdtype(dtype, jnp.floating) else -1
+
+
+def broken(operation: Operation, reason: str) -> None:
+    raise InternalError(f"node {operation.name} ({operation.op}) passed its import and fails now: {reason}")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an abstract walk found: the problems, one a line; without problems the folded graph and the output.
+
+    `output` has the TensorFlow shape [batch, *features] without its batch; `can_fail` says that a row may have no result.
+    """
+
+    problems: tuple[str, ...]
+    graph: Graph
+    features: tuple[int, ...] | None = None
+    dtype: np.dtype[np.generic] | None = None
+    can_fail: bool = False
+
+
+def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
+    """Check every step of `graph`, and replace by constants the steps that depend on neither rows nor weights."""
+    problems = [
+        f"{op} (node {name}): has an effect beside its result, or is unknown" for name, op in graph.effects if op not in OPS
+    ]
+    for step in graph.steps:
+        if isinstance(step, Operation):
+            entry = OPS.get(step.op)
+            reasons = ["unknown operator"] if entry is None else entry.objections(step)
+            problems += [f"{step.op} (node {step.name}): {reason}" for reason in reasons]
+    outputs: list[Outputs] = []
+
+    def trace(weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> None:
+        def report(operation: Operation, reason: str) -> None:
+            problems.append(f"{operation.op} (node {operation.name}): {reason}")
+
+        outputs.extend(walk(graph, weights, batched_inputs(layouts, columns), report))
+
+    with jax.enable_x64(True):
+        columns = [struct((3,), layout.dtype) for layout in layouts for _ in range(layout.columns)]
+        weights = [struct(weight.shape, weight.dtype) for weight in graph.weights]
+        jax.eval_shape(trace, weights, columns)
+    if problems:
+        return Inspection(tuple(problems), graph)
+    found = outputs[graph.output.step]
+    assert found is not None, "no problems, so every step has its outputs"
+    value = found[graph.output.output]
+    folded = pruned(replace(graph, steps=tuple(map(folded_step, graph.steps, outputs))))
+    if not isinstance(value, Batched):
+        return Inspection(("its output is the same for all rows",), folded)
+    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, value.failed is not None)
+
+
+def struct(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Any:
+    """What JAX traces an array of this shape and type by."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+
+
+def folded_step(step: Step, outputs: Outputs) -> Step:
+    match outputs:
+        case (Static(array),):
+            return Constant(array)
+        case _:
+            return step

@@ -1,0 +1,150 @@
+"""What an SQL expression is while it is compiled, and what the host computes for a kernel before each run.
+
+`Value` is an SQL value as references into a kernel. Text lives in dictionaries on the host: a kernel sees codes, and whatever it must know of
+the text (the code of a literal, which codes match a pattern, how codes of one dictionary map to another's) reaches it as
+run-time scalars and tables described here. Descriptions are data, so that new dictionaries and literals need no new program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from qtensor.lowering.kernel import DType, Ref
+from qtensor.lowering.ranges import Range
+from qtensor.types import SqlType
+
+
+@dataclass(frozen=True)
+class ColumnDictionary:
+    """The sorted distinct strings of a table's column."""
+
+    table: str
+    column: int
+
+
+@dataclass(frozen=True)
+class LiteralDictionary:
+    """The sorted distinct values of VARCHAR literals, by their slots."""
+
+    literals: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class UnionDictionary:
+    """The sorted distinct strings of several dictionaries."""
+
+    parts: tuple[Dictionary, ...]
+
+
+@dataclass(frozen=True)
+class FormattedDictionary:
+    """The texts of all values of `type` from `low` to `high`, sorted: CAST of a small range to VARCHAR."""
+
+    type: SqlType
+    low: int
+    high: int
+
+
+Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary
+
+
+@dataclass(frozen=True)
+class LiteralScalar:
+    """A numeric literal times `factor`, brought into [low, high] if given: a comparison cannot tell the difference."""
+
+    literal: int
+    dtype: DType
+    factor: int = 1
+    clamp: Range | None = None
+
+
+@dataclass(frozen=True)
+class CodeOf:
+    """The code of a VARCHAR literal in a dictionary, -1 when it is not there. int64."""
+
+    literal: int
+    dictionary: Dictionary
+
+
+@dataclass(frozen=True)
+class PositionOf:
+    """How many strings of the dictionary are less than the literal (`inclusive`: or equal to it). int64."""
+
+    literal: int
+    dictionary: Dictionary
+    inclusive: bool
+
+
+HostScalar: TypeAlias = LiteralScalar | CodeOf | PositionOf
+
+
+@dataclass(frozen=True)
+class LikeTable:
+    """bool[dictionary]: which strings match a LIKE pattern."""
+
+    dictionary: Dictionary
+    pattern: int
+    escape: int | None
+    ignore_case: bool
+
+
+@dataclass(frozen=True)
+class MemberTable:
+    """bool[dictionary]: which strings are among the literals."""
+
+    dictionary: Dictionary
+    literals: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RemapTable:
+    """int32[source]: the code of each string of `source` in `target`, which holds them all."""
+
+    source: Dictionary
+    target: Dictionary
+
+
+@dataclass(frozen=True)
+class FormatTable:
+    """int32[high - low + 1]: the code of each value's text in a FormattedDictionary."""
+
+    dictionary: FormattedDictionary
+
+
+@dataclass(frozen=True)
+class ParsedTable:
+    """The strings of a dictionary converted to `type` (int64, float64 or bool [dictionary]); 0 where that fails."""
+
+    dictionary: Dictionary
+    type: SqlType
+
+
+@dataclass(frozen=True)
+class ParsesTable:
+    """bool[dictionary]: which strings convert to `type`."""
+
+    dictionary: Dictionary
+    type: SqlType
+
+
+HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable
+
+
+@dataclass(frozen=True)
+class Value:
+    """An SQL value of a batch's rows: `data` and, where it can be NULL, `valid`, both [CHUNK].
+
+    Integers, decimals (unscaled), dates, timestamps and codes of text carry the `range` of their data, also of invalid rows.
+    `low` makes a two-limb integer: data * 2**32 + low with 0 <= low < 2**32. `elements` are the scores of an ARRAY.
+    `may_be_nan` is False for floats proven free of NaN.
+    """
+
+    type: SqlType
+    data: Ref
+    valid: Ref | None = None
+    range: Range | None = None
+    dictionary: Dictionary | None = None
+    low: Ref | None = None
+    elements: tuple[Ref, ...] = ()
+    may_be_nan: bool = True

@@ -1,0 +1,248 @@
+"""Typed expressions from bound operands: DuckDB's type rules applied, every implicit cast made explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtensor.bind.context import Context
+from qtensor.bind.literals import ConversionError, convert_literal
+from qtensor.errors import Span
+from qtensor.expressions import Call, Case, Cast, Expr, Literal
+from qtensor.functions import (
+    STRING_LITERAL,
+    IntegerLiterals,
+    OperandType,
+    StringLiteral,
+    TypeRuleError,
+    castable,
+    common_type,
+    integer_as_decimal,
+    natural_type,
+    rescaled,
+    resolve_arithmetic,
+    resolve_numeric,
+)
+from qtensor.types import (
+    BOOLEAN,
+    NULL,
+    VARCHAR,
+    Date,
+    Decimal,
+    Integer,
+    Interval,
+    IntervalValue,
+    Null,
+    SqlType,
+    Timestamp,
+    Varchar,
+)
+
+ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "modulo"}
+TRUE = Literal(True, BOOLEAN)
+FALSE = Literal(False, BOOLEAN)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A bound expression, the type by which it takes part in type rules (literals are flexible), and its place in the text."""
+
+    expr: Expr
+    type: OperandType
+    span: Span | None = None
+
+
+def plain(expr: Expr, span: Span | None = None) -> Operand:
+    """An operand of the type that its expression has."""
+    return Operand(expr, expr.type, span)
+
+
+def literal(value: Literal, span: Span | None) -> Operand:
+    """A constant of the query text, flexible in type where it is an integer or a text."""
+    match value.type, value.value:
+        case Integer(), int() as number:
+            return Operand(value, IntegerLiterals(number, number), span)
+        case Varchar(), str():
+            return Operand(value, STRING_LITERAL, span)
+        case _:
+            return plain(value, span)
+
+
+def convert(context: Context, operand: Operand, target: SqlType) -> Expr:
+    """`operand` as a `target`: itself, a converted literal, or a Cast.
+
+    Raises:
+        BindError: no such cast exists.
+        ExecutionError: a text literal that does not convert.
+    """
+    expr = operand.expr
+    if expr.type == target:
+        return expr
+    if isinstance(expr, Literal):
+        try:
+            converted = convert_literal(expr, target)
+        except ConversionError as error:
+            raise context.conversion_error(error, operand.span) from error
+        if converted is not None:
+            return converted
+    if not castable(expr.type, target):
+        raise context.error(f"cannot convert {expr.type} to {target}", operand.span)
+    if isinstance(target, Varchar) and not isinstance(expr.type, Null):
+        context.unsupported(f"casts from {expr.type} to VARCHAR", operand.span)
+    return Cast(expr, target, span=operand.span)
+
+
+def to_boolean(context: Context, operand: Operand) -> Expr:
+    """`operand` as a condition."""
+    return convert(context, operand, BOOLEAN)
+
+
+def explicit_cast(context: Context, operand: Operand, target: SqlType, span: Span | None, try_: bool) -> Operand:
+    """CAST or TRY_CAST."""
+    expr = operand.expr
+    if expr.type == target:
+        return plain(expr, span)
+    if isinstance(expr, Literal):
+        try:
+            converted = convert_literal(expr, target)
+        except ConversionError as error:
+            if not try_:
+                raise context.conversion_error(error, span) from error
+            converted = Literal(None, target)
+        if converted is not None:
+            return plain(converted, span)
+    if isinstance(target, Interval) or not castable(expr.type, target):
+        raise context.error(f"cannot cast {expr.type} to {target}", span)
+    if isinstance(target, Varchar):
+        context.unsupported(f"casts from {expr.type} to VARCHAR", span)
+    return plain(Cast(expr, target, try_, span), span)
+
+
+def arithmetic(context: Context, operator: str, left: Operand, right: Operand, span: Span | None) -> Operand:
+    """`left operator right` for + - * / // %."""
+    try:
+        signature = resolve_arithmetic(operator, left.type, right.type)
+    except TypeRuleError as error:
+        raise context.error(str(error), span) from error
+    if isinstance(signature.result, Null):
+        return plain(Literal(None, NULL), span)
+    operands = [convert(context, operand, target) for operand, target in zip((left, right), signature.operands, strict=True)]
+    if is_temporal(operands[1].type) and not is_temporal(operands[0].type):
+        operands.reverse()  # 1 + DATE is DATE + 1
+    if isinstance(signature.result, Interval):
+        context.unsupported("arithmetic that gives an INTERVAL", span)
+        return plain(Literal(IntervalValue(), signature.result), span)
+    function = ARITHMETIC[operator]
+    if isinstance(operands[1].type, Interval):
+        function += "_interval"
+        if not isinstance(operands[1], Literal):
+            context.unsupported("intervals that are not constant", right.span)
+    return plain(Call(function, tuple(operands), signature.result, span), span)
+
+
+def numeric(context: Context, name: str, operand: Operand, span: Span | None) -> Operand:
+    """`negate` or `abs` of a number."""
+    shown = "unary minus" if name == "negate" else name
+    try:
+        target = resolve_numeric(shown, operand.type)
+    except TypeRuleError as error:
+        raise context.error(str(error), span) from error
+    return plain(Call(name, (convert(context, operand, target),), target, span), span)
+
+
+def _align(context: Context, operand: Operand, target: SqlType) -> Expr:
+    """`operand` as the common type of a comparison; of decimals only the scale has to be equal."""
+    if isinstance(target, Decimal):
+        match natural_type(operand.type):
+            case Decimal() as own:
+                target = rescaled(own, target.scale)
+            case Integer() as own:
+                target = rescaled(integer_as_decimal(own), target.scale)
+            case _:
+                pass
+    return convert(context, operand, target)
+
+
+def _common(context: Context, operands: Sequence[Operand], where: str, *, equality: bool = False) -> SqlType:
+    common = common_type((operand.type for operand in operands), equality=equality)
+    if common is None:
+        types = list(dict.fromkeys(str(natural_type(operand.type)) for operand in operands))
+        spans = [operand.span for operand in operands if operand.span]
+        place = Span(min(s.start for s in spans), max(s.end for s in spans)) if spans else None
+        raise context.error(f"{where} cannot combine {' and '.join(types)}", place, "Cast one of them explicitly.")
+    return common
+
+
+def comparison(context: Context, function: str, left: Operand, right: Operand, span: Span | None) -> Operand:
+    """`equal`, `less`, `is_distinct_from` and so on."""
+    equality = function in ("equal", "not_equal", "is_distinct_from", "is_not_distinct_from")
+    common = _common(context, (left, right), "a comparison", equality=equality)
+    arguments = (_align(context, left, common), _align(context, right, common))
+    return plain(Call(function, arguments, BOOLEAN, span), span)
+
+
+def between(context: Context, value: Operand, low: Operand, high: Operand, span: Span | None) -> Operand:
+    """value BETWEEN low AND high."""
+    common = _common(context, (value, low, high), "BETWEEN")
+    aligned, least, greatest = (_align(context, operand, common) for operand in (value, low, high))
+    bounds = (
+        Call("greater_equal", (aligned, least), BOOLEAN, span),
+        Call("less_equal", (aligned, greatest), BOOLEAN, span),
+    )
+    return plain(Call("and", bounds, BOOLEAN, span), span)
+
+
+def in_list(context: Context, value: Operand, choices: Sequence[Operand], span: Span | None) -> Operand:
+    """value IN (choices)."""
+    common = _common(context, (value, *choices), "IN", equality=True)
+    arguments = tuple(_align(context, operand, common) for operand in (value, *choices))
+    return plain(Call("in", arguments, BOOLEAN, span), span)
+
+
+def coalesce(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """COALESCE(operands)."""
+    common = _common(context, operands, "COALESCE")
+    arguments = tuple(convert(context, operand, common) for operand in operands)
+    return plain(arguments[0] if len(arguments) == 1 else Call("coalesce", arguments, common, span), span)
+
+
+def null_if(context: Context, value: Operand, other: Operand, span: Span | None) -> Operand:
+    """NULLIF(value, other): it has the type of `value`."""
+    equal = comparison(context, "equal", value, other, span)
+    result = natural_type(value.type)
+    return plain(Case(((equal.expr, Literal(None, result)),), value.expr, result), span)
+
+
+def case(context: Context, branches: Sequence[tuple[Expr, Operand]], otherwise: Operand, span: Span | None) -> Operand:
+    """Searched CASE over conditions that are BOOLEAN already."""
+    common = _common(context, [*(value for _, value in branches), otherwise], "CASE")
+    converted = tuple((condition, convert(context, value, common)) for condition, value in branches)
+    return plain(Case(converted, convert(context, otherwise, common), common), span)
+
+
+def like(
+    context: Context, value: Operand, pattern: Operand, escape: Operand | None, ignores_case: bool, span: Span | None
+) -> Operand:
+    """value LIKE pattern [ESCAPE escape], or ILIKE; pattern and escape are constants."""
+    arguments = [_text(context, value, "LIKE"), _text(context, pattern, "LIKE")]
+    if not isinstance(pattern.expr, Literal):
+        context.unsupported("LIKE with a pattern that is not constant", pattern.span)
+    if escape is not None and not (isinstance(escape.expr, Literal) and escape.expr.value == ""):
+        character = _text(context, escape, "ESCAPE")
+        if not isinstance(character, Literal):
+            context.unsupported("ESCAPE with a character that is not constant", escape.span)
+        elif isinstance(character.value, str) and len(character.value) != 1:
+            raise context.error("ESCAPE takes a single character", escape.span)
+        arguments.append(character)
+    return plain(Call("ilike" if ignores_case else "like", tuple(arguments), BOOLEAN, span), span)
+
+
+def _text(context: Context, operand: Operand, where: str) -> Expr:
+    if not isinstance(operand.type, Varchar | StringLiteral | Null):
+        raise context.error(f"{where} takes text, not {natural_type(operand.type)}", operand.span)
+    return convert(context, operand, VARCHAR)
+
+
+def is_temporal(sql_type: SqlType) -> bool:
+    """Whether values of the type are days or instants."""
+    return isinstance(sql_type, Date | Timestamp)

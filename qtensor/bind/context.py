@@ -1,0 +1,82 @@
+"""What all parts of one binding share: the source, the catalog, the parameters, and what was found to be unsupported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qtensor.bind.catalog import Catalog
+from qtensor.bind.literals import ConversionError, parameter_literal
+from qtensor.bind.source import Source
+from qtensor.errors import BindError, ExecutionError, Span
+from qtensor.expressions import Literal
+
+
+@dataclass
+class Parameters:
+    """The values given for `?`, `$1` and `$name`; every one must be used, and every one used must be given."""
+
+    given: dict[str, Literal]
+    used: set[str] = field(default_factory=set)
+
+    @staticmethod
+    def of(values: Sequence[object] | Mapping[str, object] | None) -> Parameters:
+        """The parameters of `values`: numbered from 1 when it is a sequence.
+
+        Raises:
+            BindError: `values` is neither a sequence nor a mapping, or holds what has no SQL type.
+        """
+        match values:
+            case None:
+                return Parameters({})
+            case Mapping():
+                named = {str(name).lower(): value for name, value in values.items()}
+            case Sequence() if not isinstance(values, str | bytes):
+                named = {str(number): value for number, value in enumerate(values, 1)}
+            case _:
+                raise BindError(f"parameters are a sequence or a mapping, not a {type(values).__name__}")
+        literals = {}
+        for name, value in named.items():
+            try:
+                literals[name] = parameter_literal(value)
+            except ConversionError as error:
+                raise BindError(f"parameter ${name}: {error}") from error
+        return Parameters(literals)
+
+    def superfluous(self) -> list[str]:
+        """The names of values that the query does not use."""
+        return [name for name in self.given if name not in self.used]
+
+
+@dataclass
+class Context:
+    """One binding: what it reads, and what it collects on the way."""
+
+    source: Source
+    catalog: Catalog
+    parameters: Parameters
+    findings: list[tuple[str, Span | None]] = field(default_factory=list)
+
+    def unsupported(self, what: str, span: Span | None) -> None:
+        """Remember that `what` is not supported; all such are raised together once the query is bound."""
+        self.findings.append((what, span))
+
+    def error(self, message: str, span: Span | None, hint: str = "") -> BindError:
+        """The error that shows `message` at `span`."""
+        return BindError(message, self.source.sql, [span] if span else [], hint)
+
+    def conversion_error(self, error: ConversionError, span: Span | None) -> ExecutionError:
+        """The error of a constant that does not convert, at `span`."""
+        return ExecutionError(str(error), self.source.sql, [span] if span else [])
+
+    def parameter(self, name: str) -> Literal:
+        """The value of the parameter `name`.
+
+        Raises:
+            BindError: none was given.
+        """
+        key = name.lower()
+        self.parameters.used.add(key)
+        if key not in self.parameters.given:
+            raise self.error(f"no value was given for the parameter ${name}", self.source.parameter_span(name))
+        return self.parameters.given[key]

@@ -1,0 +1,317 @@
+"""Scalar expressions: from sqlglot's syntax tree to typed `Expr`s over the columns of one relation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from qtensor.bind import build
+from qtensor.bind.build import Operand, plain
+from qtensor.bind.calls import CallBinder
+from qtensor.bind.context import Context
+from qtensor.bind.data_types import sql_type
+from qtensor.bind.literals import ConversionError, interval_of, parse_interval, unit_name
+from qtensor.bind.scope import Scope
+from qtensor.bind.syntax import connected, subscript_value
+from qtensor.errors import Span, suggestion
+from qtensor.expressions import Call, ColumnRef, Expr, Literal
+from qtensor.functions import decimal_literal_type, integer_type
+from qtensor.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, INTERVAL, NULL, VARCHAR, Array, Decimal, Interval, IntervalValue
+
+_COMPARISONS: dict[type[exp.Expr], str] = {
+    exp.EQ: "equal",
+    exp.NEQ: "not_equal",
+    exp.LT: "less",
+    exp.LTE: "less_equal",
+    exp.GT: "greater",
+    exp.GTE: "greater_equal",
+    exp.NullSafeEQ: "is_not_distinct_from",
+    exp.NullSafeNEQ: "is_distinct_from",
+}
+_ARITHMETIC: dict[type[exp.Expr], str] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.IntDiv: "//",
+    exp.Mod: "%",
+}
+
+
+def no_alias(name: str, span: Span | None) -> Operand | None:
+    """The look-up of aliases where there are none."""
+    return None
+
+
+@dataclass
+class ExpressionBinder:
+    """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
+
+    Aggregate calls are collected by `calls`, where they stand as references to columns of negative index.
+    """
+
+    context: Context
+    scope: Scope
+    alias: Callable[[str, Span | None], Operand | None] = no_alias
+    places: dict[int, tuple[ColumnRef, Span | None]] = field(default_factory=dict)
+    calls: CallBinder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.calls = CallBinder(self.context, self)
+
+    def span(self, node: exp.Expr) -> Span | None:
+        """Where `node` stands in the query."""
+        return self.context.source.span(node)
+
+    def condition(self, node: exp.Expr) -> Operand:
+        """`node` as a BOOLEAN."""
+        return plain(build.to_boolean(self.context, self.bind(node)), self.span(node))
+
+    def bind(self, node: exp.Expr) -> Operand:
+        """The expression that `node` means.
+
+        Raises:
+            BindError: a name means nothing here, or types do not go together.
+            ExecutionError: a constant that does not convert.
+        """
+        match node:
+            case exp.Column():
+                return self._column(node)
+            case exp.Literal():
+                return self._literal(node)
+            case exp.Paren():
+                return self.bind(node.this)
+            case exp.Binary() if type(node) in _ARITHMETIC:
+                return self._arithmetic(node)
+            case exp.Binary() if type(node) in _COMPARISONS:
+                left, right = self.bind(node.this), self.bind(node.expression)
+                return build.comparison(self.context, _COMPARISONS[type(node)], left, right, self.span(node))
+            case exp.And() | exp.Or():
+                parts = tuple(self.condition(part).expr for part in connected(node))
+                return self._boolean_call("and" if isinstance(node, exp.And) else "or", *parts, node=node)
+            case exp.Not():
+                return self._not(node)
+            case exp.Neg():
+                return self._negation(node)
+            case exp.Null():
+                return plain(Literal(None, NULL), self.span(node))
+            case exp.Boolean():
+                return plain(Literal(bool(node.this), BOOLEAN), self.span(node))
+            case exp.Placeholder() | exp.Parameter():
+                return self._parameter(node)
+            case exp.Interval():
+                return self._interval(node)
+            case _:
+                return self._other(node)
+
+    def _other(self, node: exp.Expr) -> Operand:
+        context, span = self.context, self.span(node)
+        match node:
+            case exp.Between():
+                value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
+                return build.between(context, value, low, high, span)
+            case exp.In():
+                return build.in_list(context, self.bind(node.this), [self.bind(part) for part in node.expressions], span)
+            case exp.Is():
+                return self._is(node, negated=False)
+            case exp.Case():
+                return self._case(node)
+            case exp.If():
+                branch = (self.condition(node.this).expr, self.bind(node.args["true"]))
+                return build.case(context, [branch], self._or_null(node.args.get("false")), span)
+            case exp.Coalesce():
+                return build.coalesce(context, [self.bind(part) for part in (node.this, *node.expressions)], span)
+            case exp.Nullif():
+                return build.null_if(context, self.bind(node.this), self.bind(node.expression), span)
+            case exp.Cast():
+                target = sql_type(context, node.to, span)
+                if target is None:
+                    return plain(Literal(None, NULL), span)
+                return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
+            case exp.Like() | exp.ILike() | exp.Escape():
+                return self._like(node)
+            case exp.Bracket():
+                return self._subscript(node)
+            case exp.Abs():
+                return build.numeric(context, "abs", self.bind(node.this), span)
+            case exp.Filter() | exp.Func():
+                return self.calls.bind(node)
+            case exp.Star():
+                raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)
+            case _:
+                context.unsupported(f"{node.key} here", span)
+                return plain(Literal(None, NULL), span)
+
+    def _or_null(self, node: exp.Expr | None) -> Operand:
+        return plain(Literal(None, NULL)) if node is None else self.bind(node)
+
+    def _boolean_call(self, function: str, *arguments: Expr, node: exp.Expr) -> Operand:
+        span = self.span(node)
+        return plain(Call(function, arguments, BOOLEAN, span), span)
+
+    # --- names and values -----------------------------------------------------------------------------------------------------
+
+    def _column(self, node: exp.Column) -> Operand:
+        span = self.span(node)
+        name, qualifier = node.name, node.table
+        if isinstance(node.this, exp.Star):
+            raise self.context.error(f"{qualifier}.* stands for columns only in a list of SELECT", span)
+        if qualifier and (node.args.get("db") or not self.scope.has_qualifier(qualifier)):
+            self._unknown_qualifier(node, span)
+        column = self.scope.column(name)
+        if column is not None:
+            self.places[id(column)] = (column, span)
+            return plain(column, span)
+        aliased = None if qualifier else self.alias(name, span)
+        if aliased is not None:
+            return aliased
+        return self._unknown_column(name, span)
+
+    def _unknown_qualifier(self, node: exp.Column, span: Span | None) -> None:
+        if self.scope.column(node.table) is not None:
+            self.context.unsupported("fields of structs", span)
+        shown = ".".join(part.name for part in node.parts[:-1])
+        known = ", ".join(f'"{name}"' for name in self.scope.qualifiers[:1])
+        hint = suggestion(shown, self.scope.qualifiers) or (f"The table in FROM is {known}." if known else "There is no FROM.")
+        raise self.context.error(f'no table "{shown}" in FROM', self.span(node.parts[-2]) or span, hint)
+
+    def _unknown_column(self, name: str, span: Span | None) -> Operand:
+        if not self.scope.qualifiers:
+            raise self.context.error(f'no column "{name}": the query has no FROM', span)
+        if self.scope.has_qualifier(name):
+            self.context.unsupported("a whole row as one value", span)
+            return plain(Literal(None, NULL), span)
+        names = [column.name for column in self.scope.fields]
+        hint = suggestion(name, names)
+        raise self.context.error(f'no column "{name}" in {self.scope.qualifiers[0]}', span, hint)
+
+    def _literal(self, node: exp.Literal, sign: int = 1) -> Operand:
+        span = self.span(node)
+        text = node.name
+        if node.is_string:
+            return build.literal(Literal(text, VARCHAR), span)
+        if text.isdigit():
+            chosen = integer_type(sign * int(text))
+            if chosen is None:
+                self.context.unsupported("integers beyond HUGEINT", span)
+                chosen = BIGINT
+            return build.literal(Literal(sign * int(text), chosen), span)
+        if "e" in text.lower():
+            return plain(Literal(sign * float(text), DOUBLE), span)
+        written = self.context.source.number_text(node).replace("_", "")
+        chosen_type = decimal_literal_type(written)
+        value = sign * int(written.replace(".", "")) if isinstance(chosen_type, Decimal) else sign * float(written)
+        return plain(Literal(value, chosen_type), span)
+
+    def _parameter(self, node: exp.Expr) -> Operand:
+        span = self.context.source.parameter_span(node.name)
+        value = self.context.parameter(node.name)
+        # A text parameter converts as a text literal does; a number keeps the type of the Python value.
+        return build.literal(value, span) if value.type == VARCHAR else plain(value, span)
+
+    def _interval(self, node: exp.Interval) -> Operand:
+        span = self.span(node)
+        quantity = self.bind(node.this).expr if node.this else None
+        if not isinstance(quantity, Literal):
+            self.context.unsupported("intervals that are not constant", span)
+            return plain(Literal(IntervalValue(), INTERVAL), span)
+        unit = node.args.get("unit")
+        if unit is not None and unit_name(unit.name) is None:
+            raise self.context.error(f'"{unit.name.lower()}" is not a unit of time', span)
+        try:
+            if quantity.value is None:
+                return plain(Literal(None, INTERVAL), span)
+            if unit is None:
+                return plain(Literal(parse_interval(str(quantity.value)), INTERVAL), span)
+            written = node.this.unnest().name if quantity.type != INTEGER else str(quantity.value)
+            return plain(Literal(interval_of(written or str(quantity.value), unit.name), INTERVAL), span)
+        except ConversionError as error:
+            raise self.context.conversion_error(error, span) from error
+
+    # --- operators ------------------------------------------------------------------------------------------------------------
+
+    def _arithmetic(self, node: exp.Expr) -> Operand:
+        context, span = self.context, self.span(node)
+        left, right = self.bind(node.this), self.bind(node.args["expression"])
+        operator = _ARITHMETIC[type(node)]
+        if isinstance(node, exp.Div):
+            if node.args.get("safe"):  # dialects in which x / 0 is NULL
+                right = build.null_if(context, right, build.literal(Literal(0, INTEGER), None), right.span)
+            if node.args.get("typed") and all(
+                str(side.type).endswith("INT") or side.expr.type == INTEGER for side in (left, right)
+            ):
+                operator = "//"  # dialects in which integers divide to an integer
+        return build.arithmetic(context, operator, left, right, span)
+
+    def _negation(self, node: exp.Neg) -> Operand:
+        inner, span = node.this.unnest(), self.span(node)
+        if isinstance(inner, exp.Literal) and not inner.is_string:
+            negative = self._literal(inner, sign=-1)
+            return Operand(negative.expr, negative.type, span)
+        operand = self.bind(inner)
+        value = operand.expr
+        if isinstance(value, Literal) and isinstance(value.value, int) and not isinstance(value.value, bool):
+            chosen = integer_type(-value.value) if not isinstance(value.type, Decimal) else None
+            if isinstance(inner, exp.Neg) and chosen is not None:
+                return build.literal(Literal(-value.value, chosen), span)
+        if isinstance(value.type, Interval) and isinstance(value, Literal) and isinstance(value.value, IntervalValue):
+            return plain(Literal(IntervalValue(*(-part for part in value.value)), INTERVAL), span)
+        return build.numeric(self.context, "negate", operand, span)
+
+    def _not(self, node: exp.Not) -> Operand:
+        inner = node.this.unnest()
+        if isinstance(inner, exp.Is):
+            return self._is(inner, negated=True)
+        return self._boolean_call("not", self.condition(inner).expr, node=node)
+
+    def _is(self, node: exp.Is, negated: bool) -> Operand:
+        span, right = self.span(node), node.expression
+        operand = self.bind(node.this)
+        match right:
+            case exp.Null():
+                return self._boolean_call("is_not_null" if negated else "is_null", operand.expr, node=node)
+            case exp.Boolean():
+                truth = build.TRUE if right.this else build.FALSE
+                condition = build.to_boolean(self.context, operand)
+                return self._boolean_call("is_distinct_from" if negated else "is_not_distinct_from", condition, truth, node=node)
+            case _:
+                self.context.unsupported(f"IS {right.sql('duckdb')}", span)
+                return plain(build.TRUE, span)
+
+    def _case(self, node: exp.Case) -> Operand:
+        context, span = self.context, self.span(node)
+        subject = self.bind(node.this) if node.this else None
+        branches = []
+        for branch in node.args["ifs"]:
+            if subject is None:
+                condition = self.condition(branch.this)
+            else:
+                condition = build.comparison(context, "equal", subject, self.bind(branch.this), self.span(branch))
+            branches.append((condition.expr, self.bind(branch.args["true"])))
+        return build.case(context, branches, self._or_null(node.args.get("default")), span)
+
+    def _like(self, node: exp.Like | exp.ILike | exp.Escape) -> Operand:
+        like_node = node.this if isinstance(node, exp.Escape) else node
+        escape = self.bind(node.expression) if isinstance(node, exp.Escape) else None
+        value, pattern = self.bind(like_node.this), self.bind(like_node.expression)
+        matched = build.like(self.context, value, pattern, escape, isinstance(like_node, exp.ILike), self.span(node))
+        return self._boolean_call("not", matched.expr, node=node) if like_node.args.get("negate") else matched
+
+    def _subscript(self, node: exp.Bracket) -> Operand:
+        context, span = self.context, self.span(node)
+        operand = self.bind(node.this)
+        if not isinstance(operand.expr.type, Array):
+            context.unsupported(f"subscripts of {operand.expr.type}", span)
+            return plain(Literal(None, NULL), span)
+        length = operand.expr.type.length
+        index = subscript_value(node)
+        if index is None:
+            context.unsupported("subscripts that are not constant", span)
+            index = 1
+        position = index + length + 1 if index < 0 else index
+        if not 1 <= position <= length:
+            raise context.error(f"no score [{index}]: there are {length}, counted from 1", span)
+        arguments = (operand.expr, Literal(position, INTEGER))
+        return plain(Call("subscript", arguments, operand.expr.type.element, span), span)

@@ -1,0 +1,235 @@
+"""The name that DuckDB gives to a column without an alias: its expression, printed in DuckDB's normal form."""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot import exp
+
+from qtensor.bind.literals import unit_name
+from qtensor.bind.source import Source
+from qtensor.bind.syntax import call_arguments, connected, subscript_value
+from qtensor.bind.words import KEYWORDS
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_OPERATORS: dict[type[exp.Expr], str] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.IntDiv: "//",
+    exp.Mod: "%",
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM",
+    exp.NullSafeNEQ: "IS DISTINCT FROM",
+}
+_LIKE = {(False, False): "~~", (False, True): "!~~", (True, False): "~~*", (True, True): "!~~*"}
+_CALLS: dict[type[exp.Expr], str] = {
+    exp.Abs: "abs",
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Count: "count",
+}
+# The types that DuckDB's grammar knows as keywords are printed in one spelling, all others as the query writes them.
+_GRAMMAR_TYPES = {
+    "INT": "INTEGER",
+    "INTEGER": "INTEGER",
+    "SMALLINT": "SMALLINT",
+    "BIGINT": "BIGINT",
+    "REAL": "FLOAT",
+    "FLOAT": "FLOAT",
+    "DECIMAL": "DECIMAL",
+    "DEC": "DECIMAL",
+    "NUMERIC": "DECIMAL",
+    "BOOLEAN": "BOOLEAN",
+    "TIMESTAMP": "TIMESTAMP",
+    "VARCHAR": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "INTERVAL": "INTERVAL",
+}
+_BIGINT_UNITS = ("HOUR", "MINUTE", "MICROSECOND")
+_DOUBLE_UNITS = ("SECOND", "MILLISECOND")
+_UNIT_PLURALS = {"MILLENNIUM": "millennia", "CENTURY": "centuries"}
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier: quoted where it would not read back as itself.
+
+    >>> quoted("rape"), quoted("My col"), quoted("year")
+    ('rape', '"My col"', '"year"')
+    """
+    if _PLAIN.fullmatch(name) and name.lower() not in KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def expression_name(node: exp.Expr, source: Source) -> str:
+    """The output name of the expression `node` when it has no alias."""
+
+    def name(part: exp.Expr) -> str:
+        return expression_name(part, source)
+
+    match node:
+        case exp.Paren():
+            return name(node.this)
+        case exp.Column():
+            return ".".join(name(part) if isinstance(part, exp.Star) else quoted(part.name) for part in node.parts)
+        case exp.Identifier():
+            return quoted(node.name)
+        case exp.Literal():
+            return "'" + node.name.replace("'", "''") + "'" if node.is_string else source.number_text(node)
+        case exp.Null():
+            return "NULL"
+        case exp.Boolean():
+            return "true" if node.this else "false"
+        case exp.Star():
+            return "*"
+        case exp.Placeholder() | exp.Parameter():
+            return f"${node.name}"
+        case exp.Neg():
+            return _negation_name(node, source)
+        case exp.And() | exp.Or():
+            word = " AND " if isinstance(node, exp.And) else " OR "
+            return "(" + word.join(name(part) for part in connected(node)) + ")"
+        case exp.Not():
+            return _not_name(node, source)
+        case exp.Is():
+            return _is_name(node, source, negated=False)
+        case exp.Between():
+            return f"({name(node.this)} BETWEEN {name(node.args['low'])} AND {name(node.args['high'])})"
+        case exp.In() if node.expressions:
+            return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
+        case exp.Case():
+            return _case_name(node, source)
+        case exp.Cast():
+            word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
+            return f"{word}({name(node.this)} AS {_type_name(node, source)})"
+        case exp.Interval():
+            return _interval_name(node, source)
+        case exp.Escape() | exp.Like() | exp.ILike():
+            return _like_name(node, source)
+        case exp.Mod() if node.meta.get("start") is not None:
+            return f"mod({name(node.this)}, {name(node.expression)})"
+        case exp.Binary() if type(node) in _OPERATORS:
+            return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
+        case exp.Bracket():
+            index = subscript_value(node)
+            return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
+        case exp.Filter():
+            return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
+        case exp.Distinct():
+            return "DISTINCT " + ", ".join(map(name, node.expressions))
+        case exp.Func():
+            return _call_name(node, source)
+        case _:
+            return node.sql("duckdb")
+
+
+def _negation_name(node: exp.Neg, source: Source) -> str:
+    inner = node.this.unnest()
+    shown = expression_name(inner, source)
+    if isinstance(inner, exp.Literal) and not inner.is_string:
+        return f"-{shown}"
+    if isinstance(inner, exp.Neg) and isinstance(innermost := inner.this.unnest(), exp.Literal):
+        return expression_name(innermost, source)
+    return f"(-({shown}))"
+
+
+def _not_name(node: exp.Not, source: Source) -> str:
+    inner = node.this
+    if isinstance(inner, exp.Is) and _is_not(inner, source):
+        return _is_name(inner, source, negated=True)
+    return f"(NOT {expression_name(inner, source)})"
+
+
+def _is_not(node: exp.Is, source: Source) -> bool:
+    """Whether the query says `x IS NOT ...` and not `NOT x IS ...`, for which sqlglot has one tree."""
+    operand = source.span(node.this)
+    if operand is None:
+        return True
+    after = source.token_after(operand)
+    while source.upper_at(after) == ")":
+        after += 1
+    return source.upper_at(after) == "NOTNULL" or source.upper_at(after + 1) == "NOT"
+
+
+def _is_name(node: exp.Is, source: Source, negated: bool) -> str:
+    operand = expression_name(node.this, source)
+    if isinstance(node.expression, exp.Null):
+        return f"({operand} IS {'NOT ' if negated else ''}NULL)"
+    relation = "IS DISTINCT FROM" if negated else "IS NOT DISTINCT FROM"
+    return f"(CAST({operand} AS BOOLEAN) {relation} {expression_name(node.expression, source)})"
+
+
+def _case_name(node: exp.Case, source: Source) -> str:
+    subject = expression_name(node.this, source) if node.this else None
+    parts = ["CASE "]
+    for branch in node.args["ifs"]:
+        condition = expression_name(branch.this, source)
+        tested = f"({subject} = {condition})" if subject is not None else condition
+        parts.append(f" WHEN ({tested}) THEN ({expression_name(branch.args['true'], source)})")
+    default = node.args.get("default")
+    parts.append(f" ELSE {expression_name(default, source) if default else 'NULL'} END")
+    return "".join(parts)
+
+
+def _type_name(node: exp.Cast, source: Source) -> str:
+    written = source.type_text(node) or node.to.sql("duckdb")
+    name = _GRAMMAR_TYPES.get(written.upper(), written)
+    # sqlglot fills in the precision and scale that a bare DECIMAL has.
+    parameters = [parameter.name for parameter in node.to.expressions]
+    span = source.span(node)
+    if (
+        name == "DECIMAL"
+        and span is not None
+        and "(" not in source.sql[span.start : span.end].upper().rpartition(written.upper())[2]
+    ):
+        parameters = []
+    return f"{name}({', '.join(parameters)})" if parameters else name
+
+
+def _interval_name(node: exp.Interval, source: Source) -> str:
+    if node.this is None or node.args.get("unit") is None:
+        return f"CAST({expression_name(node.this, source)} AS INTERVAL)"
+    quantity = node.this.unnest()
+    shown = expression_name(quantity, source)
+    # sqlglot turns numbers into texts here, and a text of quantity and unit into two.
+    if isinstance(quantity, exp.Literal) and quantity.is_string and source.text(quantity) is None:
+        written = source.interval_text(node)
+        if written is not None and written != quantity.name:
+            return f"CAST('{written}' AS INTERVAL)"
+        shown = quantity.name
+    unit = unit_name(node.args["unit"].name) or node.args["unit"].name
+    function = "to_" + _UNIT_PLURALS.get(unit, unit.lower() + "s")
+    if unit in _DOUBLE_UNITS:
+        return f"{function}(CAST({shown} AS DOUBLE))"
+    width = "BIGINT" if unit in _BIGINT_UNITS else "INTEGER"
+    return f"{function}(CAST(trunc(CAST({shown} AS DOUBLE)) AS {width}))"
+
+
+def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
+    like = node.this if isinstance(node, exp.Escape) else node
+    operand, pattern = expression_name(like.this, source), expression_name(like.expression, source)
+    negated, ignores_case = bool(like.args.get("negate")), isinstance(like, exp.ILike)
+    if not isinstance(node, exp.Escape):
+        return f"({operand} {_LIKE[ignores_case, negated]} {pattern})"
+    function = "ilike_escape" if ignores_case else "like_escape"
+    call = f"{function}({operand}, {pattern}, {expression_name(node.expression, source)})"
+    return f"(NOT {call})" if negated else call
+
+
+def _call_name(node: exp.Func, source: Source) -> str:
+    if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
+        return "count_star()"
+    written = source.text(node) or _CALLS.get(type(node)) or node.sql_name()
+    function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
+    arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
+    return f"{function}({arguments})"

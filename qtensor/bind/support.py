@@ -1,0 +1,206 @@
+"""What of a syntax tree is not supported: all of it is named at once, before anything is bound."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlglot import exp
+
+from qtensor.bind.catalog import Catalog
+from qtensor.bind.source import Source
+from qtensor.bind.words import DUCKDB_FUNCTIONS
+from qtensor.errors import Span, UnsupportedError
+
+Finding = tuple[str, Span | None]
+
+AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
+# Functions that sqlglot has no class for, in DuckDB's dialect at least.
+ANONYMOUS = frozenset({"count_star", "mean", "iff"})
+
+_SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
+    {
+        # clauses
+        exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Distinct,
+        exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery,
+        # names and values
+        exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal, exp.Null, exp.Boolean, exp.Placeholder, exp.Parameter,
+        exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Paren,
+        # operators
+        exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
+        exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket,
+        # functions
+        exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
+    }
+)  # fmt: skip
+
+# Parts of nodes that may be present; any other part that is not empty is unsupported.
+_PARTS: dict[type[exp.Expr], frozenset[str]] = {
+    exp.Select: frozenset(
+        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset"}
+    ),
+    exp.Table: frozenset({"this", "alias", "db", "catalog"}),
+    exp.Subquery: frozenset({"this", "alias", "with_"}),
+    exp.Group: frozenset({"expressions", "all"}),
+    exp.With: frozenset({"expressions"}),
+    exp.Order: frozenset({"expressions"}),
+    exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
+    exp.Limit: frozenset({"expression"}),
+    exp.Star: frozenset({"except_"}),
+    exp.Distinct: frozenset({"expressions"}),
+    exp.In: frozenset({"this", "expressions"}),
+}
+
+_NAMES: dict[type[exp.Expr], str] = {
+    exp.Join: "joins",
+    exp.Window: "window functions",
+    exp.Union: "UNION",
+    exp.Except: "EXCEPT",
+    exp.Intersect: "INTERSECT",
+    exp.Values: "VALUES",
+    exp.Lateral: "LATERAL",
+    exp.Pivot: "PIVOT",
+    exp.TableSample: "samples of tables",
+    exp.Qualify: "QUALIFY",
+    exp.GroupingSets: "GROUPING SETS",
+    exp.Rollup: "ROLLUP",
+    exp.Cube: "CUBE",
+    exp.Fetch: "FETCH",
+    exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
+    exp.DPipe: "the operator ||",
+    exp.Exists: "subqueries in expressions",
+    exp.Collate: "COLLATE",
+    exp.Tuple: "tuples",
+    exp.Struct: "structs",
+    exp.Array: "arrays",
+    exp.Lambda: "lambda functions",
+    exp.Dot: "fields of structs",
+    exp.Any: "ANY",
+    exp.All: "ALL",
+    exp.WithinGroup: "WITHIN GROUP",
+    exp.Columns: "COLUMNS",
+    exp.Slice: "slices",
+    exp.Unnest: "UNNEST",
+}
+
+_PART_NAMES = {
+    "joins": "joins",
+    "pivots": "PIVOT",
+    "sample": "samples of tables",
+    "recursive": "recursive CTEs",
+    "replace": "* REPLACE",
+    "rename": "* RENAME",
+    "on": "DISTINCT ON",
+    "query": "subqueries in expressions",
+    "limit": "LIMIT after a parenthesised query",
+    "order": "ORDER BY after a parenthesised query",
+    "limit_options": "LIMIT with PERCENT or WITH TIES",
+    "grouping_sets": "GROUPING SETS",
+    "rollup": "ROLLUP",
+    "cube": "CUBE",
+    "laterals": "LATERAL",
+    "windows": "WINDOW",
+    "locks": "FOR UPDATE",
+    "with_fill": "ORDER BY with FILL",
+}
+
+
+def reject_unsupported(tree: exp.Expr, source: Source, catalog: Catalog) -> None:
+    """Raise one UnsupportedError that names everything in `tree` that no later step can bind; nothing if there is nothing."""
+    raise_unsupported(_walk(tree, source, catalog), source)
+
+
+def raise_unsupported(findings: Collection[Finding], source: Source) -> None:
+    """Raise one UnsupportedError for all `findings`, in the order of the text; do nothing if there are none."""
+    if not findings:
+        return
+    ordered = sorted(findings, key=lambda finding: finding[1].start if finding[1] else len(source.sql))
+    whats = list(dict.fromkeys(what for what, _ in ordered))
+    spans = list(dict.fromkeys(span for _, span in ordered if span))
+    message = (
+        f"not supported yet: {whats[0]}" if len(whats) == 1 else "not supported yet:\n" + "\n".join(f"  - {w}" for w in whats)
+    )
+    raise UnsupportedError(message, source.sql, spans)
+
+
+def _walk(tree: exp.Expr, source: Source, catalog: Catalog) -> list[Finding]:
+    findings: list[Finding] = []
+    pending: list[exp.Expr] = [tree]
+    while pending:
+        node = pending.pop()
+        what = _unsupported_node(node, source, catalog)
+        if what is not None:
+            findings.append((what, _place(node, source)))
+            if not isinstance(node, exp.SetOperation):
+                continue
+        allowed = _PARTS.get(type(node))
+        for key, value in node.args.items():
+            children = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, exp.Expr)]
+            if allowed is not None and key not in allowed and value and what is None:
+                findings.append((_PART_NAMES.get(key, _part_name(key, children)), _part_place(node, children, source)))
+            else:
+                pending += children
+    return findings
+
+
+def _part_name(key: str, children: list[exp.Expr]) -> str:
+    known = _NAMES.get(type(children[0])) if children else None
+    return known or key.strip("_").replace("_", " ").upper()
+
+
+def _part_place(node: exp.Expr, children: list[exp.Expr], source: Source) -> Span | None:
+    spans = [span for child in children if (span := source.span(child))]
+    if isinstance(node, exp.With):
+        return source.find_words("RECURSIVE")
+    return Span(spans[0].start, spans[-1].end) if spans else source.span(node)
+
+
+def _place(node: exp.Expr, source: Source) -> Span | None:
+    if isinstance(node, exp.SetOperation):
+        return source.find_words(node.key.upper())
+    named = source.find_words(node.sql_name()) if isinstance(node, exp.Func) and source.span(node) is None else None
+    current: exp.Expr | None = None if named else node
+    while current is not None:
+        span = source.span(current)
+        if span is not None:
+            return span
+        current = current.parent
+    return named
+
+
+def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    match node:
+        case exp.Anonymous():
+            name = node.name.lower()
+            if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
+                return None  # what no one knows is an error of the binder
+            return f"the function {node.name}"
+        case exp.Subquery() | exp.Select() if not _is_relation(node):
+            return "subqueries in expressions"
+        case exp.Table() if not isinstance(node.this, exp.Identifier):
+            return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
+        case exp.Filter():
+            return None if isinstance(node.this, exp.Func) else "FILTER here"
+        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
+            return "ORDER BY inside a function"
+        case exp.Bracket() if len(node.expressions) != 1:
+            return "subscripts of several values"
+        case exp.Func() if type(node) not in _SUPPORTED:
+            written = source.text(node)
+            if written is not None and catalog.model(written) is not None:
+                return None
+            return _NAMES.get(type(node)) or f"the function {written or node.sql_name().lower()}"
+        case _ if type(node) in _SUPPORTED:
+            return None
+        case _:
+            return _NAMES.get(type(node)) or _described(node)
+
+
+def _is_relation(node: exp.Expr) -> bool:
+    """Whether a query stands where a table may: at the top, in FROM, as a CTE, or inside a query that does."""
+    return node.parent is None or isinstance(node.parent, exp.From | exp.CTE | exp.Subquery | exp.SetOperation)
+
+
+def _described(node: exp.Expr) -> str:
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(node).__name__).strip()
+    return f"{words} expressions"

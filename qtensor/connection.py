@@ -1,0 +1,182 @@
+"""Connections: where tables and models are registered and queries asked, in the vocabulary of DuckDB's Python API."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+
+from qtensor.aot.cache import ExecutableCache
+from qtensor.aot.compile import Compiler
+from qtensor.catalog import CallerVariables, Registry, Scope
+from qtensor.errors import DataError
+from qtensor.lowering.jax_function import import_jax_function
+from qtensor.lowering.model import Model
+from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+from qtensor.memory import keep_heap
+from qtensor.optimizer import Observer
+from qtensor.relation import Relation
+from qtensor.session import Parameters, Prepared, Query, Session
+from qtensor.table import Table
+
+PLANS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A prepared query, and what it was prepared for."""
+
+    prepared: Prepared
+    tables: tuple[tuple[str, Table], ...]
+    models: tuple[Model, ...]
+
+
+class Connection:
+    """Tables, models and compiled queries. Safe to use from several threads.
+
+    threads: how many cores a query over a large table uses (default: all that this process may use).
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        count = len(os.sched_getaffinity(0)) if threads is None and hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+        if count < 1:
+            raise DataError(f"threads must be at least 1, not {threads}")
+        keep_heap()
+        self._registry = Registry()
+        self._session = Session(count, Compiler(ExecutableCache()))
+        self._kept: dict[tuple[str, str, str], Kept] = {}
+        self._lock = threading.RLock()
+
+    def register(self, view_name: str, source: object) -> Connection:
+        """Make `source` a table of this connection, replacing one of the same name.
+
+        source: pandas or polars DataFrame, pyarrow Table, RecordBatchReader or Dataset, dict of NumPy arrays [rows], path of a
+        Parquet or CSV file, or any object with `__arrow_c_stream__`. Files are read when a query first needs a column.
+
+        Raises DataError: unreadable data, unsupported column types, duplicate column names.
+        """
+        self._registry.register(view_name, source)
+        return self
+
+    def unregister(self, view_name: str) -> Connection:
+        """Forget a table. Raises DataError if there is none of that name."""
+        self._registry.unregister(view_name)
+        return self
+
+    def create_function(
+        self, name: str, model: object, *, arguments: int | None = None, output: str | None = None
+    ) -> Connection:
+        """Make a model callable from SQL as `name(column, ...)`, replacing one of the same name. NULL in any argument gives NULL.
+
+        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel, or a JAX function of one value for each argument.
+        arguments: the number of SQL arguments, where the model does not tell.
+        output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
+
+        Raises ModelError: listing everything in the model that cannot be converted.
+        """
+        if is_tensorflow_model(model):
+            imported = import_model(name, model, arguments=arguments, output=output)
+        else:
+            imported = import_jax_function(name, model, arguments)  # type: ignore[arg-type]  # it checks what it is given
+        self._registry.add_model(imported)
+        return self
+
+    def remove_function(self, name: str) -> Connection:
+        """Forget a model. Raises DataError if there is none of that name."""
+        self._registry.remove_model(name)
+        return self
+
+    def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
+        """The relation that `query` describes; it runs when its rows are asked for.
+
+        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths in quotes ending in .parquet or .csv.
+        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that sqlglot reads.
+
+        Raises ParseError, BindError, UnsupportedError: with a caret under the place.
+        """
+        frame = inspect.currentframe()
+        return self._relation(Query(query, params, dialect), frame.f_back if frame else None, {})
+
+    def _relation(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
+        """A relation over the tables that `query` names, found now; its data are read when it runs."""
+        variables = CallerVariables(frame, given)
+        kept = self._prepared(query, variables)
+        sources = {name: variables[name] for name, _ in kept.tables if name in variables}
+        return Relation(self, query, sources, kept.prepared)
+
+    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
+        """The query ready to run: from the cache if everything it was prepared for is still the same."""
+        key = (query.sql, query.dialect, repr(query.parameters))
+        scope = Scope(self._registry, variables)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and observe is None and self._holds(kept, scope):
+                return kept
+            prepared = self._session.prepare(query, scope, self._registry.models, observe)
+            kept = Kept(prepared, tuple(prepared.tables.items()), prepared.models)
+            self._kept.pop(key, None)
+            self._kept[key] = kept
+            while len(self._kept) > PLANS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            return kept
+
+    def _holds(self, kept: Kept, scope: Scope) -> bool:
+        tables = all(scope.find(name) is table for name, table in kept.tables)
+        return tables and all(self._registry.models.get(model.name.lower()) is model for model in kept.models)
+
+    def close(self) -> None:
+        """Release threads; relations of this connection cannot run any more."""
+        self._session.pool.shutdown()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def connect(threads: int | None = None) -> Connection:
+    """A new connection, without tables. See `Connection`."""
+    return Connection(threads)
+
+
+_default_lock = threading.Lock()
+_default: list[Connection] = []
+
+
+def default_connection() -> Connection:
+    """The connection that the functions of the module `qtensor` use."""
+    with _default_lock:
+        if not _default:
+            _default.append(Connection())
+        return _default[0]
+
+
+def sql(query: str, params: Parameters = None, *, dialect: str = "duckdb", **tables_or_models: object) -> Relation:
+    """`Connection.sql` on the default connection; tables and models given by keyword are known to this query's connection.
+
+    >>> import numpy as np
+    >>> sql("SELECT sum(x) AS total FROM t", t={"x": np.arange(4)}).fetchall()
+    [(6,)]
+    """
+    connection = default_connection()
+    given: dict[str, object] = {}
+    for name, value in tables_or_models.items():
+        if is_model(value):
+            connection.create_function(name, value)
+        else:
+            given[name] = value
+    frame = inspect.currentframe()
+    return connection._relation(Query(query, params, dialect), frame.f_back if frame else None, given)
+
+
+def is_model(value: object) -> bool:
+    """Whether a keyword of `sql` is a model: a TensorFlow object or a function. A path is a table."""
+    if isinstance(value, str | os.PathLike):
+        return False
+    return is_tensorflow_model(value) or inspect.isroutine(value)
+
+

@@ -1,0 +1,67 @@
+"""Encoded columns, literals and weights as XLA buffers; columns are shared with NumPy, not copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from qtensor.lowering.host import HostInputs
+from qtensor.lowering.model import Model
+from qtensor.lowering.physical import PhysicalPlan
+from qtensor.lowering.program import Share, Shared
+from qtensor.table import Table
+
+
+def to_device(array: NDArray[np.generic]) -> jax.Array:
+    """The array as a buffer of its own dtype. The caller does not write to it any more."""
+    with jax.enable_x64(True):
+        return jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
+
+
+class DeviceMemory:
+    """The buffers of tables and models, kept as long as those are."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._columns: WeakKeyDictionary[Table, dict[int, list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
+        self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
+
+    def shares(self, plan: PhysicalPlan, tables: dict[str, Table]) -> list[Share]:
+        """The source's columns, one Share for each core."""
+        source = plan.source
+        if not source.table:
+            return [Share((), to_device(np.int32(1)))]  # a query without FROM has one row
+        table = tables[source.table]
+        rows = self._rows.get(table)
+        if rows is None:
+            layout = table.layout(self._threads)
+            rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
+        columns = [self.column(table, column.index) for column in source.columns]
+        return [
+            Share(tuple(buffer for column in columns for buffer in column[share]), rows[share]) for share in range(source.shares)
+        ]
+
+    def column(self, table: Table, index: int) -> list[tuple[jax.Array, ...]]:
+        """A column's data, and validity if it has NULLs, for each share."""
+        kept = self._columns.setdefault(table, {})
+        if index not in kept:
+            encoded = table.column(index, self._threads)
+            parts = [encoded.share(share) for share in range(encoded.data.shape[0])]
+            kept[index] = [tuple(to_device(array) for array in part if array is not None) for part in parts]
+        return kept[index]
+
+    def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
+        """Literals, look-up tables and weights."""
+        scalars, float_scalars = host.scalars(plan)
+        tables = tuple(to_device(host.table(table)) for table in plan.tables)
+        return Shared(to_device(scalars), to_device(float_scalars), tables, tuple(self.weights(model) for model in models))
+
+    def weights(self, model: Model) -> tuple[jax.Array, ...]:
+        if model not in self._weights:
+            self._weights[model] = tuple(to_device(weight) for weight in model.weights)
+        return self._weights[model]

@@ -1,0 +1,48 @@
+"""EXPLAIN: a query at the stage of its life that someone wants to see."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from qtensor.bind import normalised
+from qtensor.errors import QTensorError
+from qtensor.pipeline_text import physical_text
+from qtensor.plan_text import plan_text
+from qtensor.session import Prepared, decode
+
+if TYPE_CHECKING:
+    from qtensor.connection import Connection
+
+Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
+
+
+def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
+    """The text of one level. Raises QTensorError for a level that does not exist."""
+    match level:
+        case "sql":
+            return normalised(prepared.query.sql, prepared.query.dialect)
+        case "logical":
+            return f"bound\n{plan_text(prepared.bound)}\n\noptimised\n{plan_text(prepared.optimised)}"
+        case "physical":
+            return physical_text(prepared.physical)
+        case "hlo":
+            return "\n".join(module.hlo() for module in prepared.compiled.modules)
+        case "timings":
+            return timings(connection, prepared)
+        case _:
+            raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
+
+
+def timings(connection: Connection, prepared: Prepared) -> str:
+    """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
+    start = time.perf_counter()
+    outputs = connection._session.execute(prepared)
+    for output in outputs:
+        output.block_until_ready()
+    executed = time.perf_counter()
+    decode(prepared, outputs)
+    seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}
+    loaded = any(module.from_cache for module in prepared.compiled.modules)
+    lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]
+    return "\n".join(lines) + ("\n(compiled code loaded from the disk cache)" if loaded else "")

@@ -1,0 +1,158 @@
+"""Scalar expressions of a bound query: typed, resolved to column positions, every implicit cast made explicit.
+
+Literals hold values as storage does: a DECIMAL is its unscaled int, a DATE its days, a TIMESTAMP its microseconds, an
+INTERVAL an `IntervalValue`, NULL is None, the rest the Python value (bool, int, float, str).
+
+The functions a `Call` may name, and what their arguments are after binding (`T` is one same type for all):
+
+    add subtract multiply   (T, T) -> T, T INTEGER or FLOAT; or (DATE, INTEGER) -> DATE; subtract (DATE, DATE) -> BIGINT;
+                            DECIMAL: add and subtract take two DECIMALs of the result's scale, multiply two of any scale
+                            (the result's scale is their sum); the result's precision bounds the value, else overflow
+    add_interval            (DATE | TIMESTAMP, INTERVAL literal) -> TIMESTAMP
+    subtract_interval       (DATE | TIMESTAMP, INTERVAL literal) -> TIMESTAMP
+    divide                  (T, T) -> T, T FLOAT or DOUBLE: IEEE division
+    floor_divide modulo     (T, T) -> T, T integer (truncating, as C; by zero: error), or FLOAT, DOUBLE; modulo also DECIMALs
+                            of one scale
+    negate                  (T) -> T
+    equal not_equal less less_equal greater greater_equal
+                            (T, T) -> BOOLEAN; DECIMALs of one scale
+    is_distinct_from is_not_distinct_from
+                            the same, never NULL
+    and or                  two or more BOOLEANs, three-valued
+    not                     BOOLEAN
+    is_null is_not_null     any type -> BOOLEAN, never NULL
+    in                      (T, T, ...) -> BOOLEAN: the first equals any of the others, three-valued
+    coalesce                (T, ...) -> T
+    like ilike              (VARCHAR, VARCHAR literal pattern[, VARCHAR literal escape character]) -> BOOLEAN
+    subscript               (ARRAY, INTEGER literal counted from 1) -> its element type
+    abs                     (T) -> T
+
+Anything else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from qtensor.errors import Span
+from qtensor.types import IntervalValue, SqlType
+
+LiteralValue: TypeAlias = None | bool | int | float | str | IntervalValue
+
+
+@dataclass(frozen=True)
+class ColumnRef:
+    """Column `index` of the input; `name` is for people and takes no part in equality."""
+
+    index: int
+    type: SqlType
+    name: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant of the query text or a parameter's value; kept out of the compiled program, so that it may change."""
+
+    value: LiteralValue
+    type: SqlType
+
+
+@dataclass(frozen=True)
+class Call:
+    """A scalar function or operator, one of those listed in this file's docstring."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    type: SqlType
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """CAST, or with `try_` TRY_CAST: NULL instead of an error where a value does not convert."""
+
+    operand: Expr
+    type: SqlType
+    try_: bool = False
+    span: Span | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Searched CASE: the value of the first branch (condition, value) whose condition is true, else `otherwise`."""
+
+    branches: tuple[tuple[Expr, Expr], ...]
+    otherwise: Expr
+    type: SqlType
+
+
+@dataclass(frozen=True)
+class Predict:
+    """A call of the model registered as `model`; NULL if any argument is NULL."""
+
+    model: str
+    arguments: tuple[Expr, ...]
+    type: SqlType
+    span: Span | None = field(default=None, compare=False)
+
+
+Expr: TypeAlias = ColumnRef | Literal | Call | Cast | Case | Predict
+
+
+@dataclass(frozen=True)
+class AggregateCall:
+    """An aggregate over the rows of a group.
+
+    `function` is count_star, count, sum, avg, min or max; `argument` is None for count_star alone. Rows where `filter` is
+    not true and NULL arguments are ignored; `distinct` counts equal values once.
+    """
+
+    function: str
+    argument: Expr | None
+    type: SqlType
+    distinct: bool = False
+    filter: Expr | None = None
+    span: Span | None = field(default=None, compare=False)
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The direct operands of `expr`, in evaluation order."""
+    match expr:
+        case ColumnRef() | Literal():
+            return ()
+        case Call(arguments=arguments) | Predict(arguments=arguments):
+            return arguments
+        case Cast(operand=operand):
+            return (operand,)
+        case Case(branches=branches, otherwise=otherwise):
+            return (*(part for branch in branches for part in branch), otherwise)
+
+
+def with_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
+    """`expr` with its operands replaced; `expr` itself when they are the same objects."""
+    if all(a is b for a, b in zip(children(expr), new, strict=True)):
+        return expr
+    match expr:
+        case ColumnRef() | Literal():
+            return expr
+        case Call() | Predict():
+            return replace(expr, arguments=new)
+        case Cast():
+            return replace(expr, operand=new[0])
+        case Case():
+            pairs = tuple(zip(new[:-1:2], new[1:-1:2], strict=True))
+            return replace(expr, branches=pairs, otherwise=new[-1])
+
+
+def conjuncts(predicate: Expr) -> list[Expr]:
+    """The conditions that must all be true.
+
+    >>> from qtensor.types import BOOLEAN
+    >>> a, b = ColumnRef(0, BOOLEAN), ColumnRef(1, BOOLEAN)
+    >>> conjuncts(Call("and", (a, b), BOOLEAN)) == [a, b]
+    True
+    """
+    if isinstance(predicate, Call) and predicate.function == "and":
+        return [part for argument in predicate.arguments for part in conjuncts(argument)]
+    return [predicate]

@@ -1,0 +1,50 @@
+"""The optimiser's driver: applies each rule in turn to every node of a logical plan, and checks that it kept the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias, assert_never
+
+from qtensor.errors import InternalError
+from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort
+from qtensor.rules.fold_constants import fold_constants
+from qtensor.rules.prune_columns import prune_columns
+from qtensor.rules.push_filter_down import push_filter_down
+from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
+
+Rule: TypeAlias = Callable[[Plan], Plan]
+Observer: TypeAlias = Callable[[str, Plan], None]
+
+# Rules of one node, applied bottom-up; then the rules that look at a plan from its top.
+NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down)
+PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
+
+
+def optimise(plan: Plan, observe: Observer | None = None) -> Plan:
+    """An equivalent plan that reads and computes less; `observe` is told the name of each rule that changed something, and the plan."""
+    for rule in NODE_RULES:
+        plan = checked(rule, plan, bottom_up(plan, rule), observe)
+    for rule in PLAN_RULES:
+        plan = checked(rule, plan, rule(plan), observe)
+    return plan
+
+
+def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
+    if new.schema != old.schema:
+        raise InternalError(f"rule {rule.__name__} changed the schema of the plan from {old.schema} to {new.schema}")
+    if observe is not None and new is not old and new != old:
+        observe(rule.__name__, new)
+    return new
+
+
+def bottom_up(plan: Plan, rule: Rule) -> Plan:
+    """`rule` applied to every node, inputs first; the same object where nothing changed."""
+    match plan:
+        case Scan() | OneRow():
+            return rule(plan)
+        case Filter() | Project() | Aggregate() | Sort() | Limit():
+            below = bottom_up(plan.input, rule)
+            return rule(plan if below is plan.input else replace(plan, input=below))
+        case _:
+            assert_never(plan)

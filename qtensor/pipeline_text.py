@@ -1,0 +1,116 @@
+"""Physical plans as people read them."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from qtensor.lowering.kernel import Instruction
+from qtensor.lowering.physical import (
+    Accumulator,
+    AnyAccumulator,
+    CheckStep,
+    CollectSink,
+    DenseGroupSink,
+    DistinctAccumulator,
+    FilterStep,
+    PhysicalPlan,
+    Pipeline,
+    ResultSource,
+    Sink,
+    SortedGroupSink,
+    SortSink,
+    Source,
+    Step,
+    TableSource,
+    TopKSink,
+)
+
+
+def physical_text(plan: PhysicalPlan) -> str:
+    """The pipelines with their instructions, and what the program takes at run time."""
+    lines: list[str] = []
+    for number, pipeline in enumerate(plan.pipelines):
+        lines += pipeline_lines(number, pipeline, plan)
+    for title, items in (("scalars", (*plan.scalars, *plan.float_scalars)), ("tables", plan.tables), ("models", plan.models)):
+        if items:
+            lines.append(f"{title}:")
+            lines += [f"  {number}: {item}" for number, item in enumerate(items)]
+    return "\n".join(lines)
+
+
+def pipeline_lines(number: int, pipeline: Pipeline, plan: PhysicalPlan) -> list[str]:
+    lines = [f"pipeline {number}: {source_text(pipeline.source)}"]
+    lines += [f"  %{ref} = {instruction_text(instruction)}" for ref, instruction in enumerate(pipeline.kernel)]
+    lines += [f"  {step_text(step, plan)}" for step in pipeline.steps]
+    return [*lines, f"  {sink_text(pipeline.sink)}"]
+
+
+def source_text(source: Source) -> str:
+    match source:
+        case TableSource():
+            columns = ", ".join(
+                f"{column.name} {column.dtype}{'?' if column.nullable else ''}"
+                + (f" [{column.range.low}, {column.range.high}]" if column.range else "")
+                for column in source.columns
+            )
+            shape = f"{source.shares} x {source.chunks} x {source.chunk} rows"
+            return f"scan {source.table} ({columns}), {shape}" if source.table else "one row"
+        case ResultSource():
+            return f"result of pipeline {source.pipeline}, {source.capacity} rows"
+        case _:
+            assert_never(source)
+
+
+def instruction_text(instruction: Instruction) -> str:
+    operands = [f"%{operand}" for operand in instruction.operands]
+    if instruction.attribute is not None:
+        operands.append(str(instruction.attribute))
+    return f"{instruction.op}({', '.join(operands)}) {instruction.dtype}"
+
+
+def step_text(step: Step, plan: PhysicalPlan) -> str:
+    match step:
+        case FilterStep(condition):
+            return f"filter %{condition}"
+        case CheckStep(condition, check):
+            return f"check %{condition}: {plan.checks[check].message}"
+        case _:
+            assert_never(step)
+
+
+def accumulator_text(accumulator: AnyAccumulator) -> str:
+    mask = "" if accumulator.mask is None else f" where %{accumulator.mask}"
+    match accumulator:
+        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs):
+            return f"{op}({'' if value is None else f'%{value}'}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
+        case DistinctAccumulator(op=op, value=value, dtype=dtype):
+            return f"{op}(distinct %{value}){mask} {dtype}"
+        case _:
+            assert_never(accumulator)
+
+
+def sink_text(sink: Sink) -> str:
+    match sink:
+        case DenseGroupSink(keys=keys, accumulators=accumulators):
+            reduced = ", ".join(accumulator_text(accumulator) for accumulator in accumulators)
+            if not keys:
+                return f"reduce {reduced}"
+            by = ", ".join(f"%{key.code} in {key.radix} slots" for key in keys)
+            return f"group dense by {by}: {reduced}"
+        case SortedGroupSink(order=order, accumulators=accumulators):
+            by = ", ".join(f"%{word.word}" for word in order)
+            return f"group sorted by {by}: {', '.join(accumulator_text(accumulator) for accumulator in accumulators)}"
+        case SortSink(order=order, columns=columns, capacity=capacity):
+            by = ", ".join(f"%{word.word}" for word in order)
+            kept = "" if capacity is None else f", first {capacity}"
+            return f"{f'sort by {by}' if order else 'compact'}: {refs_text(columns)}{kept}"
+        case TopKSink(order=order_word, columns=columns, count=count):
+            return f"top {count} by %{order_word.word}: {refs_text(columns)}"
+        case CollectSink(columns=columns):
+            return f"collect {refs_text(columns)}"
+        case _:
+            assert_never(sink)
+
+
+def refs_text(columns: tuple[int, ...]) -> str:
+    return ", ".join(f"%{ref}" for ref in columns)

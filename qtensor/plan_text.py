@@ -1,0 +1,156 @@
+"""Plans as people read them: expressions like SQL, operators as a tree, pipelines line by line."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal as PythonDecimal
+from typing import assert_never
+
+from qtensor.expressions import AggregateCall, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
+from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort, SortKey, inputs
+from qtensor.types import Date, Decimal, IntervalValue, Timestamp
+
+INFIX = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "floor_divide": "//",
+    "modulo": "%",
+    "add_interval": "+",
+    "subtract_interval": "-",
+    "equal": "=",
+    "not_equal": "<>",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "is_distinct_from": "IS DISTINCT FROM",
+    "is_not_distinct_from": "IS NOT DISTINCT FROM",
+    "like": "LIKE",
+    "ilike": "ILIKE",
+    "and": "AND",
+    "or": "OR",
+}
+
+
+def expression_text(expr: Expr) -> str:
+    """One expression.
+
+    >>> from qtensor.types import BOOLEAN, DATE
+    >>> day = ColumnRef(0, DATE, "day")
+    >>> expression_text(Call("less", (day, Literal(8766, DATE)), BOOLEAN))
+    "day < DATE '1994-01-01'"
+    """
+    match expr:
+        case ColumnRef(index=index, name=name):
+            return name or f"#{index}"
+        case Literal():
+            return literal_text(expr)
+        case Call(function=function, arguments=arguments) if function in INFIX:
+            return f" {INFIX[function]} ".join(operand_text(argument) for argument in arguments)
+        case Call(function="not", arguments=(operand,)):
+            return f"NOT {operand_text(operand)}"
+        case Call(function="negate", arguments=(operand,)):
+            return f"-{operand_text(operand)}"
+        case Call(function="is_null", arguments=(operand,)):
+            return f"{operand_text(operand)} IS NULL"
+        case Call(function="is_not_null", arguments=(operand,)):
+            return f"{operand_text(operand)} IS NOT NULL"
+        case Call(function="in", arguments=(operand, *items)):
+            return f"{operand_text(operand)} IN ({', '.join(expression_text(item) for item in items)})"
+        case Call(function="subscript", arguments=(operand, index_expr)):
+            return f"{operand_text(operand)}[{expression_text(index_expr)}]"
+        case Call(function=function, arguments=arguments) | Predict(model=function, arguments=arguments):
+            return f"{function}({', '.join(expression_text(argument) for argument in arguments)})"
+        case Cast(operand=operand, type=type_, try_=try_):
+            return f"{'TRY_' if try_ else ''}CAST({expression_text(operand)} AS {type_})"
+        case Case(branches=branches, otherwise=otherwise):
+            whens = " ".join(f"WHEN {expression_text(c)} THEN {expression_text(v)}" for c, v in branches)
+            return f"CASE {whens} ELSE {expression_text(otherwise)} END"
+        case _:
+            assert_never(expr)
+
+
+def operand_text(expr: Expr) -> str:
+    """An operand: in parentheses if it is an operation itself."""
+    text = expression_text(expr)
+    return f"({text})" if isinstance(expr, Call) and expr.function in (*INFIX, "not", "in") else text
+
+
+def literal_text(literal: Literal) -> str:
+    """A literal as SQL."""
+    match literal:
+        case Literal(value=None):
+            return "NULL"
+        case Literal(value=bool(value)):
+            return "TRUE" if value else "FALSE"
+        case Literal(value=int(value), type=Decimal(scale=scale)):
+            return f"{PythonDecimal(value).scaleb(-scale):.{scale}f}"
+        case Literal(value=int(value), type=Date()):
+            return f"DATE '{datetime.date(1970, 1, 1) + datetime.timedelta(days=value)}'" if abs(value) < 700_000 else f"DATE {value}"
+        case Literal(value=int(value), type=Timestamp()):
+            return f"TIMESTAMP {value} µs"
+        case Literal(value=str(value)):
+            escaped = value.replace("'", "''")
+            return f"'{escaped}'"
+        case Literal(value=IntervalValue(months, days, microseconds)):
+            return f"INTERVAL ({months} months {days} days {microseconds} µs)"
+        case _:
+            return str(literal.value)
+
+
+def aggregate_text(call: AggregateCall) -> str:
+    argument = "*" if call.argument is None else expression_text(call.argument)
+    distinct = "DISTINCT " if call.distinct else ""
+    condition = "" if call.filter is None else f" FILTER (WHERE {expression_text(call.filter)})"
+    return f"{call.function.removesuffix('_star')}({distinct}{argument}){condition}"
+
+
+def sort_key_text(key: SortKey) -> str:
+    order = " DESC" if key.descending else ""
+    return f"{expression_text(key.expr)}{order}{' NULLS FIRST' if key.nulls_first else ''}"
+
+
+def named_text(name: str, text: str) -> str:
+    return text if text == name else f"{text} AS {name}"
+
+
+def node_text(plan: Plan) -> str:
+    """One operator, without its input."""
+    match plan:
+        case Scan(table=table, fields=fields):
+            return f"Scan {table} ({', '.join(field.name for field in fields)})"
+        case OneRow():
+            return "OneRow"
+        case Filter(predicate=predicate):
+            return f"Filter {expression_text(predicate)}"
+        case Project(expressions=expressions):
+            return "Project " + ", ".join(named_text(named.name, expression_text(named.expr)) for named in expressions)
+        case Aggregate(keys=keys, aggregates=aggregates):
+            by = ", ".join(named_text(key.name, expression_text(key.expr)) for key in keys)
+            values = ", ".join(named_text(item.name, aggregate_text(item.call)) for item in aggregates)
+            return " ".join(part for part in ("Aggregate", f"by {by}:" if by else "", values) if part)
+        case Sort(keys=sort_keys):
+            return "Sort " + ", ".join(sort_key_text(key) for key in sort_keys)
+        case Limit(count=count, offset=offset):
+            return f"Limit {'all' if count is None else count}" + (f" offset {offset}" if offset else "")
+        case _:
+            assert_never(plan)
+
+
+def plan_text(plan: Plan) -> str:
+    """The operators, each above its input.
+
+    >>> print(plan_text(Limit(OneRow(), 1)))
+    Limit 1
+    └─ OneRow
+    """
+    lines = [node_text(plan)]
+    depth = 0
+    below = inputs(plan)
+    while below:
+        lines.append("   " * depth + "└─ " + node_text(below[0]))
+        below = inputs(below[0])
+        depth += 1
+    return "\n".join(lines)

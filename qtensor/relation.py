@@ -1,0 +1,147 @@
+"""The result of a query, computed when asked for: as Arrow, pandas, polars, NumPy, JAX, Python rows, or as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+from qtensor.display import render_html, render_text
+from qtensor.errors import DataError
+from qtensor.explain import Level, explain
+from qtensor.lowering.storage import arrow_type
+from qtensor.session import Prepared, Query
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+    from qtensor.connection import Connection
+    from qtensor.logical import Plan
+
+
+class Relation:
+    """A query over its tables. Each fetching method runs it again, on the tables' data of that moment."""
+
+    def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], prepared: Prepared) -> None:
+        self._connection = connection
+        self._query = query
+        self._sources = sources
+        self._schema = prepared.schema
+
+    def _prepare(self) -> Prepared:
+        return self._connection._prepared(self._query, self._sources).prepared
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and Arrow types of the columns."""
+        return pa.schema([pa.field(field.name, arrow_type(field.type)) for field in self._schema])
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names."""
+        return [field.name for field in self._schema]
+
+    @property
+    def types(self) -> list[str]:
+        """The columns' SQL types."""
+        return [str(field.type) for field in self._schema]
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table. Raises ExecutionError: overflow, division by zero, a cast that fails."""
+        return self._connection._session.run(self._prepare())
+
+    def df(self) -> pandas.DataFrame:
+        """The rows as a pandas DataFrame; dates, text and decimals as pandas' Arrow conversion gives them."""
+        return self.arrow().to_pandas()
+
+    def pl(self) -> polars.DataFrame:
+        """The rows as a polars DataFrame."""
+        import polars
+
+        frame = polars.from_arrow(self.arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The columns as NumPy arrays [rows]; a column with NULLs is a masked array, DECIMAL and HUGEINT become float64."""
+        table = self.arrow()
+        return {name: as_numpy(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+
+    def jax(self) -> dict[str, jax.Array]:
+        """Numeric columns as JAX arrays [rows], floats with NaN for NULL. Raises DataError for other types and for other NULLs."""
+        with jax.enable_x64(True):
+            return {name: jax.numpy.asarray(for_jax(name, values)) for name, values in self.numpy().items()}
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows as Python tuples: int, float, Decimal, str, date, datetime, bool, None."""
+        table, integers = self.arrow(), [name == "HUGEINT" for name in self.types]
+        columns = [
+            [None if value is None else int(value) for value in column.to_pylist()] if is_integer else column.to_pylist()
+            for column, is_integer in zip(table.columns, integers, strict=True)
+        ]
+        return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The first row, None if there is none."""
+        rows = self.fetchall()
+        return rows[0] if rows else None
+
+    def show(self, max_rows: int = 20, max_width: int | None = None) -> None:
+        """Print the rows as a table."""
+        print(render_text(self.arrow(), self.types, max_rows, max_width))
+
+    def explain(self, level: Level = "physical") -> str:
+        """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, HLO, or seconds by stage.
+
+        level: "sql", "logical", "physical", "hlo" or "timings" (which runs the query once).
+        """
+        return explain(self._connection, self._prepare(), level)
+
+    def hlo(self) -> str:
+        """The optimised HLO of the modules that run: one for the whole query, or `partial` and `final` on several cores."""
+        return self.explain("hlo")
+
+    def plans(self) -> list[tuple[str, Plan]]:
+        """The logical plan as bound, and after each optimiser rule that changed it."""
+        seen: list[tuple[str, Plan]] = []
+        prepared = self._connection._prepared(self._query, self._sources, lambda rule, plan: seen.append((rule, plan))).prepared
+        return [("bound", prepared.bound), *seen]
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The rows by the Arrow PyCapsule interface."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return render_text(self.arrow(), self.types)
+
+    def _repr_html_(self) -> str:
+        return render_html(self.arrow(), self.types)
+
+
+def as_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """An Arrow column as an array [rows], masked where it has NULLs."""
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if not column.null_count:
+        return column.to_numpy()
+    mask = column.is_null().to_numpy()
+    filler = b"" if pa.types.is_binary(column.type) else "" if pa.types.is_string(column.type) else pa.scalar(0, pa.int64())
+    if pa.types.is_boolean(column.type):
+        filler = False
+    elif not isinstance(filler, str | bytes):
+        filler = filler.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64()).cast(column.type)
+    return np.ma.MaskedArray(column.fill_null(filler).to_numpy(), mask)
+
+
+def for_jax(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if values.dtype.kind not in "biuf":
+        raise DataError(f'column "{name}" is no number and cannot be a JAX array: leave it out of the query or cast it')
+    if isinstance(values, np.ma.MaskedArray):
+        if values.dtype.kind != "f":
+            raise DataError(f'column "{name}" has NULLs, which a JAX array of {values.dtype} cannot hold: use coalesce or CAST AS DOUBLE')
+        return values.filled(np.nan)
+    return values

@@ -1,0 +1,77 @@
+"""Rule: compute what does not depend on any row."""
+
+from __future__ import annotations
+
+from qtensor.expressions import Call, Case, Cast, Expr, Literal
+from qtensor.logical import Filter, Plan
+from qtensor.rules.constants import evaluate_call, evaluate_cast
+from qtensor.rules.rewriting import map_expressions, transform
+from qtensor.types import BOOLEAN
+
+
+def fold_constants(plan: Plan) -> Plan:
+    """Replace expressions of literals by their value, and drop conditions that are known.
+
+    Sound: scalar functions depend on nothing but their arguments. What would raise is left alone, since it may stand where no row
+    reaches it.
+
+    >>> from qtensor.logical import OneRow
+    >>> from qtensor.types import INTEGER
+    >>> one = Literal(1, INTEGER)
+    >>> fold_constants(Filter(OneRow(), Call("less", (one, Call("add", (one, one), INTEGER)), BOOLEAN)))
+    OneRow()
+    """
+    plan = map_expressions(plan, lambda expr: transform(expr, fold))
+    if isinstance(plan, Filter) and plan.predicate == Literal(True, BOOLEAN):
+        return plan.input
+    return plan
+
+
+def fold(expr: Expr) -> Expr:
+    """One node whose operands are folded already."""
+    match expr:
+        case Call(function="and" | "or"):
+            return fold_logic(expr)
+        case Call(arguments=arguments) if all(isinstance(argument, Literal) for argument in arguments):
+            return evaluate_call(expr) or expr
+        case Cast(operand=Literal()):
+            return evaluate_cast(expr) or expr
+        case Case():
+            return fold_case(expr)
+        case _:
+            return expr
+
+
+def fold_logic(call: Call) -> Expr:
+    """x AND TRUE is x, x AND FALSE is FALSE, also when x is NULL; likewise OR."""
+    decisive = Literal(call.function == "or", BOOLEAN)
+    neutral = Literal(call.function == "and", BOOLEAN)
+    parts: list[Expr] = []
+    for argument in call.arguments:
+        inner = argument.arguments if isinstance(argument, Call) and argument.function == call.function else (argument,)
+        parts += [part for part in inner if part != neutral and part not in parts]
+    if decisive in parts:
+        return decisive
+    if not parts:
+        return neutral
+    if len(parts) == 1:
+        return parts[0]
+    return call if tuple(parts) == call.arguments else Call(call.function, tuple(parts), BOOLEAN, call.span)
+
+
+def fold_case(case: Case) -> Expr:
+    """Branches that are never taken disappear; one that is always taken is the last."""
+    branches: list[tuple[Expr, Expr]] = []
+    otherwise = case.otherwise
+    for condition, value in case.branches:
+        if isinstance(condition, Literal):
+            if condition.value is True:
+                otherwise = value
+                break
+            continue
+        branches.append((condition, value))
+    if not branches:
+        return otherwise
+    if len(branches) == len(case.branches):
+        return case
+    return Case(tuple(branches), otherwise, case.type)

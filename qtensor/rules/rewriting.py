@@ -1,0 +1,75 @@
+"""What rules share: mapping the expressions of a node, substitution, conjunctions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from qtensor.expressions import Call, ColumnRef, Expr, children, with_children
+from qtensor.logical import Aggregate, Filter, Limit, NamedAggregate, NamedExpr, OneRow, Plan, Project, Scan, Sort
+from qtensor.types import BOOLEAN
+
+
+def transform(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
+    """`function` applied to every node of `expr`, operands first."""
+    return function(with_children(expr, tuple(transform(child, function) for child in children(expr))))
+
+
+def map_expressions(plan: Plan, function: Callable[[Expr], Expr]) -> Plan:
+    """`plan` with `function` applied to each of its own expressions; the same object when none changed."""
+    match plan:
+        case Scan() | OneRow() | Limit():
+            return plan
+        case Filter(predicate=predicate):
+            new = function(predicate)
+            return plan if new is predicate else replace(plan, predicate=new)
+        case Project(expressions=expressions):
+            named = map_named(expressions, function)
+            return plan if named is expressions else replace(plan, expressions=named)
+        case Sort(keys=keys):
+            sort_keys = tuple(replace(key, expr=function(key.expr)) for key in keys)
+            return plan if sort_keys == keys else replace(plan, keys=sort_keys)
+        case Aggregate(keys=named_keys, aggregates=aggregates):
+            new_keys = map_named(named_keys, function)
+            new_aggregates = tuple(map_aggregate(aggregate, function) for aggregate in aggregates)
+            if new_keys is named_keys and new_aggregates == aggregates:
+                return plan
+            return replace(plan, keys=new_keys, aggregates=new_aggregates)
+        case _:
+            assert_never(plan)
+
+
+def map_named(named: tuple[NamedExpr, ...], function: Callable[[Expr], Expr]) -> tuple[NamedExpr, ...]:
+    new = tuple(replace(item, expr=function(item.expr)) for item in named)
+    return named if all(a.expr is b.expr for a, b in zip(named, new, strict=True)) else new
+
+
+def map_aggregate(aggregate: NamedAggregate, function: Callable[[Expr], Expr]) -> NamedAggregate:
+    call = aggregate.call
+    argument = None if call.argument is None else function(call.argument)
+    condition = None if call.filter is None else function(call.filter)
+    return replace(aggregate, call=replace(call, argument=argument, filter=condition))
+
+
+def substitute(expr: Expr, columns: Sequence[Expr]) -> Expr:
+    """`expr` with every column reference replaced by the expression at its position."""
+    return transform(expr, lambda node: columns[node.index] if isinstance(node, ColumnRef) else node)
+
+
+def renumbered(expr: Expr, positions: dict[int, int]) -> Expr:
+    """`expr` with column references moved to new positions."""
+    return transform(
+        expr, lambda node: replace(node, index=positions[node.index]) if isinstance(node, ColumnRef) else node
+    )
+
+
+def columns_of(expr: Expr) -> set[int]:
+    """The positions of all columns that `expr` reads."""
+    if isinstance(expr, ColumnRef):
+        return {expr.index}
+    return {index for child in children(expr) for index in columns_of(child)}
+
+
+def conjunction(parts: Sequence[Expr]) -> Expr:
+    return parts[0] if len(parts) == 1 else Call("and", tuple(parts), BOOLEAN)

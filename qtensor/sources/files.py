@@ -1,0 +1,164 @@
+"""Tables in files: Parquet, read column by column when a query needs them, and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from threading import local
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from qtensor.errors import DataError
+from qtensor.lowering.storage import ColumnEncoder, EncodedColumn, Layout, column_encoder, for_each
+from qtensor.sources.arrow import ArrowSource, schema_of
+from qtensor.sources.footer import without_decimals
+from qtensor.sources.signature import file_signature
+from qtensor.table import Source
+from qtensor.types import VARCHAR
+
+_READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def open_path(path: str | PathLike[str]) -> Source:
+    """The file, the folder of Parquet files, or the Parquet files of a pattern like `part-*.parquet`.
+
+    Raises:
+        DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV.
+    """
+    text = fspath(path)
+    if any(character in text for character in "*?["):
+        pattern = Path(text)
+        anchor = Path(pattern.anchor)
+        return _open_files(text, anchor.glob(str(pattern.relative_to(anchor))))
+    file = Path(text).expanduser()
+    if not file.exists():
+        raise DataError(f"{file}: no such file")
+    if file.is_dir():
+        return _open_files(text, file.rglob("*.parquet"))
+    if file.suffix == ".parquet":
+        return ParquetSource(file)
+    if file.suffix == ".csv" or file.suffixes[-2:] == [".csv", ".gz"]:
+        return CsvSource(file)
+    raise DataError(f"{file}: the name must end in .parquet, .csv or .csv.gz")
+
+
+def _open_files(shown: str, paths: Iterable[Path]) -> Source:
+    from qtensor.sources.dataset import open_files
+
+    return open_files(shown, paths)
+
+
+class CsvSource(ArrowSource):
+    """A CSV file with a header line, comma-separated, read at once. An empty field is NULL."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises DataError when the file cannot be read."""
+        self._path = path
+        self._signature = file_signature(path)
+        options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
+        try:
+            table = pyarrow.csv.read_csv(path, convert_options=options)
+        except _READ_ERRORS as error:
+            raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+        super().__init__(table)
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return file_signature(self._path) == self._signature
+
+
+class ParquetSource:
+    """A Parquet file. Only its footer is read here.
+
+    Columns are read one row group at a time and encoded while it is in cache, on several threads. The footer's minima and
+    maxima tell the width of the encoded integers beforehand; the data is measured all the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises DataError when the footer cannot be read or a column's type is not supported."""
+        self._path = path
+        self._signature = file_signature(path)
+        try:
+            with pq.ParquetFile(path) as file:
+                self._metadata = file.metadata
+                self._schema = file.schema_arrow
+        except _READ_ERRORS as error:
+            raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+        self.fields = schema_of(self._schema)
+        self.rows: int = self._metadata.num_rows
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return file_signature(self._path) == self._signature
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        encoders = {
+            index: column_encoder(self.fields[index].name, self.fields[index].type, layout, self._footer_range(index))
+            for index in indices
+        }
+        columns: dict[int, EncodedColumn] = {}
+        while missing := encoders.keys() - columns.keys():
+            self._read_into({index: encoders[index] for index in sorted(missing)}, layout.shares)
+            for index in missing:
+                column = encoders[index].finish()
+                if column is not None:
+                    columns[index] = column
+        return [columns[index] for index in indices]
+
+    @cached_property
+    def _integer_metadata(self) -> pq.FileMetaData:
+        """The footer that columns are read by: decimals stored as integers are read as these."""
+        return without_decimals(self._path) or self._metadata
+
+    def _read_into(self, encoders: dict[int, ColumnEncoder], threads: int) -> None:
+        """Read all row groups of some columns; a task is one column of one row group."""
+        if not self.is_current(()):
+            raise DataError(f"{self._path}: the file has changed since it was registered; register it again")
+        metadata, path = self._integer_metadata, self._path
+        texts = [self.fields[index].name for index in encoders if self.fields[index].type == VARCHAR]
+        files = local()
+
+        def read(task: tuple[int, int, int]) -> None:
+            group, start, index = task
+            if not hasattr(files, "file"):
+                # Not memory-mapped: a file that shrinks meanwhile would be a crash, not an error.
+                files.file = pq.ParquetFile(
+                    path, metadata=metadata, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True
+                )
+            name = self.fields[index].name
+            column = files.file.read_row_group(group, columns=[name], use_threads=False).column(name)
+            if len(column) != metadata.row_group(group).num_rows:
+                raise DataError(f'{path}: row group {group} of column "{name}" has not the number of rows that the footer says')
+            for chunk in column.chunks:
+                encoders[index].write(start, chunk)
+                start += len(chunk)
+
+        try:
+            for_each(read, self._tasks(list(encoders)), threads)
+        except _READ_ERRORS as error:
+            raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+
+    def _tasks(self, indices: list[int]) -> list[tuple[int, int, int]]:
+        """(row group, its first row, column) for every row group and column."""
+        tasks = []
+        start = 0
+        for group in range(self._metadata.num_row_groups):
+            tasks += [(group, start, index) for index in indices]
+            start += self._metadata.row_group(group).num_rows
+        return tasks
+
+    def _footer_range(self, index: int) -> tuple[int, int] | None:
+        """Minimum and maximum as the footer has them; None unless they are integers in the encoded domain."""
+        type = self._schema.field(index).type
+        if not (pa.types.is_integer(type) or pa.types.is_decimal(type) or type in (pa.date32(), pa.timestamp("us"))):
+            return None
+        lows, highs = [], []
+        for group in range(self._metadata.num_row_groups):
+            statistics = self._metadata.row_group(group).column(index).statistics
+            if statistics is None or not statistics.has_min_max or not isinstance(statistics.min_raw, int):
+                return None
+            lows.append(statistics.min_raw)
+            highs.append(statistics.max_raw)
+        return (min(lows), max(highs)) if lows else None

@@ -1,0 +1,218 @@
+"""Tables over memory that its owner may change: pandas DataFrames and dicts of NumPy arrays.
+
+A column is copied when a query first reads it, encoded from the copy, and from then on compared with the copy, bit for
+bit, before each query: an encoding of yesterday's values would be a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qtensor.errors import DataError
+from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
+from qtensor.sources.arrow import schema_of
+from qtensor.sources.numbers import arrow_array, numpy_type
+from qtensor.table import refuse_duplicates
+
+AnyArray: TypeAlias = NDArray[Any]
+
+_BLOCK = 8_192  # values compared at a time, in L2
+_CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+class Snapshot(Protocol):
+    """A column as it was; `live` is what its owner has in its place now."""
+
+    def arrow(self) -> pa.Array | pa.ChunkedArray:
+        """The values that the column had."""
+
+    def matches(self, live: Any) -> bool:
+        """Whether `live` has the same values, bit for bit."""
+
+
+class _ArraySnapshot:
+    """A NumPy array of numbers, dates, text or Python objects; masked values are NULL."""
+
+    def __init__(self, name: str, live: AnyArray) -> None:
+        self._name = name
+        self._values = np.array(np.ma.getdata(live), order="C", copy=True)
+        self._mask = np.array(np.ma.getmaskarray(live)) if isinstance(live, np.ma.MaskedArray) else None
+
+    def arrow(self) -> pa.Array:
+        values, mask = self._values, self._mask
+        if values.dtype.kind not in "OU":
+            return arrow_array(self._name, values, mask)
+        try:
+            return pa.array(values, mask=mask, from_pandas=True)
+        except _CONVERSION_ERRORS as error:
+            raise DataError(f'column "{self._name}" cannot be read: {error}; give all its values one type') from error
+
+    def matches(self, live: Any) -> bool:
+        if isinstance(live, np.ma.MaskedArray) != (self._mask is not None):
+            return False
+        if self._mask is not None and not same_bits(np.ma.getmaskarray(live), self._mask):
+            return False
+        return same_bits(np.ma.getdata(live), self._values)
+
+
+class _ExtensionSnapshot:
+    """A pandas extension array with memory of its own: nullable integers, categories, ..."""
+
+    def __init__(self, name: str, live: Any) -> None:
+        self._name = name
+        self._values = live.copy()
+
+    def arrow(self) -> pa.Array | pa.ChunkedArray:
+        try:
+            return pa.array(self._values, from_pandas=True)
+        except _CONVERSION_ERRORS as error:
+            raise DataError(f'column "{self._name}" of pandas type {self._values.dtype} cannot be read: {error}') from error
+
+    def matches(self, live: Any) -> bool:
+        return bool(self._values.equals(live))
+
+
+class _ArrowSnapshot:
+    """A pandas array over Arrow memory, which pandas replaces and never overwrites."""
+
+    def __init__(self, live: Any) -> None:
+        self._values = live.__arrow_array__()
+
+    def arrow(self) -> pa.Array | pa.ChunkedArray:
+        return self._values
+
+    def matches(self, live: Any) -> bool:
+        return _is_arrow(live) and _buffers(live.__arrow_array__()) == _buffers(self._values)
+
+
+class _MutableSource:
+    """What DataFrames and dicts of arrays have in common; a subclass says what is there now."""
+
+    def __init__(self, names: Sequence[str], rows: int) -> None:
+        """Raises DataError for columns of unsupported types."""
+        self._snapshots: dict[int, Snapshot] = {}
+        self.rows = rows
+        types = [self._arrow_type(name, index) for index, name in enumerate(names)]
+        # The type of Python objects is known only by their values: these columns count as read from the beginning.
+        self._inferred = frozenset(self._snapshots)
+        self.fields = schema_of(pa.schema(list(zip(names, types, strict=True))))
+
+    def _live(self, index: int) -> Any:
+        """The array that now is column `index`: of NumPy or of pandas."""
+        raise NotImplementedError
+
+    def _has_same_shape(self) -> bool:
+        """Whether names, types and the number of rows are what they were."""
+        raise NotImplementedError
+
+    def _arrow_type(self, name: str, index: int) -> pa.DataType:
+        live = self._live(index)
+        if isinstance(live, np.ndarray) and live.dtype.kind not in "OU":
+            return numpy_type(name, live.dtype)
+        self._snapshots[index] = _snapshot(name, live)
+        return self._snapshots[index].arrow().type
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        columns = []
+        for index in indices:
+            field = self.fields[index]
+            if index not in self._snapshots:
+                self._snapshots[index] = _snapshot(field.name, self._live(index))
+            columns.append(encode_column(field.name, self._snapshots[index].arrow(), field.type, layout))
+        return columns
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._has_same_shape() and all(
+            self._snapshots[index].matches(self._live(index)) for index in self._inferred.union(indices)
+        )
+
+
+class DataFrameSource(_MutableSource):
+    """A pandas DataFrame, its index ignored."""
+
+    def __init__(self, frame: Any) -> None:
+        """Raises DataError for columns of unsupported types and for duplicate names."""
+        refuse_duplicates("the DataFrame", [str(label) for label in frame.columns])
+        self._frame = frame
+        self._labels = frame.columns
+        self._dtypes = list(frame.dtypes)
+        super().__init__([str(label) for label in self._labels], len(frame))
+
+    def _live(self, index: int) -> Any:
+        series = self._frame[self._labels[index]]
+        return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
+
+    def _has_same_shape(self) -> bool:
+        frame = self._frame
+        same_labels = frame.columns is self._labels or frame.columns.equals(self._labels)
+        return same_labels and len(frame) == self.rows and list(frame.dtypes) == self._dtypes
+
+
+class DictSource(_MutableSource):
+    """A dict of one-dimensional NumPy arrays."""
+
+    def __init__(self, name: str, arrays: dict[Any, Any]) -> None:
+        """Raises DataError when a value is not an array of one dimension, lengths differ, or a type is not supported."""
+        lengths = {}
+        for key, array in arrays.items():
+            if not isinstance(key, str):
+                raise DataError(f"{name}: the key {key!r} is not a string; keys of a dict of arrays are column names")
+            if not isinstance(array, np.ndarray) or array.ndim != 1:
+                found = f"{array.ndim}-dimensional" if isinstance(array, np.ndarray) else type(array).__name__
+                raise DataError(f'{name}: column "{key}" is {found}; it must be a one-dimensional NumPy array')
+            lengths[key] = len(array)
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f'"{key}" has {length}' for key, length in lengths.items())
+            raise DataError(f"{name}: columns must have equal numbers of rows, but {found}")
+        self._arrays = arrays
+        self._dtypes = {key: array.dtype for key, array in arrays.items()}
+        self._names = list(arrays)
+        super().__init__(self._names, next(iter(lengths.values()), 0))
+
+    def _live(self, index: int) -> AnyArray:
+        array: AnyArray = self._arrays[self._names[index]]
+        return array
+
+    def _has_same_shape(self) -> bool:
+        return list(self._arrays) == self._names and all(
+            isinstance(array, np.ndarray) and array.shape == (self.rows,) and array.dtype == self._dtypes[key]
+            for key, array in self._arrays.items()
+        )
+
+
+def same_bits(live: AnyArray, copy: AnyArray) -> bool:
+    """Whether two arrays have the same type, shape and bits (NaN is like itself, 0.0 unlike -0.0).
+
+    Python objects are the same when they are identical (their bits are their addresses); the copy keeps its objects alive,
+    so that no other can be mistaken for one of them.
+    """
+    if live.dtype != copy.dtype or live.shape != copy.shape:
+        return False
+    if len(live) <= _BLOCK or live.dtype.kind in "OU":
+        blocks = range(0, len(live), _BLOCK)
+        return all(live[start : start + _BLOCK].tobytes() == copy[start : start + _BLOCK].tobytes() for start in blocks)
+    bits = f"u{live.dtype.itemsize}"  # the faster way for many numbers
+    live, copy = live.view(bits), copy.view(bits)
+    blocks = range(0, len(live), _BLOCK)
+    return all(bool((live[start : start + _BLOCK] == copy[start : start + _BLOCK]).all()) for start in blocks)
+
+
+def _snapshot(name: str, live: Any) -> Snapshot:
+    if isinstance(live, np.ndarray):
+        return _ArraySnapshot(name, live)
+    return _ArrowSnapshot(live) if _is_arrow(live) else _ExtensionSnapshot(name, live)
+
+
+def _is_arrow(live: Any) -> bool:
+    """Whether a pandas array keeps its values in Arrow memory."""
+    return hasattr(live, "__arrow_array__") and getattr(live.dtype, "storage", "") == "pyarrow"
+
+
+def _buffers(values: pa.Array | pa.ChunkedArray) -> list[Any]:
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    return [(len(chunk), chunk.offset, *(buffer and buffer.address for buffer in chunk.buffers())) for chunk in chunks]

@@ -1,0 +1,87 @@
+"""Opening what a user registers: telling what kind of object it is, and making a Table of it."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+import pyarrow as pa
+
+from qtensor.errors import DataError
+from qtensor.sources.arrow import ArrowSource, PolarsSource
+from qtensor.sources.files import open_path
+from qtensor.sources.frames import DataFrameSource, DictSource
+from qtensor.table import Source, Table
+
+_ACCEPTED = (
+    "a pandas or polars DataFrame, a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a dict of one-dimensional "
+    "NumPy arrays, the path of a .parquet or .csv file, or any object with __arrow_c_stream__"
+)
+
+
+def open_table(name: str, source: object) -> Table:
+    """A table called `name` over `source`.
+
+    Accepted are pandas and polars DataFrames and LazyFrames; pyarrow Table, RecordBatch, RecordBatchReader (read here, once)
+    and Dataset; dicts of one-dimensional NumPy arrays of equal lengths; paths of Parquet and CSV files (of Parquet only the
+    footer is read here), of a folder of Parquet files, or a pattern of Parquet paths; objects with `__arrow_c_stream__` or
+    `__arrow_c_array__`.
+
+    A floating-point NaN in a NumPy array, and so in a DataFrame's NumPy-backed column, is NULL, as in DuckDB; a NaN from
+    Arrow, polars or Parquet is NaN. A DataFrame's index is ignored.
+
+    Raises:
+        DataError: the data cannot be read, a column's type is not supported, two columns have the same name, or `source`
+            is nothing of the above.
+    """
+    return Table(name, _source(name, source))
+
+
+def _source(name: str, source: object) -> Source:
+    match source:
+        case str() | PathLike():
+            return open_path(source)
+        case dict():
+            return DictSource(name, source)
+        case pa.Table():
+            return ArrowSource(source)
+        case pa.RecordBatch():
+            return ArrowSource(pa.Table.from_batches([source]))
+        case pa.RecordBatchReader():
+            return ArrowSource(_read_stream(name, source))
+        case _:
+            pass
+    # No library is imported for this: an object of its types exists only where it was imported already.
+    match (type(source).__module__.partition(".")[0], type(source).__name__):
+        case ("pyarrow", kind) if kind.endswith("Dataset"):
+            from qtensor.sources.dataset import open_dataset
+
+            return open_dataset(source)
+        case ("pandas", "DataFrame"):
+            return DataFrameSource(source)
+        case ("polars", "DataFrame"):
+            return PolarsSource(source)
+        case ("polars", "LazyFrame"):
+            return PolarsSource(source.collect())  # type: ignore[attr-defined]
+        case _:
+            pass
+    if hasattr(source, "__arrow_c_stream__"):
+        return ArrowSource(_read_stream(name, source))
+    if hasattr(source, "__arrow_c_array__"):
+        return ArrowSource(_read_array(name, source))
+    raise DataError(f"{name} is a {type(source).__module__}.{type(source).__qualname__}; a table can be {_ACCEPTED}")
+
+
+def _read_stream(name: str, source: object) -> pa.Table:
+    """Everything that an object with __arrow_c_stream__ has to give."""
+    try:
+        return pa.RecordBatchReader.from_stream(source).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{name}: its Arrow stream cannot be read: {error}") from error
+
+
+def _read_array(name: str, source: object) -> pa.Table:
+    """The one batch of an object with __arrow_c_array__."""
+    try:
+        return pa.Table.from_batches([pa.record_batch(source)])
+    except pa.ArrowException as error:
+        raise DataError(f"{name}: its Arrow array cannot be read: {error}") from error

@@ -1,0 +1,112 @@
+"""A registered relation: its schema at once, its columns encoded when a query first needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import count
+from threading import RLock
+from typing import Protocol
+
+from qtensor.errors import DataError
+from qtensor.lowering.storage import EncodedColumn, Layout, layout_for
+from qtensor.types import Schema
+
+_identities = count(1)
+
+
+class Source(Protocol):
+    """Where a table's data comes from: an Arrow table, a DataFrame, a file."""
+
+    @property
+    def fields(self) -> Schema:
+        """Names and types of the columns."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        """Encode some columns, each requested once and once only for a layout.
+
+        Raises:
+            DataError: the data cannot be read or represented.
+        """
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        """Whether the schema, the number of rows and what was read of the columns `indices` still are what they were."""
+
+
+class Table:
+    """A relation under a name, cached column by column. Safe to use from several threads.
+
+    `identity` is another for every Table: whoever keeps something made from a table's data keeps it under this number.
+    A Table never changes. When its source did, `is_current` says so, and a new Table is to be opened.
+    """
+
+    def __init__(self, name: str, source: Source) -> None:
+        """Raises DataError when two columns have the same name, letter case ignored, since SQL could not tell them apart."""
+        refuse_duplicates(name, [field.name for field in source.fields])
+        self.name = name
+        self.identity = next(_identities)
+        self._source = source
+        self._lock = RLock()
+        self._encoded: dict[tuple[int, Layout], EncodedColumn] = {}
+
+    @property
+    def fields(self) -> Schema:
+        """Names and types of the columns, in order."""
+        return self._source.fields
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self._source.rows
+
+    def layout(self, threads: int) -> Layout:
+        """How the columns are cut when `threads` cores scan them."""
+        return layout_for(self.rows, threads)
+
+    def column(self, index: int, threads: int) -> EncodedColumn:
+        """Column number `index`, encoded; read on first use.
+
+        Raises:
+            DataError: the column cannot be read or represented.
+        """
+        return self.columns([index], threads)[0]
+
+    def columns(self, indices: Sequence[int], threads: int) -> list[EncodedColumn]:
+        """Several columns, encoded; those not yet there are read in one pass.
+
+        Raises:
+            DataError: a column cannot be read or represented.
+        """
+        layout = self.layout(threads)
+        with self._lock:
+            missing = [index for index in dict.fromkeys(indices) if (index, layout) not in self._encoded]
+            if missing:
+                for index, column in zip(missing, self._source.read(missing, layout), strict=True):
+                    self._encoded[index, layout] = column
+            return [self._encoded[index, layout] for index in indices]
+
+    def is_current(self) -> bool:
+        """Whether the source still holds what this table was made of.
+
+        False once a file was replaced or changed, or a value in a column that was read, of a DataFrame or NumPy array, is
+        another. The columns are compared with a copy of theirs, at the speed of memory.
+        """
+        with self._lock:
+            return self._source.is_current({index for index, _ in self._encoded})
+
+
+def refuse_duplicates(table: str, names: Sequence[str]) -> None:
+    """Raise DataError when two of `names` are equal but for letter case."""
+    seen: dict[str, str] = {}
+    clashes = []
+    for name in names:
+        other = seen.get(name.lower())
+        if other is not None:
+            clashes.append(f'"{name}" twice' if name == other else f'"{other}" and "{name}"')
+        seen.setdefault(name.lower(), name)
+    if clashes:
+        shown = ", ".join(dict.fromkeys(clashes))
+        raise DataError(f"{table} has columns whose names are equal (SQL ignores letter case): {shown}; rename them")

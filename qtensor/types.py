@@ -1,0 +1,143 @@
+"""SQL types, named and behaving as DuckDB's; shared by every stage of a query's life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+
+@dataclass(frozen=True)
+class Null:
+    """The type of a bare NULL."""
+
+    def __str__(self) -> str:
+        return '"NULL"'
+
+
+@dataclass(frozen=True)
+class Boolean:
+    def __str__(self) -> str:
+        return "BOOLEAN"
+
+
+@dataclass(frozen=True)
+class Integer:
+    """`bits` is 8, 16, 32, 64, or 128 (HUGEINT: the type of sums; values beyond int64 exist only as results)."""
+
+    bits: int
+    signed: bool = True
+
+    def __str__(self) -> str:
+        name = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT", 128: "HUGEINT"}[self.bits]
+        return name if self.signed else "U" + name
+
+    @property
+    def minimum(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        return (1 << (self.bits - self.signed)) - 1
+
+
+@dataclass(frozen=True)
+class Decimal:
+    """Fixed point: an integer of at most `precision` digits, in units of 10**-scale."""
+
+    precision: int
+    scale: int
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision},{self.scale})"
+
+    @property
+    def maximum(self) -> int:
+        """The largest unscaled value."""
+        return int(10**self.precision) - 1
+
+
+@dataclass(frozen=True)
+class Float:
+    """IEEE binary floating point; `bits` is 32 (FLOAT) or 64 (DOUBLE). NaN equals NaN and is the greatest value."""
+
+    bits: int
+
+    def __str__(self) -> str:
+        return "FLOAT" if self.bits == 32 else "DOUBLE"
+
+
+@dataclass(frozen=True)
+class Date:
+    """Days since 1970-01-01."""
+
+    def __str__(self) -> str:
+        return "DATE"
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """Microseconds since 1970-01-01 00:00:00, without a time zone."""
+
+    def __str__(self) -> str:
+        return "TIMESTAMP"
+
+
+@dataclass(frozen=True)
+class Varchar:
+    """Unicode text, ordered by code points."""
+
+    def __str__(self) -> str:
+        return "VARCHAR"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A span of time; exists only as a literal."""
+
+    def __str__(self) -> str:
+        return "INTERVAL"
+
+
+@dataclass(frozen=True)
+class Array:
+    """A fixed number of floating-point values: what a model that returns scores gives for a row."""
+
+    element: Float
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.element}[{self.length}]"
+
+
+SqlType: TypeAlias = Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Interval | Array
+
+NULL = Null()
+BOOLEAN = Boolean()
+TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT = (Integer(bits) for bits in (8, 16, 32, 64, 128))
+UTINYINT, USMALLINT, UINTEGER, UBIGINT = (Integer(bits, signed=False) for bits in (8, 16, 32, 64))
+FLOAT, DOUBLE = Float(32), Float(64)
+DATE = Date()
+TIMESTAMP = Timestamp()
+VARCHAR = Varchar()
+INTERVAL = Interval()
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+class IntervalValue(NamedTuple):
+    """The value of an INTERVAL literal; months and days are calendar units, added in that order."""
+
+    months: int = 0
+    days: int = 0
+    microseconds: int = 0
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a table, of a plan's output, or of a result."""
+
+    name: str
+    type: SqlType
+
+
+Schema: TypeAlias = tuple[Field, ...]

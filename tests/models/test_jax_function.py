@@ -1,0 +1,91 @@
+"""Plain JAX functions as models, against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qtensor.errors import ModelError
+from qtensor.lowering.jax_function import import_jax_function
+from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array
+from tests.models.oracle import assert_scores_equal, run
+
+RANDOM = np.random.default_rng(0)
+A, B = RANDOM.normal(size=(2, 100)).astype(np.float32)
+
+
+def test_a_scalar_function() -> None:
+    model = import_jax_function("m", lambda a, b: jnp.exp(-a * a) + 2 * b)
+    assert (model.result, model.arguments, model.weights) == (FLOAT, (np.dtype(np.float32),) * 2, ())
+    assert_scores_equal(run(model, A, B), np.exp(-A * A) + 2 * B)
+
+
+def test_captured_arrays_are_weights() -> None:
+    matrix = jnp.asarray(RANDOM.normal(size=(2, 3)), jnp.float32)
+    model = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ matrix))
+    assert model.result == Array(FLOAT, 3)
+    assert [weight.shape for weight in model.weights] == [(2, 3)]
+    logits = np.stack([A, B], 1) @ np.asarray(matrix)
+    assert_scores_equal(run(model, A, B), np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    other = jnp.asarray(matrix) + 1
+    retrained = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ other))
+    assert retrained.digest == model.digest
+
+
+def test_digests_tell_constants_apart_to_the_last_digit() -> None:
+    models = [
+        import_jax_function("m", lambda a, c=c: a * c) for c in (np.float32(1.1), np.nextafter(np.float32(1.1), np.float32(2)))
+    ]
+    assert models[0].digest != models[1].digest
+
+
+def test_a_column_function_is_made_row_wise() -> None:
+    model = import_jax_function("m", lambda a: a - jnp.max(a))  # of one row the greatest is itself
+    np.testing.assert_array_equal(run(model, A), np.zeros(100))
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_few_rows(rows: int) -> None:
+    np.testing.assert_array_equal(run(import_jax_function("m", lambda a: a * 2), A[:rows]), A[:rows] * 2)
+
+
+def test_result_types() -> None:
+    assert import_jax_function("m", lambda a: a > 0).result == BOOLEAN
+    assert import_jax_function("m", lambda a, b: jnp.argmax(jnp.stack([a, b]))).result == BIGINT
+    half = import_jax_function("m", lambda a: a.astype(jnp.bfloat16))
+    assert half.result == FLOAT
+    assert run(half, A).dtype == np.float32
+    double = import_jax_function("m", lambda a: a * 0.1, dtype=np.float64)
+    assert double.result == DOUBLE
+    precise = RANDOM.normal(size=50)
+    np.testing.assert_array_equal(run(double, precise), precise * 0.1)
+
+
+def test_count_of_arguments() -> None:
+    assert len(import_jax_function("m", lambda *columns: sum(columns), 3).arguments) == 3
+    assert len(import_jax_function("m", lambda a, scale=2.0: a * scale).arguments) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (3, None, "expected a function, not builtins.int"),
+        (lambda *columns: columns[0], None, "pass arguments="),
+        (lambda: 1.0, None, "takes no arguments"),
+        (lambda a: (a, a), None, "returns 2 values"),
+        (lambda a: jnp.full((2, 2), a), None, "float32[2, 2]"),
+        (lambda a: jnp.stack([a > 0, a > 1]), None, "bool[2]"),
+        (lambda a: float(a), None, "cannot be traced"),
+        (lambda a, b: a @ b, None, "cannot be traced"),
+        (lambda a: a, 2, "cannot be traced"),
+    ],
+)
+def test_refused(function: Any, arguments: int | None, message: str) -> None:
+    with pytest.raises(ModelError) as error:
+        import_jax_function("m", function, arguments)
+    assert message in str(error.value)
+    assert '"m"' in str(error.value)

@@ -1,0 +1,42 @@
+"""How tables are cut into shares and chunks."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qtensor.lowering.storage import CHUNK, Layout, layout_for
+
+ROWS = st.one_of(st.integers(0, 3 * CHUNK), st.integers(0, 10**10))
+
+
+@given(ROWS, st.integers(1, 64))
+def test_shares_hold_every_row_once_and_in_order(rows: int, threads: int) -> None:
+    layout = layout_for(rows, threads)
+    held = [layout.rows_in_share(share) for share in range(layout.shares)]
+    assert sum(held) == rows
+    assert held == sorted(held, reverse=True)
+    assert max(held) <= layout.chunks * layout.chunk
+
+
+@given(ROWS, st.integers(1, 64))
+def test_little_is_wasted(rows: int, threads: int) -> None:
+    layout = layout_for(rows, threads)
+    assert layout.shares <= threads
+    if rows <= CHUNK:
+        assert layout == Layout(rows, 1, 1, layout.chunk)
+        assert layout.chunk == 64 or layout.chunk // 2 < rows <= layout.chunk
+    else:
+        needed = -(-rows // (CHUNK * layout.shares))
+        assert layout.chunk == CHUNK
+        assert needed <= layout.chunks <= needed * 1.125
+        assert layout.shares == 1 or layout.chunks >= 2
+
+
+def test_growing_tables_keep_their_shape() -> None:
+    shapes = {layout_for(rows, threads=2).shape for rows in range(CHUNK, 500 * CHUNK, CHUNK // 2)}
+    assert len(shapes) < 60
+
+
+def test_shares_begin_with_two_chunks_for_each() -> None:
+    assert [layout_for(chunks * CHUNK, threads=4).shares for chunks in (1, 2, 3, 4, 6, 7, 8, 100)] == [1, 1, 1, 2, 3, 3, 4, 4]
