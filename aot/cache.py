@@ -1,7 +1,7 @@
 """Compiled executables on disk: shared by all processes of a user, safe against killed writers, limited in size.
 
-An executable is native code. The folder belongs to the user and is readable by no one else; files are written whole under another name
-and then renamed; a file whose digest is wrong, or that does not load, is recompiled.
+An executable is native code. The folder belongs to the user and is readable by no one else; files are written whole
+under another name and then renamed; a file whose digest is wrong, or that does not load, is recompiled.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import logging
 import os
 import platform
 import tempfile
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
-import platformdirs
+
+from qtensor.folders import cache_folder
 
 logger = logging.getLogger("qtensor")
 
@@ -26,20 +29,14 @@ MAGIC = b"qtensor executable 1\n"
 SIZE_LIMIT = 512 << 20
 
 
-def cache_folder() -> Path:
-    """Where qtensor keeps what it can make again: $QTENSOR_CACHE, or the platform's cache folder of the user."""
-    return Path(os.environ.get("QTENSOR_CACHE") or platformdirs.user_cache_dir("qtensor"))
-
-
 @functools.cache
 def environment_key() -> str:
     """What an executable depends on beside its plan: versions, this CPU, and the text of the compiler itself."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    lowering = Path(__import__("qtensor.lowering", fromlist=["lowering"]).__file__).resolve().parent
-    for path in sorted([*lowering.rglob("*.py"), here / "compile.py"]):
+    for path in sorted([*(here.parent / "lowering").rglob("*.py"), here / "compile.py"]):
         digest.update(path.read_bytes())
-    return f"jax {jax.__version__} jaxlib {jaxlib.__version__} {cpu_features()} {digest.hexdigest()}"
+    return f"jax {jax.__version__} jaxlib {version('jaxlib')} {cpu_features()} {digest.hexdigest()}"
 
 
 def cpu_features() -> str:
@@ -75,7 +72,8 @@ class ExecutableCache:
             return None
         client = jax.devices("cpu")[0].client
         try:
-            executable = client.deserialize_executable(payload, client.devices()[:1], None)
+            with quiet_stderr():
+                executable = client.deserialize_executable(payload, client.devices()[:1], None)
         except (jax.errors.JaxRuntimeError, ValueError, TypeError) as error:
             logger.warning("the cached executable %s does not load and will be compiled anew: %s", path, error)
             return None
@@ -111,3 +109,30 @@ class ExecutableCache:
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Nothing on the process's standard error meanwhile.
+
+    XLA logs a false alarm whenever it loads an executable: tuning flags of the compiler (prefer-no-gather) are no
+    features of the CPU. Its own log level can only be set before JAX is imported. What goes wrong in truth comes as
+    an exception.
+    """
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
+_stderr_lock = threading.Lock()

@@ -19,7 +19,7 @@ from qtensor.lowering.program import Progress, Share, Shared, TensorProgram
 
 # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that version
 # and is accepted by the others.
-COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+COMPILER_OPTIONS: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 Arguments: TypeAlias = Sequence[jax.Array]
 
@@ -100,17 +100,19 @@ def argument_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> tuple[Share,
     """The shapes and dtypes of a run's arguments."""
     source = plan.source
     grid = (source.chunks, source.chunk)
-    columns: list[jax.ShapeDtypeStruct] = []
+    columns: list[Any] = []
     for column in source.columns:
-        columns.append(jax.ShapeDtypeStruct(grid, np.dtype(column.dtype)))
+        columns.append(shape_of(grid, np.dtype(column.dtype)))
         if column.nullable:
-            columns.append(jax.ShapeDtypeStruct(grid, np.bool_))
+            columns.append(shape_of(grid, np.bool_))
     vectors = [(len(plan.scalars), "int64"), (len(plan.float_scalars), "float64")]
-    scalars, float_scalars = (jax.ShapeDtypeStruct((length,), np.dtype(dtype)) for length, dtype in vectors)
-    tables = tuple(jax.ShapeDtypeStruct((table.size,), np.dtype(table.dtype)) for table in plan.tables)
-    weights = tuple(
-        tuple(jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in model.weights) for model in models
-    )
-    rows = jax.ShapeDtypeStruct((), np.int32)
-    return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)  # type: ignore[arg-type]
+    scalars, float_scalars = (shape_of((length,), np.dtype(dtype)) for length, dtype in vectors)
+    tables = tuple(shape_of((table.size,), np.dtype(table.dtype)) for table in plan.tables)
+    weights = tuple(tuple(shape_of(weight.shape, weight.dtype) for weight in model.weights) for model in models)
+    rows = shape_of((), np.int32)
+    return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)
 
+
+def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """What a program is lowered for, in place of an array."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]

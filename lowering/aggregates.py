@@ -80,7 +80,9 @@ class AggregatePlanner:
         """A sum, or for avg the sum divided by the count, both NULL for no rows."""
         if isinstance(value.type, Boolean):
             value = replace(value, data=self.encoder.builder.convert(value.data, "int8"), range=BIT)
-        total, limbs, dtype = None, 1, "float64"
+        total: Range | None = None
+        limbs = 1
+        dtype: DType = "float64"
         if not isinstance(value.type, Float):
             bounds = value.range or BIT
             total = Range(min(0, bounds.low * self.rows), max(0, bounds.high * self.rows))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from qtensor.errors import InternalError
@@ -97,11 +99,20 @@ class Evaluation:
 def divide(left: Array, right: Array) -> Array:
     """The correctly rounded quotient.
 
-    XLA rewrites x / scalar to x * (1 / scalar), which rounds twice; a divisor that looks like it differs by row is left alone. (NaN / 1 is NaN.)
+    XLA rewrites x / scalar to x * (1 / scalar), which rounds twice; a divisor that looks like it differs by row is
+    left alone. (NaN / 1 is NaN.)
     """
     if right.ndim == 0 and left.ndim:
         right = jnp.where(left == left, right, jnp.ones_like(left))
     return left / right
+
+
+def least_of(dtype: Any) -> Array:
+    return jnp.asarray(np.iinfo(dtype).min, dtype)
+
+
+def greatest_of(dtype: Any) -> Array:
+    return jnp.asarray(np.iinfo(dtype).max, dtype)
 
 
 def quotient(left: Array, right: Array) -> Array:
@@ -123,7 +134,7 @@ def multiply_wraps(left: Array, right: Array) -> Array:
     """Whether the int64 product is wrong: dividing it by a factor does not give the other back."""
     product = left * right
     minus_one = jnp.asarray(-1, left.dtype)
-    least = jnp.asarray(jnp.iinfo(left.dtype).min, left.dtype)
+    least = least_of(left.dtype)
     divisor = jnp.where((left == 0) | (left == -1), jnp.ones_like(left), left)
     wrong = quotient(product, divisor) != right
     return jnp.where(left == minus_one, right == least, (left != 0) & wrong)
@@ -134,13 +145,13 @@ def order_key(values: Array) -> Array:
     integers = jnp.int32 if values.dtype == jnp.float32 else jnp.int64
     canonical = jnp.where(values == 0, jnp.zeros_like(values), values)
     bits = lax.bitcast_convert_type(canonical, integers)
-    ordered = jnp.where(bits < 0, bits ^ jnp.asarray(jnp.iinfo(integers).max, integers), bits)
-    return jnp.where(jnp.isnan(values), jnp.asarray(jnp.iinfo(integers).max, integers), ordered)
+    ordered = jnp.where(bits < 0, bits ^ greatest_of(integers), bits)
+    return jnp.where(jnp.isnan(values), greatest_of(integers), ordered)
 
 
 def from_order_key(keys: Array) -> Array:
     """The float of an order key."""
-    largest = jnp.asarray(jnp.iinfo(keys.dtype).max, keys.dtype)
+    largest = greatest_of(keys.dtype)
     bits = jnp.where(keys < 0, keys ^ largest, keys)
     return lax.bitcast_convert_type(bits, jnp.float32 if keys.dtype == jnp.int32 else jnp.float64)
 
@@ -192,11 +203,10 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "subtract_wraps": lambda left, right: ((left ^ right) & (left ^ (left - right))) < 0,
     "multiply_wraps": multiply_wraps,
     "quotient": quotient,
-    "quotient_wraps": lambda left, right: (left == jnp.iinfo(left.dtype).min) & (right == -1),
+    "quotient_wraps": lambda left, right: (left == least_of(left.dtype)) & (right == -1),
     "floor_quotient": lambda left, right: left // right,
     "rounded_quotient": rounded_quotient,
     "remainder": remainder,
-    "floor_divide": lambda left, right: jnp.floor(divide(left, right)),
     "round_half_even": jnp.round,
     "round_half_away": lambda value: jnp.trunc(value + jnp.copysign(jnp.asarray(0.5, value.dtype), value)),
     "order_key": order_key,

@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from qtensor.errors import ExecutionError
 from qtensor.expressions import Literal
-from qtensor.bind.literals import ConversionError, parse_text
+from qtensor.literals import ConversionError, parse_text
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
     CodeOf,
     ColumnDictionary,
     Dictionary,
-    FormattedDictionary,
     FormatTable,
+    FormattedDictionary,
     HostScalar,
     HostTable,
     LikeTable,
@@ -38,6 +39,7 @@ from qtensor.lowering.values import (
     UnionDictionary,
 )
 from qtensor.types import Boolean, Date, Decimal, SqlType, Timestamp
+
 
 @dataclass
 class HostInputs:
@@ -124,7 +126,8 @@ class HostInputs:
 
 
 def as_numpy(array: pa.Array) -> NDArray[Any]:
-    return array.to_numpy(zero_copy_only=False)
+    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values
 
 
 def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:
@@ -136,6 +139,8 @@ def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:
 def like_regex(pattern: str, escape: str) -> str:
     """A LIKE pattern as a regular expression: % is any text, _ any one character, what follows the escape character itself.
 
+    Raises ExecutionError: nothing follows the escape character.
+
     >>> like_regex("a%_.c", ""), like_regex("10!%", "!")
     ('(?s)\\\\Aa.*.\\\\.c\\\\z', '(?s)\\\\A10%\\\\z')
     """
@@ -143,7 +148,10 @@ def like_regex(pattern: str, escape: str) -> str:
     characters = iter(pattern)
     for character in characters:
         if escape and character == escape:
-            parts.append(quoted(next(characters, "")))
+            escaped = next(characters, None)
+            if escaped is None:
+                raise ExecutionError(f"a LIKE pattern must not end with its escape character: '{pattern}'")
+            parts.append(quoted(escaped))
         else:
             parts.append({"%": ".*", "_": "."}.get(character) or quoted(character))
     return r"(?s)\A" + "".join(parts) + r"\z"

@@ -21,9 +21,10 @@ INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("i
 class Instruction:
     """`op` applied to the results of earlier instructions.
 
-    load (attribute: column slot), validity (column slot), row (index of the row in its source), scalar (index into the
-    run-time scalars of the dtype's kind), table (operand: index; attribute: run-time table), constant (attribute: value), model (attribute:
-    (model, element or None)), convert, select (condition, then, else), and the arithmetic of `lowering/evaluate.py`.
+    load (attribute: column slot), validity (column slot), row (index of the row in its source), scalar (index into
+    the run-time scalars of the dtype's kind), table (operand: index; attribute: run-time table), constant (attribute:
+    value), model (attribute: (model, element or None)), convert, select (condition, then, else), and the arithmetic
+    of `lowering/evaluate.py`.
     """
 
     op: str

@@ -1,9 +1,11 @@
-"""Physical plans: a query as a list of pipelines in machine terms. Plain data: the key of every cache and the body of an artifact.
+"""Physical plans: a query as a list of pipelines in machine terms. Plain data: the key of every cache and the body of
+an artifact.
 
     Pipeline(source, kernel, steps, sink)
 
-The pipelines run in order; each reads its source batch by batch, computes the kernel's instructions, lets the steps clear `live` or
-raise flags, and feeds the sink, whose result is the source of the next pipeline. The last sink's columns are the query's result.
+The pipelines run in order; each reads its source batch by batch, computes the kernel's instructions, lets the steps
+clear `live` or raise flags, and feeds the sink, whose result is the source of the next pipeline. The last sink's
+columns are the query's result.
 """
 
 from __future__ import annotations
@@ -103,8 +105,9 @@ class SortWord:
 class Accumulator:
     """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min or max.
 
-    A count has no value. A sum's `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two columns of the result,
-    high and low (see `Value.low`). The result of min and max for no rows is the far end of `range`.
+    A count has no value. A sum's `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two
+    columns of the result, high and low (see `Value.low`). The result of min and max for no rows is the far end of
+    `range`.
     """
 
     op: str
@@ -138,8 +141,8 @@ AnyAccumulator: TypeAlias = Accumulator | DistinctAccumulator
 class DenseGroupSink:
     """Group by a mixed-radix code of the keys: state is one slot for each possible key. No keys: one group, always live.
 
-    Result columns: the accumulators; the keys are known from the row's index. `presence` is the accumulator that counts all rows of
-    a group: the group exists where it is not zero.
+    Result columns: the accumulators; the keys are known from the row's index. `presence` is the accumulator that
+    counts all rows of a group: the group exists where it is not zero.
     """
 
     keys: tuple[GroupKey, ...]
@@ -242,7 +245,9 @@ class ModelUse:
 
 @dataclass(frozen=True)
 class PhysicalPlan:
-    """`scalars` and `float_scalars` are bound as one vector of int64 and one of float64; `output` reads the last sink's columns."""
+    """`scalars` and `float_scalars` are bound as one vector of int64 and one of float64; `output` reads the last
+    sink's columns.
+    """
 
     pipelines: tuple[Pipeline, ...]
     scalars: tuple[HostScalar, ...]

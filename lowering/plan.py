@@ -13,6 +13,7 @@ from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode, encode_condition, encode_operand
 from qtensor.lowering.kernel import DType, KernelBuilder, Ref
 from qtensor.lowering.model import Model
+from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
     CheckStep,
@@ -111,9 +112,7 @@ class Planner:
             valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
             slot += 1 + column.nullable
             dictionary = ColumnDictionary(scan.table, column.index) if isinstance(type_, Varchar) else None
-            values.append(
-                Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan)
-            )
+            values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
         return Stream(source, Encoder(builder, tuple(values), self.bindings))
 
     def finish(self, stream: Stream, sink: Sink, capacity: int) -> Stream:
@@ -152,9 +151,7 @@ class Planner:
         result.encoder.columns = tuple(values)
         return result
 
-    def sorted_group(
-        self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
-    ) -> Stream:
+    def sorted_group(self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]) -> Stream:
         encoder = stream.encoder
         order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
         carried = Stored.of(keys)
@@ -250,8 +247,13 @@ class Stored:
             return None if position is None else load(encoder, position, dtypes[position])
 
         return [
-            replace(value, data=load(encoder, data, dtypes[data]), valid=at(valid), low=at(low),
-                    elements=tuple(load(encoder, element, dtypes[element]) for element in elements))
+            replace(
+                value,
+                data=load(encoder, data, dtypes[data]),
+                valid=at(valid),
+                low=at(low),
+                elements=tuple(load(encoder, element, dtypes[element]) for element in elements),
+            )
             for value, data, valid, low, elements in self.values
         ]
 
@@ -327,4 +329,4 @@ def plan_query(
         tuple(bindings.checks),
         output,
     )
-    return prune(physical), tuple(bindings.literals)
+    return narrow_loads(prune(physical)), tuple(bindings.literals)

@@ -1,7 +1,7 @@
 """A physical plan as pure functions of arrays: the last stage before XLA.
 
-`whole` is the query as one module. On several cores the same functions are cut in two: `partial` does all that is per row over one share of the
-source, `final` merges the states and runs the remaining pipelines.
+`whole` is the query as one module. On several cores the same functions are cut in two: `partial` does all that is per
+row over one share of the source, `final` merges the states and runs the remaining pipelines.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from qtensor.lowering.physical import (
     FilterStep,
     PhysicalPlan,
     Pipeline,
+    ResultSource,
     Sink,
     SortedGroupSink,
     SortSink,
@@ -116,7 +117,8 @@ class TensorProgram:
         if source.chunks == 1:
             return step(jnp.int32(0), start)
         used = (share.rows + (source.chunk - 1)) // source.chunk
-        return lax.fori_loop(jnp.int32(0), used, step, start)
+        final: Progress = lax.fori_loop(jnp.int32(0), used, step, start)
+        return final
 
     def final(self, shares: Sequence[Progress], shared: Shared) -> Outcome:
         """Merge the shares' states, finish the first pipeline and run the others on its result."""
@@ -127,7 +129,7 @@ class TensorProgram:
             state, flags = first.merge(state, share.state), flags | share.flags
         results = [first.finish(state)]
         for pipeline in self.plan.pipelines[1:]:
-            assert not isinstance(pipeline.source, type(self.plan.source))
+            assert isinstance(pipeline.source, ResultSource), "only the first pipeline scans a table"
             source = padded(results[pipeline.source.pipeline])
             sink = sink_program(pipeline.sink)
             length = source.live.shape[0]

@@ -1,7 +1,7 @@
 """Removes what no pipeline uses from a physical plan: dead instructions, and the run-time inputs that only they read.
 
-Encoding computes every operand before it is known whether a cheaper form makes it useless (a literal compared by a clamped scalar). Dead
-code would make plans differ that are the same, and be recompiled.
+Encoding computes every operand before it is known whether a cheaper form makes it useless (a literal compared by a
+clamped scalar). Dead code would make plans differ that are the same, and be recompiled.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
         case SortSink(order=order, columns=columns):
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
         case TopKSink(order=word, columns=columns):
-            (order,) = map_words((word,), renumber)
-            return replace(sink, order=order, columns=tuple(renumber(ref) for ref in columns))
+            (mapped,) = map_words((word,), renumber)
+            return replace(sink, order=mapped, columns=tuple(renumber(ref) for ref in columns))
         case CollectSink(columns=columns):
             return replace(sink, columns=tuple(renumber(ref) for ref in columns))
         case _:

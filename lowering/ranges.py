@@ -58,7 +58,7 @@ class Range:
     @property
     def fits(self) -> bool:
         """Whether int64 holds every value."""
-        return INT64_MIN <= self.low and self.high <= INT64_MAX
+        return self.low >= INT64_MIN and self.high <= INT64_MAX
 
     @property
     def dtype(self) -> DType:

@@ -1,8 +1,9 @@
 """What an SQL expression is while it is compiled, and what the host computes for a kernel before each run.
 
-`Value` is an SQL value as references into a kernel. Text lives in dictionaries on the host: a kernel sees codes, and whatever it must know of
-the text (the code of a literal, which codes match a pattern, how codes of one dictionary map to another's) reaches it as
-run-time scalars and tables described here. Descriptions are data, so that new dictionaries and literals need no new program.
+`Value` is an SQL value as references into a kernel. Text lives in dictionaries on the host: a kernel sees codes, and
+whatever it must know of the text (the code of a literal, which codes match a pattern, how codes of one dictionary map
+to another's) reaches it as run-time scalars and tables described here. Descriptions are data, so that new
+dictionaries and literals need no new program.
 """
 
 from __future__ import annotations

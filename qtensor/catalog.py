@@ -8,7 +8,6 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import pyarrow.dataset
 
 from qtensor.bind import ModelSignature
 from qtensor.errors import DataError
@@ -153,5 +152,6 @@ def looks_like_table(value: object) -> bool:
     if isinstance(value, type):
         return False
     library = type(value).__module__.partition(".")[0]
-    known = (library, type(value).__name__) in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("polars", "LazyFrame"))
-    return known or isinstance(value, pyarrow.dataset.Dataset) or hasattr(value, "__arrow_c_stream__")
+    if (library, type(value).__name__) in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("polars", "LazyFrame")):
+        return True
+    return (library == "pyarrow" and type(value).__name__.endswith("Dataset")) or hasattr(value, "__arrow_c_stream__")

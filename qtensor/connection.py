@@ -41,12 +41,11 @@ class Connection:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        count = len(os.sched_getaffinity(0)) if threads is None and hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-        if count < 1:
+        if threads is not None and threads < 1:
             raise DataError(f"threads must be at least 1, not {threads}")
         keep_heap()
         self._registry = Registry()
-        self._session = Session(count, Compiler(ExecutableCache()))
+        self._session = Session(threads or available_cores(), Compiler(ExecutableCache()))
         self._kept: dict[tuple[str, str, str], Kept] = {}
         self._lock = threading.RLock()
 
@@ -66,9 +65,7 @@ class Connection:
         self._registry.unregister(view_name)
         return self
 
-    def create_function(
-        self, name: str, model: object, *, arguments: int | None = None, output: str | None = None
-    ) -> Connection:
+    def create_function(self, name: str, model: object, *, arguments: int | None = None, output: str | None = None) -> Connection:
         """Make a model callable from SQL as `name(column, ...)`, replacing one of the same name. NULL in any argument gives NULL.
 
         model: a keras.Model, tf.Module, tf.function, the path of a SavedModel, or a JAX function of one value for each argument.
@@ -80,7 +77,7 @@ class Connection:
         if is_tensorflow_model(model):
             imported = import_model(name, model, arguments=arguments, output=output)
         else:
-            imported = import_jax_function(name, model, arguments)  # type: ignore[arg-type]  # it checks what it is given
+            imported = import_jax_function(name, model, arguments)
         self._registry.add_model(imported)
         return self
 
@@ -92,8 +89,9 @@ class Connection:
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
         """The relation that `query` describes; it runs when its rows are asked for.
 
-        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths in quotes ending in .parquet or .csv.
-        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that sqlglot reads.
+        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths in quotes ending
+        in .parquet or .csv. params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that
+        sqlglot reads.
 
         Raises ParseError, BindError, UnsupportedError: with a caret under the place.
         """
@@ -138,6 +136,11 @@ class Connection:
         self.close()
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def connect(threads: int | None = None) -> Connection:
     """A new connection, without tables. See `Connection`."""
     return Connection(threads)
@@ -178,5 +181,3 @@ def is_model(value: object) -> bool:
     if isinstance(value, str | os.PathLike):
         return False
     return is_tensorflow_model(value) or inspect.isroutine(value)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
@@ -10,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtensor.lowering.host import HostInputs
+from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.program import Share, Shared
 from qtensor.table import Table
 
 
-def to_device(array: NDArray[np.generic]) -> jax.Array:
+def to_device(array: NDArray[Any] | np.generic) -> jax.Array:
     """The array as a buffer of its own dtype. The caller does not write to it any more."""
     with jax.enable_x64(True):
-        return jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
+        buffer: jax.Array = jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
+        return buffer
 
 
 class DeviceMemory:
@@ -27,7 +30,7 @@ class DeviceMemory:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[Table, dict[int, list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
@@ -41,19 +44,23 @@ class DeviceMemory:
         if rows is None:
             layout = table.layout(self._threads)
             rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
-        columns = [self.column(table, column.index) for column in source.columns]
+        columns = [self.column(table, column) for column in source.columns]
         return [
             Share(tuple(buffer for column in columns for buffer in column[share]), rows[share]) for share in range(source.shares)
         ]
 
-    def column(self, table: Table, index: int) -> list[tuple[jax.Array, ...]]:
-        """A column's data, and validity if it has NULLs, for each share."""
+    def column(self, table: Table, column: SourceColumn) -> list[tuple[jax.Array, ...]]:
+        """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
         kept = self._columns.setdefault(table, {})
-        if index not in kept:
-            encoded = table.column(index, self._threads)
-            parts = [encoded.share(share) for share in range(encoded.data.shape[0])]
-            kept[index] = [tuple(to_device(array) for array in part if array is not None) for part in parts]
-        return kept[index]
+        key = (column.index, column.dtype)
+        if key not in kept:
+            encoded = table.column(column.index, self._threads)
+            shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
+            kept[key] = [
+                (to_device(data.astype(column.dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
+                for data, valid in shares
+            ]
+        return kept[key]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
         """Literals, look-up tables and weights."""

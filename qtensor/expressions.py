@@ -38,7 +38,7 @@ from typing import TypeAlias
 from qtensor.errors import Span
 from qtensor.types import IntervalValue, SqlType
 
-LiteralValue: TypeAlias = None | bool | int | float | str | IntervalValue
+LiteralValue: TypeAlias = bool | int | float | str | IntervalValue | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Keeps freed memory with the process: XLA allocates temporaries anew on every run, and fresh pages cost more than the query.
 
-Measured on a 48 MB temporary: 18 ms with glibc's defaults (each run maps and zeroes pages), 1.4 ms when the heap keeps them. On by default where the
-C library is glibc; the environment variable QTENSOR_KEEP_HEAP=0 leaves the allocator alone.
+Measured on a 48 MB temporary: 18 ms with glibc's defaults (each run maps and zeroes pages), 1.4 ms when the heap
+keeps them. On by default where the C library is glibc; the environment variable QTENSOR_KEEP_HEAP=0 leaves the
+allocator alone.
 """
 
 from __future__ import annotations

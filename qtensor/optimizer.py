@@ -22,7 +22,9 @@ PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
 
 
 def optimise(plan: Plan, observe: Observer | None = None) -> Plan:
-    """An equivalent plan that reads and computes less; `observe` is told the name of each rule that changed something, and the plan."""
+    """An equivalent plan that reads and computes less; `observe` is told the name of each rule that changed
+    something, and the plan.
+    """
     for rule in NODE_RULES:
         plan = checked(rule, plan, bottom_up(plan, rule), observe)
     for rule in PLAN_RULES:

@@ -88,7 +88,11 @@ def literal_text(literal: Literal) -> str:
         case Literal(value=int(value), type=Decimal(scale=scale)):
             return f"{PythonDecimal(value).scaleb(-scale):.{scale}f}"
         case Literal(value=int(value), type=Date()):
-            return f"DATE '{datetime.date(1970, 1, 1) + datetime.timedelta(days=value)}'" if abs(value) < 700_000 else f"DATE {value}"
+            return (
+                f"DATE '{datetime.date(1970, 1, 1) + datetime.timedelta(days=value)}'"
+                if abs(value) < 700_000
+                else f"DATE {value}"
+            )
         case Literal(value=int(value), type=Timestamp()):
             return f"TIMESTAMP {value} µs"
         case Literal(value=str(value)):

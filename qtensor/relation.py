@@ -72,17 +72,22 @@ class Relation:
         return {name: as_numpy(column) for name, column in zip(table.column_names, table.columns, strict=True)}
 
     def jax(self) -> dict[str, jax.Array]:
-        """Numeric columns as JAX arrays [rows], floats with NaN for NULL. Raises DataError for other types and for other NULLs."""
+        """Numeric columns as JAX arrays [rows], floats with NaN for NULL. Raises DataError for other types and for
+        other NULLs.
+        """
         with jax.enable_x64(True):
             return {name: jax.numpy.asarray(for_jax(name, values)) for name, values in self.numpy().items()}
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as Python tuples: int, float, Decimal, str, date, datetime, bool, None."""
         table, integers = self.arrow(), [name == "HUGEINT" for name in self.types]
-        columns = [
-            [None if value is None else int(value) for value in column.to_pylist()] if is_integer else column.to_pylist()
-            for column, is_integer in zip(table.columns, integers, strict=True)
-        ]
+        try:
+            columns = [
+                [None if value is None else int(value) for value in column.to_pylist()] if is_integer else column.to_pylist()
+                for column, is_integer in zip(table.columns, integers, strict=True)
+            ]
+        except OverflowError as error:
+            raise DataError("a date is outside of the years 1 to 9999 that Python's dates know: fetch it as Arrow") from error
         return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -95,7 +100,8 @@ class Relation:
         print(render_text(self.arrow(), self.types, max_rows, max_width))
 
     def explain(self, level: Level = "physical") -> str:
-        """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, HLO, or seconds by stage.
+        """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, HLO, or
+        seconds by stage.
 
         level: "sql", "logical", "physical", "hlo" or "timings" (which runs the query once).
         """
@@ -127,7 +133,8 @@ def as_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     if not column.null_count:
-        return column.to_numpy()
+        values: np.ndarray[Any, Any] = column.to_numpy()
+        return values
     mask = column.is_null().to_numpy()
     filler = b"" if pa.types.is_binary(column.type) else "" if pa.types.is_string(column.type) else pa.scalar(0, pa.int64())
     if pa.types.is_boolean(column.type):
@@ -142,6 +149,8 @@ def for_jax(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         raise DataError(f'column "{name}" is no number and cannot be a JAX array: leave it out of the query or cast it')
     if isinstance(values, np.ma.MaskedArray):
         if values.dtype.kind != "f":
-            raise DataError(f'column "{name}" has NULLs, which a JAX array of {values.dtype} cannot hold: use coalesce or CAST AS DOUBLE')
+            raise DataError(
+                f'column "{name}" has NULLs, which a JAX array of {values.dtype} cannot hold: use coalesce or CAST AS DOUBLE'
+            )
         return values.filled(np.nan)
     return values

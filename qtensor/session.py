@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from qtensor.aot.compile import CompiledQuery, Compiler
 from qtensor.bind import bind
@@ -28,7 +30,8 @@ from qtensor.optimizer import Observer, optimise
 from qtensor.table import Table
 from qtensor.types import Schema
 
-Parameters = Sequence[object] | Mapping[str, object] | None
+Result = TypeVar("Result")
+Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,7 @@ class Session:
         optimised = clock.time("optimise", lambda: optimise(bound, observe))
         measured = MeasuredTables(scope.tables, self.threads)
         by_name = {model.name: model for model in models.values()}
-        physical, literals = clock.time(
-            "plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name)
-        )
+        physical, literals = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
         used = tuple(by_name[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
         host = HostInputs(literals, measured.dictionary)
@@ -112,7 +113,7 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def time(self, stage, work):  # type: ignore[no-untyped-def]
+    def time(self, stage: str, work: Callable[[], Result]) -> Result:
         start = time.perf_counter()
         result = work()
         self.seconds[stage] = time.perf_counter() - start
@@ -137,9 +138,7 @@ class MeasuredTables:
             if column.dictionary is not None:
                 self.dictionary_sizes[table, index] = len(column.dictionary)
         fields = self._tables[table].fields
-        described = tuple(
-            assumed(index, fields[index].name, column) for index, column in zip(columns, encoded, strict=True)
-        )
+        described = tuple(assumed(index, fields[index].name, column) for index, column in zip(columns, encoded, strict=True))
         return TableSource(table, described, layout.shares, layout.chunks, layout.chunk)
 
     def dictionary(self, table: str, column: int) -> pa.Array:
@@ -149,7 +148,7 @@ class MeasuredTables:
 
 
 def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
-    """What a program may assume of a column: no more than the statistics say, and rounded so that similar data share a program."""
+    """What a program may assume of a column: what the statistics say, ranges rounded so that similar data share a program."""
     statistics = column.statistics
     bounds = None
     if column.data.dtype.kind == "i":
@@ -168,7 +167,7 @@ def decode(prepared: Prepared, outputs: list[jax.Array]) -> pa.Table:
     count = int(np.count_nonzero(live))
     leading = bool(live[:count].all())
 
-    def rows(slot: int | None) -> np.ndarray | None:  # type: ignore[type-arg]
+    def rows(slot: int | None) -> NDArray[Any] | None:
         if slot is None:
             return None
         return columns[slot][:count] if leading else columns[slot][live]

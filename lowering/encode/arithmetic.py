@@ -1,7 +1,7 @@
 """Exact integer and decimal arithmetic, in the narrowest type that interval arithmetic proves enough; IEEE floats beside it.
 
-Where the proof fails, the operation is checked: a flag is raised for rows whose result leaves the SQL type (or int64), and the host
-raises the error.
+Where the proof fails, the operation is checked: a flag is raised for rows whose result leaves the SQL type (or
+int64), and the host raises the error.
 """
 
 from __future__ import annotations
@@ -112,10 +112,13 @@ def nonzero_divisor(encoder: Encoder, call: Call, dividend: Value, divisor: Valu
 
 
 def lower_floor_divide(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
-    """`//`: integer division truncated towards zero; of floats, the floor of the quotient."""
+    """`//`: integer division truncated towards zero; of floats, the quotient as it is. By zero: an error."""
     left, right = arguments
     if isinstance(call.type, Float):
-        return floating(encoder, call, "floor_divide", left, right)
+        zero = encoder.builder.constant(0.0, encoder.builder.dtype(right.data))
+        is_zero = encoder.builder.compare("equal", right.data, zero)
+        encoder.check(is_zero, encoder.builder.both(left.valid, right.valid), "Division by zero", call.span)
+        return floating(encoder, call, "divide", left, right)
     largest = integer_range(left).magnitude
     bounds = Range(-largest, largest) if integer_range(right).low < 0 or integer_range(left).low < 0 else Range(0, largest)
     divisor = replace(right, data=nonzero_divisor(encoder, call, left, right))

@@ -11,7 +11,7 @@ from qtensor.lowering.encode.dates import date_to_timestamp
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, INT64_MIN, Range
-from qtensor.lowering.values import FormattedDictionary, FormatTable, ParsedTable, ParsesTable, Value
+from qtensor.lowering.values import FormatTable, FormattedDictionary, ParsedTable, ParsesTable, Value
 from qtensor.types import (
     BOOLEAN,
     DATE,
@@ -48,7 +48,9 @@ def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
             data = encoder.builder.convert(value.data, "int8")
             return rescale(encoder, cast, Value(cast.type, data, value.valid, range=BIT), 0)
         case Boolean(), Float():
-            return replace(value, type=cast.type, data=encoder.builder.convert(value.data, float_dtype(cast.type)), may_be_nan=False)
+            return replace(
+                value, type=cast.type, data=encoder.builder.convert(value.data, float_dtype(cast.type)), may_be_nan=False
+            )
         case Integer() | Decimal(), Boolean():
             zero = encoder.integer(0, encoder.builder.dtype(value.data))
             return Value(BOOLEAN, encoder.builder.compare("not_equal", value.data, zero), value.valid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder, union_of
 from qtensor.lowering.encode.logic import lower_not, lower_or
@@ -25,6 +26,8 @@ MIRRORED = {
 def lower_comparison(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """NULL if either side is."""
     left, right = arguments
+    if left.elements or right.elements:
+        raise UnsupportedError(f"values of type {left.type} cannot be compared: subscript one of their scores")
     data = compare(encoder, call.function, (call.arguments[0], left), (call.arguments[1], right))
     return Value(BOOLEAN, data, encoder.builder.both(left.valid, right.valid))
 
@@ -34,6 +37,8 @@ def compare(encoder: Encoder, op: str, left: tuple[Expr, Value], right: tuple[Ex
     (left_expr, left_value), (right_expr, right_value) = left, right
     if isinstance(left_expr, Literal) and not isinstance(right_expr, Literal):
         return compare(encoder, MIRRORED[op], right, left)
+    if left_value.low is not None or right_value.low is not None:
+        return compare_limbs(encoder, op, left_value, right_value)
     match left_value.type:
         case Varchar():
             return compare_text(encoder, op, left_value, right_value)
@@ -57,6 +62,31 @@ def compare_integers(encoder: Encoder, op: str, left: Value, right: Value, right
     dtype = (left.range | right.range).dtype
     operands = [encoder.builder.convert(value.data, dtype) for value in (left, right)]
     return encoder.builder.compare(op, *operands)
+
+
+def compare_limbs(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
+    """Two integers of which one has two limbs: by the high ones, where those are equal by the low ones."""
+    (left_high, left_low), (right_high, right_low) = limbs(encoder, left), limbs(encoder, right)
+    same = encoder.builder.compare("equal", left_high, right_high)
+    low = encoder.builder.definite(encoder.builder.both(same, encoder.builder.compare(op, left_low, right_low)))
+    match op:
+        case "equal":
+            return low
+        case "not_equal":
+            return encoder.builder.negation(compare_limbs(encoder, "equal", left, right))
+        case _:
+            return encoder.builder.either(encoder.builder.compare(op.removesuffix("_equal"), left_high, right_high), low)
+
+
+def limbs(encoder: Encoder, value: Value) -> tuple[Ref, Ref]:
+    """High and low part, int64 each: see `Value.low`."""
+    if value.low is not None:
+        return value.data, value.low
+    limb = encoder.integer(1 << 32)
+    data = encoder.builder.convert(value.data, "int64")
+    high = encoder.builder.emit("floor_quotient", data, limb, dtype="int64")
+    above = encoder.builder.emit("multiply", high, limb, dtype="int64")
+    return high, encoder.builder.emit("subtract", data, above, dtype="int64")
 
 
 def compare_floats(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:

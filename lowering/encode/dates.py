@@ -57,5 +57,3 @@ def date_to_timestamp(encoder: Encoder, value: Value) -> Value:
     factor = Value(TIMESTAMP, encoder.integer(MICROSECONDS_PER_DAY), range=per_day)
     call = Call("multiply", (), TIMESTAMP)
     return checked(encoder, call, "multiply", value, factor, integer_range(value) * per_day)
-
-

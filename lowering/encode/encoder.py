@@ -129,9 +129,9 @@ class Encoder:
                 ref = self.builder.emit("float_scalar", dtype="float64", attribute=slot)
                 return Value(type, self.builder.convert(ref, dtype), may_be_nan=value != value)
             case Literal(value=int(value), type=type):
-                bounds = literal_range(value)
-                if not bounds.fits:
+                if Range(value, value) not in INT64:
                     raise UnsupportedError(f"the number {value} exceeds 64 bits: compute with it as DOUBLE")
+                bounds = literal_range(value) & INT64
                 slot = self.bindings.literal(value, type)
                 return Value(type, self.scalar(LiteralScalar(slot, bounds.dtype), bounds.dtype), range=bounds)
             case _:

@@ -61,7 +61,8 @@ def encode(encoder: Encoder, expr: Expr) -> Value:
         case Call():
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
-            arguments = [encode_operand(encoder, argument) for argument in expr.arguments]
+            operand = encode if expr.function in comparison.MIRRORED else encode_operand  # those compare two-limb sums too
+            arguments = [operand(encoder, argument) for argument in expr.arguments]
             return FUNCTIONS[expr.function](encoder, expr, arguments)
         case Cast():
             return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))
@@ -130,9 +131,7 @@ def lower_predict(encoder: Encoder, predict: Predict) -> Value:
     """Call a model: arguments are converted to its machine types, NULL in any gives NULL."""
     model = encoder.bindings.models[predict.model]
     values = [encode_operand(encoder, argument) for argument in predict.arguments]
-    operands = tuple(
-        model_argument(encoder, value, str(dtype)) for value, dtype in zip(values, model.arguments, strict=True)
-    )
+    operands = tuple(model_argument(encoder, value, str(dtype)) for value, dtype in zip(values, model.arguments, strict=True))
     valid = encoder.builder.both(*(value.valid for value in values))
     slot = slot_of(encoder.bindings.used_models, ModelUse(model.name, model.digest))
 

@@ -1,4 +1,4 @@
-"""Accumulators of dense groups: one slot a group, or 64 lanes when there is a single group."""
+"""Accumulators of dense groups: one slot a group."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from qtensor.lowering.physical import Accumulator, DistinctAccumulator
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.sinks.base import Array, Batch, State
+from qtensor.lowering.sinks.slots import Slots
 
-LANES = 64
 LIMB_BITS = 32
 
 
@@ -19,42 +19,32 @@ def identity_of(accumulator: Accumulator) -> int:
 
 
 def initial(accumulator: Accumulator, slots: int) -> State:
-    """`slots` groups of no rows; one group is kept as LANES partial results."""
-    shape = (LANES if slots == 1 else slots,)
+    """`slots` groups of no rows: one array [slots], or one for each limb."""
     if accumulator.op in ("min", "max"):
-        return (jnp.full(shape, identity_of(accumulator), accumulator.dtype),)
-    return tuple(jnp.zeros(shape, accumulator.dtype) for _ in range(accumulator.limbs))
+        return (jnp.full(slots, identity_of(accumulator), accumulator.dtype),)
+    return tuple(jnp.zeros(slots, accumulator.dtype) for _ in range(accumulator.limbs))
 
 
-def accumulate(accumulator: Accumulator, state: State, batch: Batch, code: Array | None) -> State:
-    """Add a batch. `code`: int32[length], the group of each live row, out of range for dead ones; None: one group."""
-    mask = batch.live if accumulator.mask is None and code is None else batch.mask(accumulator.mask)
-    if accumulator.op in ("min", "max"):
-        assert accumulator.value is not None
-        kept = jnp.where(mask, batch.column(accumulator.value), jnp.asarray(identity_of(accumulator), accumulator.dtype))
-        return (extreme(accumulator.op, state[0], kept, code),)
-    return tuple(
-        add_into(total, part, bounds, code) for total, (part, bounds) in zip(state, addends(accumulator, batch, mask), strict=True)
-    )
+def extreme(accumulator: Accumulator, state: Array, batch: Batch, slots: Slots) -> Array:
+    """A minimum or maximum with a batch added."""
+    assert accumulator.value is not None
+    far_end = jnp.asarray(identity_of(accumulator), accumulator.dtype)
+    kept = jnp.where(batch.mask(accumulator.mask), batch.column(accumulator.value), far_end)
+    return (slots.least if accumulator.op == "min" else slots.greatest)(state, kept)
 
 
-def extreme(op: str, state: Array, kept: Array, code: Array | None) -> Array:
-    if code is None:
-        lanes = kept.reshape(-1, LANES)
-        return jnp.minimum(state, lanes.min(0)) if op == "min" else jnp.maximum(state, lanes.max(0))
-    slots = state.at[code]
-    return slots.min(kept, mode="drop") if op == "min" else slots.max(kept, mode="drop")
-
-
-def addends(accumulator: Accumulator, batch: Batch, mask: Array) -> list[tuple[Array, Range | None]]:
-    """What a batch adds to each limb, with the bounds of one row's share (None for floats)."""
+def addends(accumulator: Accumulator, batch: Batch, slots: Slots) -> list[tuple[Array, Range | None]]:
+    """What a batch's rows add to each limb, and the bounds of that (None for floats). Rows without a group need not be masked."""
+    mask = None if accumulator.mask is None and slots.code is not None else batch.mask(accumulator.mask)
     if accumulator.op == "count":
-        return [(mask.astype(jnp.int32), Range(0, 1))]
+        ones = jnp.ones_like(batch.live) if mask is None else mask
+        return [(ones.astype(jnp.int32), Range(0, 1))]
     assert accumulator.value is not None
     value = batch.column(accumulator.value)
+    kept = value if mask is None else jnp.where(mask, value, jnp.zeros_like(value))
     if accumulator.range is None:
-        return [(jnp.where(mask, value, 0).astype(accumulator.dtype), None)]
-    return limbs_of(jnp.where(mask, value, jnp.zeros_like(value)), accumulator.range, accumulator.limbs)
+        return [(kept.astype(accumulator.dtype), None)]
+    return limbs_of(kept, accumulator.range, accumulator.limbs)
 
 
 def limbs_of(value: Array, bounds: Range, limbs: int) -> list[tuple[Array, Range | None]]:
@@ -67,31 +57,11 @@ def limbs_of(value: Array, bounds: Range, limbs: int) -> list[tuple[Array, Range
     return [(wide >> LIMB_BITS, high_bounds | Range(0, 0)), (wide & low_bits, Range(0, low_bits))]
 
 
-def add_into(total: Array, part: Array, bounds: Range | None, code: Array | None) -> Array:
-    """One group: lanes, summed in int32 where the range proves it enough (twice as many fit a vector register)."""
-    if code is not None:
-        return total.at[code].add(part.astype(total.dtype), mode="drop")
-    lanes = part.reshape(-1, LANES)
-    if bounds is not None and bounds.magnitude * lanes.shape[0] < 1 << 31:
-        return total + lanes.astype(jnp.int32).sum(0, dtype=jnp.int32).astype(total.dtype)
-    return total + lanes.astype(total.dtype).sum(0, dtype=total.dtype)
-
-
 def combine(accumulator: Accumulator, left: State, right: State) -> State:
     if accumulator.op in ("min", "max"):
         choose = jnp.minimum if accumulator.op == "min" else jnp.maximum
         return (choose(left[0], right[0]),)
     return tuple(a + b for a, b in zip(left, right, strict=True))
-
-
-def total_of(accumulator: Accumulator, state: State, slots: int) -> State:
-    """The result columns [slots], limbs with the low one brought into [0, 2**32)."""
-    if slots == 1:
-        if accumulator.op in ("min", "max"):
-            state = (state[0].min(keepdims=True) if accumulator.op == "min" else state[0].max(keepdims=True),)
-        else:
-            state = tuple(part.sum(keepdims=True) for part in state)
-    return carried(state)
 
 
 def carried(state: State) -> State:
@@ -107,14 +77,14 @@ def bitmap(accumulator: DistinctAccumulator, slots: int) -> Array:
     return jnp.zeros((slots, accumulator.range.size), jnp.bool_)
 
 
-def mark(accumulator: DistinctAccumulator, seen: Array, batch: Batch, code: Array | None) -> Array:
+def mark(accumulator: DistinctAccumulator, seen: Array, batch: Batch, slots: Slots) -> Array:
     """Set the bit of each row's value in its group."""
     assert accumulator.range is not None
-    slots, size = seen.shape
+    count, size = seen.shape
     mask = batch.mask(accumulator.mask)
-    group = jnp.zeros((), jnp.int32) if code is None else code
+    group = jnp.zeros((), jnp.int32) if slots.code is None else slots.code
     digit = (batch.column(accumulator.value).astype(jnp.int64) - accumulator.range.low).astype(jnp.int32)
-    index = jnp.where(mask, group * size + digit, slots * size)
+    index = jnp.where(mask, group * size + digit, count * size)
     return seen.reshape(-1).at[index].set(True, mode="drop").reshape(seen.shape)
 
 
@@ -126,5 +96,3 @@ def reduce_bitmap(accumulator: DistinctAccumulator, seen: Array) -> State:
     values = accumulator.range.low + jnp.arange(accumulator.range.size, dtype=jnp.int64)
     parts = limbs_of(values, accumulator.range, accumulator.limbs)
     return carried(tuple(jnp.where(seen, part[None, :], 0).sum(1, dtype=jnp.int64) for part, _ in parts))
-
-

@@ -11,7 +11,7 @@ Array = jax.Array
 
 def words_of_bits(live: Array) -> Array:
     """bool[n] (n a multiple of 64) as uint64[n / 64], row i in bit i % 64."""
-    bits = live.reshape(-1, 8, 8).astype(jnp.uint8) << jnp.arange(8, dtype=jnp.uint8)
+    bits = live.reshape(-1, 8, 8).astype(jnp.uint8) << jnp.arange(8, dtype=jnp.uint8)[None, None, :]
     return lax.bitcast_convert_type(bits.sum(-1, dtype=jnp.uint8), jnp.uint64)
 
 

@@ -1,4 +1,4 @@
-"""Group by a dense code: a slot for every possible group, filled by scatter-add; a query without keys has one group in 64 lanes."""
+"""Group by a dense code: a slot for every possible group; a query without keys has one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from qtensor.lowering.physical import Accumulator, DenseGroupSink
-from qtensor.lowering.sinks.accumulate import accumulate, bitmap, combine, initial, mark, reduce_bitmap, total_of
+from qtensor.lowering.physical import Accumulator, AnyAccumulator, DenseGroupSink, DistinctAccumulator
+from qtensor.lowering.sinks.accumulate import addends, bitmap, carried, combine, extreme, initial, mark, reduce_bitmap
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
+from qtensor.lowering.sinks.packing import Addend, packed_sums
+from qtensor.lowering.sinks.slots import Slots
+
+PACKED_SHARE = 8  # sums are packed while taking a chunk's fields apart, once for each group, is an eighth of its rows at most
 
 
 @dataclass(frozen=True)
 class DenseGroup:
-    """State: the limbs of each accumulator in turn, [domain] (or [64] without keys); a bitmap for each distinct one."""
+    """State: the limbs of each accumulator in turn, [domain]; a bitmap for each distinct one."""
 
     sink: DenseGroupSink
 
@@ -27,13 +31,24 @@ class DenseGroup:
         return tuple(state)
 
     def step(self, state: State, batch: Batch) -> State:
-        code = self.codes(batch) if self.sink.domain > 1 else None
-        new: list[Array] = []
-        for accumulator, part in self.parts(state):
-            if isinstance(accumulator, Accumulator):
-                new += accumulate(accumulator, part, batch, code)
+        length = batch.live.shape[0]
+        slots = Slots(self.codes(batch) if self.sink.domain > 1 else None, self.sink.domain, length)
+        packable = self.sink.domain * PACKED_SHARE <= length
+        new = list(state)
+        sums: list[Addend] = []
+        for accumulator, position in self.positions():
+            if isinstance(accumulator, DistinctAccumulator):
+                new[position] = mark(accumulator, state[position], batch, slots)
+            elif accumulator.op in ("min", "max"):
+                new[position] = extreme(accumulator, state[position], batch, slots)
             else:
-                new.append(mark(accumulator, part[0], batch, code))
+                for target, (values, bounds) in enumerate(addends(accumulator, batch, slots), position):
+                    if bounds is not None and packable:
+                        sums.append(Addend(target, values, bounds))
+                    else:
+                        new[target] = slots.add(state[target], values)
+        for target, total in packed_sums(sums, slots).items():
+            new[target] = state[target] + total
         return tuple(new)
 
     def codes(self, batch: Batch) -> Array:
@@ -48,29 +63,32 @@ class DenseGroup:
 
     def merge(self, left: State, right: State) -> State:
         merged: list[Array] = []
-        for (accumulator, a), (_, b) in zip(self.parts(left), self.parts(right), strict=True):
-            merged += combine(accumulator, a, b) if isinstance(accumulator, Accumulator) else (a[0] | b[0],)
+        for accumulator, position in self.positions():
+            if isinstance(accumulator, Accumulator):
+                end = position + accumulator.limbs
+                merged += combine(accumulator, left[position:end], right[position:end])
+            else:
+                merged.append(left[position] | right[position])
         return tuple(merged)
 
     def finish(self, state: State) -> Result:
         columns: list[Array] = []
         live = jnp.ones(self.sink.domain, jnp.bool_)
-        for index, (accumulator, part) in enumerate(self.parts(state)):
+        for index, (accumulator, position) in enumerate(self.positions()):
             if isinstance(accumulator, Accumulator):
-                result = total_of(accumulator, part, self.sink.domain)
+                result = carried(state[position : position + accumulator.limbs])
             else:
-                result = reduce_bitmap(accumulator, part[0])
+                result = reduce_bitmap(accumulator, state[position])
             if index == self.sink.presence:
                 live = result[0] > 0
             columns += result
         return Result(tuple(columns), live)
 
-    def parts(self, state: State) -> list[tuple]:  # type: ignore[type-arg]
-        """Each accumulator with its arrays of the state."""
-        parts = []
+    def positions(self) -> list[tuple[AnyAccumulator, int]]:
+        """Each accumulator with the position of its first array in the state."""
+        positions: list[tuple[AnyAccumulator, int]] = []
         position = 0
         for accumulator in self.sink.accumulators:
-            width = accumulator.limbs if isinstance(accumulator, Accumulator) else 1
-            parts.append((accumulator, state[position : position + width]))
-            position += width
-        return parts
+            positions.append((accumulator, position))
+            position += accumulator.limbs if isinstance(accumulator, Accumulator) else 1
+        return positions

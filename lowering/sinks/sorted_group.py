@@ -1,4 +1,6 @@
-"""Group by sorting: for keys whose possible values are too many to give each a slot. Rows are kept, sorted and reduced in runs."""
+"""Group by sorting: for keys whose possible values are too many to give each a slot. Rows are kept, sorted and
+reduced in runs.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class SortedGroup:
         runs = find_runs(columns, self.sink.order, live)
         count = runs.starts.sum(dtype=jnp.int32)
         size = live.shape[0] if self.sink.order else 1
-        first = jnp.zeros(live.shape[0], jnp.int32).at[jnp.where(runs.starts, runs.group, live.shape[0])].set(runs.rows, mode="drop")
+        first = (
+            jnp.zeros(live.shape[0], jnp.int32).at[jnp.where(runs.starts, runs.group, live.shape[0])].set(runs.rows, mode="drop")
+        )
         results = [columns[ref].at[first].get(mode="clip") for ref in self.sink.carried]
         for accumulator in self.sink.accumulators:
             if isinstance(accumulator, Accumulator):

@@ -28,5 +28,5 @@ def sorted_rows(words: Sequence[Array], radices: Sequence[int | None], live: Arr
         return (ordered % rows).astype(jnp.int32), [ordered // rows]
     numbers = jnp.arange(rows, dtype=jnp.int32)
     dead = (~live).astype(jnp.int32)
-    ordered = lax.sort((dead, *words, numbers), num_keys=1 + len(words), is_stable=True)
-    return ordered[-1], list(ordered[1:-1])
+    _, *sorted_words, order = lax.sort((dead, *words, numbers), num_keys=1 + len(words), is_stable=True)
+    return order, sorted_words

@@ -39,7 +39,8 @@ class TopK:
             chosen = (words, *(column.at[rows].get(mode="clip") for column in columns))
             return self.merge(state, chosen)
 
-        return lax.cond(better.any(), update, lambda state: state, state)
+        new: State = lax.cond(better.any(), update, lambda state: state, state)
+        return new
 
     def merge(self, left: State, right: State) -> State:
         words = jnp.concatenate([left[0], right[0]])

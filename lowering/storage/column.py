@@ -48,7 +48,7 @@ class EncodedColumn:
     dictionary: for VARCHAR the different values in order of code points, so that code order is string order.
 
     NULL slots and the tail of the last used chunk hold a value between minimum and maximum (0 where there is none, 0.0
-    for floats); chunks beyond it are zero, and their memory is never touched.
+    for floats); chunks beyond it are zero.
     """
 
     type: SqlType
@@ -87,11 +87,16 @@ def flat(array: Values) -> Values:
 
 
 def allocate(layout: Layout, dtype: np.dtype[Any]) -> Values:
-    """Zeros of the layout's shape, 64-byte aligned. Pages that nobody writes stay unallocated."""
+    """An array of the layout's shape, 64-byte aligned: zero beyond the rows, anything in them, since all are to be written.
+
+    Not np.zeros: memory that the heap has kept from a former column would be cleared for nothing.
+    """
     size = layout.capacity * dtype.itemsize
-    memory = np.zeros(size + _ALIGNMENT, np.uint8)
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(layout.shape)
+    array = memory[start : start + size].view(dtype)
+    array[layout.rows :] = 0
+    return array.reshape(layout.shape)
 
 
 def narrowest(minimum: int, maximum: int) -> np.dtype[Any]:
@@ -107,8 +112,8 @@ def narrowest(minimum: int, maximum: int) -> np.dtype[Any]:
 
 
 def is_sorted(values: Values) -> bool:
-    """Whether `values` [n] never decrease; False where there is a NaN."""
-    return _all_pairs(values, np.less_equal) if len(values) != 1 else bool(values[0] == values[0])
+    """Whether `values` [n], without NaN, never decrease."""
+    return _all_pairs(values, np.less_equal)
 
 
 def _all_pairs(values: Values, relation: np.ufunc) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,34 @@ import pyarrow as pa
 from qtensor.errors import CapacityError, ExecutionError, InternalError
 from qtensor.lowering.storage.column import Validity, Values
 from qtensor.lowering.storage.types import arrow_type
-from qtensor.types import Array, Boolean, Date, Decimal, Float, Integer, Interval, Null, SqlType, Timestamp, Varchar
+from qtensor.types import (
+    DATE,
+    DOUBLE,
+    FLOAT,
+    TIMESTAMP,
+    Array,
+    Boolean,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Interval,
+    Null,
+    SqlType,
+    Timestamp,
+    Varchar,
+)
 
 _LIMB = 32  # bits of the low part of a wide sum
+_DTYPES: dict[SqlType, np.dtype[Any]] = {
+    **{Integer(bits, signed=True): np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{Integer(bits, signed=False): np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
+    DATE: np.dtype(np.int32),
+    TIMESTAMP: np.dtype(np.int64),
+    FLOAT: np.dtype(np.float32),
+    DOUBLE: np.dtype(np.float64),
+}
+
 _MAXIMUM_TEXT_BYTES = 2**31 - 1  # what the 32-bit offsets of a string array can address
 
 
@@ -35,7 +60,7 @@ class ResultColumn:
 
 
 def decode_column(column: ResultColumn) -> pa.Array:
-    """The column as an Arrow array of type `arrow_type(column.type)`.
+    """The column as an Arrow array of type `arrow_type(column.type)`, which may share the column's memory.
 
     Raises:
         ExecutionError: a value beyond the range of its type.
@@ -44,6 +69,8 @@ def decode_column(column: ResultColumn) -> pa.Array:
     type, data = column.type, column.data
     rows = data.shape[-1]
     bitmap, nulls = _bitmap(column.valid)
+    if type in _DTYPES and data.dtype == _DTYPES[type] and column.low is None:
+        return _array(type, rows, bitmap, nulls, data)  # what most columns are: already as Arrow has it
     match type:
         case Null():
             return pa.nulls(rows)
@@ -51,16 +78,11 @@ def decode_column(column: ResultColumn) -> pa.Array:
             return _decimals(column, precision, bitmap, nulls)
         case Integer(bits=128):
             return _decimals(column, 38, bitmap, nulls)
-        case Integer(bits, signed):
+        case Integer() | Date() | Timestamp():
             values = _single(column)
-            dtype = np.dtype(f"{'int' if signed else 'uint'}{bits}")
-            _check_range(type, values, column.valid, type.minimum, type.maximum)
-            return _array(type, rows, bitmap, nulls, values.astype(dtype, copy=False))
-        case Date() | Timestamp():
-            dtype = np.dtype(np.int32) if isinstance(type, Date) else np.dtype(np.int64)
-            limits = np.iinfo(dtype)
-            _check_range(type, data, column.valid, int(limits.min), int(limits.max))
-            return _array(type, rows, bitmap, nulls, data.astype(dtype, copy=False))
+            limits = np.iinfo(_DTYPES[type])
+            _check_range(type, values, column.valid, int(limits.min), int(limits.max))
+            return _array(type, rows, bitmap, nulls, values.astype(limits.dtype, copy=False))
         case Float(bits):
             return _array(type, rows, bitmap, nulls, _floats(data, bits))
         case Boolean():

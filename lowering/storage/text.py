@@ -53,8 +53,8 @@ class TextEncoder:
             if piece.valid is not None and valid is not None:
                 flat(valid)[rows] = piece.valid
                 codes = np.where(piece.valid, codes, 0)
-            if len(translation):  # else the piece is all NULL, and 0 is as good as any code
-                np.take(translation.astype(data.dtype), codes, out=flat(data)[rows])
+            # A piece that is all NULL may have no strings, and 0 is as good as any code.
+            flat(data)[rows] = translation.astype(data.dtype)[codes] if len(translation) else 0
         return EncodedColumn(VARCHAR, data, valid, dictionary, self._statistics(data, len(dictionary)))
 
     def _statistics(self, data: NDArray[np.signedinteger], distinct: int) -> Statistics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -206,7 +207,10 @@ def cast(x: Value, *, DstT: Any) -> Value:  # noqa: N803 - TensorFlow's name
         if not np.issubdtype(DstT, np.integer):
             raise Refusal(f"{NOT_ROW_WISE} (it turns the number of rows into a value)")
         return x
-    return pointwise(lambda a: convert(a, np.dtype(DstT)), x)
+    result = pointwise(lambda a: convert(a, np.dtype(DstT)), x)
+    if isinstance(x, Batched) and isinstance(result, Batched) and x.classes and np.iinfo(np.int8).max >= x.classes:
+        return replace(result, classes=x.classes)  # any number type holds so few
+    return result
 
 
 def convert(x: jax.Array, target: np.dtype[Any]) -> jax.Array:

@@ -142,7 +142,8 @@ def broken(operation: Operation, reason: str) -> None:
 class Inspection:
     """What an abstract walk found: the problems, one a line; without problems the folded graph and the output.
 
-    `output` has the TensorFlow shape [batch, *features] without its batch; `can_fail` says that a row may have no result.
+    `output` has the TensorFlow shape [batch, *features] without its batch; `can_fail` says that a row may have no result;
+    `classes` that it is an argmax over that many scores.
     """
 
     problems: tuple[str, ...]
@@ -150,6 +151,7 @@ class Inspection:
     features: tuple[int, ...] | None = None
     dtype: np.dtype[np.generic] | None = None
     can_fail: bool = False
+    classes: int | None = None
 
 
 def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
@@ -182,7 +184,7 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
     folded = pruned(replace(graph, steps=tuple(map(folded_step, graph.steps, outputs))))
     if not isinstance(value, Batched):
         return Inspection(("its output is the same for all rows",), folded)
-    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, value.failed is not None)
+    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, value.failed is not None, value.classes)
 
 
 def struct(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Any:

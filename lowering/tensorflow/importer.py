@@ -56,6 +56,7 @@ def import_model(name: str, model: object, *, arguments: int | None = None, outp
         result=result,
         weights=inspection.graph.weights,
         apply=GraphFunction(inspection.graph, layouts),
+        classes=inspection.classes,
     )
 
 

@@ -23,8 +23,8 @@ class TracedModel:
 
 
 def load_tensorflow() -> Any:
-    """The module tensorflow, without its messages about the processor unless the user asked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """The module tensorflow, without its messages about drivers unless asked for (a few come before it reads the setting)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         return importlib.import_module("tensorflow")
     except ImportError as error:

@@ -41,11 +41,13 @@ class Batched:
 
     failed: bool[n], the rows for which TensorFlow raises an error (an index outside its table); None when there are none.
     softmax_of: the logits [k, n], when `array` is their softmax: an argmax may take them instead.
+    classes: when `array` is an argmax over that many scores, so that it lies in [0, classes).
     """
 
     array: jax.Array
     failed: jax.Array | None = None
     softmax_of: jax.Array | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

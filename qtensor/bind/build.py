@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtensor.bind.context import Context
-from qtensor.bind.literals import ConversionError, convert_literal
 from qtensor.errors import Span
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
 from qtensor.functions import (
@@ -23,6 +22,7 @@ from qtensor.functions import (
     resolve_arithmetic,
     resolve_numeric,
 )
+from qtensor.literals import ConversionError, convert_literal
 from qtensor.types import (
     BOOLEAN,
     NULL,
@@ -111,8 +111,12 @@ def explicit_cast(context: Context, operand: Operand, target: SqlType, span: Spa
             converted = Literal(None, target)
         if converted is not None:
             return plain(converted, span)
-    if isinstance(target, Interval) or not castable(expr.type, target):
+    if not castable(expr.type, target):
+        if try_:
+            return plain(Literal(None, target), span)
         raise context.error(f"cannot cast {expr.type} to {target}", span)
+    if isinstance(target, Interval):
+        context.unsupported("intervals that are not constant", span)
     if isinstance(target, Varchar):
         context.unsupported(f"casts from {expr.type} to VARCHAR", span)
     return plain(Cast(expr, target, try_, span), span)

@@ -18,7 +18,7 @@ from qtensor.errors import Span, suggestion
 from qtensor.expressions import AggregateCall, ColumnRef, Expr, Literal, Predict, children
 from qtensor.functions import TypeRuleError, resolve_aggregate
 from qtensor.logical import NamedAggregate
-from qtensor.types import BIGINT, DOUBLE, TINYINT, Boolean, Decimal, Float, Integer, Null
+from qtensor.types import BIGINT, DOUBLE, TINYINT, Boolean, Date, Decimal, Float, Integer, Interval, Null, Timestamp, Varchar
 
 _AGGREGATE_CLASSES: dict[type[exp.Expr], str] = {
     exp.Count: "count",
@@ -100,7 +100,7 @@ class CallBinder:
                 return build.convert(self.context, operand, DOUBLE)
             case other:
                 shown = expression_name(node, self.context.source)
-                kind = "text column" if str(other) == "VARCHAR" else "column"
+                kind = "text column" if isinstance(other, Varchar) else "column"
                 message = f'{kind} into a model: {shown} is a {other}, and the arguments of "{model.name}" are numbers'
                 raise self.context.error(message, operand.span or self.context.source.span(node))
 
@@ -121,7 +121,7 @@ class CallBinder:
             raise self.context.error(f"{name} takes one argument, not {len(arguments)}", span)
         operand = self.binder.bind(arguments[0])
         self._reject_nested(operand.expr, span)
-        if name == "avg" and build.is_temporal(operand.expr.type):
+        if name == "avg" and isinstance(operand.expr.type, Date | Timestamp | Interval):
             self.context.unsupported(f"avg of a {operand.expr.type}", span)
             return plain(Literal(None, operand.expr.type), span)
         try:

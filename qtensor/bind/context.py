@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qtensor.bind.catalog import Catalog
-from qtensor.bind.literals import ConversionError, parameter_literal
 from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span
 from qtensor.expressions import Literal
+from qtensor.literals import ConversionError, parameter_literal
 
 
 @dataclass

@@ -64,6 +64,8 @@ def sql_type(context: Context, node: exp.Expr, span: Span | None) -> SqlType | N
     """
     kind = node.this
     if kind == exp.DType.DECIMAL:
+        if not all(parameter.name.isdecimal() for parameter in node.expressions):
+            raise context.error("the precision and scale of a DECIMAL are whole numbers", span)
         sizes = [int(parameter.name) for parameter in node.expressions] or list(_DECIMAL_DEFAULT)
         precision, scale = (sizes[0], sizes[1] if len(sizes) > 1 else 0)
         if not 1 <= precision <= 38:

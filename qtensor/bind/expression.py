@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,13 +13,28 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.literals import ConversionError, interval_of, parse_interval, unit_name
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal
-from qtensor.functions import decimal_literal_type, integer_type
-from qtensor.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, INTERVAL, NULL, VARCHAR, Array, Decimal, Interval, IntervalValue
+from qtensor.functions import decimal_literal_type, integer_type, natural_type
+from qtensor.literals import ConversionError, interval_of, parse_interval, unit_name
+from qtensor.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    INTERVAL,
+    NULL,
+    VARCHAR,
+    Array,
+    Decimal,
+    Integer,
+    Interval,
+    IntervalValue,
+)
+
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "equal",
@@ -112,6 +128,8 @@ class ExpressionBinder:
             case exp.Between():
                 value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
                 return build.between(context, value, low, high, span)
+            case exp.In() if not node.expressions:
+                raise context.error("the list of IN is empty", span)
             case exp.In():
                 return build.in_list(context, self.bind(node.this), [self.bind(part) for part in node.expressions], span)
             case exp.Is():
@@ -192,12 +210,14 @@ class ExpressionBinder:
         text = node.name
         if node.is_string:
             return build.literal(Literal(text, VARCHAR), span)
-        if text.isdigit():
+        if text.isdecimal():
             chosen = integer_type(sign * int(text))
             if chosen is None:
                 self.context.unsupported("integers beyond HUGEINT", span)
                 chosen = BIGINT
             return build.literal(Literal(sign * int(text), chosen), span)
+        if not _NUMBER.fullmatch(text):
+            raise self.context.error(f'"{text}" is not a number', span)
         if "e" in text.lower():
             return plain(Literal(sign * float(text), DOUBLE), span)
         written = self.context.source.number_text(node).replace("_", "")
@@ -239,9 +259,8 @@ class ExpressionBinder:
         if isinstance(node, exp.Div):
             if node.args.get("safe"):  # dialects in which x / 0 is NULL
                 right = build.null_if(context, right, build.literal(Literal(0, INTEGER), None), right.span)
-            if node.args.get("typed") and all(
-                str(side.type).endswith("INT") or side.expr.type == INTEGER for side in (left, right)
-            ):
+            integers = isinstance(natural_type(left.type), Integer) and isinstance(natural_type(right.type), Integer)
+            if node.args.get("typed") and integers:
                 operator = "//"  # dialects in which integers divide to an integer
         return build.arithmetic(context, operator, left, right, span)
 

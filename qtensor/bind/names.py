@@ -6,10 +6,10 @@ import re
 
 from sqlglot import exp
 
-from qtensor.bind.literals import unit_name
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
+from qtensor.literals import unit_name
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

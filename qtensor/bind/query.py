@@ -61,6 +61,8 @@ class SelectBinder:
 
     def bind(self) -> Plan:
         """The plan: Filter, Aggregate and Filter of HAVING, Project, then DISTINCT, Sort, Limit."""
+        if not self.select.expressions:
+            raise self.context.error("the list of SELECT is empty", self.context.source.find_words("SELECT"))
         for node in self.select.expressions:
             self.items += self._expanded(node)
         plan = self._where(self.input)
@@ -159,7 +161,7 @@ class SelectBinder:
         """The output column that the integer literal `node` counts to, None if `node` is no integer literal."""
         inner = node.unnest()
         digits = inner.this.unnest() if isinstance(inner, exp.Neg) else inner
-        if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdigit():
+        if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdecimal():
             return None
         number = -int(digits.name) if isinstance(inner, exp.Neg) else int(digits.name)
         if not 1 <= number <= len(self.items):

@@ -11,7 +11,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, TokenError
 from sqlglot.errors import ParseError as SqlglotParseError
 
-from qtensor.bind.syntax import connected
+from qtensor.bind.syntax import connected, is_text
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
@@ -86,7 +86,7 @@ class Source:
         quantity, unit = node.name, node.args["unit"].name.upper() if node.args.get("unit") else ""
         for index, (marker, word) in enumerate(pairwise(self.tokens)):
             if marker.text.upper() == "INTERVAL":
-                is_number = word.token_type == TokenType.NUMBER and word.text == quantity
+                is_number = word.token_type == TokenType.NUMBER and [word.text, self.upper_at(index + 2)] == [quantity, unit]
                 if is_number or (
                     word.token_type == TokenType.STRING and word.text.upper().split() in ([quantity, unit], [quantity])
                 ):
@@ -98,13 +98,13 @@ class Source:
         operand = self.span(node.this)
         if operand is None:
             return None
-        after = self.token_after(operand)
+        before, after = self.token_before(operand), self.token_after(operand)
+        if is_text(node.this) and self.upper_at(before) in _TYPE_WORDS:
+            return self.tokens[before].text
         while self.upper_at(after) == ")":
             after += 1
-        if self.upper_at(after) in ("AS", "::"):
-            return self.tokens[after + 1].text if after + 1 < len(self.tokens) else None
-        before = self.token_before(operand)
-        return self.tokens[before].text if self.upper_at(before) in _TYPE_WORDS else None
+        is_cast = self.upper_at(after) in ("AS", "::") and after + 1 < len(self.tokens)
+        return self.tokens[after + 1].text if is_cast else None
 
     def _find(self, node: exp.Expr) -> Span | None:
         start = node.meta.get("start")
@@ -149,6 +149,10 @@ class Source:
                 while after < len(self.tokens) and self.upper_at(after) != "END":
                     after += 1
                 return Span(self.tokens[max(before, 0)].start, self._end(after, inner))
+            case exp.Bracket() if self.upper_at(after) == "[":
+                while after < len(self.tokens) and self.upper_at(after) != "]":
+                    after += 1
+                return Span(inner.start, self._end(after, inner))
             case exp.In() | exp.Bracket() if self.upper_at(after) in (")", "]"):
                 return Span(inner.start, self._end(after, inner))
             case exp.Func() if (name := self._call_name_before(node, before)) is not None:
@@ -180,11 +184,11 @@ class Source:
         before, after = self.token_before(operand), self.token_after(operand)
         if self.upper_at(before) == "(" and self.upper_at(before - 1) in ("CAST", "TRY_CAST"):
             return Span(self.tokens[before - 1].start, self._closing(before))
+        if is_text(node.this) and self.upper_at(before) in _TYPE_WORDS:
+            return Span(self.tokens[before].start, operand.end)
         if self.upper_at(after) == "::":
             end = self._end(after + 1, inner)
             return Span(inner.start, self._closing(after + 2) if self.upper_at(after + 2) == "(" else end)
-        if self.upper_at(before) in _TYPE_WORDS:
-            return Span(self.tokens[before].start, inner.end)
         return inner
 
     def _end(self, index: int, inner: Span) -> int:
@@ -239,20 +243,48 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
         )
     if not isinstance(statements[0], exp.Query | exp.Values):
         raise ParseError(f'syntax error at or near "{tokens[0].text}"', sql, [Span(tokens[0].start, tokens[0].end + 1)])
-    return statements[0], Source(sql, tokens)
+    source = Source(sql, tokens)
+    if "::" in sql:
+        _mend_typed_literals(statements[0], source)
+    return statements[0], source
+
+
+def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:
+    """DATE 'x'::T is CAST(DATE 'x' AS T), which sqlglot reads as DATE ('x'::T)."""
+    seen: set[int] = set()
+    for outer in list(tree.find_all(exp.Cast)):
+        if id(outer) in seen:
+            continue
+        chain = [outer]
+        while isinstance(chain[-1].this, exp.Cast):
+            chain.append(chain[-1].this)
+        operand = source.span(chain[-1].this) if is_text(chain[-1].this) else None
+        if len(chain) > 1 and operand is not None and source.upper_at(source.token_before(operand)) in _TYPE_WORDS:
+            types = [cast.to for cast in chain]
+            for cast, to in zip(chain, [*types[1:], types[0]], strict=True):
+                cast.set("to", to)
+            seen.update(map(id, chain))
 
 
 def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect) -> None:
     """Refuse what is no query before it is parsed: sqlglot would log a warning for the statements it does not know either.
 
-    Empty entries of a list, which sqlglot passes over, are refused here too.
+    Empty entries of a list and parentheses that stay open, which sqlglot passes over in places, are refused here too.
     """
     others = _STATEMENTS.union(dialect.parser_class.STATEMENT_PARSERS) - {TokenType.SEMICOLON}
     if tokens and tokens[0].token_type in others:
         span = Span(tokens[0].start, tokens[0].end + 1)
         raise UnsupportedError(f"not supported yet: {tokens[0].text.upper()} statements", sql, [span])
+    opened: list[Token] = []
+    for token in tokens:
+        if token.token_type == TokenType.L_PAREN:
+            opened.append(token)
+        elif token.token_type == TokenType.R_PAREN and opened:
+            opened.pop()
+    if opened:
+        raise ParseError("syntax error: a closing ) is missing", sql, [Span(opened[-1].start, opened[-1].end + 1)])
     for first, second in pairwise(tokens):
-        if first.token_type == second.token_type == TokenType.COMMA:
+        if second.token_type == TokenType.COMMA and first.token_type in (TokenType.COMMA, TokenType.SELECT):
             raise ParseError('syntax error at or near ","', sql, [Span(second.start, second.end + 1)])
 
 
@@ -269,7 +301,7 @@ def _number_parameters(tokens: list[Token]) -> list[Token]:
             numbered += [Token(TokenType.PARAMETER, "$", *place), Token(TokenType.NUMBER, str(count), *place)]
             continue
         if token.token_type == TokenType.NUMBER and index and tokens[index - 1].token_type == TokenType.PARAMETER:
-            count = max(count, int(token.text)) if token.text.isdigit() else count
+            count = max(count, int(token.text)) if token.text.isdecimal() else count
         numbered.append(token)
     return numbered
 

@@ -12,7 +12,7 @@ def subscript_value(node: exp.Bracket) -> int | None:
     index = node.expressions[0].unnest()
     sign = -1 if isinstance(index, exp.Neg) else 1
     digits = index.this.unnest() if isinstance(index, exp.Neg) else index
-    if not isinstance(digits, exp.Literal) or not digits.name.isdigit():
+    if not isinstance(digits, exp.Literal) or not digits.name.isdecimal():
         return None
     return sign * int(digits.name) + 1
 
@@ -38,3 +38,8 @@ def call_arguments(node: exp.Func) -> list[exp.Expr]:
             continue
         flat += [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, exp.Expr)]
     return flat
+
+
+def is_text(node: exp.Expr) -> bool:
+    """Whether `node` is a text literal."""
+    return isinstance(node, exp.Literal) and bool(node.is_string)

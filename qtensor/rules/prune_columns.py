@@ -13,7 +13,8 @@ from qtensor.rules.rewriting import columns_of, map_aggregate, renumbered
 def prune_columns(plan: Plan) -> Plan:
     """Drop unused columns, from the top of the plan down into the scan.
 
-    Sound: a column that nothing reads has no influence on a row, except by an error while it is computed, which SQL does not promise.
+    Sound: a column that nothing reads has no influence on a row, except by an error while it is computed, which SQL does
+    not promise.
     """
     width = len(plan.schema)
     pruned, positions = keep(plan, set(range(width)))

@@ -12,9 +12,9 @@ from qtensor.rules.rewriting import columns_of, conjunction, substitute
 def push_filter_down(plan: Plan) -> Plan:
     """Move the conditions of a filter below sorts, projections, other filters and, where they read only group keys, aggregates.
 
-    Sound: a projection computes each row from itself alone, so a condition on its output is one on its input. A condition on group keys has one
-    value for all rows of a group, so it removes whole groups; not without keys, where the one group exists even when no row is left. What may
-    raise an error is not moved past what might have kept rows away from it.
+    Sound: a projection computes each row from itself alone, so a condition on its output is one on its input. A condition
+    on group keys has one value for all rows of a group, so it removes whole groups; not without keys, where the one group
+    exists even when no row is left. What may raise an error is not moved below an aggregate.
     """
     if not isinstance(plan, Filter):
         return plan

@@ -59,9 +59,7 @@ def substitute(expr: Expr, columns: Sequence[Expr]) -> Expr:
 
 def renumbered(expr: Expr, positions: dict[int, int]) -> Expr:
     """`expr` with column references moved to new positions."""
-    return transform(
-        expr, lambda node: replace(node, index=positions[node.index]) if isinstance(node, ColumnRef) else node
-    )
+    return transform(expr, lambda node: replace(node, index=positions[node.index]) if isinstance(node, ColumnRef) else node)
 
 
 def columns_of(expr: Expr) -> set[int]:

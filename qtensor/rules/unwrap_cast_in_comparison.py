@@ -31,8 +31,8 @@ class Widening(NamedTuple):
 def unwrap_cast_in_comparison(plan: Plan) -> Plan:
     """`CAST(x AS TIMESTAMP) <= '1998-09-02 00:00'` becomes `x <= '1998-09-02'` for a DATE x; likewise integers and decimals.
 
-    Sound: the cast is x * factor, exact and strictly increasing. For a literal v that is a multiple of the factor, x * factor < v is
-    x < v / factor; for any other v, x * factor < v and x * factor <= v are both x <= floor(v / factor).
+    Sound: the cast is x * factor, exact and strictly increasing. For a literal v that is a multiple of the factor,
+    x * factor < v is x < v / factor; for any other v, x * factor < v and x * factor <= v are both x <= floor(v / factor).
 
     >>> from qtensor.expressions import ColumnRef
     >>> from qtensor.types import BOOLEAN, DATE, TIMESTAMP

@@ -39,11 +39,11 @@ _EXACT_FLOAT_INTEGER = 1 << 24
 _EXACT_DOUBLE_POWER = 22  # 10**22 is the largest power of ten that a DOUBLE holds exactly
 
 _DATE = re.compile(r"\s*(\d{1,4})([-/])(\d{1,2})\2(\d{1,2})(?:[ T]+(.*?))?\s*", re.DOTALL)
-_TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?\s*(Z|[+-]\d{1,2}(?::?\d{2})?)?")
+_TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?\s*(?:Z|UTC|[+-]\d{1,2}(?::?\d{2})?)?")
 _INTEGER = re.compile(r"[+-]?(\d+(_\d+)*|0[xX][0-9a-fA-F]+)")
 _NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?")
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+)")
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+|$)")
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
@@ -124,7 +124,7 @@ def interval_of(quantity: str, unit: str) -> IntervalValue:
 
 
 def parse_interval(text: str) -> IntervalValue:
-    """The interval that `text` describes: quantities with units, and at most one clock time.
+    """The interval that `text` describes: quantities with units, clock times, and at the end a number of seconds.
 
     >>> parse_interval("1 year 2 months -3 days 04:05:06")
     IntervalValue(months=14, days=-3, microseconds=14706000000)
@@ -134,7 +134,7 @@ def parse_interval(text: str) -> IntervalValue:
     """
     total, position, seen = IntervalValue(), 0, False
     while position < len(text.rstrip()):
-        rest = text[position:]
+        rest = text[position:].rstrip()
         clock = _CLOCK.match(rest.lstrip())
         if clock:
             sign, hours, minutes, seconds, fraction = clock.groups()
@@ -145,7 +145,7 @@ def parse_interval(text: str) -> IntervalValue:
             quantity = _QUANTITY.match(rest)
             if not quantity:
                 raise ConversionError(f"cannot convert '{text}' to INTERVAL")
-            part = interval_of(*quantity.groups())
+            part = interval_of(quantity[1], quantity[2] or "SECOND")
             position += quantity.end()
         total, seen = IntervalValue(*(a + b for a, b in zip(total, part, strict=True))), True
     if not seen:
@@ -172,20 +172,15 @@ def _parse_days(text: str, target: SqlType) -> tuple[int, str]:
 
 
 def _parse_timestamp(text: str, target: SqlType) -> int:
-    """Microseconds since 1970-01-01 00:00:00; a time zone's offset is subtracted."""
+    """Microseconds since 1970-01-01 00:00:00; a time zone's offset is passed over, as DuckDB does for TIMESTAMP."""
     days, rest = _parse_days(text, target)
     if not rest:
         return days * MICROSECONDS_PER_DAY
     match = _TIME.fullmatch(rest)
     if not match or int(match[1]) > 23 or int(match[2]) > 59 or int(match[3] or 0) > 59:
         raise ConversionError(f"cannot convert '{text}' to {target}: a time of day is written HH:MM:SS.ffffff")
-    hours, minutes, seconds, fraction, zone = match.groups()
-    microseconds = days * MICROSECONDS_PER_DAY + _microseconds(hours, minutes, seconds, fraction)
-    if zone and zone != "Z":
-        digits = zone[1:].replace(":", "")
-        offset = _microseconds(digits[:2], digits[2:] or "0", None, None)
-        microseconds -= -offset if zone[0] == "-" else offset
-    return microseconds
+    hours, minutes, seconds, fraction = match.groups()
+    return days * MICROSECONDS_PER_DAY + _microseconds(hours, minutes, seconds, fraction)
 
 
 def _rounded(text: str, scale: int, target: SqlType) -> int:
@@ -347,7 +342,8 @@ def _decimal_parameter(value: decimal.Decimal) -> Literal:
         return Literal(float(value), DOUBLE)
     _, digits, exponent = value.as_tuple()
     scale = max(0, -int(exponent))
-    precision = max(len(digits) + max(0, int(exponent)), scale, 1)
+    # DuckDB counts the zero before the point, but only where digits after it are zero too.
+    precision = scale + 1 if len(digits) < scale else len(digits) + max(0, int(exponent))
     if precision > 38:
         raise ConversionError(f"{value} has more than 38 digits")
     unscaled = int(value.scaleb(scale, decimal.Context(prec=80)))

@@ -1,0 +1,64 @@
+"""Adding the rows of a chunk to their groups: by scatter-add, or for a single group by sums in vector registers.
+
+Measured (2 cores, jaxlib 0.10.1, chunks of 65,536 rows): a scatter-add costs 1.0 to 1.6 ns a row. One masked sum for
+each of a few groups, 0.2 ns a row and group when alone, is twice as slow in whole queries (Q1, 6 groups: 80 ms
+against 42; headline, 4: 18 against 11), since each evaluates the row's values anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from qtensor.lowering.sinks.base import Array
+
+LANES = 64  # a sum down to rows of 64 uses whole vector registers, one down to a scalar does not
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where the rows of a chunk go: `code` int32[length] is each row's group, not in [0, count) for rows that belong to none.
+
+    `code` is None when there is a single group, whose rows are then told by masks alone.
+    """
+
+    code: Array | None
+    count: int
+    length: int
+
+    @property
+    def rows_together(self) -> int:
+        """How many rows at most are added to one partial sum of `partial_sums`."""
+        return self.length if self.code is not None else self.length // LANES
+
+    def lanes(self, values: Array) -> Array:
+        return self.spread(values).reshape(-1, LANES)
+
+    def partial_sums(self, values: Array) -> Array:
+        """[count, 1], or of a single group [1, LANES]: the sums of `values` [length] in parts."""
+        if self.code is None:
+            return self.lanes(values).sum(0, dtype=values.dtype)[None, :]
+        return jnp.zeros(self.count, values.dtype).at[self.code].add(self.spread(values), mode="drop")[:, None]
+
+    def add(self, total: Array, values: Array) -> Array:
+        """`total` [count] with the rows' values added; in place where groups are many."""
+        values = values.astype(total.dtype)
+        if self.code is None:
+            return total + self.partial_sums(values).sum(1)
+        return total.at[self.code].add(self.spread(values), mode="drop")
+
+    def least(self, total: Array, values: Array) -> Array:
+        """`total` [count] lowered to the least value of each group."""
+        if self.code is None:
+            return jnp.minimum(total, self.lanes(values).min(0).min(keepdims=True))
+        return total.at[self.code].min(self.spread(values), mode="drop")
+
+    def greatest(self, total: Array, values: Array) -> Array:
+        """As `least`, upwards."""
+        if self.code is None:
+            return jnp.maximum(total, self.lanes(values).max(0).max(keepdims=True))
+        return total.at[self.code].max(self.spread(values), mode="drop")
+
+    def spread(self, values: Array) -> Array:
+        return jnp.broadcast_to(values, (self.length,))

@@ -1,0 +1,232 @@
+"""What a wrong query is told: the class of error, its words, its carets, its suggestion."""
+
+from __future__ import annotations
+
+import pytest
+
+from qtensor.bind import bind, normalised
+from qtensor.errors import BindError, ExecutionError, ParseError, SQLError, UnsupportedError
+from tests.bind.catalog import MemoryCatalog
+
+CATALOG = MemoryCatalog()
+
+
+def message(query: str, kind: type[SQLError], parameters: list[object] | dict[str, object] | None = None) -> str:
+    with pytest.raises(SQLError) as raised:
+        bind(query, CATALOG, parameters)
+    assert type(raised.value) is kind, raised.value
+    return str(raised.value)
+
+
+def test_unknown_column() -> None:
+    assert message("SELECT l_shipdat FROM lineitem", BindError) == (
+        'no column "l_shipdat" in lineitem\n'
+        "  SELECT l_shipdat FROM lineitem\n"
+        "         ^^^^^^^^^\n"
+        '  Did you mean "l_shipdate"?'
+    )  # fmt: skip
+
+
+def test_caret_on_a_later_line() -> None:
+    assert message("SELECT i4\nFROM t\nWHERE i4 > 1\n  AND nope = 2", BindError) == (
+        'no column "nope" in t\n'
+        "    AND nope = 2\n"
+        "        ^^^^"
+    )  # fmt: skip
+
+
+def test_everything_unsupported_at_once() -> None:
+    query = "SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1"
+    assert message(query, UnsupportedError).split("\n") == [
+        "not supported yet:",
+        "  - the function stddev",
+        "  - the function substring",
+        "  - QUALIFY",
+        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "         ^^^^^^^^^^",
+        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "                     ^^^^^^^^^^^^^^^^^^",
+        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "                                                       ^^^^^^",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "under", "says"),
+    [
+        ("SELECT 1 FROM nope", "nope", 'no table "nope"'),
+        ("SELECT 1 FROM lineitm", "lineitm", 'Did you mean "lineitem"?'),
+        ("SELECT * FROM 'nope.parquet'", "'nope.parquet'", 'no table "nope.parquet"'),
+        ("WITH points AS (SELECT 1) SELECT 1 FROM point", "point", 'Did you mean "points"?'),
+        ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'no function or model "clasifier"'),
+        ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'Did you mean "classifier"?'),
+        ("SELECT classifier(1, 2)", "classifier(1, 2)", 'the model "classifier" takes 4 arguments, not 2'),
+        ("SELECT rank() FROM t", "rank()", 'the model "rank" takes 1 argument, not 0'),
+        ("SELECT classifier(s, i4, i4, i4) FROM t", "s", "text column into a model: s is a VARCHAR"),
+        ("SELECT classifier(i4, dt, i4, i4) FROM t", "dt", "column into a model: dt is a DATE"),
+        ("SELECT scores(1, 2)[4]", "scores(1, 2)[4]", "no score [4]: there are 3, counted from 1"),
+        ("SELECT u.i4 FROM t", "u", 'no table "u" in FROM'),
+        ("SELECT u.* FROM t", "u", 'no table "u" in FROM'),
+        ("SELECT i4", "i4", 'no column "i4": the query has no FROM'),
+        ("SELECT *", "*", "there is no FROM"),
+        ("SELECT FROM t", "SELECT", "the list of SELECT is empty"),
+        ("SELECT i4 IN () FROM t", "i4", "the list of IN is empty"),
+        ("SELECT * EXCLUDE (i44) FROM t", "i44", 'no column "i44" to exclude'),
+        ("SELECT y + 1 AS x, i4 AS y FROM t", "y", 'the alias "y" is used before it is defined'),
+        ("SELECT x + 1 AS x FROM t", "x", 'the alias "x" is used before it is defined'),
+        ("SELECT s + 1 FROM t", "s + 1", "there is no VARCHAR + INTEGER"),
+        ("SELECT i4 + '1' FROM t", "i4 + '1'", "could mean"),
+        ("SELECT i4 < dt FROM t", "i4 < dt", "a comparison cannot combine INTEGER and DATE"),
+        ("SELECT i4 = dt FROM t", "i4 = dt", "a comparison cannot combine INTEGER and DATE"),
+        ("SELECT i4 FROM t WHERE dt", "dt", "cannot convert DATE to BOOLEAN"),
+        ("SELECT abs(s) FROM t", "abs(s)", "abs takes a number, not VARCHAR"),
+        ("SELECT -s FROM t", "-s", "unary minus takes a number, not VARCHAR"),
+        ("SELECT sum(s) FROM t", "sum(s)", "sum takes a number, not VARCHAR"),
+        ("SELECT i4 LIKE 'a' FROM t", "i4", "LIKE takes text, not INTEGER"),
+        ("SELECT s LIKE 'a' ESCAPE 'ab' FROM t", "'ab'", "ESCAPE takes a single character"),
+        ("SELECT CAST(dt AS INTEGER) FROM t", "CAST(dt AS INTEGER)", "cannot cast DATE to INTEGER"),
+        ("SELECT i4::foo FROM t", "i4::foo", 'no type "foo"'),
+        ("SELECT i4::DECIMAL(39, 1) FROM t", "i4::DECIMAL(39, 1)", "a DECIMAL has 1 to 38 digits"),
+        ("SELECT i4::DECIMAL(3, 4) FROM t", "i4::DECIMAL(3, 4)", "more digits after the point"),
+        ("SELECT interval 1 fortnight", "interval 1 fortnight", '"fortnight" is not a unit of time'),
+        ("SELECT i8 FROM t GROUP BY i4", "i8", 'column "i8" must appear in the GROUP BY clause or must be part of an aggregate'),
+        ("SELECT count(*), i4 FROM t", "i4", 'column "i4" must appear in the GROUP BY clause'),
+        ("SELECT i4 FROM t GROUP BY i4 ORDER BY i8", "i8", 'column "i8" must appear in the GROUP BY clause'),
+        ("SELECT 1 FROM t HAVING i4 > 1", "i4", 'column "i4" must appear in the GROUP BY clause'),
+        ("SELECT i4 + count(*) FROM t GROUP BY ALL", "i4 + count(*)", "cannot group by columns mixed with aggregates"),
+        ("SELECT sum(sum(i4)) FROM t", "sum(sum(i4))", "aggregate function calls cannot be nested"),
+        ("SELECT i4 FROM t WHERE sum(i4) > 1", "sum(i4) > 1", "WHERE cannot contain aggregates"),
+        ("SELECT sum(i4) FROM t GROUP BY 1", "sum(i4)", "GROUP BY cannot contain aggregates"),
+        ("SELECT sum(i4) FILTER (WHERE sum(i8) > 1) FROM t", "sum(i8) > 1", "aggregates are not allowed in FILTER"),
+        ("SELECT count(DISTINCT i4, i8) FROM t", "count(DISTINCT i4, i8)", "count takes one argument, not 2"),
+        ("SELECT i4 FROM t ORDER BY 2", "2", "ORDER BY 2 is out of range: SELECT has 1 column"),
+        ("SELECT i4 FROM t GROUP BY 0", "0", "GROUP BY 0 is out of range"),
+        ("SELECT i4 FROM t ORDER BY 'i8'", "'i8'", "ORDER BY a constant has no effect"),
+        ("SELECT i4 FROM t LIMIT -1", "-1", "LIMIT cannot be negative"),
+        ("SELECT i4 FROM t LIMIT i4", "i4", "LIMIT is a number, not a column"),
+        ("SELECT i4 FROM t OFFSET 1.5", "1.5", "OFFSET is a whole number, not a DECIMAL(2,1)"),
+        ("SELECT 1 FROM data d(a, b, c, d, e, f)", "data", '"d" has 5 columns, and 6 names are given for them'),
+        ("WITH a AS (SELECT 1), a AS (SELECT 2) SELECT 1", "a", 'two CTEs are called "a"'),
+    ],
+)  # fmt: skip
+def test_bind_error(query: str, under: str, says: str) -> None:
+    told = message(query, BindError)
+    assert says in told
+    lines = told.split("\n")
+    carets = next(i for i, line in enumerate(lines) if line.strip(" ^") == "" and "^" in line)
+    assert lines[carets - 1][lines[carets].index("^") : lines[carets].rindex("^") + 1] == under
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT CAST('abc' AS INTEGER)", "cannot convert 'abc' to INTEGER"),
+        ("SELECT '300'::TINYINT", "'300' is out of range of TINYINT"),
+        ("SELECT dt < 'abc' FROM t", "cannot convert 'abc' to DATE: a date is written YYYY-MM-DD"),
+        ("SELECT date '2020-02-30'", "cannot convert '2020-02-30' to DATE: there is no such day"),
+        ("SELECT ts = '2020-01-01 25:00:00' FROM t", "a time of day is written HH:MM:SS"),
+        ("SELECT b = 'maybe' FROM t", "cannot convert 'maybe' to BOOLEAN"),
+        ("SELECT d4 = '12345' FROM t", "'12345' is out of range of DECIMAL(4,1)"),
+        ("SELECT f8 = 'x' FROM t", "cannot convert 'x' to DOUBLE"),
+        ("SELECT ts + 'soon' FROM t", "cannot convert 'soon' to INTERVAL"),
+    ],
+)
+def test_constants_that_do_not_convert(query: str, says: str) -> None:
+    told = message(query, ExecutionError)
+    assert says in told
+    assert "^" in told
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("SELECT 1 FROM t, lineitem", "joins"),
+        ("SELECT (SELECT 1)", "subqueries in expressions"),
+        ("SELECT 1 FROM t WHERE i4 IN (SELECT 1)", "subqueries in expressions"),
+        ("SELECT 1 FROM t WHERE EXISTS (SELECT 1)", "subqueries in expressions"),
+        ("SELECT sum(i4) OVER () FROM t", "window functions"),
+        ("SELECT i4 FROM t QUALIFY 1 = 1", "QUALIFY"),
+        ("SELECT i4 FROM t UNION ALL SELECT 1", "UNION"),
+        ("SELECT 1 FROM (VALUES (1))", "VALUES"),
+        ("SELECT * FROM range(10)", "the table function range"),
+        ("WITH RECURSIVE a AS (SELECT 1) SELECT 1 FROM a", "recursive CTEs"),
+        ("SELECT DISTINCT ON (i4) i4 FROM t", "DISTINCT ON"),
+        ("SELECT i4 FROM t GROUP BY ROLLUP (i4)", "ROLLUP"),
+        ("SELECT i4 FROM t TABLESAMPLE 10%", "samples of tables"),
+        ("SELECT * REPLACE (1 AS i4) FROM t", "* REPLACE"),
+        ("SELECT columns(*) FROM t", "COLUMNS"),
+        ("SELECT t FROM t", "a whole row as one value"),
+        ("SELECT i4 FROM t LIMIT 10%", "LIMIT with PERCENT or WITH TIES"),
+        ("SELECT i4 FROM t LIMIT 1 + 1", "LIMIT that is not a number or a parameter"),
+        ("SELECT s || 'a' FROM t", "the operator ||"),
+        ("SELECT s LIKE s FROM t", "LIKE with a pattern that is not constant"),
+        ("SELECT s[1] FROM t", "subscripts of VARCHAR"),
+        ("SELECT [1, 2]", "arrays"),
+        ("SELECT list_sum(i4) FROM t", "the function list_sum"),
+        ("SELECT sum(i4 ORDER BY i8) FROM t", "ORDER BY inside a function"),
+        ("SELECT i4::VARCHAR FROM t", "casts from INTEGER to VARCHAR"),
+        ("SELECT i4::BLOB FROM t", "the type"),
+        ("SELECT ts - ts FROM t", "arithmetic that gives an INTERVAL"),
+        ("SELECT dt + interval (i4) day FROM t", "intervals that are not constant"),
+        ("SELECT avg(dt) FROM t", "avg of a DATE"),
+        ("SELECT DISTINCT i4 FROM t ORDER BY i8", "ORDER BY what SELECT DISTINCT does not give"),
+        ("CREATE TABLE x (a INTEGER)", "CREATE statements"),
+        ("EXPLAIN SELECT 1", "EXPLAIN statements"),
+        ("SELECT 1; SELECT 2", "several statements in one text"),
+    ],
+)
+def test_unsupported(query: str, what: str) -> None:
+    told = message(query, UnsupportedError)
+    assert what in told
+    assert "^" in told
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT FROM WHERE", 'syntax error at or near "WHERE"\n  SELECT FROM WHERE\n              ^^^^^'),
+        ("SELEC 1", 'syntax error at or near "1"\n  SELEC 1\n        ^'),
+        ("SELECT i4 FROM t WHERE i4 > ", 'something is missing after ">"'),
+        ("SELECT CAST(i4 AS INTEGER FROM t", "a closing ) is missing\n  SELECT CAST(i4 AS INTEGER FROM t\n             ^"),
+        ("SELECT (i4 8) FROM t", 'syntax error at or near "8"'),
+        ("SELECT , i8 FROM t", 'syntax error at or near ","'),
+        ("SELECT i4,, i8 FROM t", 'syntax error at or near ","'),
+        ("SELECT 'abc", "a closing ' is missing\n  SELECT 'abc\n         ^"),
+        ("SELECT abs() FROM t", "an argument of a function is missing"),
+        ("SELECT abs(1, 2) FROM t", "too many arguments of a function"),
+        ("foo", 'syntax error at or near "foo"'),
+        ("", "there is no statement to run"),
+        ("-- nothing", "there is no statement to run"),
+    ],
+)
+def test_parse_error(query: str, says: str) -> None:
+    assert says in message(query, ParseError)
+
+
+def test_unknown_dialect() -> None:
+    with pytest.raises(ParseError, match=r'unknown SQL dialect "ducdb"\n  Did you mean "duckdb"\?'):
+        bind("SELECT 1", CATALOG, dialect="ducdb")
+    with pytest.raises(ParseError, match="syntax error"):
+        normalised("SELECT FROM WHERE", "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "says"),
+    [
+        ("SELECT ?", None, "no value was given for the parameter $1"),
+        ("SELECT ?, ?", [1], "no value was given for the parameter $2"),
+        ("SELECT $x", {"y": 1}, "no value was given for the parameter $x"),
+        ("SELECT ?", [1, 2], "the query has no parameter $2, for which a value is given"),
+        ("SELECT $x", {"x": 1, "y": 2}, "the query has no parameter $y"),
+        ("SELECT ?", [b"x"], "parameter $1: a bytes has no SQL type"),
+        ("SELECT ?", "x", "parameters are a sequence or a mapping, not a str"),
+    ],
+)
+def test_parameters_that_do_not_fit(query: str, parameters: list[object] | dict[str, object] | None, says: str) -> None:
+    assert says in message(query, BindError, parameters)
+
+
+def test_depth_is_an_error_and_length_is_not() -> None:
+    assert "nested too deeply" in message("SELECT " + "(" * 5_000 + "1" + ")" * 5_000, UnsupportedError)
+    chain = bind("SELECT i4 FROM t WHERE " + " AND ".join(["i4 > 1"] * 5_000), CATALOG)
+    assert chain.schema[0].name == "i4"
