@@ -60,7 +60,7 @@ class Engines:
         assert_same_answer(found, expected, ordered=is_ordered(query), signed_zeros=signed_zeros)
         return found
 
-    def check_refused(self, query: str, parameters: Parameters = None, *, match: str = "") -> str:
+    def check_refused(self, query: str, parameters: Parameters = None, *, match: str | None = None) -> str:
         """Assert that neither engine can answer, ours for a reason of the query or of the data; the message."""
         with pytest.raises(duckdb.Error):
             answer_of_duckdb(self.theirs, query, parameters)

@@ -21,7 +21,7 @@ WITHOUT_KEYS = [
     "SELECT sum(i16) % 5, sum(u8) // 2, coalesce(sum(n), 0), CASE WHEN count(*) > 5 THEN sum(i8) END, sum(i16) > 0 FROM t",
     "SELECT sum(CASE WHEN b THEN 1 ELSE 0 END), sum(CASE WHEN b THEN i16 END), sum(CASE WHEN b THEN d ELSE 0 END) FROM t",
     "SELECT min(i8 + i16), max(d * 2), max(coalesce(s, w)), min(CASE WHEN b THEN s ELSE w END), max(-y), sum(d * e), sum(d * (1 - d)) FROM t",
-    "SELECT sum(i64 * 1000), avg(i64 * 1000), sum(e * e), avg(h * 2), sum(h * 2) FROM t",
+    "SELECT sum(i64 * 1000), avg(i64 * 1000), sum(e * d), avg(h * 2), sum(h * 2) FROM t",
     "SELECT sum(i64 * 8000), sum(-i64 * 8000), avg(i64 * 8000), sum(DISTINCT i64 * 8000) FROM t",
     "SELECT sum(i16 / 3), avg(i16 / 3), sum(y * 0.1), sum(1), sum(2.5), count(*) + 1 FROM t",
     "SELECT sum(i16), count(*), min(s), avg(y), min(x), count(DISTINCT i8) FROM t WHERE FALSE",

@@ -81,10 +81,10 @@ NAMES = [
     "SELECT id AS \"My Col\", id AS id2, id2 + 1 FROM t ORDER BY \"My Col\" LIMIT 2",
     "SELECT q.id FROM t AS q WHERE q.id < 2",
     "SELECT i8 AS i16, i16 AS i8 FROM t WHERE i8 > 0",
-    "SELECT i8, i8, i8 + 1, sum(i8) FROM t GROUP BY i8 ORDER BY i8",
-    "SELECT -i8, NOT b, i8 IS NULL, i8 BETWEEN 1 AND 2, i8 IN (1, 2), s LIKE 'a', CASE WHEN b THEN 1 END, coalesce(i8, 0), count(*) FROM t GROUP BY ALL",
+    "SELECT i8, i8, i8 / 2, sum(i8) FROM t GROUP BY i8 ORDER BY i8",
+    "SELECT -i16, NOT b, i8 IS NULL, i8 BETWEEN 1 AND 2, i8 IN (1, 2), s LIKE 'a', CASE WHEN b THEN 1 END, coalesce(i8, 0), count(*) FROM t GROUP BY ALL",
     "SELECT 1, 1.5, 'a', TRUE, NULL, DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:01', 1e3, -5, 12345678901, 0x10 FROM t",
-    "SELECT sum(i8), avg(i8), min(s), count(*), count(DISTINCT i8), sum(i8) FILTER (WHERE b), sum(i8 + 1) FROM t",
+    "SELECT sum(i8), avg(i8), min(s), count(*), count(DISTINCT i8), sum(i8) FILTER (WHERE b), sum(i16 + 1) FROM t",
     "SELECT 1 WHERE FALSE",
 ]
 
