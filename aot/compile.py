@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ COMPILER_OPTIONS: dict[str, str | bool] = {
     "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
 }
 
+QUERIES_KEPT = 512
+
 Arguments: TypeAlias = Sequence[jax.Array]
 
 
@@ -42,8 +45,8 @@ class Module:
         return self.executable.execute(arguments)  # type: ignore[no-any-return]
 
     def hlo(self) -> str:
-        """The optimised HLO that runs."""
-        return "\n".join(module.to_string() for module in self.executable.hlo_modules())
+        """The optimised HLO that runs, without the tables of source lines that JAX appends to it."""
+        return "\n".join(without_locations(module.to_string()) for module in self.executable.hlo_modules())
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class Compiler:
     def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         key = (plan, tuple(tuple(weight.shape for weight in model.weights) for model in models))
         with self._lock:
-            if key not in self._compiled:
-                self._compiled[key] = self._build(plan, models)
-            return self._compiled[key]
+            compiled = self._compiled.pop(key, None) or self._build(plan, models)
+            self._compiled[key] = compiled  # the most recently used is the last
+            while len(self._compiled) > QUERIES_KEPT:
+                del self._compiled[next(iter(self._compiled))]
+            return compiled
 
     def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         program = TensorProgram(plan, models)
@@ -116,6 +121,17 @@ def argument_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> tuple[Share,
     weights = tuple(tuple(shape_of(weight.shape, weight.dtype) for weight in model.weights) for model in models)
     rows = shape_of((), np.int32)
     return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)
+
+
+def without_locations(hlo: str) -> str:
+    """HLO text less its stack frames and metadata, which name files of this machine.
+
+    >>> without_locations('HloModule m\\n\\nFileNames\\n1 "a.py"\\n\\n%x = s32[] add(), metadata={op_name="add"}')
+    'HloModule m\\n\\n%x = s32[] add()'
+    """
+    tables = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
+    parts = [part for part in hlo.split("\n\n") if not part.lstrip().startswith(tables)]
+    return re.sub(r", metadata=\{[^}]*\}", "", "\n\n".join(parts))
 
 
 def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -46,7 +46,9 @@ class Section:
 
 def section_table(section: Section) -> Table:
     """Medians, and how many times as long as the baseline they are."""
-    table = Table(title=section.title, title_justify="left", title_style="bold", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=section.title, title_justify="left", title_style="bold", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("")
     for contest in section.contests:
         table.add_column(contest.name, justify="right")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from qtensor.errors import Span
+from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
@@ -245,8 +246,8 @@ class ModelUse:
 
 @dataclass(frozen=True)
 class PhysicalPlan:
-    """`scalars` and `float_scalars` are bound as one vector of int64 and one of float64; `output` reads the last
-    sink's columns.
+    """Everything that decides the program. `scalars` and `float_scalars` are bound as one vector of int64 and one of
+    float64; `checks` counts the flags.
     """
 
     pipelines: tuple[Pipeline, ...]
@@ -254,11 +255,24 @@ class PhysicalPlan:
     float_scalars: tuple[HostScalar, ...]
     tables: tuple[SizedTable, ...]
     models: tuple[ModelUse, ...]
-    checks: tuple[Check, ...]
-    output: tuple[OutputColumn, ...]
+    checks: int
 
     @property
     def source(self) -> TableSource:
         first = self.pipelines[0].source
         assert isinstance(first, TableSource)
         return first
+
+
+@dataclass(frozen=True)
+class PlannedQuery:
+    """A plan, and what a run of its program needs beside it that may change without compiling anew.
+
+    `literals` are bound to the plan's scalars; `output` names and decodes the last sink's columns; `checks` says what
+    each flag means.
+    """
+
+    plan: PhysicalPlan
+    literals: tuple[Literal, ...]
+    output: tuple[OutputColumn, ...]
+    checks: tuple[Check, ...]

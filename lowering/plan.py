@@ -25,6 +25,7 @@ from qtensor.lowering.physical import (
     OutputColumn,
     PhysicalPlan,
     Pipeline,
+    PlannedQuery,
     ResultSource,
     Sink,
     SortedGroupSink,
@@ -309,8 +310,8 @@ def plan_query(
     statistics: TableStatistics,
     dictionary_sizes: Mapping[tuple[str, int], int],
     models: Mapping[str, Model],
-) -> tuple[PhysicalPlan, tuple[Literal, ...]]:
-    """The physical plan, free of literals' values, and the literals to bind to it."""
+) -> PlannedQuery:
+    """The physical plan, free of literals' values, and what to bind to it."""
     planner = Planner(statistics, Bindings(dictionary_sizes, models))
     stream = planner.stream(plan)
     stored = Stored.of(stream.encoder.columns)
@@ -326,7 +327,8 @@ def plan_query(
         tuple(bindings.float_scalars),
         tuple(bindings.tables),
         tuple(bindings.used_models),
-        tuple(bindings.checks),
-        output,
+        len(bindings.checks),
     )
-    return narrow_loads(prune(physical)), tuple(bindings.literals)
+    pruned, checks = prune(physical)
+    kept = tuple(bindings.checks[check] for check in checks)
+    return PlannedQuery(narrow_loads(pruned), tuple(bindings.literals), output, kept)

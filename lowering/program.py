@@ -143,7 +143,7 @@ class TensorProgram:
         return RuntimeInputs(shared.scalars, shared.float_scalars, shared.tables, self.models, shared.weights)
 
     def no_flags(self) -> Array:
-        return jnp.zeros(len(self.plan.checks), jnp.bool_)
+        return jnp.zeros(self.plan.checks, jnp.bool_)
 
 
 def advance(

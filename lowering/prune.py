@@ -33,23 +33,23 @@ Item = TypeVar("Item")
 Renumber: TypeAlias = Callable[[Ref], Ref]
 
 
-def prune(plan: PhysicalPlan) -> PhysicalPlan:
-    """The same plan without dead instructions and unused inputs."""
+def prune(plan: PhysicalPlan) -> tuple[PhysicalPlan, list[int]]:
+    """The same plan without dead instructions and unused inputs, and the numbers of the checks that are left."""
     pipelines = [prune_pipeline(pipeline) for pipeline in plan.pipelines]
     used = {
         op: sorted({slot_of(i) for pipeline in pipelines for i in pipeline.kernel if i.op == op})
         for op in ("scalar", "float_scalar", "table", "model")
     }
     checks = sorted({step.check for pipeline in pipelines for step in pipeline.steps if isinstance(step, CheckStep)})
-    return PhysicalPlan(
+    pruned = PhysicalPlan(
         tuple(renumber_inputs(pipeline, used, checks) for pipeline in pipelines),
         pick(plan.scalars, used["scalar"]),
         pick(plan.float_scalars, used["float_scalar"]),
         pick(plan.tables, used["table"]),
         pick(plan.models, used["model"]),
-        pick(plan.checks, checks),
-        plan.output,
+        len(checks),
     )
+    return pruned, checks
 
 
 def pick(items: tuple[Item, ...], indices: Iterable[int]) -> tuple[Item, ...]:

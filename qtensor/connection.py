@@ -115,11 +115,18 @@ class Connection:
                 return kept
             prepared = self._session.prepare(query, scope, self._registry.models, observe)
             kept = Kept(prepared, tuple(prepared.tables.items()), prepared.models)
-            self._kept.pop(key, None)
+            self._forget(kept)
             self._kept[key] = kept
-            while len(self._kept) > PLANS_KEPT:
-                del self._kept[next(iter(self._kept))]
             return kept
+
+    def _forget(self, new: Kept) -> None:
+        """Let go of queries over tables that `new` shows to be replaced, and of the oldest ones beyond the limit."""
+        current = dict(new.tables)
+        for key, kept in list(self._kept.items()):
+            if any(current.get(name, table) is not table for name, table in kept.tables):
+                del self._kept[key]
+        while len(self._kept) >= PLANS_KEPT:
+            del self._kept[next(iter(self._kept))]
 
     def _holds(self, kept: Kept, scope: Scope) -> bool:
         tables = all(scope.find(name) is table for name, table in kept.tables)

@@ -25,7 +25,7 @@ def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
         case "logical":
             return f"bound\n{plan_text(prepared.bound)}\n\noptimised\n{plan_text(prepared.optimised)}"
         case "physical":
-            return physical_text(prepared.physical)
+            return physical_text(prepared.planned)
         case "hlo":
             return "\n".join(module.hlo() for module in prepared.compiled.modules)
         case "timings":

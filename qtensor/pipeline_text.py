@@ -8,13 +8,14 @@ from qtensor.lowering.kernel import Instruction
 from qtensor.lowering.physical import (
     Accumulator,
     AnyAccumulator,
+    Check,
     CheckStep,
     CollectSink,
     DenseGroupSink,
     DistinctAccumulator,
     FilterStep,
-    PhysicalPlan,
     Pipeline,
+    PlannedQuery,
     ResultSource,
     Sink,
     SortedGroupSink,
@@ -26,11 +27,12 @@ from qtensor.lowering.physical import (
 )
 
 
-def physical_text(plan: PhysicalPlan) -> str:
+def physical_text(planned: PlannedQuery) -> str:
     """The pipelines with their instructions, and what the program takes at run time."""
+    plan = planned.plan
     lines: list[str] = []
     for number, pipeline in enumerate(plan.pipelines):
-        lines += pipeline_lines(number, pipeline, plan)
+        lines += pipeline_lines(number, pipeline, planned.checks)
     for title, items in (("scalars", (*plan.scalars, *plan.float_scalars)), ("tables", plan.tables), ("models", plan.models)):
         if items:
             lines.append(f"{title}:")
@@ -38,10 +40,10 @@ def physical_text(plan: PhysicalPlan) -> str:
     return "\n".join(lines)
 
 
-def pipeline_lines(number: int, pipeline: Pipeline, plan: PhysicalPlan) -> list[str]:
+def pipeline_lines(number: int, pipeline: Pipeline, checks: tuple[Check, ...]) -> list[str]:
     lines = [f"pipeline {number}: {source_text(pipeline.source)}"]
     lines += [f"  %{ref} = {instruction_text(instruction)}" for ref, instruction in enumerate(pipeline.kernel)]
-    lines += [f"  {step_text(step, plan)}" for step in pipeline.steps]
+    lines += [f"  {step_text(step, checks)}" for step in pipeline.steps]
     return [*lines, f"  {sink_text(pipeline.sink)}"]
 
 
@@ -68,12 +70,12 @@ def instruction_text(instruction: Instruction) -> str:
     return f"{instruction.op}({', '.join(operands)}) {instruction.dtype}"
 
 
-def step_text(step: Step, plan: PhysicalPlan) -> str:
+def step_text(step: Step, checks: tuple[Check, ...]) -> str:
     match step:
         case FilterStep(condition):
             return f"filter %{condition}"
         case CheckStep(condition, check):
-            return f"check %{condition}: {plan.checks[check].message}"
+            return f"check %{condition}: {checks[check].message}"
         case _:
             assert_never(step)
 

@@ -21,7 +21,7 @@ from qtensor.errors import ExecutionError
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
+from qtensor.lowering.physical import PlannedQuery, SourceColumn, TableSource
 from qtensor.lowering.plan import plan_query
 from qtensor.lowering.program import Share, Shared
 from qtensor.lowering.ranges import Range, widened
@@ -50,7 +50,7 @@ class Prepared:
     query: Query
     bound: Plan
     optimised: Plan
-    physical: PhysicalPlan
+    planned: PlannedQuery
     compiled: CompiledQuery
     shares: list[Share]
     shared: Shared
@@ -80,15 +80,16 @@ class Session:
         optimised = clock.time("optimise", lambda: optimise(bound, observe))
         measured = MeasuredTables(scope.tables, self.threads)
         by_name = {model.name: model for model in models.values()}
-        physical, literals = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+        planned = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+        physical = planned.plan
         used = tuple(by_name[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
-        host = HostInputs(literals, measured.dictionary)
+        host = HostInputs(planned.literals, measured.dictionary)
         tables = dict(scope.tables)
         shares = clock.time("buffers", lambda: self.memory.shares(physical, tables))
         shared = self.memory.shared(physical, host, used)
         return Prepared(
-            query, bound, optimised, physical, compiled, shares, shared, host, tables, used, {**clock.seconds, **measured.seconds}
+            query, bound, optimised, planned, compiled, shares, shared, host, tables, used, {**clock.seconds, **measured.seconds}
         )
 
     def run(self, prepared: Prepared) -> pa.Table:
@@ -162,7 +163,7 @@ def decode(prepared: Prepared, outputs: list[jax.Array]) -> pa.Table:
     """Live rows as Arrow columns; a raised flag as its error."""
     *columns, live, flags = (np.asarray(output) for output in outputs)
     if flags.any():
-        check = prepared.physical.checks[int(flags.argmax())]
+        check = prepared.planned.checks[int(flags.argmax())]
         raise ExecutionError(check.message, prepared.query.sql, [check.span] if check.span else [])
     count = int(np.count_nonzero(live))
     leading = bool(live[:count].all())
@@ -173,14 +174,14 @@ def decode(prepared: Prepared, outputs: list[jax.Array]) -> pa.Table:
         return columns[slot][:count] if leading else columns[slot][live]
 
     arrays = []
-    for column in prepared.physical.output:
+    for column in prepared.planned.output:
         data = rows(column.data)
         if column.elements:
             data = np.stack([rows(slot) for slot in column.elements])  # type: ignore[misc]
         dictionary = None if column.dictionary is None else prepared.host.strings(column.dictionary)
         assert data is not None
         arrays.append(decode_column(ResultColumn(column.type, data, rows(column.low), rows(column.valid), dictionary)))
-    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in prepared.physical.output])
+    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in prepared.planned.output])
     if not arrays:
         return pa.table({}, schema=schema)
     return pa.Table.from_arrays(arrays, schema=schema)

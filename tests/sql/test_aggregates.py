@@ -66,7 +66,7 @@ GROUPED = [
     "SELECT g, s, id % 2 AS p, count(*) FROM t GROUP BY g, s, p",
     "SELECT count(*) FROM t GROUP BY g, s",
     "SELECT g, sum(i16) FROM t WHERE FALSE GROUP BY g",
-    "SELECT g, sum(i64 * 8000) FROM t GROUP BY g ORDER BY 2",
+    "SELECT g, sum(i64 * 8000) FROM t GROUP BY g ORDER BY 2, g",
 ]
 
 HAVING = [

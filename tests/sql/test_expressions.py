@@ -88,7 +88,7 @@ CASTS = [
     "SELECT w::INTEGER, w::DOUBLE, w::DECIMAL(5, 2), w::BIGINT FROM t WHERE w IN ('10', '-3')",
     "SELECT TRY_CAST(w AS INTEGER), TRY_CAST(w AS DOUBLE), TRY_CAST(w AS DECIMAL(5, 2)), TRY_CAST(s AS DATE), TRY_CAST(w AS BOOLEAN) FROM t",
     "SELECT ' 12 '::INTEGER, '1e3'::DOUBLE, 't'::BOOLEAN, '2020-01-01'::DATE, '2020-01-01 10:00:00.5'::TIMESTAMP, '-inf'::DOUBLE",
-    "SELECT day::TIMESTAMP, moment::DATE, n::DOUBLE, n::DATE, s::VARCHAR, NULL::DECIMAL(4, 2) FROM t",
+    "SELECT day::TIMESTAMP, moment::DATE, n::DOUBLE, n::BOOLEAN, s::VARCHAR, NULL::DECIMAL(4, 2) FROM t",
 ]
 
 DATES = [
@@ -155,7 +155,7 @@ def test_text(engines: Engines, query: str) -> None:
 
 def test_the_table_holds_what_goes_wrong(full: Engines) -> None:
     """The tests above are worth what their data are: every column has NULLs where it may, and the ends of its type."""
-    counts = full.theirs.sql(
+    counts = full.theirs.execute(
         "SELECT count(*) FILTER (WHERE isnan(x)), count(*) FILTER (WHERE x = 'inf'), count(*) FILTER (WHERE x = '-inf'),"
         " count(*) FILTER (WHERE x = 0 AND signbit(x)), count(*) FILTER (WHERE s = ''), count(*) FILTER (WHERE s IS NULL),"
         " count(*) FILTER (WHERE i32 = -2147483648), count(*) FILTER (WHERE i8 = 0), count(*) FILTER (WHERE i8 = 127) FROM t"

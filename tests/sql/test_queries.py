@@ -77,8 +77,8 @@ NAMES = [
     "SELECT * FROM t",
     "SELECT * EXCLUDE (x, y, n) FROM t WHERE id < 3",
     "SELECT t.id, t.* FROM t WHERE id < 2",
-    "SELECT \"ID\", Id FROM T WHERE iD < 2",
-    "SELECT id AS \"My Col\", id AS id2, id2 + 1 FROM t ORDER BY \"My Col\" LIMIT 2",
+    'SELECT "ID", Id FROM T WHERE iD < 2',
+    'SELECT id AS "My Col", id AS id2, id2 + 1 FROM t ORDER BY "My Col" LIMIT 2',
     "SELECT q.id FROM t AS q WHERE q.id < 2",
     "SELECT i8 AS i16, i16 AS i8 FROM t WHERE i8 > 0",
     "SELECT i8, i8, i8 / 2, sum(i8) FROM t GROUP BY i8 ORDER BY i8",
@@ -114,7 +114,9 @@ def test_names(engines: Engines, query: str) -> None:
     engines.check(query)
 
 
-@pytest.mark.parametrize("order", ["x", "x DESC", "i8 NULLS FIRST", "s DESC NULLS LAST", "b", "d", "h DESC", "i64", "day DESC", "f", "e"])
+@pytest.mark.parametrize(
+    "order", ["x", "x DESC", "i8 NULLS FIRST", "s DESC NULLS LAST", "b", "d", "h DESC", "i64", "day DESC", "f", "e"]
+)
 def test_limit_takes_the_first_rows_of_the_order(full: Engines, order: str) -> None:
     """Ties may come in any order: only the ordering column itself is compared."""
     column = order.split()[0]
