@@ -51,7 +51,7 @@ class Module:
 
 @dataclass(frozen=True)
 class CompiledQuery:
-    """The modules of a plan: `whole`, or on several shares `partial` and `final`."""
+    """The modules of a plan: `whole`, or on several shares `partial` and `final` (a row-wise query has nothing to merge)."""
 
     plan: PhysicalPlan
     whole: Module | None
@@ -88,6 +88,8 @@ class Compiler:
         with jax.enable_x64(True):
             progress: Progress = jax.eval_shape(program.partial, share, shared)
         partial = self._module("partial", program.partial, (share, shared), plan)
+        if plan.row_wise:
+            return CompiledQuery(plan, None, partial, None)
         final = self._module("final", program.final, ((progress,) * plan.source.shares, shared), plan)
         return CompiledQuery(plan, None, partial, final)
 

@@ -180,10 +180,18 @@ class SortSink:
 
 
 @dataclass(frozen=True)
-class TopKSink:
-    """The `count` least rows by one bounded word, in order; the state is the best rows so far."""
+class FirstRowsSink:
+    """The first `count` rows as they come."""
 
-    order: SortWord
+    columns: tuple[Ref, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class TopKSink:
+    """The `count` least rows by `order`, in that order; the state is the best rows so far."""
+
+    order: tuple[SortWord, ...]
     columns: tuple[Ref, ...]
     count: int
 
@@ -195,7 +203,7 @@ class CollectSink:
     columns: tuple[Ref, ...]
 
 
-Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | TopKSink | CollectSink
+Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink
 
 
 @dataclass(frozen=True)
@@ -215,15 +223,26 @@ class Check:
 
 
 @dataclass(frozen=True)
+class SourceSlot:
+    """A part of a table's column that a row-wise query passes on as it is: its data, or its validity."""
+
+    column: int
+    validity: bool
+
+
+Slot: TypeAlias = int | SourceSlot
+
+
+@dataclass(frozen=True)
 class OutputColumn:
-    """A column of the result as slots of the last sink's result columns."""
+    """A column of the result: slots of the last sink's columns, or of the source itself."""
 
     name: str
     type: SqlType
-    data: int
-    valid: int | None
-    low: int | None
-    elements: tuple[int, ...]
+    data: Slot
+    valid: Slot | None
+    low: Slot | None
+    elements: tuple[Slot, ...]
     dictionary: Dictionary | None
 
 
@@ -262,6 +281,11 @@ class PhysicalPlan:
         first = self.pipelines[0].source
         assert isinstance(first, TableSource)
         return first
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether the query's rows are the source's, so that each share's result stands for itself."""
+        return len(self.pipelines) == 1 and isinstance(self.pipelines[0].sink, CollectSink)
 
 
 @dataclass(frozen=True)

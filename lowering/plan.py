@@ -21,6 +21,7 @@ from qtensor.lowering.physical import (
     DenseGroupSink,
     DistinctAccumulator,
     FilterStep,
+    FirstRowsSink,
     GroupKey,
     OutputColumn,
     PhysicalPlan,
@@ -28,9 +29,11 @@ from qtensor.lowering.physical import (
     PlannedQuery,
     ResultSource,
     Sink,
+    Slot,
     SortedGroupSink,
     SortSink,
     SortWord,
+    SourceSlot,
     Step,
     TableSource,
     TopKSink,
@@ -42,7 +45,7 @@ from qtensor.types import BIGINT, Boolean, Float, Varchar
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
-TOP_K_LIMIT = 1 << 12
+TOP_K_LIMIT = 1 << 10
 
 
 class TableStatistics(Protocol):
@@ -184,9 +187,12 @@ class Planner:
         sink: Sink = SortSink(order, stored.columns, None)
         if count is not None and count * 2 <= capacity:
             capacity = max(64, 1 << max(0, count - 1).bit_length())
-            sink = SortSink(order, stored.columns, capacity)
-            if len(order) == 1 and order[0].radix is not None and capacity <= TOP_K_LIMIT:
-                sink = TopKSink(order[0], stored.columns, capacity)
+            if not order:
+                sink = FirstRowsSink(stored.columns, capacity)
+            elif capacity <= TOP_K_LIMIT:
+                sink = TopKSink(order, stored.columns, capacity)
+            else:
+                sink = SortSink(order, stored.columns, capacity)
         dtypes = [encoder.builder.dtype(ref) for ref in stored.columns]
         result = self.finish(stream, sink, capacity)
         result.encoder.columns = tuple(stored.load(result.encoder, dtypes))
@@ -198,7 +204,7 @@ class Planner:
         count = None if plan.count is None else plan.count + plan.offset
         stream = self.sort(plan.input, count) if isinstance(plan.input, Sort) else self.stream(plan.input)
         if not stream.ordered:
-            stream = self.materialise(stream, (), None)
+            stream = self.materialise(stream, (), count)
         builder = stream.encoder.builder
         row = builder.emit("row", dtype="int64")
         conditions: list[Ref] = []
@@ -305,6 +311,22 @@ def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
     return slots
 
 
+def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tuple[Ref, ...]]:
+    """Where each stored column of the result is found: among the collected ones, or in the table itself if it is one
+    of its columns.
+    """
+    source = stream.source
+    passed: dict[Ref, SourceSlot] = {}
+    if isinstance(source, TableSource):
+        loads = [SourceSlot(column.index, part) for column in source.columns for part in (False, True)[: 1 + column.nullable]]
+        for ref in columns:
+            instruction = stream.encoder.builder.instructions[ref]
+            if instruction.op == "load" and isinstance(instruction.attribute, int):
+                passed[ref] = loads[instruction.attribute]
+    collected = tuple(ref for ref in columns if ref not in passed)
+    return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
+
+
 def plan_query(
     plan: Plan,
     statistics: TableStatistics,
@@ -315,9 +337,18 @@ def plan_query(
     planner = Planner(statistics, Bindings(dictionary_sizes, models))
     stream = planner.stream(plan)
     stored = Stored.of(stream.encoder.columns)
-    planner.finish(stream, CollectSink(stored.columns), stream.source.capacity)
+    slots, collected = output_slots(stream, stored.columns)
+    planner.finish(stream, CollectSink(collected), stream.source.capacity)
     output = tuple(
-        OutputColumn(field.name, field.type, data, valid, low, elements, value.dictionary)
+        OutputColumn(
+            field.name,
+            field.type,
+            slots[data],
+            None if valid is None else slots[valid],
+            None if low is None else slots[low],
+            tuple(slots[element] for element in elements),
+            value.dictionary,
+        )
         for field, (value, data, valid, low, elements) in zip(plan.schema, stored.values, strict=True)
     )
     bindings = planner.bindings

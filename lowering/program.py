@@ -22,6 +22,7 @@ from qtensor.lowering.physical import (
     CollectSink,
     DenseGroupSink,
     FilterStep,
+    FirstRowsSink,
     PhysicalPlan,
     Pipeline,
     ResultSource,
@@ -33,6 +34,7 @@ from qtensor.lowering.physical import (
 from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State
 from qtensor.lowering.sinks.collect import Collect
 from qtensor.lowering.sinks.dense_group import DenseGroup
+from qtensor.lowering.sinks.first_rows import FirstRows
 from qtensor.lowering.sinks.sort import Sort
 from qtensor.lowering.sinks.sorted_group import SortedGroup
 from qtensor.lowering.sinks.top_k import TopK
@@ -81,6 +83,8 @@ def sink_program(sink: Sink) -> SinkProgram:
             return SortedGroup(sink)
         case SortSink():
             return Sort(sink)
+        case FirstRowsSink():
+            return FirstRows(sink)
         case TopKSink():
             return TopK(sink)
         case CollectSink():
@@ -117,8 +121,17 @@ class TensorProgram:
         if source.chunks == 1:
             return step(jnp.int32(0), start)
         used = (share.rows + (source.chunk - 1)) // source.chunk
-        final: Progress = lax.fori_loop(jnp.int32(0), used, step, start)
-        return final
+
+        def wanted(loop: tuple[Array, Progress]) -> Array:
+            index, progress = loop
+            done = sink.done(progress.state)
+            return index < used if done is None else (index < used) & ~done
+
+        def advance_one(loop: tuple[Array, Progress]) -> tuple[Array, Progress]:
+            return loop[0] + 1, step(*loop)
+
+        _, progress = lax.while_loop(wanted, advance_one, (jnp.int32(0), start))
+        return progress
 
     def final(self, shares: Sequence[Progress], shared: Shared) -> Outcome:
         """Merge the shares' states, finish the first pipeline and run the others on its result."""

@@ -19,6 +19,7 @@ from qtensor.lowering.physical import (
     DenseGroupSink,
     DistinctAccumulator,
     FilterStep,
+    FirstRowsSink,
     PhysicalPlan,
     Pipeline,
     Sink,
@@ -146,10 +147,9 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
             )
         case SortSink(order=order, columns=columns):
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
-        case TopKSink(order=word, columns=columns):
-            (mapped,) = map_words((word,), renumber)
-            return replace(sink, order=mapped, columns=tuple(renumber(ref) for ref in columns))
-        case CollectSink(columns=columns):
+        case TopKSink(order=order, columns=columns):
+            return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
+        case CollectSink(columns=columns) | FirstRowsSink(columns=columns):
             return replace(sink, columns=tuple(renumber(ref) for ref in columns))
         case _:
             assert_never(sink)

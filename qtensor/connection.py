@@ -18,8 +18,9 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
 from qtensor.memory import keep_heap
 from qtensor.optimizer import Observer
+from qtensor.prepared import Parameters, Prepared, Query
 from qtensor.relation import Relation
-from qtensor.session import Parameters, Prepared, Query, Session
+from qtensor.session import Session
 from qtensor.table import Table
 
 PLANS_KEPT = 256

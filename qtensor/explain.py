@@ -6,10 +6,11 @@ import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from qtensor.bind import normalised
+from qtensor.decoding import decode
 from qtensor.errors import QTensorError
 from qtensor.pipeline_text import physical_text
 from qtensor.plan_text import plan_text
-from qtensor.session import Prepared, decode
+from qtensor.prepared import Prepared
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection
@@ -38,8 +39,9 @@ def timings(connection: Connection, prepared: Prepared) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
     start = time.perf_counter()
     outputs = connection._session.execute(prepared)
-    for output in outputs:
-        output.block_until_ready()
+    for part in outputs:
+        for array in part:
+            array.block_until_ready()
     executed = time.perf_counter()
     decode(prepared, outputs)
     seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}

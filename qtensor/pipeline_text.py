@@ -14,6 +14,7 @@ from qtensor.lowering.physical import (
     DenseGroupSink,
     DistinctAccumulator,
     FilterStep,
+    FirstRowsSink,
     Pipeline,
     PlannedQuery,
     ResultSource,
@@ -106,8 +107,10 @@ def sink_text(sink: Sink) -> str:
             by = ", ".join(f"%{word.word}" for word in order)
             kept = "" if capacity is None else f", first {capacity}"
             return f"{f'sort by {by}' if order else 'compact'}: {refs_text(columns)}{kept}"
-        case TopKSink(order=order_word, columns=columns, count=count):
-            return f"top {count} by %{order_word.word}: {refs_text(columns)}"
+        case TopKSink(order=order, columns=columns, count=count):
+            return f"top {count} by {', '.join(f'%{word.word}' for word in order)}: {refs_text(columns)}"
+        case FirstRowsSink(columns=columns, count=count):
+            return f"first {count}: {refs_text(columns)}"
         case CollectSink(columns=columns):
             return f"collect {refs_text(columns)}"
         case _:

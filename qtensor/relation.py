@@ -13,7 +13,7 @@ from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
 from qtensor.lowering.storage import arrow_type
-from qtensor.session import Prepared, Query
+from qtensor.prepared import Prepared, Query
 
 if TYPE_CHECKING:
     import pandas

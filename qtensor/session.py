@@ -5,63 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from qtensor.aot.compile import CompiledQuery, Compiler
+from qtensor.aot.compile import Compiler
 from qtensor.bind import bind
 from qtensor.catalog import Scope
+from qtensor.decoding import decode
 from qtensor.device import DeviceMemory
-from qtensor.errors import ExecutionError
-from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PlannedQuery, SourceColumn, TableSource
+from qtensor.lowering.physical import SourceColumn, TableSource
 from qtensor.lowering.plan import plan_query
-from qtensor.lowering.program import Share, Shared
 from qtensor.lowering.ranges import Range, widened
-from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
+from qtensor.lowering.storage import EncodedColumn
 from qtensor.optimizer import Observer, optimise
+from qtensor.prepared import Prepared, Query
 from qtensor.table import Table
-from qtensor.types import Schema
 
 Result = TypeVar("Result")
-Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
-
-
-@dataclass(frozen=True)
-class Query:
-    """What the user wrote."""
-
-    sql: str
-    parameters: Parameters = None
-    dialect: str = "duckdb"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A query ready to run, with every stage of its life for those who want to look."""
-
-    query: Query
-    bound: Plan
-    optimised: Plan
-    planned: PlannedQuery
-    compiled: CompiledQuery
-    shares: list[Share]
-    shared: Shared
-    host: HostInputs
-    tables: dict[str, Table]
-    models: tuple[Model, ...]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def schema(self) -> Schema:
-        return self.bound.schema
 
 
 class Session:
@@ -89,23 +54,38 @@ class Session:
         shares = clock.time("buffers", lambda: self.memory.shares(physical, tables))
         shared = self.memory.shared(physical, host, used)
         return Prepared(
-            query, bound, optimised, planned, compiled, shares, shared, host, tables, used, {**clock.seconds, **measured.seconds}
+            query,
+            bound,
+            optimised,
+            planned,
+            compiled,
+            shares,
+            shared,
+            host,
+            tables,
+            used,
+            self.threads,
+            {**clock.seconds, **measured.seconds},
         )
 
     def run(self, prepared: Prepared) -> pa.Table:
         """Execute and decode: the result as an Arrow table."""
         return decode(prepared, self.execute(prepared))
 
-    def execute(self, prepared: Prepared) -> list[jax.Array]:
-        """The last sink's columns, `live`, and the flags of the checks."""
+    def execute(self, prepared: Prepared) -> list[list[jax.Array]]:
+        """For each part of the result: the last sink's columns, `live`, and the flags of the checks.
+
+        A row-wise query over several shares has a part for each, any other one part.
+        """
         compiled, shared = prepared.compiled, jax.tree.leaves(prepared.shared)
         if compiled.whole is not None:
-            return compiled.whole([*jax.tree.leaves(prepared.shares[0]), *shared])
-        partial, final = compiled.partial, compiled.final
-        assert partial is not None and final is not None
-        calls = [self.pool.submit(partial, [*jax.tree.leaves(share), *shared]) for share in prepared.shares]
-        states = [array for call in calls for array in call.result()]
-        return final([*states, *shared])
+            return [compiled.whole([*jax.tree.leaves(prepared.shares[0]), *shared])]
+        assert compiled.partial is not None
+        calls = [self.pool.submit(compiled.partial, [*jax.tree.leaves(share), *shared]) for share in prepared.shares]
+        parts = [call.result() for call in calls]
+        if compiled.final is None:
+            return parts
+        return [compiled.final([*(array for part in parts for array in part), *shared])]
 
 
 class Clock:
@@ -157,31 +137,3 @@ def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
         limits = np.iinfo(column.data.dtype)
         bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
     return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, statistics.has_nan)  # type: ignore[arg-type]
-
-
-def decode(prepared: Prepared, outputs: list[jax.Array]) -> pa.Table:
-    """Live rows as Arrow columns; a raised flag as its error."""
-    *columns, live, flags = (np.asarray(output) for output in outputs)
-    if flags.any():
-        check = prepared.planned.checks[int(flags.argmax())]
-        raise ExecutionError(check.message, prepared.query.sql, [check.span] if check.span else [])
-    count = int(np.count_nonzero(live))
-    leading = bool(live[:count].all())
-
-    def rows(slot: int | None) -> NDArray[Any] | None:
-        if slot is None:
-            return None
-        return columns[slot][:count] if leading else columns[slot][live]
-
-    arrays = []
-    for column in prepared.planned.output:
-        data = rows(column.data)
-        if column.elements:
-            data = np.stack([rows(slot) for slot in column.elements])  # type: ignore[misc]
-        dictionary = None if column.dictionary is None else prepared.host.strings(column.dictionary)
-        assert data is not None
-        arrays.append(decode_column(ResultColumn(column.type, data, rows(column.low), rows(column.valid), dictionary)))
-    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in prepared.planned.output])
-    if not arrays:
-        return pa.table({}, schema=schema)
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtensor.lowering.physical import CollectSink
-from qtensor.lowering.sinks.base import Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class Collect:
 
     def merge(self, left: State, right: State) -> State:
         return append(left, right)
+
+    def done(self, state: State) -> Array | None:
+        return None
 
     def finish(self, state: State) -> Result:
         *columns, live = flat(state)

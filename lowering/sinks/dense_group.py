@@ -71,6 +71,9 @@ class DenseGroup:
                 merged.append(left[position] | right[position])
         return tuple(merged)
 
+    def done(self, state: State) -> Array | None:
+        return None
+
     def finish(self, state: State) -> Result:
         columns: list[Array] = []
         live = jnp.ones(self.sink.domain, jnp.bool_)

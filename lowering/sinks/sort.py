@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from qtensor.lowering.physical import SortSink
-from qtensor.lowering.sinks.base import Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
 from qtensor.lowering.sinks.compact import live_rows
 from qtensor.lowering.sinks.sorting import sorted_rows
 
@@ -28,6 +28,9 @@ class Sort:
 
     def merge(self, left: State, right: State) -> State:
         return append(left, right)
+
+    def done(self, state: State) -> Array | None:
+        return None
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)

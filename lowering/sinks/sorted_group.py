@@ -51,6 +51,9 @@ class SortedGroup:
     def merge(self, left: State, right: State) -> State:
         return append(left, right)
 
+    def done(self, state: State) -> Array | None:
+        return None
+
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)
         columns = dict(zip(self.refs, stored, strict=True))

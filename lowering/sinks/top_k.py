@@ -4,68 +4,82 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.physical import TopKSink
-from qtensor.lowering.sinks.base import Batch, Extent, Result, State
-from qtensor.lowering.sinks.sorting import LAST
-
-Array = jax.Array
+from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
+from qtensor.lowering.sinks.compact import live_rows
+from qtensor.lowering.sinks.sorting import LAST, sorted_rows
 
 BLOCK = 64
+CANDIDATES = 2_048
 
 
 @dataclass(frozen=True)
 class TopK:
-    """State: the words of the best `count` rows in ascending order (LAST where there are fewer), and their columns."""
+    """State: the words of the best `count` rows in ascending order, their columns, and which of them there are."""
 
     sink: TopKSink
 
+    @property
+    def refs(self) -> tuple[int, ...]:
+        return (*(word.word for word in self.sink.order), *self.sink.columns)
+
     def init(self, extent: Extent) -> State:
         count = self.sink.count
-        columns = (jnp.zeros(count, extent.dtypes[ref]) for ref in self.sink.columns)
-        return (jnp.full(count, LAST, jnp.int64), *columns)
+        return (*(jnp.zeros(count, extent.dtypes[ref]) for ref in self.refs), jnp.zeros(count, jnp.bool_))
 
     def step(self, state: State, batch: Batch) -> State:
-        word = batch.column(self.sink.order.word)
-        better = batch.live & (word < state[0][-1])
-        candidates = jnp.where(better, word, LAST)
-        columns = [batch.column(ref) for ref in self.sink.columns]
+        columns = tuple(batch.column(ref) for ref in self.refs)
+        worst, full = state[0][-1], state[-1][-1]
+        first = columns[0]
+        better = batch.live & (~full | ((first < worst) if len(self.sink.order) == 1 else (first <= worst)))
 
         def update(state: State) -> State:
-            rows, words = least(candidates, self.sink.count)
-            chosen = (words, *(column.at[rows].get(mode="clip") for column in columns))
-            return self.merge(state, chosen)
+            return self.merge(state, self.best(columns, better))
 
         new: State = lax.cond(better.any(), update, lambda state: state, state)
         return new
 
+    def best(self, columns: State, live: Array) -> State:
+        """The best `count` of a chunk's rows: the few that can be among them are sorted, in the worst case all."""
+        live = live & self.may_be_best(columns[0], live)
+        length = live.shape[0]
+        few = min(length, max(CANDIDATES, 2 * self.sink.count))
+        if few == length:
+            return self.ordered((*columns, live))
+
+        def of_few(_: None) -> State:
+            rows, count = live_rows(live, few)
+            gathered = (column.at[rows].get(mode="clip") for column in columns)
+            return self.ordered((*gathered, jnp.arange(few, dtype=jnp.int32) < count))
+
+        chosen: State = lax.cond(live.sum(dtype=jnp.int32) <= few, of_few, lambda _: self.ordered((*columns, live)), None)
+        return chosen
+
+    def may_be_best(self, first: Array, live: Array) -> Array:
+        """Rows whose first word is at most the `count`-th least of the blocks' minima: at least `count` rows are, if live."""
+        length, count = live.shape[0], self.sink.count
+        if count > length // BLOCK:
+            return jnp.ones_like(live)
+        minima = jnp.where(live, first, LAST).reshape(-1, BLOCK).min(1)
+        return first <= lax.sort(minima)[count - 1]
+
+    def ordered(self, rows: State) -> State:
+        """The first `count` of some rows in order; of fewer rows all, and dead ones."""
+        count = self.sink.count
+        missing = max(0, count - rows[-1].shape[0])
+        rows = tuple(jnp.pad(column, (0, missing)) for column in rows) if missing else rows
+        words = rows[: len(self.sink.order)]
+        position, _ = sorted_rows(words, [word.radix for word in self.sink.order], rows[-1])
+        return tuple(column[position[:count]] for column in rows)
+
     def merge(self, left: State, right: State) -> State:
-        words = jnp.concatenate([left[0], right[0]])
-        ordered, position = lax.sort((words, jnp.arange(words.shape[0], dtype=jnp.int32)), num_keys=1, is_stable=True)
-        best = position[: self.sink.count]
-        merged = (jnp.concatenate(pair)[best] for pair in zip(left[1:], right[1:], strict=True))
-        return (ordered[: self.sink.count], *merged)
+        return self.ordered(tuple(jnp.concatenate(pair) for pair in zip(left, right, strict=True)))
+
+    def done(self, state: State) -> Array | None:
+        return None
 
     def finish(self, state: State) -> Result:
-        return Result(state[1:], state[0] != LAST)
-
-
-def least(words: Array, count: int) -> tuple[Array, Array]:
-    """The `count` least of `words` (rows, words): only the `count` blocks with the least minima can hold them."""
-    length = words.shape[0]
-    if count * BLOCK >= length:
-        count = min(count, length)
-        ordered, rows = lax.sort((words, jnp.arange(length, dtype=jnp.int32)), num_keys=1, is_stable=True)
-        return rows[:count], ordered[:count]
-    blocks = words.reshape(-1, BLOCK)
-    minima = blocks.min(1)
-    _, block = lax.sort((minima, jnp.arange(minima.shape[0], dtype=jnp.int32)), num_keys=1, is_stable=True)
-    chosen = block[:count]
-    rows = (chosen[:, None] * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32)[None, :]).reshape(-1)
-    ordered, position = lax.sort(
-        (blocks[chosen].reshape(-1), jnp.arange(rows.shape[0], dtype=jnp.int32)), num_keys=1, is_stable=True
-    )
-    return rows[position[:count]], ordered[:count]
+        return Result(state[len(self.sink.order) : -1], state[-1])

@@ -1,0 +1,96 @@
+"""What the optimiser makes of a query, step by step; and that both the first plan and the last one mean what DuckDB says.
+
+A case is a file: comments, the query, and the plans as bound and after each rule that changed something. `--update-golden` writes the plans
+anew. The rows stand nowhere: DuckDB computes them each time. A case whose file has a section `physical` shows the physical plan, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import qtensor
+from qtensor.errors import ExecutionError
+from qtensor.plan_text import plan_text
+from tests.oracle import Engines, answer_of_duckdb, answer_of_qtensor, assert_same_answer, is_ordered
+from tests.sql.tables import every_type
+
+CASES = sorted((Path(__file__).parent / "goldens").glob("*.txt"))
+# SQL does not promise the errors of what nobody asks for; only the optimiser finds out that nobody does.
+RAISES_WITHOUT_OPTIMISER = "prune_drops_errors_of_unused_columns"
+RULES = ["fold_constants", "unwrap_cast_in_comparison", "push_filter_down", "prune_columns"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A golden file: `head`, its lines up to the first section, and the text of each section by its title."""
+
+    head: str
+    query: str
+    sections: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Case:
+        head, *parts = path.read_text().split("\n--- ")
+        query = "\n".join(line for line in head.splitlines() if not line.startswith("#"))
+        titled = (part.partition("\n") for part in parts)
+        return cls(head.rstrip("\n"), query, {title.strip(): body.rstrip("\n") for title, _, body in titled})
+
+    def write(self, path: Path, sections: dict[str, str]) -> None:
+        path.write_text("\n".join([self.head, *(f"--- {title}\n{body}" for title, body in sections.items())]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    made = Engines.over(threads=2, t=every_type(300))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def unoptimised() -> Iterator[qtensor.Connection]:
+    """A connection that runs plans as they are bound."""
+    with pytest.MonkeyPatch.context() as patch, qtensor.connect(threads=2) as connection:
+        patch.setattr("qtensor.optimizer.NODE_RULES", ())
+        patch.setattr("qtensor.optimizer.PLAN_RULES", ())
+        yield connection.register("t", every_type(300))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_plans(path: Path, engines: Engines, request: pytest.FixtureRequest) -> None:
+    case = Case.read(path)
+    relation = engines.ours.sql(case.query)
+    sections = {title: plan_text(plan) for title, plan in relation.plans()}
+    if "physical" in case.sections:
+        sections["physical"] = relation.explain("physical")
+    if request.config.getoption("--update-golden"):
+        case.write(path, sections)
+    else:
+        assert case.sections == sections
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_rows(path: Path, engines: Engines) -> None:
+    engines.check(Case.read(path).query)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_rows_without_optimiser(path: Path, engines: Engines, unoptimised: qtensor.Connection) -> None:
+    query = Case.read(path).query
+    relation = unoptimised.sql(query)
+    assert [title for title, _ in relation.plans()] == ["bound"]
+    if path.stem == RAISES_WITHOUT_OPTIMISER:
+        with pytest.raises(ExecutionError, match="Division by zero"):
+            relation.fetchall()
+        return
+    expected = answer_of_duckdb(engines.theirs, query)
+    assert_same_answer(answer_of_qtensor(relation), expected, ordered=is_ordered(query))
+
+
+def test_every_rule_has_cases() -> None:
+    shown = [title for path in CASES for title in Case.read(path).sections]
+    assert set(shown) == {"bound", "physical", *RULES}
+    assert all(shown.count(rule) >= 3 for rule in RULES)
