@@ -112,7 +112,7 @@ class AggregatePlanner:
         if isinstance(value.type, Boolean):
             data, bounds = self.encoder.builder.convert(data, "int8"), BIT
         elif isinstance(value.type, Float):
-            data = order_key(self.encoder, value)
+            data = order_key(self.encoder, value, zeros_equal=False)
             half = 1 << (value.type.bits - 1)
             bounds = Range(-half, half - 1)
         assert bounds is not None

@@ -141,10 +141,9 @@ def multiply_wraps(left: Array, right: Array) -> Array:
 
 
 def order_key(values: Array) -> Array:
-    """See `lowering/encode/comparison.py`: the bits of a float, made monotone; -0 is 0, all NaNs are one."""
+    """See `lowering/encode/comparison.py`: the bits of a float, made monotone; all NaNs are one."""
     integers = jnp.int32 if values.dtype == jnp.float32 else jnp.int64
-    canonical = jnp.where(values == 0, jnp.zeros_like(values), values)
-    bits = lax.bitcast_convert_type(canonical, integers)
+    bits = lax.bitcast_convert_type(values, integers)
     ordered = jnp.where(bits < 0, bits ^ greatest_of(integers), bits)
     return jnp.where(jnp.isnan(values), greatest_of(integers), ordered)
 

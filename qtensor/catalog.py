@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from types import FrameType
 
@@ -116,17 +117,20 @@ class Scope:
 
 
 class CallerVariables(Mapping[str, object]):
-    """The tables among the variables of the calling function, then of its module: what a query may name without registering it.
+    """What a query may name without registering it: tables given with it, the calling function's variables, its module's.
 
     Looked up when asked, and the frame let go with this object.
     """
 
     def __init__(self, frame: FrameType | None, given: Mapping[str, object]) -> None:
-        self._scopes: tuple[Mapping[str, object], ...] = (given,)
+        self._given = given
+        self._scopes: tuple[Mapping[str, object], ...] = ()
         if frame is not None:
-            self._scopes = (given, frame.f_locals, frame.f_globals)
+            self._scopes = (frame.f_locals, frame.f_globals)
 
     def __getitem__(self, name: str) -> object:
+        if name in self._given:
+            return self._given[name]
         for scope in self._scopes:
             if name in scope and looks_like_table(scope[name]):
                 return scope[name]
@@ -134,7 +138,7 @@ class CallerVariables(Mapping[str, object]):
 
     def __iter__(self) -> Iterator[str]:
         names = {name for scope in self._scopes for name, value in list(scope.items()) if looks_like_table(value)}
-        return iter(sorted(names))
+        return iter(sorted({*names, *self._given}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -142,7 +146,8 @@ class CallerVariables(Mapping[str, object]):
 
 def same_source(known: object, source: object) -> bool:
     """Whether a table opened for `known` serves for `source`: the same object, or the same path."""
-    return known is source or (isinstance(known, str) and isinstance(source, str) and known == source)
+    paths = isinstance(known, str | PathLike) and isinstance(source, str | PathLike)
+    return known is source or (paths and fspath(known) == fspath(source))
 
 
 def looks_like_table(value: object) -> bool:

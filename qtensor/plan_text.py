@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from decimal import Decimal as PythonDecimal
 from typing import assert_never
+
+import numpy as np
 
 from qtensor.expressions import AggregateCall, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
 from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort, SortKey, inputs
@@ -88,13 +89,9 @@ def literal_text(literal: Literal) -> str:
         case Literal(value=int(value), type=Decimal(scale=scale)):
             return f"{PythonDecimal(value).scaleb(-scale):.{scale}f}"
         case Literal(value=int(value), type=Date()):
-            return (
-                f"DATE '{datetime.date(1970, 1, 1) + datetime.timedelta(days=value)}'"
-                if abs(value) < 700_000
-                else f"DATE {value}"
-            )
+            return f"DATE '{np.datetime64(value, 'D')}'"
         case Literal(value=int(value), type=Timestamp()):
-            return f"TIMESTAMP {value} µs"
+            return f"TIMESTAMP '{np.datetime64(value, 'us')}'"
         case Literal(value=str(value)):
             escaped = value.replace("'", "''")
             return f"'{escaped}'"

@@ -95,8 +95,8 @@ def assert_same_answer(found: Answer, expected: Answer, *, ordered: bool, signed
     Rows are compared in order where `ordered`, else as multisets. NaN equals NaN. `signed_zeros`: -0.0 is not 0.0; False where a group of
     both may be shown as either.
     """
-    assert found.names == expected.names
-    assert found.types == expected.types
+    assert found.names == expected.names, f"columns {found.names} instead of {expected.names}"
+    assert found.types == expected.types, f"types {found.types} instead of {expected.types}"
     assert len(found.rows) == len(expected.rows), f"{len(found.rows)} rows instead of {len(expected.rows)}: {found.rows[:5]}"
     left, right = (answer.rows if ordered else sorted(answer.rows, key=sort_key) for answer in (found, expected))
     tolerances = [FLOAT_TOLERANCE if type == "FLOAT" else DOUBLE_TOLERANCE for type in expected.types]

@@ -97,10 +97,17 @@ def compare_floats(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
     return encoder.builder.compare(op, *keys)
 
 
-def order_key(encoder: Encoder, value: Value) -> Ref:
-    """A float as an integer of the same width whose order is SQL's: -inf < ... < -0 = 0 < ... < inf < NaN = NaN."""
+def order_key(encoder: Encoder, value: Value, zeros_equal: bool = True) -> Ref:
+    """A float as an integer of the same width whose order is SQL's: -inf < ... < -0 = 0 < ... < inf < NaN = NaN.
+
+    Unless `zeros_equal`, -0 is less than 0: then `from_order_key` gives the very float back.
+    """
     dtype = encoder.builder.dtype(value.data)
-    return encoder.builder.emit("order_key", value.data, dtype="int32" if dtype == "float32" else "int64")
+    data = value.data
+    if zeros_equal:
+        zero = encoder.builder.constant(0.0, dtype)
+        data = encoder.builder.select(encoder.builder.compare("equal", data, zero), zero, data)
+    return encoder.builder.emit("order_key", data, dtype="int32" if dtype == "float32" else "int64")
 
 
 def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:

@@ -37,8 +37,6 @@ FUNCTIONS: dict[str, Lowering] = {
     "is_distinct_from": comparison.lower_is_distinct_from,
     "is_not_distinct_from": comparison.lower_is_not_distinct_from,
     "in": comparison.lower_in,
-    "and": logic.lower_and,
-    "or": logic.lower_or,
     "not": logic.lower_not,
     "is_null": logic.lower_is_null,
     "is_not_null": logic.lower_is_not_null,
@@ -56,6 +54,8 @@ def encode(encoder: Encoder, expr: Expr) -> Value:
             return encoder.literal(expr)
         case Call(function="coalesce"):
             return lower_coalesce(encoder, expr)
+        case Call(function="and" | "or"):
+            return lower_junction(encoder, expr)
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
         case Call():
@@ -101,6 +101,19 @@ def lower_case(encoder: Encoder, case: Case) -> Value:
     with encoder.guarded(open_rows):
         otherwise = encode_operand(encoder, case.otherwise)
     return encoder.merge(case.type, branches, otherwise)
+
+
+def lower_junction(encoder: Encoder, call: Call) -> Value:
+    """AND and OR, from left to right: an argument raises no error for rows that those before it decide."""
+    decides, combine = (logic.is_false, logic.lower_and) if call.function == "and" else (logic.is_true, logic.lower_or)
+    values: list[Value] = []
+    open_rows: Ref | None = None
+    for argument in call.arguments:
+        with encoder.guarded(open_rows):
+            values.append(encode_operand(encoder, argument))
+        undecided = encoder.builder.negation(decides(encoder, values[-1]))
+        open_rows = encoder.builder.both(open_rows, undecided)
+    return combine(encoder, call, values)
 
 
 def lower_coalesce(encoder: Encoder, call: Call) -> Value:
