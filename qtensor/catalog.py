@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from types import FrameType
 
@@ -147,7 +147,7 @@ class CallerVariables(Mapping[str, object]):
 def same_source(known: object, source: object) -> bool:
     """Whether a table opened for `known` serves for `source`: the same object, or the same path."""
     paths = isinstance(known, str | PathLike) and isinstance(source, str | PathLike)
-    return known is source or (paths and fspath(known) == fspath(source))
+    return known is source or (paths and str(known) == str(source))
 
 
 def looks_like_table(value: object) -> bool:

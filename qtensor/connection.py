@@ -49,6 +49,7 @@ class Connection:
         self._session = Session(threads or available_cores(), Compiler(ExecutableCache()))
         self._kept: dict[tuple[str, str, str], Kept] = {}
         self._lock = threading.RLock()
+        self._closed = False
 
     def register(self, view_name: str, source: object) -> Connection:
         """Make `source` a table of this connection, replacing one of the same name.
@@ -100,7 +101,7 @@ class Connection:
         return self._relation(Query(query, params, dialect), frame.f_back if frame else None, {})
 
     def _relation(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
-        """A relation over the tables that `query` names, found now; its data are read when it runs."""
+        """A relation over the tables that `query` names: found, read where that is new, and planned now."""
         variables = CallerVariables(frame, given)
         kept = self._prepared(query, variables)
         sources = {name: variables[name] for name, _ in kept.tables if name in variables}
@@ -111,6 +112,8 @@ class Connection:
         key = (query.sql, query.dialect, repr(query.parameters))
         scope = Scope(self._registry, variables)
         with self._lock:
+            if self._closed:
+                raise DataError("this connection is closed: open another with qtensor.connect()")
             kept = self._kept.get(key)
             if kept is not None and observe is None and self._holds(kept, scope):
                 return kept
@@ -134,7 +137,11 @@ class Connection:
         return tables and all(self._registry.models.get(model.name.lower()) is model for model in kept.models)
 
     def close(self) -> None:
-        """Release threads; relations of this connection cannot run any more."""
+        """Release threads and data; neither this connection nor its relations can run queries any more."""
+        with self._lock:
+            self._closed = True
+            self._kept.clear()
+            self._registry = Registry()
         self._session.pool.shutdown()
 
     def __enter__(self) -> Connection:

@@ -1,8 +1,13 @@
 """What can be registered as a table, and which source reads it.
 
-arrow    Arrow tables, streams and datasets, polars DataFrames: memory that does not change
-frames   pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
-files    paths of Parquet and CSV files
+open       what kind of object was registered
+arrow      Arrow tables and streams, polars DataFrames: memory that does not change
+dataset    pyarrow Datasets, folders and patterns of Parquet files
+frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
+files      a Parquet or CSV file
+numbers    NumPy arrays as Arrow arrays, for frames
+footer     a Parquet footer that calls decimals integers, for files
+signature  whether a file is still the one that was read
 """
 
 from qtensor.sources.open import open_table
