@@ -78,8 +78,9 @@ def qtensor_contestants(data: pa.Table, model: Any) -> list[Contestant]:
     result = relation.arrow()
 
     def execute() -> pa.Table:
-        for output in session.execute(prepared):
-            output.block_until_ready()
+        for part in session.execute(prepared):
+            for array in part:
+                array.block_until_ready()
         return result  # decoding is what this leaves out
 
     return [

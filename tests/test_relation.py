@@ -126,7 +126,7 @@ def test_jax(engines: Engines) -> None:
         "x": "float64",
         "f": "float32",
         "b": "bool",
-        "i": "int32",
+        "i": "int8",
     }
     assert arrays["id"].tolist() == list(range(ROWS))
     nan = engines.theirs.execute("SELECT count(*) FROM t WHERE x IS NULL OR isnan(x)").fetchall()[0][0]
@@ -166,9 +166,9 @@ def test_columns_of_equal_names() -> None:
     assert relation.columns == ["a", "a", "b"]
     assert relation.arrow().num_columns == 3
     assert relation.df().shape == (1, 3)
-    for fetch in (relation.numpy, relation.pl, relation.jax):
+    for fetch in (relation.numpy, relation.jax, lambda: relation.pl().columns):
         try:
-            assert len(fetch()) == 3 if fetch is not relation.pl else fetch().shape == (1, 3)
+            assert len(fetch()) == 3
         except DataError as error:
             assert '"a"' in str(error)
 
@@ -198,7 +198,8 @@ def test_html(engines: Engines) -> None:
 
     class Parser(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attrs: object) -> None:
-            open_tags.append(tag)
+            if tag != "br":
+                open_tags.append(tag)
 
         def handle_endtag(self, tag: str) -> None:
             assert open_tags.pop() == tag

@@ -26,11 +26,23 @@ class Slots:
     code: Array | None
     count: int
     length: int
+    parts: int = 1
 
     @property
     def rows_together(self) -> int:
         """How many rows at most are added to one partial sum of `partial_sums`."""
-        return self.length if self.code is not None else self.length // LANES
+        return self.length // (self.parts if self.code is not None else LANES)
+
+    def split(self, parts: int) -> Slots:
+        """The same groups, with slots of their own for each of `parts` equal parts of the chunk."""
+        if self.code is None:
+            return self
+        part = jnp.arange(self.length, dtype=jnp.int32) // (self.length // parts)
+        return Slots(self.code * parts + part, self.count * parts, self.length, parts)
+
+    def joined(self, partial: Array) -> Array:
+        """[groups]: the partial sums of each group added up."""
+        return partial.reshape(self.count // self.parts, -1).sum(1)
 
     def lanes(self, values: Array) -> Array:
         return self.spread(values).reshape(-1, LANES)
