@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import AggregateCall
-from qtensor.lowering.encode.casts import limbs_to_double, scale_of
+from qtensor.lowering.encode.casts import limbs_to_double
 from qtensor.lowering.encode.comparison import order_key
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.encode.expressions import encode_condition, encode_operand
@@ -17,7 +17,7 @@ from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import Accumulator, AnyAccumulator, DistinctAccumulator
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.values import Value
-from qtensor.types import BIGINT, DOUBLE, Boolean, Float
+from qtensor.types import BIGINT, DOUBLE, Boolean, Float, scale_of
 
 # Given the encoder over the sink's result and the slot of each accumulator's first column: the aggregate's value.
 Finisher: TypeAlias = Callable[[Encoder, dict[int, int]], Value]

@@ -14,10 +14,9 @@ from jax import lax
 from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.model import Model
+from qtensor.types import MICROSECONDS_PER_DAY
 
 Array = jax.Array
-
-MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Evaluation:
 
     kernel: Kernel
     slots: Sequence[Array]
-    first_row: Array
     inputs: RuntimeInputs
     length: int
     values: dict[Ref, Array] = field(default_factory=dict)
@@ -60,7 +58,7 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 return self.slots[attribute]
             case "row":
-                return self.first_row + jnp.arange(self.length, dtype=jnp.int64)
+                return jnp.arange(self.length, dtype=jnp.int64)
             case "scalar":
                 assert isinstance(attribute, int)
                 return self.inputs.scalars[attribute]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Ref: TypeAlias = int
-DType: TypeAlias = Literal["bool", "int8", "int16", "int32", "int64", "uint32", "uint64", "float32", "float64"]
+DType: TypeAlias = Literal["bool", "int8", "int16", "int32", "int64", "float32", "float64"]
 
 INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("int32", 31), ("int64", 63))
 
@@ -21,7 +21,7 @@ INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("i
 class Instruction:
     """`op` applied to the results of earlier instructions.
 
-    load (attribute: column slot), validity (column slot), row (index of the row in its source), scalar (index into
+    load (attribute: column slot), row (index of the row in its source), scalar (index into
     the run-time scalars of the dtype's kind), table (operand: index; attribute: run-time table), constant (attribute:
     value), model (attribute: (model, element or None)), convert, select (condition, then, else), and the arithmetic
     of `lowering/evaluate.py`.

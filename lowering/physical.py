@@ -10,7 +10,7 @@ columns are the query's result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from qtensor.errors import Span
@@ -26,7 +26,7 @@ class SourceColumn:
     """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values."""
 
     index: int
-    name: str
+    name: str = field(compare=False, repr=False)  # for people: a program does not depend on it
     dtype: DType
     nullable: bool
     range: Range | None

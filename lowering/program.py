@@ -170,7 +170,7 @@ def advance(
 ) -> Progress:
     """One batch through a pipeline's steps and into its sink."""
     length = live.shape[0]
-    evaluation = Evaluation(pipeline.kernel, slots, jnp.int64(0), inputs, length)
+    evaluation = Evaluation(pipeline.kernel, slots, inputs, length)
     flags = progress.flags
     for step in pipeline.steps:
         match step:

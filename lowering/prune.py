@@ -38,7 +38,7 @@ def prune(plan: PhysicalPlan) -> tuple[PhysicalPlan, list[int]]:
     """The same plan without dead instructions and unused inputs, and the numbers of the checks that are left."""
     pipelines = [prune_pipeline(pipeline) for pipeline in plan.pipelines]
     used = {
-        op: sorted({slot_of(i) for pipeline in pipelines for i in pipeline.kernel if i.op == op})
+        op: sorted({input_slot(i) for pipeline in pipelines for i in pipeline.kernel if i.op == op})
         for op in ("scalar", "float_scalar", "table", "model")
     }
     checks = sorted({step.check for pipeline in pipelines for step in pipeline.steps if isinstance(step, CheckStep)})
@@ -57,7 +57,7 @@ def pick(items: tuple[Item, ...], indices: Iterable[int]) -> tuple[Item, ...]:
     return tuple(items[index] for index in indices)
 
 
-def slot_of(instruction: Instruction) -> int:
+def input_slot(instruction: Instruction) -> int:
     """The run-time input that a scalar, table or model instruction reads."""
     attribute = instruction.attribute
     slot = attribute[0] if isinstance(attribute, tuple) else attribute
@@ -92,7 +92,7 @@ def renumber_inputs(pipeline: Pipeline, used: dict[str, list[int]], checks: list
     def renumbered(instruction: Instruction) -> Instruction:
         if instruction.op not in used:
             return instruction
-        slot = used[instruction.op].index(slot_of(instruction))
+        slot = used[instruction.op].index(input_slot(instruction))
         attribute = (slot, *instruction.attribute[1:]) if isinstance(instruction.attribute, tuple) else slot
         return replace(instruction, attribute=attribute)
 

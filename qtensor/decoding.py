@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
 from qtensor.lowering.physical import OutputColumn, Slot, SourceSlot
-from qtensor.lowering.storage import ResultColumn, arrow_type, decode_column
+from qtensor.lowering.storage import ResultColumn, decode_column
 from qtensor.prepared import Prepared
 
 
@@ -23,7 +23,7 @@ def decode(prepared: Prepared, parts: list[list[jax.Array]]) -> pa.Table:
     """
     opened = [Part.of(prepared, number, outputs) for number, outputs in enumerate(parts)]
     output = prepared.planned.output
-    schema = pa.schema([pa.field(column.name, arrow_type(column.type)) for column in output])
+    schema = prepared.arrow_schema
     if not output:
         return pa.table({}, schema=schema)
     batches = [pa.RecordBatch.from_arrays([part.decoded(column) for column in output], schema=schema) for part in opened]

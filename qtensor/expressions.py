@@ -97,6 +97,16 @@ class Predict:
     span: Span | None = field(default=None, compare=False)
 
 
+# What a comparison becomes when its sides are exchanged.
+MIRRORED = {
+    "equal": "equal",
+    "not_equal": "not_equal",
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "greater": "less",
+    "greater_equal": "less_equal",
+}
+
 Expr: TypeAlias = ColumnRef | Literal | Call | Cast | Case | Predict
 
 

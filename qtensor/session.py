@@ -52,14 +52,14 @@ class Session:
         host = HostInputs(planned.literals, measured.dictionary)
         tables = dict(scope.tables)
         shares = clock.time("buffers", lambda: self.memory.shares(physical, tables))
-        shared = self.memory.shared(physical, host, used)
+        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         return Prepared(
             query,
             bound,
             optimised,
             planned,
             compiled,
-            shares,
+            [[*jax.tree.leaves(share), *shared] for share in shares],
             shared,
             host,
             tables,
@@ -77,15 +77,15 @@ class Session:
 
         A row-wise query over several shares has a part for each, any other one part.
         """
-        compiled, shared = prepared.compiled, jax.tree.leaves(prepared.shared)
+        compiled = prepared.compiled
         if compiled.whole is not None:
-            return [compiled.whole([*jax.tree.leaves(prepared.shares[0]), *shared])]
+            return [compiled.whole(prepared.arguments[0])]
         assert compiled.partial is not None
-        calls = [self.pool.submit(compiled.partial, [*jax.tree.leaves(share), *shared]) for share in prepared.shares]
+        calls = [self.pool.submit(compiled.partial, arguments) for arguments in prepared.arguments]
         parts = [call.result() for call in calls]
         if compiled.final is None:
             return parts
-        return [compiled.final([*(array for part in parts for array in part), *shared])]
+        return [compiled.final([*(array for part in parts for array in part), *prepared.shared])]
 
 
 class Clock:

@@ -141,3 +141,8 @@ class Field:
 
 
 Schema: TypeAlias = tuple[Field, ...]
+
+
+def scale_of(type: SqlType) -> int:
+    """How many decimal digits a value of `type` has behind the point: those of a DECIMAL, else 0."""
+    return type.scale if isinstance(type, Decimal) else 0

@@ -25,6 +25,7 @@ from qtensor.types import (
     SqlType,
     Timestamp,
     Varchar,
+    scale_of,
 )
 
 FORMATTED_VALUES = 1 << 16  # CAST to VARCHAR writes out every value of the range: no more than this many
@@ -76,10 +77,6 @@ def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
 
 def float_dtype(type: SqlType) -> DType:
     return "float32" if isinstance(type, Float) and type.bits == 32 else "float64"
-
-
-def scale_of(type: SqlType) -> int:
-    return type.scale if isinstance(type, Decimal) else 0
 
 
 def fail_where(encoder: Encoder, cast: Cast, value: Value, condition: Ref | None) -> Value:

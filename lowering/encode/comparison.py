@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import Call, Expr, Literal
+from qtensor.expressions import MIRRORED, Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder, union_of
 from qtensor.lowering.encode.logic import lower_not, lower_or
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
-
-MIRRORED = {
-    "equal": "equal",
-    "not_equal": "not_equal",
-    "less": "greater",
-    "less_equal": "greater_equal",
-    "greater": "less",
-    "greater_equal": "less_equal",
-}
 
 
 def lower_comparison(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:

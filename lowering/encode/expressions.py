@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import Call, Case, Cast, ColumnRef, Expr, Literal, Predict
+from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
 from qtensor.lowering.encode import arithmetic, casts, comparison, dates, logic, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
@@ -61,7 +61,7 @@ def encode(encoder: Encoder, expr: Expr) -> Value:
         case Call():
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
-            operand = encode if expr.function in comparison.MIRRORED else encode_operand  # those compare two-limb sums too
+            operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
             arguments = [operand(encoder, argument) for argument in expr.arguments]
             return FUNCTIONS[expr.function](encoder, expr, arguments)
         case Cast():

@@ -2,9 +2,10 @@
 
 A scatter-add costs about a nanosecond a row whatever it adds, and XLA evaluates every input anew for each pass. The
 sums of one chunk are small numbers, whose sizes ranges prove, so that a few of them fit side by side into an int64:
-rows add the shifted sum of their values, and the fields are taken apart once a chunk, for each group. Where fewer rows a slot make fields fit that did not, each
-part of the chunk gets slots of its own. On the headline query (4 sums and a count by group) that is one scatter instead
-of five, on TPC-H Q1 three instead of six, on Q6 one pass over the columns instead of two.
+rows add the shifted sum of their values, and the fields are taken apart once a chunk, for each group. Where fewer
+rows a slot make fields fit that did not, each part of the chunk gets slots of its own. On the headline query (4 sums
+and a count by group) that is one scatter instead of five, on TPC-H Q1 three instead of six, on Q6 one pass over the
+columns instead of two.
 """
 
 from __future__ import annotations

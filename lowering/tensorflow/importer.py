@@ -56,7 +56,7 @@ def import_model(name: str, model: object, *, arguments: int | None = None, outp
         result=result,
         weights=inspection.graph.weights,
         apply=GraphFunction(inspection.graph, layouts),
-        classes=inspection.classes,
+        classes=None if inspection.can_fail else inspection.classes,  # such a row's class is -1
     )
 
 

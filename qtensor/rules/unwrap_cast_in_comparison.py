@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from qtensor.expressions import Call, Cast, Expr, Literal
+from qtensor.expressions import MIRRORED, Call, Cast, Expr, Literal
 from qtensor.logical import Plan
 from qtensor.rules.constants import scale_of
 from qtensor.rules.rewriting import map_expressions, transform
 from qtensor.types import MICROSECONDS_PER_DAY, Date, Decimal, Integer, SqlType, Timestamp
-
-MIRRORED = {
-    "equal": "equal",
-    "not_equal": "not_equal",
-    "less": "greater",
-    "less_equal": "greater_equal",
-    "greater": "less",
-    "greater_equal": "less_equal",
-}
 
 
 class Widening(NamedTuple):
