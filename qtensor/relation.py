@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
+from qtensor.bind.scope import distinct_names
 from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from qtensor.connection import Connection
     from qtensor.logical import Plan
+
+
+EXACT_INTEGERS = 1 << 53  # a double holds every integer below
 
 
 class Relation:
@@ -59,17 +63,20 @@ class Relation:
         return self.arrow().to_pandas()
 
     def pl(self) -> polars.DataFrame:
-        """The rows as a polars DataFrame."""
+        """The rows as a polars DataFrame; of columns with equal names, later ones are numbered: a, a_1."""
         import polars
 
-        frame = polars.from_arrow(self.arrow())
+        frame = polars.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))
         assert isinstance(frame, polars.DataFrame)
         return frame
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The columns as NumPy arrays [rows]; a column with NULLs is a masked array, DECIMAL and HUGEINT become float64."""
+        """The columns as NumPy arrays [rows]; one with NULLs is a masked array, DECIMAL and HUGEINT become float64.
+
+        Of columns with equal names, later ones are numbered: a, a_1.
+        """
         table = self.arrow()
-        return {name: as_numpy(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+        return {name: as_numpy(column) for name, column in zip(distinct_names(self.columns), table.columns, strict=True)}
 
     def jax(self) -> dict[str, jax.Array]:
         """Numeric columns as JAX arrays [rows], floats with NaN for NULL. Raises DataError for other types and for
@@ -131,7 +138,7 @@ class Relation:
 def as_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """An Arrow column as an array [rows], masked where it has NULLs."""
     if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
+        column = pa.chunked_array([decimals_as_floats(chunk) for chunk in column.chunks], pa.float64())
     if not column.null_count:
         values: np.ndarray[Any, Any] = column.to_numpy()
         return values
@@ -142,6 +149,16 @@ def as_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     elif not isinstance(filler, str | bytes):
         filler = filler.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64()).cast(column.type)
     return np.ma.MaskedArray(column.fill_null(filler).to_numpy(), mask)
+
+
+def decimals_as_floats(decimals: pa.Array) -> pa.Array:
+    """The double nearest to each decimal. (Arrow's cast multiplies by a power of ten: off by one in the last place.)"""
+    limbs = np.frombuffer(decimals.buffers()[1], np.int64).reshape(-1, 2)[decimals.offset : decimals.offset + len(decimals)]
+    low, high = limbs[:, 0], limbs[:, 1]
+    mask = decimals.is_null().to_numpy(zero_copy_only=False)
+    if ((high == low >> 63) & (np.abs(low) < EXACT_INTEGERS) | mask).all():
+        return pa.array(low / 10.0**decimals.type.scale, mask=mask)
+    return pa.array([None if value is None else float(value) for value in decimals.to_pylist()], pa.float64())
 
 
 def for_jax(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
