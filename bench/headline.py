@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+from duckdb.func import ARROW
 from numpy.typing import NDArray
 
 import qtensor
@@ -115,7 +116,7 @@ class DuckDBHeadline:
     def _register(self, function: DuckDBFunction) -> None:
         if self._registered:
             self._connection.remove_function("classifier")
-        self._connection.create_function("classifier", function, ["DOUBLE"] * len(FEATURES), "BIGINT", type="arrow")
+        self._connection.create_function("classifier", function, ["DOUBLE"] * len(FEATURES), "BIGINT", type=ARROW)
         self._registered = True
 
     def arrow(self) -> pa.Table:
@@ -149,4 +150,4 @@ def duckdb_functions(model: Any) -> dict[str, DuckDBFunction]:
 
         return classify
 
-    return {"TensorFlow graph": arrow_function(graph), "TensorFlow compiled by XLA": arrow_function(compiled)}
+    return {"graph": arrow_function(graph), "compiled by XLA": arrow_function(compiled)}

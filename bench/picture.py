@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def bars(section: Section) -> int:
 
 
 def draw_section(axes: Axes, section: Section) -> None:
+    measured = [one.median for contest in section.contests for one in contest.measured if one.name not in PARTS]
     place, centres, labelled = 0.0, [], set()
     for contest in section.contests:
         drawn = [one for one in contest.measured if one.name not in PARTS]
@@ -71,7 +73,11 @@ def draw_section(axes: Axes, section: Section) -> None:
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.margins(x=0.12)
+    shortest, longest = min(measured) * 1e3, max(measured) * 1e3
+    axes.set_xlim(
+        10 ** math.floor(math.log10(shortest) - 0.1), longest * 3
+    )  # a bar starts where a power of ten is; room for text
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.grid(axis="x", which="major", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_xlabel("milliseconds, median, logarithmic: shorter is faster")

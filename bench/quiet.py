@@ -24,10 +24,8 @@ def stderr_into(path: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def import_tensorflow(threads: int) -> None:
-    """Import TensorFlow without its notes on drivers, which no setting stops, and give it so many cores."""
+def import_tensorflow() -> None:
+    """Import TensorFlow without its notes on drivers, which no setting stops."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_into(Path(os.devnull)):
-        import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+        import tensorflow  # noqa: F401

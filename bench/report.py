@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import qtensor
 from bench.headline import EXECUTION
 from bench.targets import COMPILING, Target
 from bench.timing import Contest
+from qtensor.connection import available_cores
 
 LIBRARIES = ("jax", "jaxlib", "tensorflow", "numpy", "pyarrow", "pandas", "duckdb", "datafusion", "pyspark")
 # Rows that are contained in the row above them.
@@ -46,16 +46,13 @@ class Section:
 
 def section_table(section: Section) -> Table:
     """Medians, and how many times as long as the baseline they are."""
-    table = Table(
-        title=section.title, title_justify="left", title_style="bold", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title=section.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for contest in section.contests:
         table.add_column(contest.name, justify="right")
     for name in section.contestants:
         cells = [cell(contest, name, section.baseline) for contest in section.contests]
         table.add_row(f"  {name}" if name in PARTS else name, *cells, style=row_style(name, section.baseline))
-    table.caption = "\n".join(section.remarks)
     return table
 
 
@@ -120,15 +117,10 @@ def machine() -> dict[str, Any]:
         "processor": processor(),
         "architecture": platform.machine(),
         "system": platform.system(),
-        "cores": cores(),
+        "cores": available_cores(),
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def cores() -> int:
-    """How many cores this process may use; every contestant uses all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
@@ -146,14 +138,7 @@ def as_json(sections: Sequence[Section], targets: Sequence[Target], **settings: 
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
         "machine": machine(),
-        "sections": [
-            {
-                "title": section.title,
-                "baseline": section.baseline,
-                "contests": [contest_json(contest) for contest in section.contests],
-            }
-            for section in sections
-        ],
+        "sections": [section_json(section) for section in sections],
         "targets": [
             {
                 "name": target.name,
@@ -164,6 +149,15 @@ def as_json(sections: Sequence[Section], targets: Sequence[Target], **settings: 
             }
             for target in targets
         ],
+    }
+
+
+def section_json(section: Section) -> dict[str, Any]:
+    return {
+        "title": section.title,
+        "baseline": section.baseline,
+        "remarks": section.remarks,
+        "contests": [contest_json(contest) for contest in section.contests],
     }
 
 

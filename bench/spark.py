@@ -81,6 +81,8 @@ def started(threads: int, folder: Path) -> Any:
         "spark.driver.memory": MEMORY,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').as_uri()}",
         "spark.executorEnv.PYTHONPATH": str(ROOT),
+        "spark.executorEnv.TF_NUM_INTEROP_THREADS": "1",  # there is a worker on each core
+        "spark.executorEnv.TF_NUM_INTRAOP_THREADS": "1",
         "spark.local.dir": str(folder / "local"),
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_IN_BATCH),
         "spark.sql.shuffle.partitions": str(threads),
@@ -146,7 +148,7 @@ def row_function(saved_model: str) -> Any:
 
 def pandas_function(saved_model: str) -> Any:
     import pandas as pd
-    from pyspark.sql.functions import pandas_udf
+    from pyspark.sql.functions import pandas_udf  # type: ignore[attr-defined]  # it is there, if undeclared
 
     def classify(murder: pd.Series, assault: pd.Series, population: pd.Series, rape: pd.Series) -> pd.Series:
         return classify_series(saved_model, murder, assault, population, rape)

@@ -14,8 +14,6 @@ def model(path: str) -> Callable[[Any], Any]:
     """The concrete function of the SavedModel at `path`: float32[rows, 4] → int64[rows]."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # Spark runs one worker on each core
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(path)
     function = loaded.signatures["serving_default"]
     (output,) = function.structured_outputs

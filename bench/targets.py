@@ -10,7 +10,7 @@ from bench.timing import Contest
 
 Contests = Mapping[str, Contest]
 
-FIRST_CALL = "qtensor, first call of a process, nothing cached"
+FIRST_CALL = "qtensor, first call"
 COMPILING = "of that, compiling"
 
 

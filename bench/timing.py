@@ -14,8 +14,7 @@ import pyarrow as pa
 
 TURN_SECONDS = 0.03
 TURN_CALLS = 20
-WARM_CALLS = 3
-WARM_SECONDS = 2.0
+WARM_CALLS = 10
 
 Row = tuple[object, ...]
 
@@ -72,11 +71,15 @@ class Contest:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to go on: up to `rounds` rounds, but after `least` of them no longer than `seconds`."""
+    """How long to go on: up to `rounds` rounds, but after `least` of them no longer than `seconds`.
+
+    warm_seconds: how long a slow contestant is warmed up, since Java takes its time to compile what it runs.
+    """
 
     rounds: int
     least: int
     seconds: float
+    warm_seconds: float
 
 
 def contest(
@@ -93,7 +96,7 @@ def contest(
     Raises WrongResultError before anything is timed.
     """
     check_rows(name, contestants, reference)
-    typical = {contestant.name: warm_up(contestant.run) for contestant in contestants}
+    typical = {contestant.name: warm_up(contestant.run, effort.warm_seconds) for contestant in contestants}
     samples: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     order, shuffler = list(contestants), random.Random(0)
     start = time.perf_counter()
@@ -108,10 +111,10 @@ def contest(
     return Contest(name, measured, skipped or {})
 
 
-def warm_up(run: Callable[[], object]) -> float:
-    """Call `run` a few times, a slow one fewer; the least seconds that a call took."""
-    seconds: list[float] = []
-    while len(seconds) < WARM_CALLS and sum(seconds) < WARM_SECONDS:
+def warm_up(run: Callable[[], object], enough: float) -> float:
+    """Call `run` a few times, or for as many seconds as are enough; the least seconds that a call took."""
+    seconds = [timed(run)]
+    while len(seconds) < WARM_CALLS and sum(seconds) < enough:
         seconds.append(timed(run))
     return min(seconds)
 

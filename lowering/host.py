@@ -5,10 +5,8 @@ All work here is per distinct string, never per row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal as PythonDecimal
 from typing import Any, assert_never
 
 import numpy as np
@@ -16,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from qtensor.errors import ExecutionError
 from qtensor.expressions import Literal
-from qtensor.literals import ConversionError, parse_text
+from qtensor.like import matches
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
     CodeOf,
@@ -38,7 +35,8 @@ from qtensor.lowering.values import (
     RemapTable,
     UnionDictionary,
 )
-from qtensor.types import Boolean, Date, Decimal, SqlType, Timestamp
+from qtensor.texts import ConversionError, format_value, parse_text
+from qtensor.types import SqlType
 
 
 @dataclass
@@ -105,8 +103,8 @@ class HostInputs:
         match table:
             case LikeTable(dictionary, pattern, escape, ignore_case):
                 escape_text = "" if escape is None else str(self.literals[escape].value)
-                regex = like_regex(str(self.literals[pattern].value), escape_text)
-                return as_numpy(pc.match_substring_regex(self.strings(dictionary), regex, ignore_case=ignore_case))
+                pattern_text = str(self.literals[pattern].value)
+                return as_numpy(matches(self.strings(dictionary), pattern_text, escape_text, ignores_case=ignore_case))
             case MemberTable(dictionary, literals):
                 members = pa.array([self.literals[slot].value for slot in literals], pa.large_string())
                 return as_numpy(pc.is_in(self.strings(dictionary), members))
@@ -136,36 +134,10 @@ def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:
     return strings.take(pc.sort_indices(strings))
 
 
-def like_regex(pattern: str, escape: str) -> str:
-    """A LIKE pattern as a regular expression: % is any text, _ any one character, what follows the escape character itself.
-
-    Raises ExecutionError: nothing follows the escape character.
-
-    >>> like_regex("a%_.c", ""), like_regex("10!%", "!")
-    ('(?s)\\\\Aa.*.\\\\.c\\\\z', '(?s)\\\\A10%\\\\z')
-    """
-    parts: list[str] = []
-    characters = iter(pattern)
-    for character in characters:
-        if escape and character == escape:
-            escaped = next(characters, None)
-            if escaped is None:
-                raise ExecutionError(f"a LIKE pattern must not end with its escape character: '{pattern}'")
-            parts.append(quoted(escaped))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(character) or quoted(character))
-    return r"(?s)\A" + "".join(parts) + r"\z"
-
-
-def quoted(character: str) -> str:
-    """A character as RE2 reads it literally."""
-    return re.escape(character) if character.isascii() else character
-
-
 def converted(text: str, type: SqlType) -> int | float | bool | None:
     """The value of a string cast to `type` in the encoded domain, None where it is no such value."""
     try:
-        value = parse_text(text, type).value
+        value = parse_text(text, type)
     except ConversionError:
         return None
     assert isinstance(value, int | float)
@@ -174,25 +146,4 @@ def converted(text: str, type: SqlType) -> int | float | bool | None:
 
 def texts_of(dictionary: FormattedDictionary) -> list[str]:
     """The text of each value from low to high, as CAST to VARCHAR writes it."""
-    return [formatted(value, dictionary.type) for value in range(dictionary.low, dictionary.high + 1)]
-
-
-def formatted(value: int, type: SqlType) -> str:
-    """One value's text.
-
-    >>> from qtensor.types import DATE
-    >>> formatted(-5, Decimal(4, 2)), formatted(1, Boolean()), formatted(19000, DATE)
-    ('-0.05', 'true', '2022-01-08')
-    """
-    match type:
-        case Boolean():
-            return "true" if value else "false"
-        case Decimal(_, scale):
-            return f"{PythonDecimal(value).scaleb(-scale):.{scale}f}"
-        case Date():
-            return str(np.datetime64(value, "D"))
-        case Timestamp():
-            moment, _, fraction = str(np.datetime64(value, "us")).replace("T", " ").partition(".")
-            return f"{moment}.{fraction}".rstrip("0").rstrip(".") if fraction.strip("0") else moment
-        case _:
-            return str(value)
+    return [format_value(value, dictionary.type) for value in range(dictionary.low, dictionary.high + 1)]

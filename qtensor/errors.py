@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,24 @@ class QTensorError(Exception):
 
 
 class SQLError(QTensorError):
-    """A query that cannot be run as written."""
+    """A query that cannot be run as written.
+
+    Stages after binding know `spans` at most, and not the text: `shown_in` adds the carets where the error passes by.
+    """
 
     def __init__(self, message: str, sql: str = "", spans: Sequence[Span] = (), hint: str = "") -> None:
+        self.message, self.sql, self.spans, self.hint = message, sql, tuple(spans), hint
         parts = [message]
         if sql and spans:
             parts += [caret_lines(sql, span) for span in spans]
         if hint:
             parts.append(f"  {hint}")
         super().__init__("\n".join(parts))
+
+    def shown_in(self, sql: str, span: Span | None = None) -> Self:
+        """This error under the text of its query, and at `span` unless it knows its place already."""
+        place = (span,) if span and not self.spans else self.spans
+        return type(self)(self.message, self.sql or sql, place, self.hint)
 
 
 class ParseError(SQLError):

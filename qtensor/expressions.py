@@ -50,12 +50,25 @@ class ColumnRef:
     name: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Literal:
-    """A constant of the query text or a parameter's value; kept out of the compiled program, so that it may change."""
+    """A constant of the query text or a parameter's value; kept out of the compiled program, so that it may change.
+
+    Equal literals can stand for each other: 0.0 and -0.0 cannot, NaN and NaN can.
+    """
 
     value: LiteralValue
     type: SqlType
+
+    @property
+    def _identity(self) -> tuple[SqlType, LiteralValue]:
+        return (self.type, self.value.hex() if isinstance(self.value, float) else self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
 
 @dataclass(frozen=True)

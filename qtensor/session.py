@@ -16,6 +16,7 @@ from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.decoding import decode
 from qtensor.device import DeviceMemory
+from qtensor.errors import UnsupportedError
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import SourceColumn, TableSource
@@ -45,7 +46,10 @@ class Session:
         optimised = clock.time("optimise", lambda: optimise(bound, observe))
         measured = MeasuredTables(scope.tables, self.threads)
         by_name = {model.name: model for model in models.values()}
-        planned = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+        try:
+            planned = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+        except UnsupportedError as error:
+            raise error.shown_in(query.sql) from None
         physical = planned.plan
         used = tuple(by_name[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))

@@ -18,60 +18,25 @@ from qtensor.types import (
     Decimal,
     Float,
     Integer,
-    Interval,
-    IntervalValue,
     SqlType,
     Timestamp,
     Varchar,
 )
 
-Value: TypeAlias = bool | int | float | str | IntervalValue
+Value: TypeAlias = bool | int | float | str
 
 _EPOCH = datetime.date(1970, 1, 1)
 
-_DATE = re.compile(r"\s*(\d{1,4})([-/])(\d{1,2})\2(\d{1,2})(?:[ T]+(.*?))?\s*", re.DOTALL)
-_TIME = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?\s*(?:Z|UTC|[+-]\d{1,2}(?::?\d{2})?)?")
-_INTEGER = re.compile(r"[+-]?(\d+(_\d+)*|0[xX][0-9a-fA-F]+)")
-_NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?")
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+|$)")
+# Digits and spaces are those of ASCII: DuckDB reads no others.
+_DATE = re.compile(r"\s*(\d{1,6})([-/])(\d{1,2})\2(\d{1,2})(.*)", re.DOTALL | re.ASCII)
+_TIME = re.compile(r"[ T]\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?\s*(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?\s*", re.ASCII)
+_BASED = re.compile(r"0[xX][0-9a-fA-F]+(_[0-9a-fA-F]+)*|0[bB][01]+(_[01]+)*")
+NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+MOST_DIGITS = 60  # more than any exact type has
+SPACES = " \t\n\v\f\r"
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
-
-_UNITS: dict[str, IntervalValue] = {
-    "MILLENNIUM": IntervalValue(months=12_000),
-    "CENTURY": IntervalValue(months=1_200),
-    "DECADE": IntervalValue(months=120),
-    "YEAR": IntervalValue(months=12),
-    "QUARTER": IntervalValue(months=3),
-    "MONTH": IntervalValue(months=1),
-    "WEEK": IntervalValue(days=7),
-    "DAY": IntervalValue(days=1),
-    "HOUR": IntervalValue(microseconds=3_600_000_000),
-    "MINUTE": IntervalValue(microseconds=60_000_000),
-    "SECOND": IntervalValue(microseconds=1_000_000),
-    "MILLISECOND": IntervalValue(microseconds=1_000),
-    "MICROSECOND": IntervalValue(microseconds=1),
-}
-_UNIT_ALIASES = {
-    "MILLENNIA": "MILLENNIUM",
-    "CENTURIES": "CENTURY",
-    "MON": "MONTH",
-    "Y": "YEAR",
-    "YR": "YEAR",
-    "D": "DAY",
-    "H": "HOUR",
-    "HR": "HOUR",
-    "M": "MINUTE",
-    "MIN": "MINUTE",
-    "S": "SECOND",
-    "SEC": "SECOND",
-    "MS": "MILLISECOND",
-    "MSEC": "MILLISECOND",
-    "US": "MICROSECOND",
-    "USEC": "MICROSECOND",
-}
 
 
 class ConversionError(Exception):
@@ -100,13 +65,14 @@ def parse_text(text: str, target: SqlType) -> Value:
         case Varchar():
             return text
         case Boolean():
-            word = text.strip().lower()
+            word = text.lower()
             if word not in _TRUE | _FALSE:
                 raise ConversionError(f"cannot convert '{text}' to BOOLEAN")
             return word in _TRUE
         case Integer(minimum=minimum, maximum=maximum):
-            value = _rounded(text, 0, target)
-            if not minimum <= value <= maximum:
+            value = int(text, 0) if _BASED.fullmatch(text.lstrip(SPACES)) else _rounded(text, 0, target)
+            below = not target.signed and text.lstrip(SPACES).startswith("-") and text.strip("-0" + SPACES)
+            if not minimum <= value <= maximum or below:  # DuckDB takes -0 as unsigned, but not -0.4
                 raise out_of_range(f"'{text}'", target)
             return value
         case Decimal(scale=scale, maximum=maximum):
@@ -118,13 +84,11 @@ def parse_text(text: str, target: SqlType) -> Value:
             return _parse_float(text, target)
         case Date():
             days, rest = _parse_days(text, target)
-            if rest:
+            if rest.strip(SPACES):
                 _parse_timestamp(text, target)
             return days
         case Timestamp():
             return _parse_timestamp(text, target)
-        case Interval():
-            return parse_interval(text)
         case _:
             raise ConversionError(f"cannot convert '{text}' to {target}")
 
@@ -135,11 +99,13 @@ def _parse_days(text: str, target: SqlType) -> tuple[int, str]:
     if not match:
         raise ConversionError(f"cannot convert '{text}' to {target}: a date is written YYYY-MM-DD")
     year, _, month, day, rest = match.groups()
+    if not 1 <= int(year) <= datetime.MAXYEAR:
+        raise ConversionError(f"cannot convert '{text}' to {target}: years go from 1 to {datetime.MAXYEAR}")
     try:
         date = datetime.date(int(year), int(month), int(day))
     except ValueError as error:
         raise ConversionError(f"cannot convert '{text}' to {target}: there is no such day") from error
-    return (date - _EPOCH).days, rest or ""
+    return (date - _EPOCH).days, rest
 
 
 def _parse_timestamp(text: str, target: SqlType) -> int:
@@ -148,35 +114,36 @@ def _parse_timestamp(text: str, target: SqlType) -> int:
     if not rest:
         return days * MICROSECONDS_PER_DAY
     match = _TIME.fullmatch(rest)
-    if not match or int(match[1]) > 23 or int(match[2]) > 59 or int(match[3] or 0) > 59:
+    elapsed = microseconds_of(*match.groups()) if match else 0
+    if not match or int(match[2]) > 59 or int(match[3] or 0) > 59 or elapsed > MICROSECONDS_PER_DAY:
         raise ConversionError(f"cannot convert '{text}' to {target}: a time of day is written HH:MM:SS.ffffff")
-    hours, minutes, seconds, fraction = match.groups()
-    return days * MICROSECONDS_PER_DAY + _microseconds(hours, minutes, seconds, fraction)
+    return days * MICROSECONDS_PER_DAY + elapsed
 
 
-def _microseconds(hours: str, minutes: str, seconds: str | None, fraction: str | None) -> int:
+def microseconds_of(hours: str, minutes: str, seconds: str | None, fraction: str | None) -> int:
     whole = (int(hours) * 60 + int(minutes)) * 60 + int(seconds or 0)
     return whole * 1_000_000 + int(((fraction or "") + "000000")[:6])
 
 
 def _rounded(text: str, scale: int, target: SqlType) -> int:
     """The number `text` in units of 10**-scale, halves rounded away from zero."""
-    stripped = text.strip()
-    if _INTEGER.fullmatch(stripped) and "x" in stripped.lower():
-        return int(stripped.replace("_", ""), 16) * int(10**scale)
-    if not _NUMBER.fullmatch(stripped):
+    stripped = text.strip(SPACES)
+    if not NUMBER.fullmatch(stripped):
         raise ConversionError(f"cannot convert '{text}' to {target}")
-    with decimal.localcontext(prec=400):
-        value = decimal.Decimal(stripped.replace("_", ""))
-        if value.adjusted() > 60:
+    with decimal.localcontext(prec=len(text) + 80):
+        try:
+            value = decimal.Decimal(stripped.replace("_", ""))
+        except decimal.InvalidOperation as error:  # an exponent of more than 18 digits
+            raise out_of_range(f"'{text}'", target) from error
+        if value and value.adjusted() > MOST_DIGITS:
             raise out_of_range(f"'{text}'", target)
         return int(value.scaleb(scale).to_integral_value(decimal.ROUND_HALF_UP))
 
 
 def _parse_float(text: str, target: Float) -> float:
-    stripped = text.strip()
+    stripped = text.strip(SPACES)
     named = stripped.lower().removeprefix("+").removeprefix("-")
-    if not _NUMBER.fullmatch(stripped) and named not in ("nan", "inf", "infinity"):
+    if not NUMBER.fullmatch(stripped) and named not in ("nan", "inf", "infinity"):
         raise ConversionError(f"cannot convert '{text}' to {target}")
     value = float(stripped.replace("_", ""))
     return to_float32(value) if target.bits == 32 else value
@@ -188,74 +155,6 @@ def to_float32(value: float) -> float:
         return float(struct.unpack("f", struct.pack("f", value))[0])
     except OverflowError:
         return math.copysign(math.inf, value)
-
-
-# --- intervals ----------------------------------------------------------------------------------------------------------------
-
-
-def unit_name(unit: str) -> str | None:
-    """The unit that `unit` abbreviates or is the plural of, None when there is none.
-
-    >>> unit_name("days"), unit_name("mon"), unit_name("fortnight")
-    ('DAY', 'MONTH', None)
-    """
-    upper = unit.upper()
-    for candidate in (upper, upper.removesuffix("S")):
-        resolved = _UNIT_ALIASES.get(candidate, candidate)
-        if resolved in _UNITS:
-            return resolved
-    return None
-
-
-def interval_of(quantity: str, unit: str) -> IntervalValue:
-    """INTERVAL `quantity` `unit`; as in DuckDB a fraction is cut off, except of seconds and milliseconds.
-
-    >>> interval_of("1.5", "DAY"), interval_of("1.5", "SECOND")
-    (IntervalValue(months=0, days=1, microseconds=0), IntervalValue(months=0, days=0, microseconds=1500000))
-
-    Raises:
-        ConversionError: not a number, or an unknown unit.
-    """
-    name = unit_name(unit)
-    if name is None:
-        raise ConversionError(f'"{unit}" is not a unit of time')
-    if not _NUMBER.fullmatch(quantity.strip()):
-        raise ConversionError(f"cannot convert '{quantity}' to a number of {name.lower()}s")
-    count = decimal.Decimal(quantity.strip().replace("_", ""))
-    if name not in ("SECOND", "MILLISECOND"):
-        count = count.to_integral_value(decimal.ROUND_DOWN)
-    months, days, microseconds = (int(count * part) for part in _UNITS[name])
-    return IntervalValue(months, days, microseconds)
-
-
-def parse_interval(text: str) -> IntervalValue:
-    """The interval that `text` describes: quantities with units, clock times, and at the end a number of seconds.
-
-    >>> parse_interval("1 year 2 months -3 days 04:05:06")
-    IntervalValue(months=14, days=-3, microseconds=14706000000)
-
-    Raises:
-        ConversionError: `text` is not an interval.
-    """
-    total, position, seen = IntervalValue(), 0, False
-    while position < len(text.rstrip()):
-        rest = text[position:].rstrip()
-        clock = _CLOCK.match(rest.lstrip())
-        if clock:
-            sign, hours, minutes, seconds, fraction = clock.groups()
-            elapsed = _microseconds(hours, minutes, seconds, fraction)
-            part = IntervalValue(microseconds=-elapsed if sign else elapsed)
-            position += len(rest) - len(rest.lstrip()) + clock.end()
-        else:
-            quantity = _QUANTITY.match(rest)
-            if not quantity:
-                raise ConversionError(f"cannot convert '{text}' to INTERVAL")
-            part = interval_of(quantity[1], quantity[2] or "SECOND")
-            position += quantity.end()
-        total, seen = IntervalValue(*(a + b for a, b in zip(total, part, strict=True))), True
-    if not seen:
-        raise ConversionError(f"cannot convert '{text}' to INTERVAL")
-    return total
 
 
 # --- to text ------------------------------------------------------------------------------------------------------------------
@@ -282,8 +181,8 @@ def format_value(value: Value, source: SqlType) -> str:
             return str(value)
         case Decimal(precision, scale), int():
             return _format_decimal(value, precision, scale)
-        case Float(bits), float():
-            return _format_float(value, bits)
+        case Float(64), float():
+            return _format_double(value)
         case Date(), int():
             return _format_days(value)
         case Timestamp(), int():
@@ -299,12 +198,10 @@ def _format_decimal(value: int, precision: int, scale: int) -> str:
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}" if scale else sign + digits
 
 
-def _format_float(value: float, bits: int) -> str:
-    """The shortest text that reads back as the same value."""
+def _format_double(value: float) -> str:
+    """The shortest text that reads back as the same value. (What DuckDB writes of a FLOAT is not always the shortest.)"""
     if math.isnan(value):
         return "-nan" if math.copysign(1, value) < 0 else "nan"
-    if bits == 32 and math.isfinite(value):
-        value = float(np.format_float_scientific(np.float32(value)))
     return repr(value)
 
 

@@ -92,8 +92,8 @@ def is_ordered(query: str) -> bool:
 def assert_same_answer(found: Answer, expected: Answer, *, ordered: bool, signed_zeros: bool = True) -> None:
     """Equal names, types and rows: exactly, but for floats, to 1e-12 of their value if DOUBLE and 1e-6 if FLOAT.
 
-    Rows are compared in order where `ordered`, else as multisets. NaN equals NaN. `signed_zeros`: -0.0 is not 0.0; False where a group of
-    both may be shown as either.
+    Rows are compared in order where `ordered`, else as multisets. NaN equals NaN. `signed_zeros`: -0.0 is not 0.0; False
+    where a group of both may be shown as either.
     """
     assert found.names == expected.names, f"columns {found.names} instead of {expected.names}"
     assert found.types == expected.types, f"types {found.types} instead of {expected.types}"

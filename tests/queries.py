@@ -25,7 +25,10 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[object]]] = {
     "w": (pa.string(), st.sampled_from(["a", "ab", "c", "10", "-3"])),
     "p": (pa.bool_(), st.booleans()),
     "t": (pa.date32(), st.integers(-800, 800).map(lambda days: datetime.date(1970, 1, 1) + datetime.timedelta(days=days * 7))),
-    "m": (pa.timestamp("us"), st.integers(-50, 50).map(lambda n: datetime.datetime(1970, 1, 1) + datetime.timedelta(hours=n * 12))),
+    "m": (
+        pa.timestamp("us"),
+        st.integers(-50, 50).map(lambda n: datetime.datetime(1970, 1, 1) + datetime.timedelta(hours=n * 12)),
+    ),
 }
 INTEGERS, DECIMALS, FLOATS, TEXTS, DATES, MOMENTS = ("i", "j", "u"), ("d", "e"), ("x", "f"), ("s", "w"), ("t",), ("m",)
 
@@ -122,7 +125,9 @@ def date(draw: Draw, depth: int) -> str:
     if depth <= 0:
         return either(draw, lambda: "t", lambda: pick(draw, "DATE '1970-01-01'", "DATE '1968-02-29'"))
     return either(
-        draw, lambda: f"({date(draw, depth - 1)} {pick(draw, '+', '-')} {pick(draw, 'i', '31')})", lambda: branched(draw, date, depth)
+        draw,
+        lambda: f"({date(draw, depth - 1)} {pick(draw, '+', '-')} {pick(draw, 'i', '31')})",
+        lambda: branched(draw, date, depth),
     )
 
 
@@ -154,7 +159,7 @@ COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DIST
 
 def condition(draw: Draw, depth: int) -> str:
     if depth <= 0:
-        return either(draw, lambda: "p", lambda: pick(draw, "i > 0", "x < 1", "s = 'a'", "d <= 1.005", "t > DATE '1970-01-01'", "TRUE"))
+        return either(draw, lambda: "p", lambda: pick(draw, "(i > 0)", "(x < 1)", "(s = 'a')", "(d <= 1.005)", "TRUE"))
     value = draw(st.sampled_from(COMPARABLE))
 
     def operand() -> str:
@@ -203,7 +208,9 @@ def row_queries(draw: Draw) -> str:
     """A query whose rows are rows of the table."""
     outputs = ", ".join(f"{value(draw, 2)} AS c{number}" for number in range(draw(st.integers(1, 3))))
     where = either(draw, str, lambda: f" WHERE {condition(draw, 2)}")
-    order = either(draw, str, lambda: f" ORDER BY {value(draw, 1)} {pick(draw, 'ASC', 'DESC')} {pick(draw, '', 'NULLS FIRST')}, id")
+    order = either(
+        draw, str, lambda: f" ORDER BY {value(draw, 1)} {pick(draw, 'ASC', 'DESC')} {pick(draw, '', 'NULLS FIRST')}, id"
+    )
     limit = pick(draw, "", " LIMIT 3", " LIMIT 5 OFFSET 2") if order else ""
     return f"SELECT id, {outputs} FROM t{where}{order}{limit}"
 

@@ -1,4 +1,4 @@
-"""Caches hold encodings and executables, never results: what they save, and that nothing they hold is ever stale or trusted blindly."""
+"""Caches hold encodings and executables, never results; nothing they hold is ever stale, or trusted without a look."""
 
 from __future__ import annotations
 
@@ -164,7 +164,8 @@ def test_two_processes_at_once(folder: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     processes = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     for process in processes:
         _, errors = process.communicate(timeout=240)

@@ -45,7 +45,12 @@ def carets(query: str, marked: str) -> str:
         ("SELECT scor(1, 2)", 'no function or model "scor"', "scor", 'Did you mean "score"?'),
         ("SELECT score(1)", 'the model "score" takes 2 arguments, not 1', "score(1)", ""),
         ("SELECT score(1, 2, 3)", 'the model "score" takes 2 arguments, not 3', "score(1, 2, 3)", ""),
-        ("SELECT id FROM t WHERE s > 5", "a comparison cannot combine VARCHAR and INTEGER", "s > 5", "Cast one of them explicitly."),
+        (
+            "SELECT id FROM t WHERE s > 5",
+            "a comparison cannot combine VARCHAR and INTEGER",
+            "s > 5",
+            "Cast one of them explicitly.",
+        ),
         ("SELECT s + 1 FROM t", "there is no VARCHAR + INTEGER", "s + 1", ""),
         ("SELECT sum(s) FROM t", "sum takes a number, not VARCHAR", "sum(s)", ""),
         ("SELECT sum(sum(i8)) FROM t", "aggregate function calls cannot be nested", "sum(sum(i8))", ""),
@@ -65,9 +70,9 @@ def test_names_and_types(engines: Engines, query: str, message: str, marked: str
 
 
 def test_text_into_a_model(engines: Engines) -> None:
-    with pytest.raises(BindError, match='^text column into a model: s is a VARCHAR, and the arguments of "score" are numbers'):
+    with pytest.raises(BindError, match=r'^text column into a model: s is a VARCHAR, and the arguments of "score" are numbers'):
         engines.ours.sql("SELECT score(id, s) FROM t")
-    with pytest.raises(BindError, match='^column into a model: "day" is a DATE, and the arguments of "score" are numbers'):
+    with pytest.raises(BindError, match=r'^column into a model: "day" is a DATE, and the arguments of "score" are numbers'):
         engines.ours.sql("SELECT score(id, day) FROM t")
 
 

@@ -154,7 +154,7 @@ def test_dict_of_numpy_arrays() -> None:
 
 
 def test_given_what_is_no_table() -> None:
-    with pytest.raises(DataError, match="t is a builtins.list; a table can be"):
+    with pytest.raises(DataError, match=r"t is a builtins\.list; a table can be"):
         qtensor.sql("SELECT * FROM t", t=[1, 2])
 
 

@@ -130,11 +130,15 @@ def test_queries_without_models_never_import_tensorflow(tmp_path: Path) -> None:
         "qtensor.connect().create_function('f', lambda x: x + 1)\n"
         "assert not {'tensorflow', 'keras', 'pandas', 'polars'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), check=True, timeout=120, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), check=True, timeout=120, stdout=subprocess.DEVNULL
+    )
 
 
 def test_jax_stays_as_the_user_set_it() -> None:
-    before = {name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_compilation_cache_dir")}
+    before = {
+        name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_compilation_cache_dir")
+    }
     devices = jax.devices()
     connection = qtensor.connect().register("t", {"x": np.arange(100_000, dtype=np.float64)})
     assert connection.create_function("f", lambda x: x * 2).sql("SELECT sum(f(x)) FROM t WHERE x > 1").fetchall()

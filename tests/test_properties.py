@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 import qtensor
 from tests.oracle import Engines, sort_key
 from tests.queries import conditions, group_queries, row_queries, tables
 
 EXAMPLES = 50
+# Each step of shrinking compiles a query: minutes, for a failure that is often plain to see. `HYPOTHESIS_PROFILE=explore` does shrink.
+PHASES = list(Phase) if os.environ.get("HYPOTHESIS_PROFILE") == "explore" else [Phase.explicit, Phase.generate]
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +23,21 @@ def engines() -> Engines:
     return Engines.over()
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(tables(), row_queries())
 def test_rows(engines: Engines, table: pa.Table, query: str) -> None:
     engines.register("t", table)
     engines.check(query, signed_zeros=False)
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(tables(), group_queries())
 def test_groups(engines: Engines, table: pa.Table, query: str) -> None:
     engines.register("t", table)
     engines.check(query, signed_zeros=False)
 
 
-@settings(max_examples=EXAMPLES // 2)
+@settings(max_examples=EXAMPLES // 2, phases=PHASES)
 @given(tables(), conditions())
 def test_a_condition_is_true_false_or_null(engines: Engines, table: pa.Table, condition: str) -> None:
     """Ternary logic partitioning: each row is in exactly one of three parts. And WHERE agrees with CASE and with FILTER.
@@ -50,14 +53,16 @@ def test_a_condition_is_true_false_or_null(engines: Engines, table: pa.Table, co
     selected = [rows(f"SELECT id, s, i FROM t WHERE {part}") for part in parts]
     together = sorted((row for part in selected for row in part), key=sort_key)
     assert together == sorted(rows("SELECT id, s, i FROM t"), key=sort_key)
-    counted = rows(f"SELECT {', '.join(f'count(*) FILTER (WHERE {part}), count(CASE WHEN {part} THEN 1 END)' for part in parts)} FROM t")
+    counted = rows(
+        f"SELECT {', '.join(f'count(*) FILTER (WHERE {part}), count(CASE WHEN {part} THEN 1 END)' for part in parts)} FROM t"
+    )
     assert counted == [tuple(len(part) for part in selected for _ in range(2))]
     assert Counter(row[0] for row in rows(f"SELECT {condition} AS c FROM t")) == Counter(
         {truth: len(part) for truth, part in zip((True, False, None), selected, strict=True) if part}
     )
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 5, phases=PHASES)
 @given(tables(), group_queries())
 def test_the_optimiser_changes_no_answer(table: pa.Table, query: str) -> None:
     optimised = Engines.over(t=table).check(query, signed_zeros=False)

@@ -78,7 +78,9 @@ def test_fetchall_and_fetchone(engines: Engines) -> None:
     assert relation.fetchone() == rows[0]
     assert engines.ours.sql("SELECT id FROM t WHERE FALSE").fetchone() is None
     assert engines.ours.sql("SELECT id FROM t WHERE FALSE").fetchall() == []
-    (row,) = engines.ours.sql("SELECT 1, 1.5, 2e0, 'a', TRUE, NULL, DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:01'").fetchall()
+    (row,) = engines.ours.sql(
+        "SELECT 1, 1.5, 2e0, 'a', TRUE, NULL, DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:01'"
+    ).fetchall()
     assert row == (1, Decimal("1.5"), 2.0, "a", True, None, datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, 0, 0, 1))
     assert [type(value).__name__ for value in row] == ["int", "Decimal", "float", "str", "bool", "NoneType", "date", "datetime"]
 
@@ -147,7 +149,9 @@ def test_arrow_c_stream(everything: qtensor.Relation) -> None:
     assert pa.RecordBatchReader.from_stream(qtensor.sql("SELECT 1 AS a"), schema).read_all()["a"].to_pylist() == [1]
 
 
-@pytest.mark.parametrize("query", ["SELECT * FROM t WHERE FALSE", "SELECT g, count(*) FROM t WHERE FALSE GROUP BY g", "SELECT n FROM t"])
+@pytest.mark.parametrize(
+    "query", ["SELECT * FROM t WHERE FALSE", "SELECT g, count(*) FROM t WHERE FALSE GROUP BY g", "SELECT n FROM t"]
+)
 def test_every_shape_of_nothing(engines: Engines, query: str) -> None:
     relation = engines.ours.sql(query)
     rows = len(engines.theirs.sql(query).fetchall())
@@ -235,12 +239,14 @@ def test_the_hlo_names_no_files(engines: Engines) -> None:
 def test_plans(engines: Engines) -> None:
     stages = [rule for rule, _ in engines.ours.sql("SELECT id FROM t WHERE 1 = 1 AND i8 > 0").plans()]
     assert stages == ["bound", "fold_constants", "prune_columns"]
-    assert [rule for rule, _ in engines.ours.sql("SELECT 1").plans()][0] == "bound"
+    assert next(rule for rule, _ in engines.ours.sql("SELECT 1").plans()) == "bound"
 
 
 def test_a_large_result_comes_in_order() -> None:
     rows = 5 * CHUNK
-    relation = qtensor.connect(threads=2).register("t", {"a": np.arange(rows), "x": np.arange(rows) / 2}).sql("SELECT x, a FROM t")
+    relation = (
+        qtensor.connect(threads=2).register("t", {"a": np.arange(rows), "x": np.arange(rows) / 2}).sql("SELECT x, a FROM t")
+    )
     arrays = relation.numpy()
     np.testing.assert_array_equal(arrays["a"], np.arange(rows))
     np.testing.assert_array_equal(arrays["x"], np.arange(rows) / 2)

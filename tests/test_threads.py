@@ -73,7 +73,8 @@ def test_an_error_in_one_thread_is_not_seen_in_another() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(work, list(range(40, 60)) * 3))
     expected = [
-        "Division by zero" if divisor > 50 else [(sum(100 // (a - divisor) for a in range(51, 100)),)] for divisor in range(40, 60)
+        "Division by zero" if divisor > 50 else [(sum(100 // (a - divisor) for a in range(51, 100)),)]
+        for divisor in range(40, 60)
     ]
     assert found == expected * 3
 

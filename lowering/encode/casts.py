@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import Cast
+from qtensor.expressions import Cast, Literal
+from qtensor.literals import convert_literal
 from qtensor.lowering.encode.arithmetic import bounds_of, integer_range, outside_of
 from qtensor.lowering.encode.dates import date_to_timestamp
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, INT64_MIN, Range
 from qtensor.lowering.values import FormatTable, FormattedDictionary, ParsedTable, ParsesTable, Value
+from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
     DATE,
@@ -85,9 +87,18 @@ def fail_where(encoder: Encoder, cast: Cast, value: Value, condition: Ref | None
         return value
     if cast.try_:
         return replace(value, valid=encoder.builder.both(value.valid, encoder.builder.negation(condition)))
-    message = f"Could not convert a value to {cast.type}: it is out of range or not such a value"
-    encoder.check(condition, value.valid, message, cast.span)
+    encoder.check(condition, value.valid, failure(cast), cast.span)
     return value
+
+
+def failure(cast: Cast) -> str:
+    """Why CAST raises; of a constant, more is known."""
+    if isinstance(cast.operand, Literal):
+        try:
+            convert_literal(cast.operand, cast.type)
+        except ConversionError as error:
+            return str(error)
+    return f"Could not convert a value to {cast.type}: it is out of range or not such a value"
 
 
 def rescale(encoder: Encoder, cast: Cast, value: Value, scale: int) -> Value:
@@ -191,7 +202,10 @@ def format_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
     bounds = value.range
     if bounds is None or bounds.size > FORMATTED_VALUES:
         raise UnsupportedError(
-            f"a cast from {value.type} to VARCHAR is supported for columns of at most {FORMATTED_VALUES} possible values"
+            f"not supported yet: casts to VARCHAR of a {value.type} that may have more than {FORMATTED_VALUES:,} values",
+            hint="Cast to a narrower type first if that holds them, as in x::SMALLINT::VARCHAR."
+            if isinstance(value.type, Integer)
+            else "Select it as it is, and write it as text where the result is used.",
         )
     dictionary = FormattedDictionary(value.type, bounds.low, bounds.high)
     dtype: DType = "int32"

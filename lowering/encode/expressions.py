@@ -46,7 +46,19 @@ FUNCTIONS: dict[str, Lowering] = {
 
 
 def encode(encoder: Encoder, expr: Expr) -> Value:
-    """The value of `expr` for every row of the batch; ARRAYs and two-limb sums come as they are."""
+    """The value of `expr` for every row of the batch; ARRAYs and two-limb sums come as they are.
+
+    Raises UnsupportedError: at the innermost expression whose place is known.
+    """
+    try:
+        return encode_node(encoder, expr)
+    except UnsupportedError as error:
+        if isinstance(expr, Call | Cast | Predict):
+            raise error.shown_in("", expr.span) from None
+        raise
+
+
+def encode_node(encoder: Encoder, expr: Expr) -> Value:
     match expr:
         case ColumnRef(index=index):
             return encoder.columns[index]

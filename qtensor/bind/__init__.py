@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from qtensor.bind.catalog import Catalog, ModelSignature
 from qtensor.bind.context import Context, Parameters
+from qtensor.bind.parse import dialect_named, parse
 from qtensor.bind.query import bind_query
-from qtensor.bind.source import dialect_named, parse
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, UnsupportedError
 from qtensor.logical import Plan
@@ -30,7 +30,8 @@ def bind(
         ParseError: `sql` is not SQL of that dialect, or there is no such dialect.
         UnsupportedError: it uses what is not implemented; everything of that kind is named.
         BindError: it names what does not exist, or combines types that do not go together; parameters do not fit.
-        ExecutionError: a constant does not convert, as in CAST('abc' AS INTEGER).
+        ExecutionError: a constant INTERVAL or a LIKE pattern is none. (Of other constants that do not convert, a Cast is left:
+            only the rows that reach it raise.)
     """
     try:
         tree, source = parse(sql, dialect)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtensor.bind.context import Context
-from qtensor.errors import Span
+from qtensor.errors import ExecutionError, Span
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
 from qtensor.functions import (
     STRING_LITERAL,
@@ -22,11 +22,14 @@ from qtensor.functions import (
     resolve_arithmetic,
     resolve_numeric,
 )
-from qtensor.literals import ConversionError, convert_literal
+from qtensor.like import PatternError, like_regex
+from qtensor.literals import convert_literal
+from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
     NULL,
     VARCHAR,
+    Boolean,
     Date,
     Decimal,
     Integer,
@@ -73,23 +76,38 @@ def convert(context: Context, operand: Operand, target: SqlType) -> Expr:
 
     Raises:
         BindError: no such cast exists.
-        ExecutionError: a text literal that does not convert.
     """
     expr = operand.expr
     if expr.type == target:
         return expr
-    if isinstance(expr, Literal):
-        try:
-            converted = convert_literal(expr, target)
-        except ConversionError as error:
-            raise context.conversion_error(error, operand.span) from error
-        if converted is not None:
-            return converted
     if not castable(expr.type, target):
         raise context.error(f"cannot convert {expr.type} to {target}", operand.span)
-    if isinstance(target, Varchar) and not isinstance(expr.type, Null):
-        context.unsupported(f"casts from {expr.type} to VARCHAR", operand.span)
-    return Cast(expr, target, span=operand.span)
+    return _cast(context, Cast(expr, target, span=operand.span))
+
+
+def _cast(context: Context, cast: Cast) -> Expr:
+    """`cast`, or its value if its operand is a literal that converts; if not, the rows that reach it raise, as in DuckDB."""
+    if not isinstance(cast.operand, Literal):
+        _reject_cast(context, cast)
+        return cast
+    try:
+        return convert_literal(cast.operand, cast.type)
+    except ConversionError as error:
+        if cast.try_:
+            return Literal(None, cast.type)
+        if isinstance(cast.type, Interval):  # exists only as a literal
+            raise context.conversion_error(error, cast.span) from error
+        _reject_cast(context, cast)
+        return cast
+
+
+def _reject_cast(context: Context, cast: Cast) -> None:
+    """Remember a cast of values that no later stage can do; whether those to VARCHAR have few enough values is known later."""
+    source, target = cast.operand.type, cast.type
+    if isinstance(target, Interval):
+        context.unsupported("intervals that are not constant", cast.span)
+    if isinstance(target, Varchar) and not isinstance(source, Null | Boolean | Integer | Decimal | Date | Timestamp):
+        context.unsupported(f"casts from {source} to VARCHAR", cast.span)
 
 
 def to_boolean(context: Context, operand: Operand) -> Expr:
@@ -102,24 +120,11 @@ def explicit_cast(context: Context, operand: Operand, target: SqlType, span: Spa
     expr = operand.expr
     if expr.type == target:
         return plain(expr, span)
-    if isinstance(expr, Literal):
-        try:
-            converted = convert_literal(expr, target)
-        except ConversionError as error:
-            if not try_:
-                raise context.conversion_error(error, span) from error
-            converted = Literal(None, target)
-        if converted is not None:
-            return plain(converted, span)
-    if not castable(expr.type, target):
-        if try_:
-            return plain(Literal(None, target), span)
-        raise context.error(f"cannot cast {expr.type} to {target}", span)
-    if isinstance(target, Interval):
-        context.unsupported("intervals that are not constant", span)
-    if isinstance(target, Varchar):
-        context.unsupported(f"casts from {expr.type} to VARCHAR", span)
-    return plain(Cast(expr, target, try_, span), span)
+    if castable(expr.type, target):
+        return plain(_cast(context, Cast(expr, target, try_, span)), span)
+    if try_:
+        return plain(Literal(None, target), span)
+    raise context.error(f"cannot cast {expr.type} to {target}", span)
 
 
 def arithmetic(context: Context, operator: str, left: Operand, right: Operand, span: Span | None) -> Operand:
@@ -238,7 +243,31 @@ def like(
         elif isinstance(character.value, str) and len(character.value) != 1:
             raise context.error("ESCAPE takes a single character", escape.span)
         arguments.append(character)
+    _check_pattern(context, arguments, span)
     return plain(Call("ilike" if ignores_case else "like", tuple(arguments), BOOLEAN, span), span)
+
+
+def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | None) -> None:
+    """Refuse a pattern that ends with its escape character."""
+    texts = [argument.value for argument in arguments[1:] if isinstance(argument, Literal) and isinstance(argument.value, str)]
+    if len(texts) == len(arguments) - 1 and arguments[0] != Literal(None, VARCHAR):
+        try:
+            like_regex(*texts)
+        except PatternError as error:
+            raise ExecutionError(str(error), context.source.sql, [span] if span else []) from error
+
+
+def concatenation(context: Context, left: Operand, right: Operand, span: Span | None) -> Operand:
+    """left || right, of constants: the text of one after the text of the other."""
+    if isinstance(left.expr.type, Null) or isinstance(right.expr.type, Null):
+        return plain(Literal(None, NULL), span)
+    parts = [convert(context, operand, VARCHAR) for operand in (left, right)]
+    texts = [part.value for part in parts if isinstance(part, Literal)]
+    if len(texts) != 2:
+        context.unsupported("the operator ||", span)
+        return plain(Literal(None, VARCHAR), span)
+    joined = None if None in texts else "".join(map(str, texts))
+    return plain(Literal(joined, VARCHAR), span)
 
 
 def _text(context: Context, operand: Operand, where: str) -> Expr:

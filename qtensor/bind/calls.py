@@ -44,10 +44,14 @@ def has_aggregate(expr: Expr) -> bool:
 
 @dataclass
 class CallBinder:
-    """Binds calls of aggregates and models with the help of `binder`, and keeps each distinct aggregate call once."""
+    """Binds calls of aggregates and models, and keeps each distinct aggregate call once.
+
+    `binder` binds the arguments of models, `rows` those of aggregates, which are computed for each row of the input.
+    """
 
     context: Context
     binder: Binder
+    rows: Binder
     aggregates: list[NamedAggregate] = field(default_factory=list)
 
     def bind(self, node: exp.Expr) -> Operand:
@@ -119,7 +123,7 @@ class CallBinder:
             return self._collected(AggregateCall("count_star", None, BIGINT, filter=condition, span=span), node, filtered)
         if len(arguments) != 1:
             raise self.context.error(f"{name} takes one argument, not {len(arguments)}", span)
-        operand = self.binder.bind(arguments[0])
+        operand = self.rows.bind(arguments[0])
         self._reject_nested(operand.expr, span)
         if name == "avg" and isinstance(operand.expr.type, Date | Timestamp | Interval):
             self.context.unsupported(f"avg of a {operand.expr.type}", span)
@@ -134,7 +138,7 @@ class CallBinder:
         return self._collected(AggregateCall(name, argument, signature.result, distinct, condition, span), node, filtered)
 
     def _filter(self, node: exp.Expr) -> Expr:
-        operand = self.binder.condition(node)
+        operand = self.rows.condition(node)
         if has_aggregate(operand.expr):
             raise self.context.error("aggregates are not allowed in FILTER", operand.span)
         return operand.expr

@@ -9,7 +9,8 @@ from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span
 from qtensor.expressions import Literal
-from qtensor.literals import ConversionError, parameter_literal
+from qtensor.literals import parameter_literal
+from qtensor.texts import ConversionError
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from qtensor.bind.context import Context
+from qtensor.bind.syntax import whole_number
 from qtensor.errors import Span, suggestion
 from qtensor.types import (
     BIGINT,
@@ -64,9 +65,10 @@ def sql_type(context: Context, node: exp.Expr, span: Span | None) -> SqlType | N
     """
     kind = node.this
     if kind == exp.DType.DECIMAL:
-        if not all(parameter.name.isdecimal() for parameter in node.expressions):
+        written = [whole_number(parameter.name) for parameter in node.expressions]
+        sizes = [size for size in written if size is not None] or list(_DECIMAL_DEFAULT)
+        if None in written:
             raise context.error("the precision and scale of a DECIMAL are whole numbers", span)
-        sizes = [int(parameter.name) for parameter in node.expressions] or list(_DECIMAL_DEFAULT)
         precision, scale = (sizes[0], sizes[1] if len(sizes) > 1 else 0)
         if not 1 <= precision <= 38:
             raise context.error("a DECIMAL has 1 to 38 digits", span)

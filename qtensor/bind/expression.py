@@ -14,11 +14,12 @@ from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
 from qtensor.bind.scope import Scope
-from qtensor.bind.syntax import connected, subscript_value
+from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal
 from qtensor.functions import decimal_literal_type, integer_type, natural_type
-from qtensor.literals import ConversionError, interval_of, parse_interval, unit_name
+from qtensor.intervals import interval_of, parse_interval, unit_name
+from qtensor.texts import ConversionError
 from qtensor.types import (
     BIGINT,
     BOOLEAN,
@@ -29,8 +30,8 @@ from qtensor.types import (
     VARCHAR,
     Array,
     Decimal,
+    Float,
     Integer,
-    Interval,
     IntervalValue,
 )
 
@@ -75,7 +76,11 @@ class ExpressionBinder:
     calls: CallBinder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.calls = CallBinder(self.context, self)
+        self.calls = CallBinder(self.context, self, self)
+
+    def prefers_alias(self, column: ColumnRef) -> bool:
+        """Whether a name means an alias before it means `column`."""
+        return False
 
     def span(self, node: exp.Expr) -> Span | None:
         """Where `node` stands in the query."""
@@ -150,6 +155,8 @@ class ExpressionBinder:
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
+            case exp.DPipe():
+                return build.concatenation(context, self.bind(node.this), self.bind(node.expression), span)
             case exp.Bracket():
                 return self._subscript(node)
             case exp.Abs():
@@ -179,13 +186,14 @@ class ExpressionBinder:
         if qualifier and (node.args.get("db") or not self.scope.has_qualifier(qualifier)):
             self._unknown_qualifier(node, span)
         column = self.scope.column(name)
-        if column is not None:
-            self.places[id(column)] = (column, span)
-            return plain(column, span)
-        aliased = None if qualifier else self.alias(name, span)
-        if aliased is not None:
-            return aliased
-        return self._unknown_column(name, span)
+        if not qualifier and (column is None or self.prefers_alias(column)):
+            aliased = self.alias(name, span)
+            if aliased is not None:
+                return aliased
+        if column is None:
+            return self._unknown_column(name, span)
+        self.places[id(column)] = (column, span)
+        return plain(column, span)
 
     def _unknown_qualifier(self, node: exp.Column, span: Span | None) -> None:
         if self.scope.column(node.table) is not None:
@@ -211,11 +219,12 @@ class ExpressionBinder:
         if node.is_string:
             return build.literal(Literal(text, VARCHAR), span)
         if text.isdecimal():
-            chosen = integer_type(sign * int(text))
-            if chosen is None:
+            number = whole_number(text)
+            chosen = None if number is None else integer_type(sign * number)
+            if number is None or chosen is None:
                 self.context.unsupported("integers beyond HUGEINT", span)
-                chosen = BIGINT
-            return build.literal(Literal(sign * int(text), chosen), span)
+                return plain(Literal(None, BIGINT), span)
+            return build.literal(Literal(sign * number, chosen), span)
         if not _NUMBER.fullmatch(text):
             raise self.context.error(f'"{text}" is not a number', span)
         if "e" in text.lower():
@@ -275,8 +284,13 @@ class ExpressionBinder:
             chosen = integer_type(-value.value) if not isinstance(value.type, Decimal) else None
             if isinstance(inner, exp.Neg) and chosen is not None:
                 return build.literal(Literal(-value.value, chosen), span)
-        if isinstance(value.type, Interval) and isinstance(value, Literal) and isinstance(value.value, IntervalValue):
-            return plain(Literal(IntervalValue(*(-part for part in value.value)), INTERVAL), span)
+        match value:
+            case Literal(IntervalValue() as interval, _):
+                return plain(Literal(IntervalValue(*(-part for part in interval)), INTERVAL), span)
+            case Literal(float() | int() as number, Float() | Decimal()):
+                return plain(Literal(-number, value.type), span)
+            case _:
+                pass
         return build.numeric(self.context, "negate", operand, span)
 
     def _not(self, node: exp.Not) -> Operand:

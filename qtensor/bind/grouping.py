@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from qtensor.bind.build import Operand
-from qtensor.bind.calls import has_aggregate
+from qtensor.bind.calls import CallBinder, has_aggregate
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children
@@ -15,6 +16,23 @@ from qtensor.logical import Aggregate, NamedExpr, Plan
 def has_column(expr: Expr) -> bool:
     """Whether `expr` reads a column of the input (aggregates' results are none)."""
     return (isinstance(expr, ColumnRef) and expr.index >= 0) or any(has_column(child) for child in children(expr))
+
+
+@dataclass
+class HavingBinder(ExpressionBinder):
+    """Binds HAVING: the alias of an output column goes before a column that is no key, except inside aggregates."""
+
+    keys: Collection[Expr] = ()
+
+    @staticmethod
+    def over(rows: ExpressionBinder, keys: Collection[Expr]) -> HavingBinder:
+        """The binder above `rows`, which binds the arguments of aggregates and has collected those of SELECT."""
+        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, keys)
+        having.calls = CallBinder(rows.context, having, rows, rows.calls.aggregates)
+        return having
+
+    def prefers_alias(self, column: ColumnRef) -> bool:
+        return column not in self.keys
 
 
 @dataclass
@@ -34,6 +52,10 @@ class Grouping:
         if operand.expr not in self._positions:
             self._positions[operand.expr] = len(self.keys)
             self.keys.append(NamedExpr(name, operand.expr))
+
+    def having(self) -> HavingBinder:
+        """The binder of HAVING."""
+        return HavingBinder.over(self.binder, self._positions)
 
     def aggregate(self, plan: Plan) -> Plan:
         """The Aggregate over `plan`."""

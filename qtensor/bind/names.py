@@ -9,7 +9,7 @@ from sqlglot import exp
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
-from qtensor.literals import unit_name
+from qtensor.intervals import unit_name
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -26,6 +26,7 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.LTE: "<=",
     exp.GT: ">",
     exp.GTE: ">=",
+    exp.DPipe: "||",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
@@ -53,6 +54,9 @@ _GRAMMAR_TYPES = {
     "TIMESTAMP": "TIMESTAMP",
     "VARCHAR": "VARCHAR",
     "CHAR": "VARCHAR",
+    "CHARACTER": "VARCHAR",
+    "CHARACTER VARYING": "VARCHAR",
+    "DOUBLE PRECISION": "DOUBLE",
     "INTERVAL": "INTERVAL",
 }
 _BIGINT_UNITS = ("HOUR", "MINUTE", "MICROSECOND")
@@ -182,18 +186,12 @@ def _case_name(node: exp.Case, source: Source) -> str:
 
 
 def _type_name(node: exp.Cast, source: Source) -> str:
-    written = source.type_text(node) or node.to.sql("duckdb")
-    name = _GRAMMAR_TYPES.get(written.upper(), written)
-    # sqlglot fills in the precision and scale that a bare DECIMAL has.
-    parameters = [parameter.name for parameter in node.to.expressions]
-    span = source.span(node)
-    if (
-        name == "DECIMAL"
-        and span is not None
-        and "(" not in source.sql[span.start : span.end].upper().rpartition(written.upper())[2]
-    ):
-        parameters = []
-    return f"{name}({', '.join(parameters)})" if parameters else name
+    written = source.written_type(node)
+    if written is None:
+        shown = node.to.sql("duckdb")
+        return {"TEXT": "VARCHAR", "REAL": "FLOAT"}.get(shown, shown)
+    name = _GRAMMAR_TYPES.get(written.name.upper(), written.name)
+    return f"{name}({', '.join(written.parameters)})" if written.parameters else name
 
 
 def _interval_name(node: exp.Interval, source: Source) -> str:

@@ -15,6 +15,7 @@ from qtensor.bind.names import expression_name
 from qtensor.bind.ordering import bind_limit, bind_order
 from qtensor.bind.relation import CommonTable, RelationBinder
 from qtensor.bind.scope import Scope
+from qtensor.bind.syntax import whole_number
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, children, with_children
 from qtensor.logical import Aggregate, Filter, Limit, NamedExpr, Plan, Project, Sort, SortKey
@@ -71,7 +72,7 @@ class SelectBinder:
         self._bind_keys(grouping)
         outputs = [self.item(index).expr for index in range(len(self.items))]
         having = self.select.args.get("having")
-        condition = self.binder.condition(having.this).expr if having else None
+        condition = grouping.having().condition(having.this).expr if having else None
         order = bind_order(self, outputs)
         if grouping.needed or condition is not None or self.binder.calls.aggregates:
             plan = grouping.aggregate(plan)
@@ -163,11 +164,11 @@ class SelectBinder:
         digits = inner.this.unnest() if isinstance(inner, exp.Neg) else inner
         if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdecimal():
             return None
-        number = -int(digits.name) if isinstance(inner, exp.Neg) else int(digits.name)
-        if not 1 <= number <= len(self.items):
-            message = (
-                f"{clause} {number} is out of range: SELECT has {len(self.items)} column{'s' if len(self.items) > 1 else ''}"
-            )
+        number = whole_number(digits.name)
+        if number is None or isinstance(inner, exp.Neg) or not 1 <= number <= len(self.items):
+            shown = f"-{digits.name}" if isinstance(inner, exp.Neg) else digits.name
+            columns = f"{len(self.items)} column{'s' if len(self.items) > 1 else ''}"
+            message = f"{clause} {shown} is out of range: SELECT has {columns}"
             raise self.context.error(message, self.context.source.span(node))
         return number - 1
 

@@ -28,7 +28,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
     }
@@ -67,7 +67,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
-    exp.DPipe: "the operator ||",
     exp.Exists: "subqueries in expressions",
     exp.Collate: "COLLATE",
     exp.Tuple: "tuples",
@@ -183,6 +182,8 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None if isinstance(node.this, exp.Func) else "FILTER here"
         case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
             return "ORDER BY inside a function"
+        case exp.DPipe() if node.find(exp.Column) is not None:
+            return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
         case exp.Func() if type(node) not in _SUPPORTED:

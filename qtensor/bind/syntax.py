@@ -6,15 +6,25 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+MOST_DIGITS = 39  # of a HUGEINT; Python reads no more than 4,300
+
+
+def whole_number(text: str) -> int | None:
+    """The number that `text` writes in decimal digits; None where it is none, or too long to be a HUGEINT.
+
+    >>> whole_number("007"), whole_number("1.5"), whole_number("9" * 50)
+    (7, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) < 1_000 else None
+
 
 def subscript_value(node: exp.Bracket) -> int | None:
     """The constant index of `x[index]`, counted from 1 (sqlglot counts from 0, whatever the dialect); None if not constant."""
     index = node.expressions[0].unnest()
     sign = -1 if isinstance(index, exp.Neg) else 1
     digits = index.this.unnest() if isinstance(index, exp.Neg) else index
-    if not isinstance(digits, exp.Literal) or not digits.name.isdecimal():
-        return None
-    return sign * int(digits.name) + 1
+    number = whole_number(digits.name) if isinstance(digits, exp.Literal) else None
+    return None if number is None else sign * number + 1
 
 
 def connected(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -1,20 +1,26 @@
-"""Scalar functions of literals, in exact Python arithmetic; None where the result is an error or not worth knowing."""
+"""Scalar functions of literals, computed in Python as the machine would; None where that is an error or not worth knowing."""
 
 from __future__ import annotations
 
 import calendar
 import datetime
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
 
 from qtensor.expressions import Call, Cast, Literal, LiteralValue
+from qtensor.like import matches
+from qtensor.literals import convert_literal, holds
+from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
+    DOUBLE,
     MICROSECONDS_PER_DAY,
-    Boolean,
     Date,
     Decimal,
-    Float,
     Integer,
     IntervalValue,
     SqlType,
@@ -23,7 +29,7 @@ from qtensor.types import (
 
 EPOCH = datetime.date(1970, 1, 1)
 
-COMPARISONS: dict[str, Callable[[object, object], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "equal": operator.eq,
     "not_equal": operator.ne,
     "less": operator.lt,
@@ -31,60 +37,126 @@ COMPARISONS: dict[str, Callable[[object, object], bool]] = {
     "greater": operator.gt,
     "greater_equal": operator.ge,
 }
-ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+EXACT: dict[str, Callable[..., int | None]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
+    "floor_divide": lambda a, b: truncated(a, b) if b else None,
+    "modulo": lambda a, b: a - b * truncated(a, b) if b else None,
+    "negate": operator.neg,
+    "abs": abs,
+}
+# A Python float is a DOUBLE, its + - * are the machine's.
+FLOATING: dict[str, Callable[..., float | None]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": lambda a, b: quotient(a, b),
+    "floor_divide": lambda a, b: quotient(a, b) if b else None,
+    "modulo": lambda a, b: math.fmod(a, b) if b and math.isfinite(a) else math.nan,
+    "negate": operator.neg,
+    "abs": abs,
 }
 
 
 def evaluate_call(call: Call) -> Literal | None:
     """The value of a call whose arguments are all literals."""
     values = [argument.value for argument in call.arguments if isinstance(argument, Literal)]
-    if call.function == "is_null":
-        return Literal(values[0] is None, BOOLEAN)
-    if call.function == "is_not_null":
-        return Literal(values[0] is not None, BOOLEAN)
-    if call.function == "coalesce":
-        return Literal(next((value for value in values if value is not None), None), call.type)
-    if call.function in ("is_distinct_from", "is_not_distinct_from", "in", "like", "ilike", "subscript"):
-        return None
-    if any(value is None for value in values):
-        return Literal(None, call.type)
-    if call.function in ("add_interval", "subtract_interval"):
-        return shifted(call, values)
-    if call.function == "not":
-        return Literal(not values[0], BOOLEAN)
-    if any(isinstance(value, float) for value in values):
-        return None  # the compiled program computes it as the machine does
-    if call.function in COMPARISONS:
-        return Literal(COMPARISONS[call.function](*values), BOOLEAN)
-    return evaluate_integers(call, values)
+    match call.function:
+        case "is_null":
+            return Literal(values[0] is None, BOOLEAN)
+        case "is_not_null":
+            return Literal(values[0] is not None, BOOLEAN)
+        case "is_distinct_from":
+            return Literal(comparable(values[0]) != comparable(values[1]), BOOLEAN)
+        case "is_not_distinct_from":
+            return Literal(comparable(values[0]) == comparable(values[1]), BOOLEAN)
+        case "in":
+            return Literal(is_member(values[0], values[1:]), BOOLEAN)
+        case _ if any(value is None for value in values):
+            return Literal(None, call.type)
+        case "like" | "ilike":
+            return evaluate_like(call.function, [str(value) for value in values])
+        case "add_interval" | "subtract_interval":
+            return shifted(call, values)
+        case "not":
+            return Literal(not values[0], BOOLEAN)
+        case comparison if comparison in COMPARISONS:
+            return Literal(COMPARISONS[comparison](*map(comparable, values)), BOOLEAN)
+        case _:
+            return evaluate_arithmetic(call, values)
 
 
-def evaluate_integers(call: Call, values: list[LiteralValue]) -> Literal | None:
-    numbers = [value for value in values if isinstance(value, int)]
-    if len(numbers) != len(values):
-        return None
-    result: int | None = None
-    if call.function in ARITHMETIC:
-        result = ARITHMETIC[call.function](*numbers)
-    elif call.function == "negate":
-        result = -numbers[0]
-    elif call.function == "abs":
-        result = abs(numbers[0])
-    return in_range(result, call.type)
+def evaluate_cast(cast: Cast) -> Literal | None:
+    """The value of a cast of a literal; TRY_CAST gives NULL where CAST would raise."""
+    assert isinstance(cast.operand, Literal)
+    try:
+        return convert_literal(cast.operand, cast.type)
+    except ConversionError:
+        return Literal(None, cast.type) if cast.try_ else None
 
 
-def in_range(value: int | None, type: SqlType) -> Literal | None:
-    """A literal of `type`, or None if the type does not hold the value."""
+def comparable(value: LiteralValue) -> tuple[int, LiteralValue]:
+    """`value` as SQL compares it: NaN equals NaN and is greater than every number; NULL is a value of its own."""
+    if value is None:
+        return (2, 0)
+    return (1, 0.0) if value != value else (0, value)
+
+
+def is_member(value: LiteralValue, choices: Sequence[LiteralValue]) -> bool | None:
+    """IN: true where one is equal, else NULL where one might be."""
     if value is None:
         return None
+    if comparable(value) in map(comparable, choices):
+        return True
+    return None if None in choices else False
+
+
+def evaluate_like(function: str, texts: Sequence[str]) -> Literal:
+    text, pattern, *escape = texts
+    matched = matches(pa.array([text]), pattern, *escape, ignores_case=function == "ilike")
+    return Literal(bool(matched[0].as_py()), BOOLEAN)
+
+
+def evaluate_arithmetic(call: Call, values: Sequence[LiteralValue]) -> Literal | None:
+    """Exact numbers and dates, and DOUBLEs as IEEE 754 has them; FLOATs are left to the machine."""
+    if call.type == DOUBLE and call.function in FLOATING and all(isinstance(value, float) for value in values):
+        result = FLOATING[call.function](*values)
+        return None if result is None else Literal(result, DOUBLE)
+    if call.function in EXACT and all(isinstance(value, int) for value in values):
+        exact = EXACT[call.function](*values)
+        return None if exact is None else in_range(exact, call.type)
+    return None
+
+
+def truncated(dividend: int, divisor: int) -> int:
+    """The quotient, cut off towards zero.
+
+    >>> truncated(-7, 2), truncated(7, -2), truncated(7, 2)
+    (-3, -3, 3)
+    """
+    result = abs(dividend) // abs(divisor)
+    return result if (dividend < 0) == (divisor < 0) else -result
+
+
+def quotient(dividend: float, divisor: float) -> float:
+    """IEEE division: by zero it is an infinity, or NaN.
+
+    >>> quotient(1.0, -0.0), quotient(0.0, 0.0), quotient(1.0, 4.0)
+    (-inf, nan, 0.25)
+    """
+    if divisor:
+        return dividend / divisor
+    if not dividend or math.isnan(dividend):
+        return math.nan
+    return math.inf * math.copysign(1, dividend) * math.copysign(1, divisor)
+
+
+def in_range(value: int, type: SqlType) -> Literal | None:
+    """A literal of `type`, or None if the type does not hold the value."""
     match type:
-        case Integer(bits):
-            allowed = type.minimum <= value <= type.maximum and bits <= 128
-        case Decimal():
-            allowed = abs(value) <= type.maximum
+        case Integer() | Decimal():
+            allowed = holds(type, value)
         case Date():
             allowed = abs(value) < 1 << 31
         case Timestamp():
@@ -94,7 +166,7 @@ def in_range(value: int | None, type: SqlType) -> Literal | None:
     return Literal(value, type) if allowed else None
 
 
-def shifted(call: Call, values: list[LiteralValue]) -> Literal | None:
+def shifted(call: Call, values: Sequence[LiteralValue]) -> Literal | None:
     """A date or timestamp moved by an interval: months by the calendar, then days, then microseconds."""
     moment, interval = values
     if not isinstance(moment, int) or not isinstance(interval, IntervalValue):
@@ -120,42 +192,3 @@ def add_months(days: int, months: int) -> int | None:
         return (datetime.date(year, month + 1, min(date.day, last)) - EPOCH).days
     except (OverflowError, ValueError):
         return None
-
-
-def evaluate_cast(cast: Cast) -> Literal | None:
-    """The value of a cast of a literal, where it is exact or rounds as decimals do."""
-    operand = cast.operand
-    assert isinstance(operand, Literal)
-    value = operand.value
-    if value is None:
-        return Literal(None, cast.type)
-    match operand.type, cast.type:
-        case (Integer() | Decimal(), Integer() | Decimal()) if isinstance(value, int):
-            shift = scale_of(cast.type) - scale_of(operand.type)
-            return in_range(value * 10**shift if shift >= 0 else half_away(value, 10**-shift), cast.type)
-        case (Boolean(), Integer() | Decimal()) if isinstance(value, int):
-            return in_range(int(value) * 10 ** scale_of(cast.type), cast.type)
-        case (Integer(), Float(64)) if isinstance(value, int) and abs(value) < 1 << 53:
-            return Literal(float(value), cast.type)
-        case (Decimal(scale=scale), Float(64)) if isinstance(value, int) and abs(value) < 1 << 53:
-            return Literal(value / 10**scale, cast.type)
-        case (Date(), Timestamp()) if isinstance(value, int):
-            return in_range(value * MICROSECONDS_PER_DAY, cast.type)
-        case (Timestamp(), Date()) if isinstance(value, int):
-            return in_range(value // MICROSECONDS_PER_DAY, cast.type)
-        case _:
-            return None
-
-
-def scale_of(type: SqlType) -> int:
-    return type.scale if isinstance(type, Decimal) else 0
-
-
-def half_away(value: int, divisor: int) -> int:
-    """The quotient, rounded half away from zero.
-
-    >>> half_away(25, 10), half_away(-25, 10), half_away(24, 10)
-    (3, -3, 2)
-    """
-    quotient = (2 * abs(value) + divisor) // (2 * divisor)
-    return quotient if value >= 0 else -quotient

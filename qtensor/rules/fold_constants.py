@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
 from qtensor.logical import Filter, Plan
 from qtensor.rules.constants import evaluate_call, evaluate_cast
@@ -32,6 +34,8 @@ def fold(expr: Expr) -> Expr:
     match expr:
         case Call(function="and" | "or"):
             return fold_logic(expr)
+        case Call(function="coalesce"):
+            return fold_coalesce(expr)
         case Call(arguments=arguments) if all(isinstance(argument, Literal) for argument in arguments):
             return evaluate_call(expr) or expr
         case Cast(operand=Literal()):
@@ -57,6 +61,22 @@ def fold_logic(call: Call) -> Expr:
     if len(parts) == 1:
         return parts[0]
     return call if tuple(parts) == call.arguments else Call(call.function, tuple(parts), BOOLEAN, call.span)
+
+
+def fold_coalesce(call: Call) -> Expr:
+    """What is NULL is passed over, and what follows a value that is not is never reached."""
+    parts: list[Expr] = []
+    for argument in call.arguments:
+        if isinstance(argument, Literal) and argument.value is None:
+            continue
+        parts.append(argument)
+        if isinstance(argument, Literal):
+            break
+    if not parts:
+        return Literal(None, call.type)
+    if len(parts) == 1:
+        return parts[0]
+    return call if len(parts) == len(call.arguments) else replace(call, arguments=tuple(parts))
 
 
 def fold_case(case: Case) -> Expr:

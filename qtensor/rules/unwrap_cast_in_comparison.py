@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from qtensor.expressions import MIRRORED, Call, Cast, Expr, Literal
 from qtensor.logical import Plan
-from qtensor.rules.constants import scale_of
 from qtensor.rules.rewriting import map_expressions, transform
-from qtensor.types import MICROSECONDS_PER_DAY, Date, Decimal, Integer, SqlType, Timestamp
+from qtensor.types import MICROSECONDS_PER_DAY, Date, Decimal, Integer, SqlType, Timestamp, scale_of
 
 
 class Widening(NamedTuple):

@@ -8,19 +8,25 @@ from tests.oracle import Engines
 
 WITHOUT_KEYS = [
     "SELECT count(*), count(i8), count(n), count(s), count(1), count(NULL) FROM t",
-    "SELECT sum(i8), sum(i16), sum(i32), sum(i64), sum(u8), sum(u64), sum(d), sum(e), sum(h), sum(f), sum(y), sum(b), sum(n) FROM t",
+    "SELECT sum(i8), sum(i16), sum(i32), sum(i64), sum(u8), sum(u64), sum(d), sum(e), sum(h), sum(f), sum(y), sum(b), "
+    "sum(n) FROM t",
     "SELECT avg(i8), avg(i16), avg(i64), avg(u64), avg(d), avg(e), avg(h), avg(f), avg(y), avg(n), avg(b::INTEGER) FROM t",
     "SELECT min(i8), max(i32), min(u64), max(d), min(e), min(h), max(h), min(f), max(f), min(b), max(b), min(n) FROM t",
     "SELECT min(s), max(s), min(w), max(c), min(day), max(day), min(moment), max(moment), min('a'), max(NULL) FROM t",
-    "SELECT count(DISTINCT i8), count(DISTINCT s), count(DISTINCT d), count(DISTINCT day), count(DISTINCT b), count(DISTINCT id) FROM t",
-    "SELECT count(DISTINCT i64), sum(DISTINCT i64), count(DISTINCT x), count(DISTINCT moment), count(DISTINCT n), count(DISTINCT h) FROM t",
-    "SELECT sum(DISTINCT i16), avg(DISTINCT u8), sum(DISTINCT d), sum(DISTINCT y), sum(DISTINCT f), min(DISTINCT i8), max(DISTINCT s) FROM t",
-    "SELECT sum(i16) FILTER (WHERE b), count(*) FILTER (WHERE x > 0), avg(i8) FILTER (WHERE s = 'a'), min(s) FILTER (WHERE b) FROM t",
+    "SELECT count(DISTINCT i8), count(DISTINCT s), count(DISTINCT d), count(DISTINCT day), count(DISTINCT b), "
+    "count(DISTINCT id) FROM t",
+    "SELECT count(DISTINCT i64), sum(DISTINCT i64), count(DISTINCT x), count(DISTINCT moment), count(DISTINCT n), "
+    "count(DISTINCT h) FROM t",
+    "SELECT sum(DISTINCT i16), avg(DISTINCT u8), sum(DISTINCT d), sum(DISTINCT y), sum(DISTINCT f), min(DISTINCT i8), "
+    "max(DISTINCT s) FROM t",
+    "SELECT sum(i16) FILTER (WHERE b), count(*) FILTER (WHERE x > 0), avg(i8) FILTER (WHERE s = 'a'), "
+    "min(s) FILTER (WHERE b) FROM t",
     "SELECT max(x) FILTER (WHERE i8 > 1000), count(DISTINCT i8) FILTER (WHERE b), sum(DISTINCT i8) FILTER (WHERE i8 > 0) FROM t",
     "SELECT sum(i16) * 2, sum(i16) + sum(i8), sum(d) / count(*), avg(i16) * 2, -sum(d), sum(i16) / 2, max(i16) - min(i16) FROM t",
     "SELECT sum(i16) % 5, sum(u8) // 2, coalesce(sum(n), 0), CASE WHEN count(*) > 5 THEN sum(i8) END, sum(i16) > 0 FROM t",
     "SELECT sum(CASE WHEN b THEN 1 ELSE 0 END), sum(CASE WHEN b THEN i16 END), sum(CASE WHEN b THEN d ELSE 0 END) FROM t",
-    "SELECT min(i8 + i16), max(d * 2), max(coalesce(s, w)), min(CASE WHEN b THEN s ELSE w END), max(-y), sum(d * e), sum(d * (1 - d)) FROM t",
+    "SELECT min(i8 + i16), max(d * 2), max(coalesce(s, w)), min(CASE WHEN b THEN s ELSE w END), max(-y), sum(d * e), "
+    "sum(d * (1 - d)) FROM t",
     "SELECT sum(i64 * 1000), avg(i64 * 1000), sum(e * d), avg(h * 2), sum(h * 2) FROM t",
     "SELECT sum(i64 * 8000), sum(-i64 * 8000), avg(i64 * 8000), sum(DISTINCT i64 * 8000) FROM t",
     "SELECT sum(i16 / 3), avg(i16 / 3), sum(y * 0.1), sum(1), sum(2.5), count(*) + 1 FROM t",
@@ -42,10 +48,14 @@ SPECIAL_FLOATS = [
 ]
 
 GROUPED = [
-    "SELECT g, count(*), count(i8), sum(i8), avg(i8), min(i8), max(i8), sum(i64), sum(d), avg(d), sum(e), sum(h) FROM t GROUP BY g ORDER BY g",
-    "SELECT g, sum(f), avg(y), min(y), min(s), max(s), min(day), max(moment), min(b), max(b), max(c), sum(n) FROM t GROUP BY g ORDER BY g",
-    "SELECT g, count(DISTINCT s), count(DISTINCT x), sum(DISTINCT i16), avg(DISTINCT u8), count(DISTINCT moment) FROM t GROUP BY g ORDER BY g",
-    "SELECT g, sum(i16) FILTER (WHERE b), count(*) FILTER (WHERE x > 0), count(DISTINCT i8) FILTER (WHERE b) FROM t GROUP BY g ORDER BY g",
+    "SELECT g, count(*), count(i8), sum(i8), avg(i8), min(i8), max(i8), sum(i64), sum(d), avg(d), sum(e), sum(h) "
+    "FROM t GROUP BY g ORDER BY g",
+    "SELECT g, sum(f), avg(y), min(y), min(s), max(s), min(day), max(moment), min(b), max(b), max(c), sum(n) "
+    "FROM t GROUP BY g ORDER BY g",
+    "SELECT g, count(DISTINCT s), count(DISTINCT x), sum(DISTINCT i16), avg(DISTINCT u8), count(DISTINCT moment) "
+    "FROM t GROUP BY g ORDER BY g",
+    "SELECT g, sum(i16) FILTER (WHERE b), count(*) FILTER (WHERE x > 0), count(DISTINCT i8) FILTER (WHERE b) "
+    "FROM t GROUP BY g ORDER BY g",
     "SELECT s, count(*), min(id) FROM t GROUP BY s ORDER BY s",
     "SELECT b, c, count(*), sum(i16) FROM t GROUP BY b, c ORDER BY b, c NULLS FIRST",
     "SELECT day, count(*) FROM t GROUP BY day ORDER BY day DESC NULLS LAST",

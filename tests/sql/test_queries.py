@@ -57,7 +57,8 @@ DERIVED = [
     "SELECT sum(i16), count(*) FROM (SELECT * FROM t ORDER BY id LIMIT 3) WHERE i16 IS NOT NULL",
     "SELECT q.g, q.c FROM (SELECT g, count(*) AS c FROM t GROUP BY g) AS q WHERE q.c > 1 ORDER BY 1",
     "SELECT p + 1 FROM (SELECT g FROM t) AS q(p) ORDER BY 1",
-    "SELECT k, count(*) FROM (SELECT CASE WHEN s < 'b' THEN 'low' WHEN s >= 'b' THEN 'high' END AS k FROM t) GROUP BY k ORDER BY 1",
+    "SELECT k, count(*) FROM (SELECT CASE WHEN s < 'b' THEN 'low' WHEN s >= 'b' THEN 'high' END AS k FROM t) "
+    "GROUP BY k ORDER BY 1",
     "SELECT z, z * 2 FROM (SELECT x + y AS z FROM t WHERE b) WHERE z > 0",
     "SELECT id, q FROM (SELECT id, i8 + 1 AS q FROM (SELECT id, i8 FROM t WHERE i8 < 100)) WHERE q > 1",
     "SELECT v FROM (SELECT avg(d) AS v, g FROM t GROUP BY g) WHERE v > 0 ORDER BY v LIMIT 2",
@@ -82,7 +83,8 @@ NAMES = [
     "SELECT q.id FROM t AS q WHERE q.id < 2",
     "SELECT i8 AS i16, i16 AS i8 FROM t WHERE i8 > 0",
     "SELECT i8, i8, i8 / 2, sum(i8) FROM t GROUP BY i8 ORDER BY i8",
-    "SELECT -i16, NOT b, i8 IS NULL, i8 BETWEEN 1 AND 2, i8 IN (1, 2), s LIKE 'a', CASE WHEN b THEN 1 END, coalesce(i8, 0), count(*) FROM t GROUP BY ALL",
+    "SELECT -i16, NOT b, i8 IS NULL, i8 BETWEEN 1 AND 2, i8 IN (1, 2), s LIKE 'a', CASE WHEN b THEN 1 END, "
+    "coalesce(i8, 0), count(*) FROM t GROUP BY ALL",
     "SELECT 1, 1.5, 'a', TRUE, NULL, DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:01', 1e3, -5, 12345678901, 0x10 FROM t",
     "SELECT sum(i8), avg(i8), min(s), count(*), count(DISTINCT i8), sum(i8) FILTER (WHERE b), sum(i16 + 1) FROM t",
     "SELECT 1 WHERE FALSE",

@@ -34,7 +34,8 @@ def test_tpch(tpch: Engines, query: str) -> None:
     [
         "SELECT count(*), min(l_shipdate), max(l_comment), sum(l_orderkey) FROM lineitem",
         "SELECT l_shipmode, l_shipinstruct, count(*), sum(l_tax) FROM lineitem GROUP BY ALL ORDER BY ALL",
-        "SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS r FROM lineitem GROUP BY l_orderkey ORDER BY r DESC, 1 LIMIT 10",
+        "SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS r FROM lineitem "
+        "GROUP BY l_orderkey ORDER BY r DESC, 1 LIMIT 10",
         "SELECT l_orderkey, l_linenumber, l_comment FROM lineitem WHERE l_comment LIKE '%special%' ORDER BY 1, 2",
         "SELECT count(*) FROM lineitem WHERE l_commitdate < l_receiptdate AND l_shipmode IN ('MAIL', 'SHIP')",
     ],

@@ -1,0 +1,155 @@
+"""SQL text to sqlglot's syntax tree, and what is said of text that is no query."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from sqlglot import Token, TokenType, exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel, TokenError
+from sqlglot.errors import ParseError as SqlglotParseError
+
+from qtensor.bind.source import TYPE_WORDS, Source
+from qtensor.bind.syntax import is_text, whole_number
+from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
+
+_UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
+_STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE})
+
+
+def dialect_named(name: str) -> Dialect:
+    """sqlglot's dialect `name`.
+
+    Raises:
+        ParseError: there is no such dialect.
+    """
+    try:
+        return Dialect.get_or_raise(name)
+    except ValueError as error:
+        hint = suggestion(name, Dialect.classes)
+        raise ParseError(f'unknown SQL dialect "{name}"', hint=hint) from error
+
+
+def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
+    """The syntax tree of the one statement that `sql` holds, and its places in the text.
+
+    Raises:
+        ParseError: `sql` is not a statement of the dialect, or empty.
+        UnsupportedError: `sql` holds several statements.
+    """
+    dialect = dialect_named(dialect_name)
+    try:
+        tokens = _number_parameters(dialect.tokenize(sql))
+        _reject_statement(sql, tokens, dialect)
+        statements = [node for node in dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if node]
+    except TokenError as error:
+        raise _tokenizing_error(sql, error) from error
+    except SqlglotParseError as error:
+        raise _syntax_error(sql, tokens, error) from error
+    if not statements:
+        raise ParseError("there is no statement to run")
+    if len(statements) > 1:
+        breaks = [i for i, token in enumerate(tokens[:-1]) if token.token_type == TokenType.SEMICOLON]
+        second = tokens[breaks[0] + 1] if breaks else tokens[0]
+        raise UnsupportedError(
+            "several statements in one text are not supported", sql, [Span(second.start, second.end + 1)], "Run them one by one."
+        )
+    if not isinstance(statements[0], exp.Query | exp.Values):
+        raise ParseError(f'syntax error at or near "{tokens[0].text}"', sql, [Span(tokens[0].start, tokens[0].end + 1)])
+    source = Source(sql, tokens)
+    if "::" in sql:
+        _mend_typed_literals(statements[0], source)
+    return statements[0], source
+
+
+def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:
+    """DATE 'x'::T is CAST(DATE 'x' AS T), which sqlglot reads as DATE ('x'::T)."""
+    seen: set[int] = set()
+    for outer in list(tree.find_all(exp.Cast)):
+        if id(outer) in seen:
+            continue
+        chain = [outer]
+        while isinstance(chain[-1].this, exp.Cast):
+            chain.append(chain[-1].this)
+        operand = source.span(chain[-1].this) if is_text(chain[-1].this) else None
+        if len(chain) > 1 and operand is not None and source.upper_at(source.token_before(operand)) in TYPE_WORDS:
+            types = [cast.to for cast in chain]
+            for cast, to in zip(chain, [*types[1:], types[0]], strict=True):
+                cast.set("to", to)
+            seen.update(map(id, chain))
+
+
+def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect) -> None:
+    """Refuse what is no query before it is parsed: sqlglot would log a warning for the statements it does not know either.
+
+    Empty entries of a list and parentheses that stay open, which sqlglot passes over in places, are refused here too.
+    """
+    others = _STATEMENTS.union(dialect.parser_class.STATEMENT_PARSERS) - {TokenType.SEMICOLON}
+    if tokens and tokens[0].token_type in others:
+        span = Span(tokens[0].start, tokens[0].end + 1)
+        raise UnsupportedError(f"not supported yet: {tokens[0].text.upper()} statements", sql, [span])
+    opened: list[Token] = []
+    for token in tokens:
+        if token.token_type == TokenType.L_PAREN:
+            opened.append(token)
+        elif token.token_type == TokenType.R_PAREN and opened:
+            opened.pop()
+    if opened:
+        raise ParseError("syntax error: a closing ) is missing", sql, [Span(opened[-1].start, opened[-1].end + 1)])
+    for first, second in pairwise(tokens):
+        if second.token_type == TokenType.COMMA and first.token_type in (TokenType.COMMA, TokenType.SELECT):
+            raise ParseError('syntax error at or near ","', sql, [Span(second.start, second.end + 1)])
+
+
+def _number_parameters(tokens: list[Token]) -> list[Token]:
+    """Replace each `?` by `$1`, `$2`, ... since a Placeholder node does not tell which `?` it was."""
+    if not any(token.token_type == TokenType.PLACEHOLDER and token.text == "?" for token in tokens):
+        return tokens
+    numbered: list[Token] = []
+    count = 0
+    for index, token in enumerate(tokens):
+        if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
+            count += 1
+            place = (token.line, token.col, token.start, token.end)
+            numbered += [Token(TokenType.PARAMETER, "$", *place), Token(TokenType.NUMBER, str(count), *place)]
+            continue
+        if token.token_type == TokenType.NUMBER and index and tokens[index - 1].token_type == TokenType.PARAMETER:
+            count = max(count, whole_number(token.text) or 0)
+        numbered.append(token)
+    return numbered
+
+
+def _tokenizing_error(sql: str, error: TokenError) -> ParseError:
+    found = _UNTERMINATED.search(f"{error} {error.__cause__ or ''}")
+    if found:
+        lines = sql.split("\n")[: int(found[2])]
+        offset = min(sum(len(line) + 1 for line in lines[:-1]) + int(found[3]), max(len(sql) - 1, 0))
+        start = sql.rfind(found[1], 0, offset + 1)
+        return ParseError(f"a closing {found[1]} is missing", sql, [Span(max(start, 0), max(start, 0) + 1)])
+    quotes = [quote for quote in "'\"" if sql.count(quote) % 2]
+    if quotes:
+        start = sql.find(quotes[0]) if sql.count(quotes[0]) == 1 else sql.rfind(quotes[0])
+        return ParseError(f"a closing {quotes[0]} is missing", sql, [Span(start, len(sql))])
+    return ParseError("the text cannot be split into SQL tokens", sql)
+
+
+def _syntax_error(sql: str, tokens: list[Token], error: SqlglotParseError) -> ParseError:
+    place = (error.errors[0].get("line"), error.errors[0].get("col")) if error.errors else (None, None)
+    index = next((i for i, token in enumerate(tokens) if (token.line, token.col) == place), None)
+    if index is None:
+        return ParseError("syntax error", sql)
+    token = tokens[index]
+    span = [Span(token.start, token.end + 1)]
+    description = str(error.errors[0].get("description", ""))
+    if "number of provided arguments" in description:
+        return ParseError("too many arguments of a function", sql, span)
+    if "Required keyword" in description and token.text == ")":
+        return ParseError("an argument of a function is missing", sql, span)
+    # sqlglot reports the last token it read when an operand is missing; the mistake then stands after it.
+    if "Required keyword" in description or "Expecting )" in description:
+        if index + 1 >= len(tokens):
+            return ParseError(f'syntax error: something is missing after "{token.text}"', sql, span)
+        if "Required keyword" in description:
+            return ParseError(f'syntax error: an operand is missing at "{token.text}"', sql, span)
+    return ParseError(f'syntax error at or near "{token.text}"', sql, span)

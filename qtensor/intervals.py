@@ -1,0 +1,123 @@
+"""INTERVAL constants: quantities of calendar units, and texts of several of them."""
+
+from __future__ import annotations
+
+import decimal
+import re
+
+from qtensor.texts import MOST_DIGITS, NUMBER, SPACES, ConversionError, microseconds_of, out_of_range
+from qtensor.types import INTERVAL, IntervalValue
+
+_CLOCK = re.compile(r"(-?)(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?", re.ASCII)
+_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+|$)", re.ASCII)
+
+_UNITS: dict[str, IntervalValue] = {
+    "MILLENNIUM": IntervalValue(months=12_000),
+    "CENTURY": IntervalValue(months=1_200),
+    "DECADE": IntervalValue(months=120),
+    "YEAR": IntervalValue(months=12),
+    "QUARTER": IntervalValue(months=3),
+    "MONTH": IntervalValue(months=1),
+    "WEEK": IntervalValue(days=7),
+    "DAY": IntervalValue(days=1),
+    "HOUR": IntervalValue(microseconds=3_600_000_000),
+    "MINUTE": IntervalValue(microseconds=60_000_000),
+    "SECOND": IntervalValue(microseconds=1_000_000),
+    "MILLISECOND": IntervalValue(microseconds=1_000),
+    "MICROSECOND": IntervalValue(microseconds=1),
+}
+_UNIT_ALIASES = {
+    "MILLENNIA": "MILLENNIUM",
+    "CENTURIES": "CENTURY",
+    "MON": "MONTH",
+    "Y": "YEAR",
+    "YR": "YEAR",
+    "D": "DAY",
+    "H": "HOUR",
+    "HR": "HOUR",
+    "M": "MINUTE",
+    "MIN": "MINUTE",
+    "S": "SECOND",
+    "SEC": "SECOND",
+    "MS": "MILLISECOND",
+    "MSEC": "MILLISECOND",
+    "US": "MICROSECOND",
+    "USEC": "MICROSECOND",
+}
+
+
+def unit_name(unit: str) -> str | None:
+    """The unit that `unit` abbreviates or is the plural of, None when there is none.
+
+    >>> unit_name("days"), unit_name("mon"), unit_name("fortnight")
+    ('DAY', 'MONTH', None)
+    """
+    upper = unit.upper()
+    for candidate in (upper, upper.removesuffix("S")):
+        resolved = _UNIT_ALIASES.get(candidate, candidate)
+        if resolved in _UNITS:
+            return resolved
+    return None
+
+
+def interval_of(quantity: str, unit: str) -> IntervalValue:
+    """INTERVAL `quantity` `unit`; as in DuckDB a fraction is cut off, except of seconds and milliseconds.
+
+    >>> interval_of("1.5", "DAY"), interval_of("1.5", "SECOND")
+    (IntervalValue(months=0, days=1, microseconds=0), IntervalValue(months=0, days=0, microseconds=1500000))
+
+    Raises:
+        ConversionError: not a number, or an unknown unit.
+    """
+    name = unit_name(unit)
+    if name is None:
+        raise ConversionError(f'"{unit}" is not a unit of time')
+    if not NUMBER.fullmatch(quantity.strip(SPACES)):
+        raise ConversionError(f"cannot convert '{quantity}' to a number of {name.lower()}s")
+    try:
+        count = decimal.Decimal(quantity.strip(SPACES).replace("_", ""))
+    except decimal.InvalidOperation as error:  # an exponent of more than 18 digits
+        raise out_of_range(f"'{quantity}'", INTERVAL) from error
+    if count.adjusted() > MOST_DIGITS:
+        raise out_of_range(f"'{quantity}'", INTERVAL)
+    with decimal.localcontext(prec=2 * MOST_DIGITS + len(quantity)):
+        if name not in ("SECOND", "MILLISECOND"):
+            count = count.to_integral_value(decimal.ROUND_DOWN)
+        return _interval(IntervalValue(*(int(count * part) for part in _UNITS[name])))
+
+
+def parse_interval(text: str) -> IntervalValue:
+    """The interval that `text` describes: quantities with units, clock times, and at the end a number of seconds.
+
+    >>> parse_interval("1 year 2 months -3 days 04:05:06")
+    IntervalValue(months=14, days=-3, microseconds=14706000000)
+
+    Raises:
+        ConversionError: `text` is not an interval.
+    """
+    total, position, seen = IntervalValue(), 0, False
+    while position < len(text.rstrip()):
+        rest = text[position:].rstrip()
+        clock = _CLOCK.match(rest.lstrip())
+        if clock:
+            sign, hours, minutes, seconds, fraction = clock.groups()
+            elapsed = microseconds_of(hours, minutes, seconds, fraction)
+            part = IntervalValue(microseconds=-elapsed if sign else elapsed)
+            position += len(rest) - len(rest.lstrip()) + clock.end()
+        else:
+            quantity = _QUANTITY.match(rest)
+            if not quantity:
+                raise ConversionError(f"cannot convert '{text}' to INTERVAL")
+            part = interval_of(quantity[1], quantity[2] or "SECOND")
+            position += quantity.end()
+        total, seen = _interval(IntervalValue(*(a + b for a, b in zip(total, part, strict=True)))), True
+    if not seen:
+        raise ConversionError(f"cannot convert '{text}' to INTERVAL")
+    return total
+
+
+def _interval(value: IntervalValue) -> IntervalValue:
+    """`value`, unless one of its parts is too large."""
+    if max(abs(value.months), abs(value.days)) >= 1 << 31 or abs(value.microseconds) >= 1 << 63:
+        raise ConversionError("an INTERVAL has at most 2147483647 months, as many days, and 2^63 - 1 microseconds")
+    return value
