@@ -45,7 +45,7 @@ def ask(query: str = QUERY) -> qtensor.Relation:
     return qtensor.connect().register("t", numbers()).sql(query)
 
 
-# --- on disk ----------------------------------------------------------------------------------------------------------------------
+# --- on disk ------------------------------------------------------------
 
 
 def test_another_connection_loads_what_one_compiled(folder: Path) -> None:
@@ -175,7 +175,7 @@ def test_two_processes_at_once(folder: Path) -> None:
     assert (relation.fetchall(), from_disk(relation)) == (ROWS, [True])
 
 
-# --- in memory --------------------------------------------------------------------------------------------------------------------
+# --- in memory ------------------------------------------------------------
 
 
 def test_the_same_text_is_prepared_once() -> None:

@@ -1,7 +1,8 @@
 """What the optimiser makes of a query, step by step; and that both the first plan and the last one mean what DuckDB says.
 
-A case is a file: comments, the query, and the plans as bound and after each rule that changed something. `--update-golden` writes the plans
-anew. The rows stand nowhere: DuckDB computes them each time. A case whose file has a section `physical` shows the physical plan, too.
+A case is a file: comments, the query, and the plans as bound and after each rule that changed something. `--update-golden`
+writes the plans anew. The rows stand nowhere: DuckDB computes them each time. A case whose file has a section `physical` shows
+the physical plan, too.
 """
 
 from __future__ import annotations

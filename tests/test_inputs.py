@@ -1,4 +1,4 @@
-"""Everything that can be a table, asked by SQL: registered, given by keyword, found by its variable's name, or named by its path."""
+"""Everything that can be a table, asked by SQL: registered, given by keyword, found by its variable's name or its path."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_file_named_in_the_query(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert qtensor.sql("SELECT q.id FROM 't.parquet' AS q WHERE q.name = 'b'").fetchall() == [(3,)]
 
 
-# --- variables of the caller ------------------------------------------------------------------------------------------------------
+# --- variables of the caller ------------------------------------------------------------
 
 GLOBAL_TABLE = pa.table({"a": [1, 2, 3]})
 
@@ -233,7 +233,7 @@ def test_a_relation_is_a_table_of_another_query() -> None:
     assert duckdb.sql("SELECT sum(n), count(*) FROM first").fetchall() == [(4, 3)]
 
 
-# --- data that change -------------------------------------------------------------------------------------------------------------
+# --- data that change ------------------------------------------------------------
 
 
 def test_a_frame_that_changes_between_queries() -> None:

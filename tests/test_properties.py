@@ -14,7 +14,7 @@ from tests.oracle import Engines, sort_key
 from tests.queries import conditions, group_queries, row_queries, tables
 
 EXAMPLES = 50
-# Each step of shrinking compiles a query: minutes, for a failure that is often plain to see. `HYPOTHESIS_PROFILE=explore` does shrink.
+# Each step of shrinking compiles a query: minutes, for a failure that is often plain to see. The profile `explore` does shrink.
 PHASES = list(Phase) if os.environ.get("HYPOTHESIS_PROFILE") == "explore" else [Phase.explicit, Phase.generate]
 
 

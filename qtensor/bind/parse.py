@@ -57,6 +57,9 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
         )
     if not isinstance(statements[0], exp.Query | exp.Values):
         raise ParseError(f'syntax error at or near "{tokens[0].text}"', sql, [Span(tokens[0].start, tokens[0].end + 1)])
+    if "@" in sql and any(node.this is None for node in statements[0].find_all(exp.Abs)):
+        signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]
+        raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
     source = Source(sql, tokens)
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
