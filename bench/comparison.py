@@ -98,8 +98,9 @@ def run(settings: Settings, console: Console, out: Path, stem: str) -> dict[str,
             console.print("", section_table(section), *(indented(remark) for remark in section.remarks), sep="\n")
             sections.append(section)
     targets = judge({contest.name: contest for section in sections for contest in section.contests})
-    console.print("", target_table(targets), sep="\n")
-    if settings != FULL:
+    if targets:
+        console.print("", target_table(targets), sep="\n")
+    if settings != FULL or shared.absent:
         console.print("   More targets need Spark and TPC-H at scale 1: make bench-seed", style="dim")
     content = as_json(sections, targets, rows=settings.rows, scale=settings.scale, spark=settings.spark)
     out.mkdir(parents=True, exist_ok=True)

@@ -138,7 +138,7 @@ class Value:
 
     Integers, decimals (unscaled), dates, timestamps and codes of text carry the `range` of their data, also of invalid rows.
     `low` makes a two-limb integer: data * 2**32 + low with 0 <= low < 2**32. `elements` are the scores of an ARRAY.
-    `may_be_nan` is False for floats proven free of NaN.
+    `may_be_nan` is False for floats proven free of NaN and of denormal numbers, which the machine compares as SQL does.
     """
 
     type: SqlType

@@ -56,10 +56,11 @@ class DeviceMemory:
         if key not in kept:
             encoded = table.column(column.index, self._threads)
             shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
-            kept[key] = [
-                (to_device(data.astype(column.dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
-                for data, valid in shares
-            ]
+            with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
+                kept[key] = [
+                    (to_device(data.astype(column.dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
+                    for data, valid in shares
+                ]
         return kept[key]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:

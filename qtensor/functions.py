@@ -311,16 +311,18 @@ def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> S
 
 
 def _combine(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
-    if left == right:
+    if left == right or isinstance(right, Null):
         return left
+    if isinstance(left, Null):
+        return right
     one_way = _combine_ordered(left, right, equality)
     return one_way if one_way is not None else _combine_ordered(right, left, equality)
 
 
 def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
     match left, right:
-        case (Null() | StringLiteral(), _):
-            return right if isinstance(left, Null) or not isinstance(right, Null) else left
+        case StringLiteral(), _:
+            return right
         case IntegerLiterals(low, high), IntegerLiterals(minimum, maximum):
             return IntegerLiterals(min(low, minimum), max(high, maximum))
         case IntegerLiterals(minimum, maximum), Integer():

@@ -140,4 +140,5 @@ def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
         low, high = int(statistics.minimum or 0), int(statistics.maximum or 0)
         limits = np.iinfo(column.data.dtype)
         bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
-    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, statistics.has_nan)  # type: ignore[arg-type]
+    unusual = statistics.has_nan or column.has_denormals
+    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual)  # type: ignore[arg-type]

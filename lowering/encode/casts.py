@@ -8,6 +8,7 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import Cast, Literal
 from qtensor.literals import convert_literal
 from qtensor.lowering.encode.arithmetic import bounds_of, integer_range, outside_of
+from qtensor.lowering.encode.comparison import compare_floats
 from qtensor.lowering.encode.dates import date_to_timestamp
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import DType, Ref
@@ -30,6 +31,7 @@ from qtensor.types import (
     scale_of,
 )
 
+FLOAT_OVERFLOW = 3.4028235677973366e38  # half a step above the greatest FLOAT: from here on, rounding gives an infinity
 FORMATTED_VALUES = 1 << 16  # CAST to VARCHAR writes out every value of the range: no more than this many
 
 
@@ -58,13 +60,16 @@ def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
             zero = encoder.integer(0, encoder.builder.dtype(value.data))
             return Value(BOOLEAN, encoder.builder.compare("not_equal", value.data, zero), value.valid)
         case Float(), Boolean():
-            zero = encoder.builder.constant(0.0, encoder.builder.dtype(value.data))
-            return Value(BOOLEAN, encoder.builder.compare("not_equal", value.data, zero), value.valid)
+            nothing = encoder.builder.constant(0.0, encoder.builder.dtype(value.data))
+            other = Value(value.type, nothing, may_be_nan=False)
+            return Value(BOOLEAN, compare_floats(encoder, "not_equal", value, other), value.valid)
         case Integer() | Decimal(), Integer() | Decimal():
             return rescale(encoder, cast, value, scale_of(value.type))
         case Integer() | Decimal(), Float():
             data = decimal_to_double(encoder, value) if scale_of(value.type) else value.data
             return Value(cast.type, encoder.builder.convert(data, float_dtype(cast.type)), value.valid, may_be_nan=False)
+        case Float(), Float(32):
+            return double_to_float(encoder, cast, value)
         case Float(), Float():
             return replace(value, type=cast.type, data=encoder.builder.convert(value.data, float_dtype(cast.type)))
         case Float(), Integer() | Decimal():
@@ -106,16 +111,18 @@ def rescale(encoder: Encoder, cast: Cast, value: Value, scale: int) -> Value:
     shift = scale_of(cast.type) - scale
     bounds, factor = integer_range(value), 10 ** abs(shift)
     if shift > 0:
-        allowed = bounds_of(cast.type)
-        limit = Range(-(allowed.magnitude // factor), allowed.magnitude // factor) & INT64
-        value = fail_where(encoder, cast, value, outside_of(encoder, value, limit))
-        scaled = (bounds & limit) * Range(factor, factor)
-        safe = scaled & INT64
-        dtype = safe.arithmetic_dtype
-        data = encoder.builder.emit(
-            "multiply", encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype), dtype=dtype
-        )
-        return replace(value, type=cast.type, data=data, range=safe)
+        largest = bounds_of(cast.type).magnitude // factor
+        value = fail_where(encoder, cast, value, outside_of(encoder, value, Range(-largest, largest) & INT64))
+        held = min(largest, INT64_MAX // factor)
+        beyond = outside_of(encoder, replace(value, range=bounds & Range(-largest, largest)), Range(-held, held))
+        if beyond is not None:
+            encoder.check(beyond, value.valid, f"a {cast.type} beyond 64 bits cannot be computed with", cast.span)
+        safe = bounds & Range(-held, held)
+        scaled = Range(safe.low * factor, safe.high * factor)
+        dtype = scaled.arithmetic_dtype
+        times = encoder.integer(factor if held else 0, dtype)  # where no integer but 0 is held, the factor may not be either
+        data = encoder.builder.emit("multiply", encoder.builder.convert(value.data, dtype), times, dtype=dtype)
+        return replace(value, type=cast.type, data=data, range=scaled)
     if shift < 0:
         dtype = (bounds | Range(-factor, factor)).arithmetic_dtype
         data = encoder.builder.emit(
@@ -143,6 +150,15 @@ def limbs_to_double(encoder: Encoder, value: Value) -> Value:
     power = encoder.builder.constant(float(10 ** scale_of(value.type)), "float64")
     data = encoder.builder.emit("divide", data, power, dtype="float64")
     return Value(Float(64), data, value.valid, may_be_nan=False)
+
+
+def double_to_float(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """The nearest FLOAT; a finite number that would become an infinity does not convert."""
+    size = encoder.builder.emit("abs", value.data, dtype="float64")
+    large = encoder.builder.compare("greater_equal", size, encoder.builder.constant(FLOAT_OVERFLOW, "float64"))
+    finite = encoder.builder.compare("less", size, encoder.builder.constant(float("inf"), "float64"))
+    value = fail_where(encoder, cast, value, encoder.builder.both(large, finite))
+    return replace(value, type=cast.type, data=encoder.builder.convert(value.data, "float32"))
 
 
 def float_to_integer(encoder: Encoder, cast: Cast, value: Value) -> Value:

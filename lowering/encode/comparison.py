@@ -8,7 +8,7 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder, union_of
 from qtensor.lowering.encode.logic import lower_not, lower_or
-from qtensor.lowering.kernel import Ref
+from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
@@ -81,7 +81,7 @@ def limbs(encoder: Encoder, value: Value) -> tuple[Ref, Ref]:
 
 
 def compare_floats(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
-    """NaN equals NaN and is greater than every other number."""
+    """NaN equals NaN and is greater than every other number; denormal numbers are not zero."""
     if not (left.may_be_nan or right.may_be_nan):
         return encoder.builder.compare(op, left.data, right.data)
     keys = [order_key(encoder, value) for value in (left, right)]
@@ -93,12 +93,13 @@ def order_key(encoder: Encoder, value: Value, zeros_equal: bool = True) -> Ref:
 
     Unless `zeros_equal`, -0 is less than 0: then `from_order_key` gives the very float back.
     """
-    dtype = encoder.builder.dtype(value.data)
-    data = value.data
-    if zeros_equal:
-        zero = encoder.builder.constant(0.0, dtype)
-        data = encoder.builder.select(encoder.builder.compare("equal", data, zero), zero, data)
-    return encoder.builder.emit("order_key", data, dtype="int32" if dtype == "float32" else "int64")
+    dtype: DType = "int32" if encoder.builder.dtype(value.data) == "float32" else "int64"
+    key = encoder.builder.emit("order_key", value.data, dtype=dtype)
+    if not zeros_equal:
+        return key
+    # -0 has the key -1, told by its bits: XLA:CPU takes denormal numbers for zero where it compares them as floats.
+    negative_zero = encoder.builder.compare("equal", key, encoder.integer(-1, dtype))
+    return encoder.builder.select(negative_zero, encoder.integer(0, dtype), key)
 
 
 def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:

@@ -62,6 +62,15 @@ class EncodedColumn:
         return self.data[index], None if self.valid is None else self.valid[index]
 
     @cached_property
+    def has_denormals(self) -> bool:
+        """Whether a float is so small that XLA:CPU takes it for zero. Computed when first asked."""
+        if self.data.dtype.kind != "f":
+            return False
+        tiny = np.finfo(self.data.dtype).tiny
+        values = flat(self.data)[: self.statistics.rows]
+        return bool(((np.abs(values) < tiny) & (values != 0)).any())
+
+    @cached_property
     def unique(self) -> bool:
         """Whether no two non-NULL rows are equal (NaN equals NaN, 0.0 equals -0.0). Computed when first asked."""
         statistics = self.statistics

@@ -47,6 +47,7 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.NullSafeEQ: "is_not_distinct_from",
     exp.NullSafeNEQ: "is_distinct_from",
 }
+_UNCHAINED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -107,8 +108,7 @@ class ExpressionBinder:
             case exp.Binary() if type(node) in _ARITHMETIC:
                 return self._arithmetic(node)
             case exp.Binary() if type(node) in _COMPARISONS:
-                left, right = self.bind(node.this), self.bind(node.expression)
-                return build.comparison(self.context, _COMPARISONS[type(node)], left, right, self.span(node))
+                return self._comparison(node)
             case exp.And() | exp.Or():
                 parts = tuple(self.condition(part).expr for part in connected(node))
                 return self._boolean_call("and" if isinstance(node, exp.And) else "or", *parts, node=node)
@@ -272,6 +272,13 @@ class ExpressionBinder:
             if node.args.get("typed") and integers:
                 operator = "//"  # dialects in which integers divide to an integer
         return build.arithmetic(context, operator, left, right, span)
+
+    def _comparison(self, node: exp.Expr) -> Operand:
+        span, operands = self.span(node), (node.this, node.args["expression"])
+        if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
+            raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
+        left, right = (self.bind(operand) for operand in operands)
+        return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
 
     def _negation(self, node: exp.Neg) -> Operand:
         inner, span = node.this.unnest(), self.span(node)

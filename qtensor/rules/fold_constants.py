@@ -50,10 +50,11 @@ def fold_logic(call: Call) -> Expr:
     """x AND TRUE is x, x AND FALSE is FALSE, also when x is NULL; likewise OR."""
     decisive = Literal(call.function == "or", BOOLEAN)
     neutral = Literal(call.function == "and", BOOLEAN)
-    parts: list[Expr] = []
+    distinct: dict[Expr, None] = {}
     for argument in call.arguments:
         inner = argument.arguments if isinstance(argument, Call) and argument.function == call.function else (argument,)
-        parts += [part for part in inner if part != neutral and part not in parts]
+        distinct |= dict.fromkeys(part for part in inner if part != neutral)
+    parts = list(distinct)
     if decisive in parts:
         return decisive
     if not parts:

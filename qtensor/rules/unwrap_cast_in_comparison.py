@@ -53,9 +53,20 @@ def narrowed(call: Call, widening: Widening, value: int) -> Expr:
     function = call.function
     if rest:
         if function in ("equal", "not_equal"):
-            return call
+            return never_equal(call, widening.operand, quotient)
         function = "less_equal" if function in ("less", "less_equal") else "greater"
     return replace(call, function=function, arguments=(widening.operand, Literal(quotient, widening.operand.type)))
+
+
+def never_equal(call: Call, operand: Expr, below: int) -> Expr:
+    """x * factor = v for a v that is no multiple: false for every x but NULL, said without the cast, which may not
+    fit a machine type.
+    """
+    literal = Literal(below, operand.type)
+    equal = call.function == "equal"
+    sides = ("less_equal", "greater") if not equal else ("less", "greater")
+    comparisons = tuple(Call(side, (operand, literal), call.type, call.span) for side in sides)
+    return Call("and" if equal else "or", comparisons, call.type, call.span)
 
 
 def unwrap_in(call: Call, cast: Cast, items: list[Expr]) -> Expr:

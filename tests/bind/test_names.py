@@ -40,6 +40,9 @@ EXPRESSIONS = [
     "ts + interval 2 hours, ts + interval '5' seconds, ts + interval 1.5 day, dt - interval (3) month, dt + INTERVAL 1 YEAR",
     "s LIKE 'a%', s NOT LIKE 'a%', s ILIKE 'a%', s NOT ILIKE 'a%', s LIKE 'a!%' ESCAPE '!', s NOT ILIKE 'a' ESCAPE '!'",
     "'it''s', 1.50, 1e5, 1E5, .5, 5., 1.5e-3, 100000000000, 1_000, 007, 1E+3, 00.5", "TRUE, False, null, 'a' < s",
+    "CAST(0.285::double AS decimal(5,2)), CAST(2.5::float AS tinyint), CAST(i4::tinyint AS numeric(4)), i4::double precision",
+    "CAST((i4)::tinyint AS int), CAST(.5 AS tinyint), 'x'::varchar(10), i4::character varying, s::char(3)::decimal(4)",
+    "'a' || 'b', 'a' || ('b' || 'c'), 1 || 'x'::text, timestamp '2020-01-01' + interval '1 month', CAST(CAST(1 AS double) AS int)",
     "sum(i4)+1, sum(-i4), sum(i4*(1-d9)), 100.00 * sum(CASE WHEN s LIKE 'P%' THEN d9 ELSE 0 END) / sum(d9)",
 ]  # fmt: skip
 

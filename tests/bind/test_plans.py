@@ -263,3 +263,48 @@ def test_dialects() -> None:
 
 def test_normalised() -> None:
     assert normalised("select i4,count(*) from t group by 1", "duckdb") == "SELECT\n  i4,\n  COUNT(*)\nFROM t\nGROUP BY\n  1"
+
+
+@pytest.mark.parametrize(
+    ("having", "meaning"),
+    [
+        ("i4 > 12", "sum(t.i4) > 12"),
+        ("i4 + 1 > 12", "sum(t.i4) + 1 > 12"),
+        ("sum(i4) > 12", "sum(t.i4) > 12"),
+        ("i1 > 0", "t.i1 > 0"),
+        ("I4 BETWEEN i1 AND 5", "sum(t.i4) BETWEEN t.i1 AND 5"),
+        ("classifier(i4, 1, 2, 3) = 1", "classifier(sum(t.i4), 1, 2, 3) = 1"),
+    ],
+)
+def test_having_prefers_aliases_to_columns_that_are_no_keys(having: str, meaning: str) -> None:
+    """Not inside aggregates, and not to keys: i1 is one, though the alias of something else."""
+    query = "SELECT i1 + 1 AS i1, sum(i4) AS i4 FROM t GROUP BY t.i1 HAVING "
+    assert plan(query + having) == plan(query + meaning)
+
+
+def test_having_knows_no_aliases_inside_aggregates() -> None:
+    bound = plan("SELECT i1, sum(i8) AS i4 FROM t GROUP BY i1 HAVING sum(i4) FILTER (WHERE i4 > 3) > 8")
+    assert isinstance(bound, Project)
+    assert isinstance(bound.input, Filter)
+    assert isinstance(bound.input.input, Aggregate)
+    over_rows = AggregateCall("sum", I4, t.HUGEINT, filter=call("greater", I4, integer(3)))
+    assert bound.input.input.aggregates[1].call == over_rows
+
+
+def test_having_prefers_the_alias_also_within_an_expression_that_is_a_key() -> None:
+    query = "SELECT i4 + 1, sum(i8) AS i4 FROM t GROUP BY i4 + 1 HAVING "
+    assert plan(query + "i4 + 1 > 9") == plan(query + "sum(i8) + 1 > 9")
+    assert plan(query + "t.i4 + 1 > 9") != plan(query + "i4 + 1 > 9")
+
+
+def test_null_decides_no_type() -> None:
+    assert expression("s IN (s, NULL)") == call("in", S, S, Literal(None, t.VARCHAR))
+    assert expression("'a' IN (NULL::VARCHAR, NULL)") == call("in", Literal("a", t.VARCHAR), *[Literal(None, t.VARCHAR)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "joined"), [("'a' || 'b'", "ab"), ("1 || '-' || 2.50", "1-2.50"), ("TRUE || date '2020-01-01'", "true2020-01-01")]
+)
+def test_texts_are_joined(text: str, joined: str) -> None:
+    assert expression(text) == Literal(joined, t.VARCHAR)
+    assert expression(f"NULL || {text}") == Literal(None, t.NULL)

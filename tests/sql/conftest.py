@@ -10,7 +10,7 @@ from qtensor.lowering.storage.layout import CHUNK
 from tests.oracle import Engines
 from tests.sql.tables import every_type
 
-# Up to 64 rows share a layout; 300 rows fill a larger one with every value that goes wrong.
+# In 300 rows every value that goes wrong occurs.
 SMALL = [0, 1, 7, 300]
 # Around one chunk, and more than two chunks for each of two cores, the last of them not full.
 LARGE = [CHUNK - 1, CHUNK, CHUNK + 1, 4 * CHUNK + 4321]
@@ -34,6 +34,12 @@ def engines_of() -> Iterator[Callable[[int], Engines]]:
 @pytest.fixture(params=SMALL)
 def engines(request: pytest.FixtureRequest, engines_of: Callable[[int], Engines]) -> Engines:
     """Both engines over small tables."""
+    return engines_of(request.param)
+
+
+@pytest.fixture(params=[0, 300])
+def row_engines(request: pytest.FixtureRequest, engines_of: Callable[[int], Engines]) -> Engines:
+    """Both engines over tables for what is computed row by row: none, and every value that goes wrong."""
     return engines_of(request.param)
 
 

@@ -135,38 +135,38 @@ TEXT = [
 
 
 @pytest.mark.parametrize("query", ARITHMETIC)
-def test_arithmetic(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_arithmetic(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", COMPARISON)
-def test_comparison(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_comparison(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", LOGIC)
-def test_logic(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_logic(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", CONDITIONAL)
-def test_conditional(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_conditional(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", CASTS)
-def test_casts(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_casts(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", DATES)
-def test_dates(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_dates(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 @pytest.mark.parametrize("query", TEXT)
-def test_text(engines: Engines, query: str) -> None:
-    engines.check(query)
+def test_text(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
 
 
 def test_the_table_holds_what_goes_wrong(full: Engines) -> None:

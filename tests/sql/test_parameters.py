@@ -46,8 +46,8 @@ def compiled(connection: qtensor.Connection, query: str, parameters: Sequence[ob
         ("SELECT id FROM t WHERE i8 > 0", []),
     ],
 )
-def test_parameters(engines: Engines, query: str, parameters: Sequence[object] | Mapping[str, object]) -> None:
-    engines.check(query, parameters)
+def test_parameters(row_engines: Engines, query: str, parameters: Sequence[object] | Mapping[str, object]) -> None:
+    row_engines.check(query, parameters)
 
 
 # Queries of one shape, several times over: only what stands in them as a value differs.
