@@ -166,7 +166,7 @@ def format_value(value: Value, source: SqlType) -> str:
     >>> from qtensor.types import DATE, TIMESTAMP
     >>> format_value(-5, Decimal(4, 2)), format_value(5, Decimal(2, 2)), format_value(True, Boolean())
     ('-0.05', '.05', 'true')
-    >>> format_value(19000, DATE), format_value(-719529, DATE), format_value(500_000, TIMESTAMP)
+    >>> format_value(19000, DATE), format_value(-719163, DATE), format_value(500_000, TIMESTAMP)
     ('2022-01-08', '0001-12-31 (BC)', '1970-01-01 00:00:00.5')
 
     Raises:
