@@ -77,8 +77,8 @@ SAME_PROGRAM = {
     "results": ["SELECT CASE WHEN b THEN 'yes' ELSE 'no' END FROM t", "SELECT CASE WHEN b THEN 'ja' ELSE 'nein' END FROM t"],
     "unnamed columns": ["SELECT i16 + 1 FROM t", "SELECT i16 + 1 AS more FROM t", 'SELECT i16 + 1 AS "+" FROM t'],
     "before what is checked": [
-        "SELECT id FROM t WHERE i8 > 1 AND i32 + i16 > 0",
-        "SELECT id FROM t WHERE i8 > 101 AND i32 + i16 > 0",
+        "SELECT id FROM t WHERE i8 > 1 AND i16 + i16 > 0",
+        "SELECT id FROM t WHERE i8 > 101 AND i16 + i16 > 0",
     ],
     "counting": ["SELECT g FROM t GROUP BY g HAVING count(*) > 2", "SELECT g FROM t GROUP BY g HAVING count(*) > 60"],
 }
