@@ -13,14 +13,13 @@ import logging
 import os
 import platform
 import tempfile
-import threading
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from qtensor.aot.runtime import load_executable
 from qtensor.folders import cache_folder
 
 logger = logging.getLogger("qtensor")
@@ -34,7 +33,7 @@ def environment_key() -> str:
     """What an executable depends on beside its plan: versions, this CPU, and the text of the compiler itself."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    for path in sorted([*(here.parent / "lowering").rglob("*.py"), here / "compile.py"]):
+    for path in sorted([*(here.parent / "lowering").rglob("*.py"), here / "compile.py", here / "runtime.py"]):
         digest.update(path.read_bytes())
     return f"jax {jax.__version__} jaxlib {version('jaxlib')} {cpu_features()} {digest.hexdigest()}"
 
@@ -70,10 +69,8 @@ class ExecutableCache:
         if not content.startswith(MAGIC) or hashlib.sha256(payload).digest() != content[len(MAGIC) : head]:
             logger.warning("the cached executable %s is damaged and will be compiled anew", path)
             return None
-        client = jax.devices("cpu")[0].client
         try:
-            with quiet_stderr():
-                executable = client.deserialize_executable(payload, client.devices()[:1], None)
+            executable = load_executable(payload)
         except (jax.errors.JaxRuntimeError, ValueError, TypeError) as error:
             logger.warning("the cached executable %s does not load and will be compiled anew: %s", path, error)
             return None
@@ -109,30 +106,3 @@ class ExecutableCache:
                 break
             path.unlink(missing_ok=True)
             total -= size
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Nothing on the process's standard error meanwhile.
-
-    XLA logs a false alarm whenever it loads an executable: tuning flags of the compiler (prefer-no-gather) are no
-    features of the CPU. Its own log level can only be set before JAX is imported. What goes wrong in truth comes as
-    an exception.
-    """
-    with _stderr_lock:
-        try:
-            kept = os.dup(2)
-        except OSError:  # closed
-            yield
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
-
-
-_stderr_lock = threading.Lock()

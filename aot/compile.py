@@ -14,18 +14,10 @@ import jax
 import numpy as np
 
 from qtensor.aot.cache import ExecutableCache, environment_key
+from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, stablehlo
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan
 from qtensor.lowering.program import Progress, Share, Shared, TensorProgram
-
-COMPILER_OPTIONS: dict[str, str | bool] = {
-    # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that
-    # version and is accepted by the others.
-    "xla_cpu_experimental_ynn_fusion_type": "",
-    # Cutting every fusion in two for the cores costs more in hand-overs than it gains: shares already use the cores. Headline
-    # query, 2,000 rows: 146 µs with it, 80 without; 65,000 rows: 420 and 270.
-    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
-}
 
 QUERIES_KEPT = 512
 
@@ -101,8 +93,7 @@ class Compiler:
             return Module(name, executable, True, time.perf_counter() - start)
         with jax.enable_x64(True):
             lowered = jax.jit(function, keep_unused=True).lower(*shapes)
-            compiled = lowered.compile(compiler_options=COMPILER_OPTIONS)
-        executable = compiled.runtime_executable()
+        executable = compile_stablehlo(stablehlo(lowered))
         if self._cache:
             self._cache.save(key, executable)  # before its first run: afterwards one that sorts does not serialise
         return Module(name, executable, False, time.perf_counter() - start)

@@ -92,8 +92,8 @@ class Scope:
 
     def find(self, name: str) -> Table | None:
         table = self._registry.table(name)
-        if table is None and name in self._variables:
-            table = self._registry.found(name, self._variables[name])
+        if table is None and (source := self._variables.get(name)) is not None:
+            table = self._registry.found(name, source)
         if table is None and name.lower().endswith(FILE_SUFFIXES) and Path(name).exists():
             table = self._registry.found(name, name)
         return table
@@ -119,11 +119,11 @@ class Scope:
 class CallerVariables(Mapping[str, object]):
     """What a query may name without registering it: tables given with it, the calling function's variables, its module's.
 
-    Looked up when asked, and the frame let go with this object.
+    Looked up when asked, once each, and the frame let go with this object.
     """
 
     def __init__(self, frame: FrameType | None, given: Mapping[str, object]) -> None:
-        self._given = given
+        self._given = dict(given)
         self._scopes: tuple[Mapping[str, object], ...] = ()
         if frame is not None:
             self._scopes = (frame.f_locals, frame.f_globals)
@@ -132,8 +132,9 @@ class CallerVariables(Mapping[str, object]):
         if name in self._given:
             return self._given[name]
         for scope in self._scopes:
-            if name in scope and looks_like_table(scope[name]):
-                return scope[name]
+            if name in scope and looks_like_table(value := scope[name]):
+                self._given[name] = value
+                return value
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -42,7 +42,7 @@ class Part:
     @staticmethod
     def of(prepared: Prepared, share: int, outputs: list[jax.Array]) -> Part:
         *columns, live, flags = (np.asarray(output) for output in outputs)
-        if flags.any():
+        if prepared.planned.checks and flags.any():
             check = prepared.planned.checks[int(flags.argmax())]
             raise ExecutionError(check.message, prepared.query.sql, [check.span] if check.span else [])
         live = live.reshape(-1)

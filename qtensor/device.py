@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
+from qtensor.aot.runtime import to_device
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.program import Share, Shared
 from qtensor.table import Table
-
-
-def to_device(array: NDArray[Any] | np.generic) -> jax.Array:
-    """The array as a buffer of its own dtype. The caller does not write to it any more."""
-    with jax.enable_x64(True):
-        buffer: jax.Array = jax.device_put(array, jax.devices("cpu")[0], may_alias=True)
-        return buffer
 
 
 class DeviceMemory:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -39,11 +38,13 @@ _DTYPES: dict[SqlType, np.dtype[Any]] = {
     DOUBLE: np.dtype(np.float64),
 }
 
+# What the integer types hold: looking here takes a tenth of the time of np.iinfo.
+_LIMITS = {np.dtype(name): (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in np.typecodes["AllInteger"]}
+
 _MAXIMUM_TEXT_BYTES = 2**31 - 1  # what the 32-bit offsets of a string array can address
 
 
-@dataclass(frozen=True, eq=False)
-class ResultColumn:
+class ResultColumn(NamedTuple):
     """A column of a result as a program leaves it.
 
     data: [n] of any integer width, bool, float32 or float64; [k, n] for ARRAY. Of a wide sum the high part.
@@ -80,9 +81,9 @@ def decode_column(column: ResultColumn) -> pa.Array:
             return _decimals(column, 38, bitmap, nulls)
         case Integer() | Date() | Timestamp():
             values = _single(column)
-            limits = np.iinfo(_DTYPES[type])
-            _check_range(type, values, column.valid, int(limits.min), int(limits.max))
-            return _array(type, rows, bitmap, nulls, values.astype(limits.dtype, copy=False))
+            dtype = _DTYPES[type]
+            _check_range(type, values, column.valid, *_LIMITS[dtype])
+            return _array(type, rows, bitmap, nulls, values.astype(dtype, copy=False))
         case Float(bits):
             return _array(type, rows, bitmap, nulls, _floats(data, bits))
         case Boolean():
@@ -123,10 +124,10 @@ def _single(column: ResultColumn) -> Values:
 
 def _check_range(type: SqlType, values: Values, valid: Validity | None, minimum: int, maximum: int) -> None:
     """Refuse valid integers outside minimum..maximum; costs nothing where the array's own type cannot hold one."""
-    if values.dtype.kind not in "iu":
+    limits = _LIMITS.get(values.dtype)
+    if limits is None:
         raise InternalError(f"a result of type {type} came as {values.dtype}")
-    limits = np.iinfo(values.dtype)
-    if minimum <= limits.min and limits.max <= maximum:
+    if minimum <= limits[0] and limits[1] <= maximum:
         return
     if valid is not None:
         values = values[valid]
@@ -143,13 +144,13 @@ def _floats(values: Values, bits: int) -> Values:
 def _decimals(column: ResultColumn, precision: int, bitmap: pa.Buffer | None, nulls: int) -> pa.Array:
     """DECIMAL and HUGEINT: 128-bit integers in two's complement, the low 64 bits first."""
     high, low = column.data, column.low
-    maximum = int(10**precision) - 1
+    maximum: int = 10**precision - 1
     rows = len(high)
     limbs = np.empty((rows, 2), np.int64)
     if low is None:
         _check_range(column.type, high, column.valid, -maximum, maximum)
         limbs[:, 0] = high  # of uint64 the bits
-        limbs[:, 1] = 0 if high.dtype.kind == "u" else limbs[:, 0] >> 63
+        limbs[:, 1] = 0 if high.dtype.kind == "u" else high >> (8 * high.itemsize - 1)
     else:
         _check_wide_range(column, low, maximum)
         wide = high.astype(np.int64, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import assert_never
 
 import pyarrow as pa
@@ -104,6 +105,7 @@ def _remedy(type: pa.DataType) -> str:
     return "cast it to a number, string, date or timestamp, or drop it"
 
 
+@functools.cache
 def arrow_type(type: SqlType) -> pa.DataType:
     """The Arrow type that results of SQL type `type` have, the one that DuckDB exports."""
     match type:

@@ -1,0 +1,102 @@
+"""XLA:CPU as qtensor uses it: a client of its own, whose programs run in the thread that calls them.
+
+JAX's own client hands a program to another thread and waits for that. For the headline query over 2,000 rows the waiting
+takes as long as the query (50 µs, and more the longer the thread had been asleep), and a user's settings of it would be ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxlib import xla_client
+from numpy.typing import NDArray
+
+COMPILER_OPTIONS: dict[str, str | bool] = {
+    # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that
+    # version and is accepted by the others.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+    # Cutting every fusion in two for the cores costs more in hand-overs than it gains: shares already use the cores. Headline
+    # query, 2,000 rows: 146 µs with it, 80 without; 65,000 rows: 420 and 270.
+    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
+}
+
+
+@functools.cache
+def client() -> Any:
+    """The XLA client: jaxlib's Client, which has no public type. One for the process, made when first asked for."""
+    with _making:
+        return xla_client.make_cpu_client(asynchronous=False)
+
+
+_making = threading.Lock()
+
+
+def to_device(array: NDArray[Any] | np.generic) -> jax.Array:
+    """The array as a buffer of its own dtype. The caller does not write to it any more."""
+    with jax.enable_x64(True):
+        buffer: jax.Array = jax.device_put(array, client().devices()[0], may_alias=True)
+        return buffer
+
+
+def stablehlo(lowered: jax.stages.Lowered) -> bytes:
+    """A lowered program as MLIR bytecode, for `compile_stablehlo` of the same version of jaxlib."""
+    bytecode = io.BytesIO()
+    module: Any = lowered.compiler_ir("stablehlo")
+    module.operation.write_bytecode(bytecode)
+    return bytecode.getvalue()
+
+
+def compile_stablehlo(bytecode: bytes) -> Any:
+    """Compile for this CPU: jaxlib's LoadedExecutable. Calling `execute` with buffers gives buffers; thread-safe."""
+    device = client().devices()[0]
+    assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
+    options = xla_client.CompileOptions()
+    for part in (options, options.executable_build_options):
+        part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
+    options.env_option_overrides = list(COMPILER_OPTIONS.items())
+    return client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
+
+
+def load_executable(payload: bytes) -> Any:
+    """What `serialize` of an executable wrote, on a machine with the same jaxlib and CPU.
+
+    It is native code: only for bytes that this user's own processes wrote. Raises jax.errors.JaxRuntimeError, ValueError or
+    TypeError when it cannot be loaded.
+    """
+    with quiet_stderr():
+        return client().deserialize_executable(payload, client().devices()[:1], None)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Nothing on the process's standard error meanwhile.
+
+    XLA logs a false alarm whenever it loads an executable: tuning flags of the compiler (prefer-no-gather) are no
+    features of the CPU. Its own log level can only be set before JAX is imported. What goes wrong in truth comes as
+    an exception.
+    """
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+
+
+_stderr_lock = threading.Lock()
