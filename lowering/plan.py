@@ -46,6 +46,7 @@ from qtensor.types import BIGINT, Boolean, Float, Varchar
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
+MANY_ROWS = 1 << 40  # more than any table has: what a program that goes on block by block must be right for
 
 
 class TableStatistics(Protocol):
@@ -71,10 +72,14 @@ class Stream:
 
 @dataclass
 class Planner:
-    """Builds pipelines bottom-up; `finished` are the ones whose sink is known."""
+    """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
+
+    `usual_rows`: how many rows the table usually has, if not as many as fit its source.
+    """
 
     statistics: TableStatistics
     bindings: Bindings
+    usual_rows: int | None = None
     finished: list[Pipeline] = field(default_factory=list)
 
     def stream(self, plan: Plan) -> Stream:
@@ -134,7 +139,7 @@ class Planner:
         group_keys = [group_key(encoder, key) for key in keys]
         if all(key is not None for key in group_keys):
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
-            if fits_dense(dense.domain, stream.source.capacity, planner):
+            if fits_dense(dense.domain, min(stream.source.capacity, self.usual_rows or MANY_ROWS), planner):
                 return self.dense_group(stream, dense, keys, planner, finishers)
         return self.sorted_group(stream, keys, planner, finishers)
 
@@ -332,9 +337,10 @@ def plan_query(
     statistics: TableStatistics,
     dictionary_sizes: Mapping[tuple[str, int], int],
     models: Mapping[str, Model],
+    usual_rows: int | None = None,
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it."""
-    planner = Planner(statistics, Bindings(dictionary_sizes, models))
+    planner = Planner(statistics, Bindings(dictionary_sizes, models), usual_rows=usual_rows)
     stream = planner.stream(plan)
     stored = Stored.of(stream.encoder.columns)
     slots, collected = output_slots(stream, stored.columns)

@@ -1,11 +1,13 @@
 """A physical plan as pure functions of arrays: the last stage before XLA.
 
-`whole` is the query as one module. On several cores the same functions are cut in two: `partial` does all that is per
-row over one share of the source, `final` merges the states and runs the remaining pipelines.
+`start`, `step`, `merge` and `finish` are the first sink's four functions with everything around them, and all else is made
+of them. `whole` is the query as one module. On several cores it is cut in two: `partial` does all that is per row over one
+share of the source, `final` merges the states and runs the remaining pipelines. An artifact also steps block by block.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, assert_never
@@ -102,15 +104,27 @@ class TensorProgram:
 
     def whole(self, share: Share, shared: Shared) -> Outcome:
         """The query over a source that is one share."""
-        return self.final((self.partial(share, shared),), shared)
+        return self.finish(self.partial(share, shared), shared)
 
     def partial(self, share: Share, shared: Shared) -> Progress:
-        """The first pipeline over one share of its source: a loop over the chunks that hold rows."""
+        """The first pipeline over one share of its source."""
+        return self.step(self.start(), share, shared)
+
+    def final(self, shares: Sequence[Progress], shared: Shared) -> Outcome:
+        """Merge what the shares left and run the other pipelines on the result."""
+        return self.finish(functools.reduce(self.merge, shares), shared)
+
+    def start(self) -> Progress:
+        """What there is before the first row."""
+        pipeline, source = self.plan.pipelines[0], self.plan.source
+        extent = Extent([instruction.dtype for instruction in pipeline.kernel], source.chunks, source.chunk)
+        return Progress(sink_program(pipeline.sink).init(extent), self.no_flags())
+
+    def step(self, progress: Progress, share: Share, shared: Shared) -> Progress:
+        """The first pipeline over more rows: a loop over the chunks of `share` that hold some."""
         pipeline, inputs = self.plan.pipelines[0], self.inputs(shared)
         source = self.plan.source
         sink = sink_program(pipeline.sink)
-        extent = Extent([instruction.dtype for instruction in pipeline.kernel], source.chunks, source.chunk)
-        start = Progress(sink.init(extent), self.no_flags())
 
         def step(index: Array, progress: Progress) -> Progress:
             slots = [lax.dynamic_index_in_dim(column, index, keepdims=False) for column in share.columns]
@@ -119,7 +133,7 @@ class TensorProgram:
             return advance(pipeline, sink, progress, slots, live, inputs, index)
 
         if source.chunks == 1:
-            return step(jnp.int32(0), start)
+            return step(jnp.int32(0), progress)
         used = (share.rows + (source.chunk - 1)) // source.chunk
 
         def wanted(loop: tuple[Array, Progress]) -> Array:
@@ -130,17 +144,19 @@ class TensorProgram:
         def advance_one(loop: tuple[Array, Progress]) -> tuple[Array, Progress]:
             return loop[0] + 1, step(*loop)
 
-        _, progress = lax.while_loop(wanted, advance_one, (jnp.int32(0), start))
+        _, progress = lax.while_loop(wanted, advance_one, (jnp.int32(0), progress))
         return progress
 
-    def final(self, shares: Sequence[Progress], shared: Shared) -> Outcome:
-        """Merge the shares' states, finish the first pipeline and run the others on its result."""
+    def merge(self, left: Progress, right: Progress) -> Progress:
+        """What two runs of rows left, those of `left` being the first."""
+        sink = sink_program(self.plan.pipelines[0].sink)
+        return Progress(sink.merge(left.state, right.state), left.flags | right.flags)
+
+    def finish(self, progress: Progress, shared: Shared) -> Outcome:
+        """Finish the first pipeline and run the others on its result."""
         inputs = self.inputs(shared)
-        first = sink_program(self.plan.pipelines[0].sink)
-        state, flags = shares[0]
-        for share in shares[1:]:
-            state, flags = first.merge(state, share.state), flags | share.flags
-        results = [first.finish(state)]
+        state, flags = progress
+        results = [sink_program(self.plan.pipelines[0].sink).finish(state)]
         for pipeline in self.plan.pipelines[1:]:
             assert isinstance(pipeline.source, ResultSource), "only the first pipeline scans a table"
             source = padded(results[pipeline.source.pipeline])
