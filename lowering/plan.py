@@ -46,7 +46,7 @@ from qtensor.types import BIGINT, Boolean, Float, Varchar
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
-MANY_ROWS = 1 << 40  # more than any table has: what a program that goes on block by block must be right for
+MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is right for
 
 
 class TableStatistics(Protocol):

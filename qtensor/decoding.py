@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -11,52 +13,69 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
-from qtensor.lowering.physical import OutputColumn, Slot, SourceSlot
-from qtensor.lowering.storage import ResultColumn, decode_column
-from qtensor.prepared import Prepared
+from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
+from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
+from qtensor.lowering.values import Dictionary
 
 
-def decode(prepared: Prepared, parts: list[list[jax.Array]]) -> pa.Table:
-    """The result as an Arrow table, a chunk for each part.
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """What decoding must know beside a run's arrays: how the result's columns lie in them, and the source's columns.
 
-    Raises ExecutionError: what a check found.
+    column: a column of the table by its index. strings: those of a dictionary.
     """
-    opened = [Part.of(prepared, number, outputs) for number, outputs in enumerate(parts)]
-    output = prepared.planned.output
-    schema = prepared.arrow_schema
-    if not output:
-        return pa.table({}, schema=schema)
-    batches = [pa.RecordBatch.from_arrays([part.decoded(column) for column in output], schema=schema) for part in opened]
-    return pa.Table.from_batches(batches, schema)
+
+    output: tuple[OutputColumn, ...]
+    checks: tuple[Check, ...]
+    sql: str
+    column: Callable[[int], EncodedColumn]
+    strings: Callable[[Dictionary], pa.Array]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The result's names and Arrow types."""
+        return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in self.output])
+
+    def decode(self, parts: Sequence[Sequence[jax.Array]]) -> pa.Table:
+        """The result as an Arrow table, a chunk for each part: of a row-wise query the parts are its source's shares.
+
+        Raises ExecutionError: what a check found.
+        """
+        opened = [Part.of(self, number, outputs) for number, outputs in enumerate(parts)]
+        schema = self.schema
+        if not self.output:
+            return pa.table({}, schema=schema)
+        batches = [pa.RecordBatch.from_arrays([part.decoded(column) for column in self.output], schema=schema) for part in opened]
+        return pa.Table.from_batches(batches, schema)
 
 
 @dataclass(frozen=True)
 class Part:
     """One part of a result: columns with dead rows among them, and how to pick the live ones."""
 
-    prepared: Prepared
+    decoder: Decoder
     share: int
     columns: list[NDArray[Any]]
     rows: slice | NDArray[np.int64]
 
     @staticmethod
-    def of(prepared: Prepared, share: int, outputs: list[jax.Array]) -> Part:
+    def of(decoder: Decoder, share: int, outputs: Sequence[jax.Array]) -> Part:
         *columns, live, flags = (np.asarray(output) for output in outputs)
-        if prepared.planned.checks and flags.any():
-            check = prepared.planned.checks[int(flags.argmax())]
-            raise ExecutionError(check.message, prepared.query.sql, [check.span] if check.span else [])
+        if decoder.checks and flags.any():
+            check = decoder.checks[int(flags.argmax())]
+            raise ExecutionError(check.message, decoder.sql, [check.span] if check.span else [])
         live = live.reshape(-1)
         count = int(np.count_nonzero(live))
         # Taking by number is five times faster than a Boolean index; most results have their live rows in front anyway.
         rows = slice(0, count) if live[:count].all() else np.flatnonzero(live)
-        return Part(prepared, share, columns, rows)
+        return Part(decoder, share, columns, rows)
 
     def decoded(self, column: OutputColumn) -> pa.Array:
         data = self.picked(column.data)
         assert data is not None
         if column.elements:
             data = np.stack([values for slot in column.elements if (values := self.picked(slot)) is not None])
-        dictionary = None if column.dictionary is None else self.prepared.host.strings(column.dictionary)
+        dictionary = None if column.dictionary is None else self.decoder.strings(column.dictionary)
         return decode_column(ResultColumn(column.type, data, self.picked(column.low), self.picked(column.valid), dictionary))
 
     def picked(self, slot: Slot | None) -> NDArray[Any] | None:
@@ -68,8 +87,7 @@ class Part:
         return values[self.rows] if isinstance(self.rows, slice) else values.take(self.rows)
 
     def from_source(self, slot: SourceSlot) -> NDArray[Any]:
-        source = self.prepared.planned.plan.source
-        data, valid = self.prepared.encoded(source.table, slot.column).share(self.share)
+        data, valid = self.decoder.column(slot.column).share(self.share)
         if not slot.validity:
             return data
         assert valid is not None

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from qtensor.bind import normalised
-from qtensor.decoding import decode
 from qtensor.errors import QTensorError
 from qtensor.pipeline_text import physical_text
 from qtensor.plan_text import plan_text
@@ -43,7 +42,7 @@ def timings(connection: Connection, prepared: Prepared) -> str:
         for array in part:
             array.block_until_ready()
     executed = time.perf_counter()
-    decode(prepared, outputs)
+    prepared.decoder.decode(outputs)
     seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}
     loaded = any(module.from_cache for module in prepared.compiled.modules)
     lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]

@@ -54,11 +54,13 @@ class ColumnRef:
 class Literal:
     """A constant of the query text or a parameter's value; kept out of the compiled program, so that it may change.
 
-    Equal literals can stand for each other: 0.0 and -0.0 cannot, NaN and NaN can.
+    Equal literals can stand for each other: 0.0 and -0.0 cannot, NaN and NaN can. `parameter` is the name of the parameter
+    whose value it is, also once converted to another type; it takes no part in equality.
     """
 
     value: LiteralValue
     type: SqlType
+    parameter: str | None = field(default=None, repr=False)
 
     @property
     def _identity(self) -> tuple[SqlType, LiteralValue]:

@@ -50,8 +50,8 @@ def convert_literal(literal: Literal, target: SqlType) -> Literal:
         ConversionError: the value does not convert.
     """
     if literal.value is None or literal.type == target:
-        return Literal(literal.value, target)
-    return Literal(_converted(literal.value, literal.type, target), target)
+        return Literal(literal.value, target, literal.parameter)
+    return Literal(_converted(literal.value, literal.type, target), target, literal.parameter)
 
 
 def _converted(value: LiteralValue, source: SqlType, target: SqlType) -> LiteralValue:

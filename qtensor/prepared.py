@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import TypeAlias
 
 import jax
-import pyarrow as pa
 
 from qtensor.aot.compile import CompiledQuery
+from qtensor.decoding import Decoder
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PlannedQuery
-from qtensor.lowering.storage import EncodedColumn, arrow_type
+from qtensor.lowering.storage import EncodedColumn
 from qtensor.table import Table
 from qtensor.types import Schema
 
@@ -48,14 +48,15 @@ class Prepared:
     threads: int
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def encoded(self, table: str, column: int) -> EncodedColumn:
-        """A column of one of the query's tables, as it was when the query was prepared."""
-        return self.tables[table].column(column, self.threads)
-
     @cached_property
-    def arrow_schema(self) -> pa.Schema:
-        """The result's names and Arrow types."""
-        return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in self.planned.output])
+    def decoder(self) -> Decoder:
+        """Makes an Arrow table of a run's arrays."""
+        planned = self.planned
+        return Decoder(planned.output, planned.checks, self.query.sql, self.column, self.host.strings)
+
+    def column(self, index: int) -> EncodedColumn:
+        """A column of the query's table, as it was when the query was prepared."""
+        return self.tables[self.planned.plan.source.table].column(index, self.threads)
 
     @property
     def schema(self) -> Schema:

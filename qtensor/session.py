@@ -14,7 +14,6 @@ import pyarrow as pa
 from qtensor.aot.compile import Compiler
 from qtensor.bind import bind
 from qtensor.catalog import Scope
-from qtensor.decoding import decode
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.host import HostInputs
@@ -74,7 +73,7 @@ class Session:
 
     def run(self, prepared: Prepared) -> pa.Table:
         """Execute and decode: the result as an Arrow table."""
-        return decode(prepared, self.execute(prepared))
+        return prepared.decoder.decode(self.execute(prepared))
 
     def execute(self, prepared: Prepared) -> list[list[jax.Array]]:
         """For each part of the result: the last sink's columns, `live`, and the flags of the checks.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
@@ -80,4 +80,4 @@ class Context:
         self.parameters.used.add(key)
         if key not in self.parameters.given:
             raise self.error(f"no value was given for the parameter ${name}", self.source.parameter_span(name))
-        return self.parameters.given[key]
+        return replace(self.parameters.given[key], parameter=key)

@@ -1,0 +1,139 @@
+"""How a query is compiled once for any number of rows: a few forms, each for tables up to a size or for blocks of rows.
+
+A program has static shapes. A sink whose state is small whatever it has seen (groups in slots, the first rows, the best rows)
+goes on from block to block, and a query whose rows are the table's does so without a state; both serve any number of rows. A
+sink that must see all rows at once (a sort, groups by sorting) is compiled for a ladder of sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import jax
+
+from qtensor.aot.compile import argument_shapes
+from qtensor.errors import ArtifactError
+from qtensor.logical import Plan, Scan, inputs
+from qtensor.lowering.model import Model
+from qtensor.lowering.physical import (
+    DenseGroupSink,
+    FirstRowsSink,
+    PhysicalPlan,
+    PlannedQuery,
+    SourceColumn,
+    TableSource,
+    TopKSink,
+)
+from qtensor.lowering.plan import MANY_ROWS, plan_query
+from qtensor.lowering.program import TensorProgram
+from qtensor.lowering.storage.layout import CHUNK, Layout
+
+Kind: TypeAlias = Literal["whole", "by_rows", "by_state"]
+
+SMALL = 1 << 11
+BLOCK = 1 << 20
+LADDER = tuple(1 << bits for bits in (11, 16, 18, 20, 22, 24, 26))
+
+
+@dataclass(frozen=True)
+class PlannedForm:
+    """A form before it is compiled; see `aot/manifest.py`."""
+
+    kind: Kind
+    rows: int
+    planned: PlannedQuery
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return ("start", "step", "merge", "finish") if self.kind == "by_state" else ("whole",)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}_{self.rows}"
+
+
+def layout_of(rows: int, size: int) -> Layout:
+    """How `rows` rows are cut into blocks of `size`: shares of a layout, at least one."""
+    chunk = min(size, CHUNK)
+    return Layout(rows, max(1, -(-rows // size)), size // chunk, chunk)
+
+
+@dataclass(frozen=True)
+class AssumedStatistics:
+    """A table's columns as assumed, for planning; `shares` blocks of `size` rows."""
+
+    columns: Mapping[int, SourceColumn]
+    strings: Mapping[int, int]
+    size: int
+    shares: int = 1
+
+    def source(self, table: str, columns: Sequence[int]) -> TableSource:
+        missing = [index for index in columns if index not in self.columns]
+        if missing:
+            raise ArtifactError("with these parameters the query reads columns of which nothing is assumed: export it again")
+        layout = layout_of(0, self.size)
+        return TableSource(table, tuple(self.columns[index] for index in columns), self.shares, layout.chunks, layout.chunk)
+
+
+def scanned(plan: Plan) -> Scan | None:
+    """The scan at the bottom of a plan; None without FROM."""
+    if isinstance(plan, Scan):
+        return plan
+    below = inputs(plan)
+    return scanned(below[0]) if below else None
+
+
+def plan_forms(
+    plan: Plan,
+    columns: Mapping[int, SourceColumn],
+    strings: Mapping[int, int],
+    models: Mapping[str, Model],
+    usual_rows: int,
+) -> list[PlannedForm]:
+    """The forms of an optimised plan, the smallest first.
+
+    columns: what is assumed of the table's columns, by index. strings: how many different ones a VARCHAR has at most.
+    """
+    scan = scanned(plan)
+
+    def planned(size: int, shares: int = 1) -> PlannedQuery:
+        sizes = {} if scan is None else {(scan.table, index): count for index, count in strings.items()}
+        return plan_query(plan, AssumedStatistics(columns, strings, size, shares), sizes, models, usual_rows)
+
+    if scan is None:
+        return [PlannedForm("whole", 1, planned(SMALL))]
+    anywhere = planned(BLOCK, MANY_ROWS // BLOCK)
+    if anywhere.plan.row_wise:
+        kind: Kind = "by_rows"
+    elif isinstance(anywhere.plan.pipelines[0].sink, DenseGroupSink | FirstRowsSink | TopKSink):
+        kind = "by_state"
+    else:
+        return [PlannedForm("whole", rows, planned(rows)) for rows in LADDER]
+    sizes: list[tuple[Kind, int]] = [("whole", SMALL), ("whole", CHUNK), (kind, BLOCK)]
+    return [PlannedForm(form, rows, replace(anywhere, plan=cut(anywhere.plan, rows))) for form, rows in sizes]
+
+
+def cut(plan: PhysicalPlan, size: int) -> PhysicalPlan:
+    """The plan with a source of one block of `size` rows."""
+    layout = layout_of(0, size)
+    first = replace(plan.pipelines[0], source=replace(plan.source, shares=1, chunks=layout.chunks, chunk=layout.chunk))
+    return replace(plan, pipelines=(first, *plan.pipelines[1:]))
+
+
+def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:
+    """The form's functions as StableHLO; `models` in the plan's order."""
+    program = TensorProgram(form.planned.plan, models)
+    share, shared = argument_shapes(form.planned.plan, models)
+    with jax.enable_x64(True):
+        progress = jax.eval_shape(program.start)
+        arguments = {
+            "whole": (program.whole, (share, shared)),
+            "start": (program.start, ()),
+            "step": (program.step, (progress, share, shared)),
+            "merge": (program.merge, (progress, progress)),
+            "finish": (program.finish, (progress, shared)),
+        }
+        chosen = {name: arguments[name] for name in form.functions}
+        return {name: jax.jit(function, keep_unused=True).lower(*shapes) for name, (function, shapes) in chosen.items()}

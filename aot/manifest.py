@@ -1,0 +1,115 @@
+"""What an artifact says of itself: plain data, written as JSON (`aot/codec.py`) beside the programs and weights it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qtensor.expressions import Literal as Constant
+from qtensor.logical import Plan
+from qtensor.lowering.physical import PlannedQuery, SourceColumn
+from qtensor.types import Schema, SqlType
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file inside the artifact: its size in bytes and the SHA-256 of its content, hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class AssumedColumn:
+    """A column that the query reads: what the programs assume of it, and of a VARCHAR how many different strings at most."""
+
+    column: SourceColumn
+    strings: int | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """The table that the query reads: its columns when it was exported, and what is assumed of those that are read.
+
+    `usual_rows` is how many rows it had: it decided between strategies, and limits nothing.
+    """
+
+    table: str
+    fields: Schema
+    columns: tuple[AssumedColumn, ...]
+    usual_rows: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the query, with the value it has when none is given. A fixed one decided the plan and cannot change."""
+
+    name: str
+    value: Constant
+    fixed: bool
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model: dtypes of its arguments, and the parts that hold its weights. Its graph is inside the programs."""
+
+    name: str
+    digest: str
+    arguments: tuple[str, ...]
+    result: SqlType
+    classes: int | None
+    weights: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One function of a form (whole, start, step, merge or finish), and the part that holds it as portable StableHLO."""
+
+    function: str
+    part: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """The query compiled for tables of a certain size.
+
+    whole: at most `rows` rows at once. by_rows: any number, `rows` at a time, each block's result for itself (a query whose
+    rows are the table's). by_state: any number, `rows` at a time, a state of fixed size going on from block to block.
+    """
+
+    kind: Literal["whole", "by_rows", "by_state"]
+    rows: int
+    planned: PlannedQuery
+    modules: tuple[Module, ...]
+
+
+@dataclass(frozen=True)
+class Executable:
+    """The native code of a module for the CPUs of one kind and one version of jaxlib (`environment`)."""
+
+    module: str
+    environment: str
+    part: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about an artifact but the content of its parts. `bound` is the logical plan as bound to the parameters."""
+
+    format: int
+    qtensor: str
+    jax: str
+    jaxlib: str
+    sql: str
+    dialect: str
+    input: Input | None
+    output: Schema
+    parameters: tuple[Parameter, ...]
+    models: tuple[ModelRecord, ...]
+    bound: Plan
+    forms: tuple[Form, ...]
+    executables: tuple[Executable, ...]
+    parts: tuple[Part, ...]
