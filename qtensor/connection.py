@@ -55,7 +55,8 @@ class Connection:
         """Make `source` a table of this connection, replacing one of the same name.
 
         source: pandas or polars DataFrame, pyarrow Table, RecordBatchReader or Dataset, dict of NumPy arrays [rows], path of a
-        Parquet or CSV file, or any object with `__arrow_c_stream__`. Files are read when a query first needs a column.
+        Parquet, Arrow IPC or CSV file, or any object with `__arrow_c_stream__`. Files of columns are read when a query first
+        needs a column.
 
         Raises DataError: unreadable data, unsupported column types, duplicate column names.
         """
@@ -91,9 +92,8 @@ class Connection:
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
         """The relation that `query` describes; it runs when its rows are asked for.
 
-        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths in quotes ending
-        in .parquet or .csv. params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that
-        sqlglot reads.
+        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths of files in quotes.
+        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that sqlglot reads.
 
         Raises ParseError, BindError, UnsupportedError: with a caret under the place.
         """
