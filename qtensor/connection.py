@@ -71,7 +71,8 @@ class Connection:
     def create_function(self, name: str, model: object, *, arguments: int | None = None, output: str | None = None) -> Connection:
         """Make a model callable from SQL as `name(column, ...)`, replacing one of the same name. NULL in any argument gives NULL.
 
-        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel, or a JAX function of one value for each argument.
+        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
+            each argument.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
 
