@@ -127,7 +127,9 @@ def _of_union(options: tuple[Any, ...], json: JSON, depth: int) -> Any:
             chosen = option is type(json) or (option is type(None) and json is None)
         if chosen:
             return from_json(option, json, depth + 1)
-    raise FormatError(f"expected {' or '.join(getattr(option, '__name__', str(option)) for option in options)}, found {shown(json)}")
+    raise FormatError(
+        f"expected {' or '.join(getattr(option, '__name__', str(option)) for option in options)}, found {shown(json)}"
+    )
 
 
 def _of_tuple(items: tuple[Any, ...], json: JSON, depth: int) -> tuple[Any, ...]:

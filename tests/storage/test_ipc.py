@@ -24,7 +24,11 @@ TABLE = pa.table(
         "kind": pa.array(["y", "x", "y", None]).dictionary_encode(),
     }
 )
-QUERIES = ["SELECT * FROM t", "SELECT kind, sum(price) AS total FROM t WHERE id > 1 GROUP BY kind ORDER BY total", "SELECT count(*) FROM t"]
+QUERIES = [
+    "SELECT * FROM t",
+    "SELECT kind, sum(price) AS total FROM t WHERE id > 1 GROUP BY kind ORDER BY total",
+    "SELECT count(*) FROM t",
+]
 
 
 def written(path: Path, table: pa.Table = TABLE, *, stream: bool = False, batch: int = 3, compression: str | None = None) -> Path:
