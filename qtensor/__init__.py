@@ -7,10 +7,55 @@
 [(1, 8), (2, 4)]
 """
 
-from qtensor import datasets, errors
-from qtensor.connection import Connection, connect, default_connection, sql
-from qtensor.relation import Relation
+from __future__ import annotations
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["Connection", "Relation", "__version__", "connect", "datasets", "default_connection", "errors", "sql"]
+from qtensor.version import __version__
+
+if TYPE_CHECKING:
+    from qtensor import datasets, errors
+    from qtensor.aot.artifact import Artifact, load
+    from qtensor.connection import Connection, connect, default_connection, export, sql
+    from qtensor.relation import Relation
+
+__all__ = [
+    "Artifact",
+    "Connection",
+    "Relation",
+    "__version__",
+    "connect",
+    "datasets",
+    "default_connection",
+    "errors",
+    "export",
+    "load",
+    "sql",
+]
+
+# Imported when first asked for: who loads an exported query needs no SQL parser.
+_HOMES = {
+    "Artifact": "qtensor.aot.artifact",
+    "Connection": "qtensor.connection",
+    "Relation": "qtensor.relation",
+    "connect": "qtensor.connection",
+    "default_connection": "qtensor.connection",
+    "export": "qtensor.connection",
+    "load": "qtensor.aot.artifact",
+    "sql": "qtensor.connection",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in ("datasets", "errors"):
+        return importlib.import_module(f"qtensor.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qtensor' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
