@@ -44,12 +44,18 @@ class CacheInfo:
 
 @functools.cache
 def environment_key() -> str:
-    """What an executable depends on beside its plan: versions, this CPU, and the text of the compiler itself."""
+    """What an executable depends on beside its plan: the machine, and the text of the compiler itself."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
     for path in sorted([*(here.parent / "lowering").rglob("*.py"), here / "compile.py", here / "runtime.py"]):
         digest.update(path.read_bytes())
-    return f"jax {jax.__version__} jaxlib {version('jaxlib')} {cpu_features()} {digest.hexdigest()}"
+    return f"{machine_key()} {digest.hexdigest()}"
+
+
+@functools.cache
+def machine_key() -> str:
+    """What native code needs to run: the version of jaxlib and a CPU with the same instruction sets."""
+    return f"jaxlib {version('jaxlib')} {cpu_features()}"
 
 
 def cpu_features() -> str:

@@ -127,9 +127,8 @@ def _of_union(options: tuple[Any, ...], json: JSON, depth: int) -> Any:
             chosen = option is type(json) or (option is type(None) and json is None)
         if chosen:
             return from_json(option, json, depth + 1)
-    raise FormatError(
-        f"expected {' or '.join(getattr(option, '__name__', str(option)) for option in options)}, found {shown(json)}"
-    )
+    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise FormatError(f"expected {names}, found {shown(json)}")
 
 
 def _of_tuple(items: tuple[Any, ...], json: JSON, depth: int) -> tuple[Any, ...]:
@@ -163,10 +162,10 @@ def _field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def _node(cls: Any, json: JSON, depth: int) -> Any:
-    known = _CLASSES.get(getattr(cls, "__name__", ""))
-    if known is not cls:
-        raise FormatError(f"a {cls} cannot be read")
+def _node(hint: Any, json: JSON, depth: int) -> Any:
+    cls = _CLASSES.get(getattr(hint, "__name__", ""))
+    if cls is None or cls is not hint:
+        raise FormatError(f"a {hint} cannot be read")
     if _tag(json) != cls.__name__:
         raise FormatError(f"expected {cls.__name__}, found {shown(json)}")
     expected = _field_types(cls)

@@ -85,7 +85,7 @@ def current_umask() -> int:
 def read_container(path: str | os.PathLike[str]) -> Container:
     """Read and check an artifact. Raises ArtifactError: it is none, is damaged, or of another version."""
     try:
-        if (size := os.stat(path).st_size) > _LIMIT:
+        if (size := Path(path).stat().st_size) > _LIMIT:
             raise ArtifactError(f"{path} has {size:,} bytes; an artifact has at most {_LIMIT:,}")
         content = Path(path).read_bytes()
     except OSError as error:

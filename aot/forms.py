@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
+import numpy as np
 
 from qtensor.aot.compile import argument_shapes
-from qtensor.errors import ArtifactError
+from qtensor.aot.manifest import Form, Manifest, ModelRecord
+from qtensor.aot.parameters import with_values
+from qtensor.errors import ArtifactError, InternalError
+from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan, Scan, inputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
@@ -29,6 +33,8 @@ from qtensor.lowering.physical import (
 from qtensor.lowering.plan import MANY_ROWS, plan_query
 from qtensor.lowering.program import TensorProgram
 from qtensor.lowering.storage.layout import CHUNK, Layout
+from qtensor.optimizer import optimise
+from qtensor.texts import ConversionError
 
 Kind: TypeAlias = Literal["whole", "by_rows", "by_state"]
 
@@ -122,13 +128,48 @@ def cut(plan: PhysicalPlan, size: int) -> PhysicalPlan:
     return replace(plan, pipelines=(first, *plan.pipelines[1:]))
 
 
+def replanned(manifest: Manifest, form: Form, literals: Mapping[str, Constant]) -> PlannedQuery:
+    """The form planned with other values of the parameters: the same program, bound to other literals.
+
+    Raises ArtifactError: with these values it would be another program.
+    """
+    try:
+        bound = with_values(manifest.bound, literals)
+    except ConversionError as error:
+        raise ArtifactError(f"with these parameters: {error}") from error
+    read = manifest.input
+    models = {model.name: shape_of_model(model) for model in manifest.models}
+    planned = plan_forms(
+        optimise(bound),
+        {} if read is None else {column.column.index: column.column for column in read.columns},
+        {} if read is None else {column.column.index: column.strings for column in read.columns if column.strings is not None},
+        models,
+        0 if read is None else read.usual_rows,
+    )
+    for candidate in planned:
+        if (candidate.kind, candidate.rows) == (form.kind, form.rows) and candidate.planned.plan == form.planned.plan:
+            return candidate.planned
+    given = ", ".join(f"{name} = {literal.value!r}" for name, literal in literals.items())
+    raise ArtifactError(f"with {given} the query needs another program than the exported one: export it with such values")
+
+
+def shape_of_model(record: ModelRecord) -> Model:
+    """A model for planning, whose graph is in the programs."""
+
+    def apply(weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+        raise InternalError(f"the graph of {record.name} is not in the artifact")
+
+    arguments = tuple(np.dtype(name) for name in record.arguments)
+    return Model(record.name, record.digest, arguments, record.result, (), apply, record.classes)
+
+
 def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:
     """The form's functions as StableHLO; `models` in the plan's order."""
     program = TensorProgram(form.planned.plan, models)
     share, shared = argument_shapes(form.planned.plan, models)
     with jax.enable_x64(True):
         progress = jax.eval_shape(program.start)
-        arguments = {
+        arguments: dict[str, tuple[Any, tuple[Any, ...]]] = {
             "whole": (program.whole, (share, shared)),
             "start": (program.start, ()),
             "step": (program.step, (progress, share, shared)),

@@ -7,41 +7,59 @@
 [(1, 8), (2, 4)]
 """
 
+from __future__ import annotations
+
 import importlib
 import logging
 from typing import TYPE_CHECKING
 
+from qtensor.version import __version__
+
 if TYPE_CHECKING:
     from qtensor import datasets, errors
-    from qtensor.connection import Connection, connect, default_connection, sql
+    from qtensor.aot.artifact import Artifact, load
+    from qtensor.connection import Connection, connect, default_connection, export, sql
     from qtensor.relation import Relation
 
-__version__ = "0.1.0"
+__all__ = [
+    "Artifact",
+    "Connection",
+    "Relation",
+    "__version__",
+    "connect",
+    "datasets",
+    "default_connection",
+    "errors",
+    "export",
+    "load",
+    "sql",
+]
 
-__all__ = ["Connection", "Relation", "__version__", "connect", "datasets", "default_connection", "errors", "sql"]
-
-# Whoever wants to read the log attaches a handler; without this, Python prints the warnings of a library to stderr.
+# Whoever wants to read the log attaches a handler; without this one, Python prints a library's warnings to stderr.
 logging.getLogger("qtensor").addHandler(logging.NullHandler())
 
-# Imported when first asked for: `qtensor --help` and artifacts need neither JAX nor the SQL engine.
+# Imported when first asked for: who loads an exported query needs no SQL parser, `qtensor --help` no JAX.
 _HOMES = {
+    "Artifact": "qtensor.aot.artifact",
     "Connection": "qtensor.connection",
     "Relation": "qtensor.relation",
     "connect": "qtensor.connection",
     "default_connection": "qtensor.connection",
+    "export": "qtensor.connection",
+    "load": "qtensor.aot.artifact",
     "sql": "qtensor.connection",
 }
-_MODULES = ("datasets", "errors")
 
-if not TYPE_CHECKING:  # a type checker would take any name for one that exists
 
-    def __getattr__(name: str) -> object:
-        if name in _MODULES:
-            return importlib.import_module(f"qtensor.{name}")
-        if name not in _HOMES:
-            raise AttributeError(f"module 'qtensor' has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
-        return value
+def __getattr__(name: str) -> object:
+    if name in ("datasets", "errors"):
+        return importlib.import_module(f"qtensor.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qtensor' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
 
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

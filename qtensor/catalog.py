@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike
 from pathlib import Path
 from types import FrameType
 
@@ -13,12 +12,12 @@ import numpy as np
 from qtensor.bind import ModelSignature
 from qtensor.errors import DataError
 from qtensor.lowering.model import Model
-from qtensor.sources import open_table
+from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.table import Table
 from qtensor.types import Schema
 
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
+FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 
 class Registry:
@@ -27,7 +26,7 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._tables: dict[str, tuple[object, Table]] = {}
-        self._found: dict[str, tuple[object, Table]] = {}
+        self._found = OpenedTables()
         self._models: dict[str, Model] = {}
 
     def register(self, name: str, source: object) -> None:
@@ -67,12 +66,7 @@ class Registry:
 
     def found(self, name: str, source: object) -> Table:
         """The table of an object that is not registered, kept while queries name the same object, unchanged."""
-        with self._lock:
-            entry = self._found.get(name)
-            if entry is None or not same_source(entry[0], source):
-                entry = (source, open_table(name, source))
-            self._found[name] = entry = self._current(entry)
-            return entry[1]
+        return self._found.of(name, source)
 
     @staticmethod
     def _current(entry: tuple[object, Table]) -> tuple[object, Table]:
@@ -144,12 +138,6 @@ class CallerVariables(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
-
-
-def same_source(known: object, source: object) -> bool:
-    """Whether a table opened for `known` serves for `source`: the same object, or the same path."""
-    paths = isinstance(known, str | PathLike) and isinstance(source, str | PathLike)
-    return known is source or (paths and str(known) == str(source))
 
 
 def looks_like_table(value: object) -> bool:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import FrameType
+
+import pyarrow as pa
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
 from qtensor.catalog import CallerVariables, Registry, Scope
+from qtensor.cores import available_cores
 from qtensor.errors import DataError
+from qtensor.exporting import export_query
 from qtensor.lowering.jax_function import import_jax_function
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
@@ -124,6 +128,15 @@ class Connection:
             self._kept[key] = kept
             return kept
 
+    def _export(
+        self, query: Query, variables: Mapping[str, object], path: str | os.PathLike[str], only_types: Collection[str] = ()
+    ) -> None:
+        scope = Scope(self._registry, variables)
+        with self._lock:
+            if self._closed:
+                raise DataError("this connection is closed: open another with qtensor.connect()")
+            export_query(query, scope, self._registry.models, path, self._session.threads, only_types)
+
     def _forget(self, new: Kept) -> None:
         """Let go of queries over tables that `new` shows to be replaced, and of the oldest ones beyond the limit."""
         current = dict(new.tables)
@@ -150,11 +163,6 @@ class Connection:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def connect(threads: int | None = None) -> Connection:
@@ -190,6 +198,31 @@ def sql(query: str, params: Parameters = None, *, dialect: str = "duckdb", **tab
             given[name] = value
     frame = inspect.currentframe()
     return connection._relation(Query(query, params, dialect), frame.f_back if frame else None, given)
+
+
+def export(
+    query: str,
+    path: str | os.PathLike[str],
+    *,
+    tables: Mapping[str, object],
+    models: Mapping[str, object] | None = None,
+    params: Parameters = None,
+    dialect: str = "duckdb",
+) -> None:
+    """Write a query as an artifact without running it; see `Relation.export`.
+
+    tables: by name a pyarrow.Schema, of which nothing is assumed but the types (of text: at most 65,536 different strings), or
+    a table, of whose data everything is assumed that is true of it. models: by name, what `create_function` takes.
+    """
+    with Connection() as connection:
+        for name, model in (models or {}).items():
+            connection.create_function(name, model)
+        only_types = set()
+        for name, source in tables.items():
+            if isinstance(source, pa.Schema):
+                only_types.add(name.lower())
+            connection.register(name, source.empty_table() if isinstance(source, pa.Schema) else source)
+        connection._export(Query(query, params, dialect), {}, path, only_types)
 
 
 def is_model(value: object) -> bool:

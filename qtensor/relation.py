@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,17 @@ class Relation:
     def hlo(self) -> str:
         """The optimised HLO of the modules that run: one for the whole query, or `partial` and `final` on several cores."""
         return self.explain("hlo")
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the query, compiled, as one file that `qtensor.load` runs on other data of the same kind.
+
+        It needs neither TensorFlow nor a SQL engine then. What the programs assume of the data is what is true of the tables
+        now: ranges of values, whether there are NULLs, how many different strings. Data that breaks it is refused, never
+        misread. Parameters may have other values.
+
+        Raises ArtifactError: the file cannot be written.
+        """
+        self._connection._export(self._query, self._sources, path)
 
     def plans(self) -> list[tuple[str, Plan]]:
         """The logical plan as bound, and after each optimiser rule that changed it."""

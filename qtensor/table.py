@@ -80,7 +80,10 @@ class Table:
         Raises:
             DataError: a column cannot be read or represented.
         """
-        layout = self.layout(threads)
+        return self.encoded(indices, self.layout(threads))
+
+    def encoded(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        """The same, cut by `layout`."""
         with self._lock:
             missing = [index for index in dict.fromkeys(indices) if (index, layout) not in self._encoded]
             if missing:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import click
 
-from qtensor import __version__
 from qtensor.cli.artifacts import exec_command, export, inspect, trust
 from qtensor.cli.caches import cache
 from qtensor.cli.query import bench, explain, run
 from qtensor.cli.shell import shell
 from qtensor.errors import QTensorError
+from qtensor.version import __version__
 
 OK, FAILED, MISUSED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 

@@ -109,9 +109,7 @@ def timed(work: object) -> float:
 
 def run_benchmark(name: str, arguments: tuple[str, ...]) -> int:
     """Run bench/NAME.py of the checkout that this package lies in. Returns its exit code."""
-    import qtensor
-
-    script = Path(qtensor.__file__).resolve().parents[1] / "bench" / f"{name}.py"
+    script = Path(__file__).resolve().parents[2] / "bench" / f"{name}.py"
     if not script.is_file():
         raise click.UsageError(
             f'the benchmark "{name}" is not installed: it needs a checkout of the repository, with bench/{name}.py'

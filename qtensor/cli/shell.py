@@ -18,6 +18,7 @@ from qtensor.cli.options import input_options
 from qtensor.cli.output import Output, choose_output
 from qtensor.cli.statements import split
 from qtensor.errors import QTensorError
+from qtensor.version import __version__
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -120,7 +121,6 @@ class Shell:
 
     def interact(self) -> None:
         """Prompt, run, print; until .quit or Ctrl-D. Errors are shown and forgotten."""
-        from qtensor import __version__
         from qtensor.cli.main import say_error
 
         if self.inputs.tables or self.inputs.models:

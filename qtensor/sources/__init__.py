@@ -1,6 +1,7 @@
 """What can be registered as a table, and which source reads it.
 
 open       what kind of object was registered
+opened     tables kept for objects that nobody registered
 arrow      Arrow tables and streams, polars DataFrames: memory that does not change
 dataset    pyarrow Datasets, folders and patterns of Parquet files
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
@@ -11,5 +12,6 @@ signature  whether a file is still the one that was read
 """
 
 from qtensor.sources.open import open_table
+from qtensor.sources.opened import OpenedTables
 
-__all__ = ["open_table"]
+__all__ = ["OpenedTables", "open_table"]

@@ -1,0 +1,321 @@
+"""An exported query, loaded: called with tables and parameters it gives Arrow, without SQL engine, TensorFlow or planning."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import jax
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qtensor.aot.assumptions import check, positions
+from qtensor.aot.cache import ExecutableCache
+from qtensor.aot.consistency import check_manifest
+from qtensor.aot.container import Container, read_container
+from qtensor.aot.forms import layout_of, replanned
+from qtensor.aot.manifest import Form, Input, Manifest
+from qtensor.aot.parameters import bound_parameters
+from qtensor.aot.programs import Programs
+from qtensor.aot.runtime import to_device
+from qtensor.aot.trust import is_trusted
+from qtensor.cores import available_cores
+from qtensor.decoding import Decoder
+from qtensor.errors import ArtifactError, CapacityError, InternalError
+from qtensor.expressions import Literal
+from qtensor.lowering.host import HostInputs
+from qtensor.lowering.physical import PhysicalPlan, PlannedQuery
+from qtensor.lowering.plan import MANY_ROWS
+from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
+from qtensor.memory import keep_heap
+from qtensor.sources import OpenedTables, open_table
+from qtensor.table import Table
+
+Buffers: TypeAlias = list[jax.Array]
+
+INPUTS_KEPT = 64  # sets of parameters whose literals and look-up tables are kept with a table
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A call's table, encoded and checked: blocks of buffers, and what decoding takes from the columns."""
+
+    layout: Layout
+    columns: Mapping[int, EncodedColumn]
+    blocks: list[Buffers]
+    inputs: dict[tuple[Literal, ...], tuple[Buffers, Decoder]] = field(default_factory=dict)  # by the parameters' values
+
+
+class Artifact:
+    """A query read by `qtensor.load`. Call it with its table and parameters; safe to use from several threads.
+
+    threads: how many cores a call over a large table uses (default: all that this process may use).
+    """
+
+    def __init__(self, container: Container, threads: int | None = None) -> None:
+        """Raises ArtifactError: the manifest contradicts itself, or a part is not what it should be."""
+        keep_heap()
+        self.manifest: Manifest = container.manifest
+        self.digest = container.digest
+        self.trusted = is_trusted(container.digest)
+        check_manifest(self.manifest)
+        executables = self.manifest.executables if self.trusted else ()
+        self._programs = Programs(container.parts, executables, ExecutableCache())
+        self._weights = [to_device(array) for array in read_weights(self.manifest, container.parts)]
+        self._threads = threads or available_cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="qtensor")
+        self._tables = OpenedTables()
+        self._bound: WeakKeyDictionary[Table, dict[Layout, Bound]] = WeakKeyDictionary()
+        self._lock = threading.RLock()
+
+    @property
+    def sql(self) -> str:
+        """The query's text."""
+        return self.manifest.sql
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        """Names and Arrow types of the result's columns."""
+        return pa.schema([pa.field(field.name, arrow_type(field.type)) for field in self.manifest.output])
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters, with the values they have when none is given."""
+        return {parameter.name: parameter.value.value for parameter in self.manifest.parameters}
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables that a call is given."""
+        return [] if self.manifest.input is None else [self.manifest.input.table]
+
+    def __call__(self, *tables: object, **named: object) -> pa.Table:
+        """The result for a table, given by its name or alone, and parameters by name.
+
+        The table is whatever `Connection.register` accepts; columns are found by name, in any order, others are ignored.
+
+        Raises ArtifactError: what the data is and was assumed to be, column by column; unknown names; parameters that
+        need another plan. DataError: unreadable data. ExecutionError: overflow, division by zero, a cast that fails.
+        """
+        source, parameters = self._arguments(tables, named)
+        literals = bound_parameters(self.manifest.parameters, parameters)
+        if self.manifest.input is None:
+            return self._run(self.manifest.forms[0], literals, None)
+        table = self._tables.of(self.manifest.input.table, source)
+        return self._run(self._form(table.rows), literals, table)
+
+    def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
+        """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
+
+        A query whose rows are the table's gives a batch for each batch read. An aggregate gives nothing before the end, but
+        keeps only its groups, unless it reads text or sorts: then the columns it reads are kept until the end.
+
+        Raises as a call does, while the batches are fetched.
+        """
+        source, parameters = self._arguments(readers, named)
+        literals = bound_parameters(self.manifest.parameters, parameters)
+        if self.manifest.input is None:
+            raise ArtifactError("the query reads no table: call it")
+        try:
+            reader = pa.RecordBatchReader.from_stream(source)
+        except (pa.ArrowException, TypeError) as error:
+            raise ArtifactError(f"a stream is a RecordBatchReader or an object with __arrow_c_stream__: {error}") from error
+        return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.input))
+
+    def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[object, dict[str, object]]:
+        """The table and the parameters of a call."""
+        wanted = self.tables
+        parameters = {name: value for name, value in named.items() if name.lower() not in [table.lower() for table in wanted]}
+        given = [*tables, *(value for name, value in named.items() if name not in parameters)]
+        if len(given) != len(wanted):
+            names = f"one table: {wanted[0]}" if wanted else "no table"
+            raise ArtifactError(f"the query reads {names}; {len(given)} given")
+        return (given[0] if given else None), parameters
+
+    def _form(self, rows: int) -> Form:
+        """The smallest form for `rows` rows."""
+        for form in self.manifest.forms:
+            if form.kind != "whole" or rows <= form.rows:
+                return form
+        raise CapacityError(f"the exported query sorts at most {self.manifest.forms[-1].rows:,} rows; {rows:,} given")
+
+    def _planned(self, form: Form, literals: Mapping[str, Literal]) -> PlannedQuery:
+        """What to bind and how to decode, with the literals of this call."""
+        if all(literals[parameter.name] == parameter.value for parameter in self.manifest.parameters):
+            return form.planned
+        return replanned(self.manifest, form, literals)
+
+    def _bind(self, table: Table, size: int) -> Bound:
+        """The table's columns in blocks of `size` rows, checked; kept as long as the table."""
+        assumed = self.manifest.input
+        assert assumed is not None
+        with self._lock:
+            kept = self._bound.setdefault(table, {})
+            layout = layout_of(table.rows, size)
+            if layout not in kept:
+                columns = table.encoded(positions(assumed, table.fields, assumed.table), layout)
+                check(assumed, columns, assumed.table)
+                by_index = {expected.column.index: column for expected, column in zip(assumed.columns, columns, strict=True)}
+                kept[layout] = Bound(layout, by_index, self._blocks(layout, by_index))
+            return kept[layout]
+
+    def _blocks(self, layout: Layout, columns: Mapping[int, EncodedColumn]) -> list[Buffers]:
+        """For each block the buffers that the programs take: columns, then the number of rows."""
+        source = self.manifest.forms[0].planned.plan.source
+        blocks: list[Buffers] = []
+        for share in range(layout.shares):
+            buffers: Buffers = []
+            for column in source.columns:
+                data, valid = columns[column.index].share(share)
+                with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
+                    buffers.append(to_device(data.astype(column.dtype, copy=False)))
+                if column.nullable:
+                    buffers.append(to_device(np.ones(data.shape, np.bool_) if valid is None else valid))
+            blocks.append([*buffers, to_device(np.int32(layout.rows_in_share(share)))])
+        return blocks
+
+    def _run(self, form: Form, literals: Mapping[str, Literal], table: Table | None) -> pa.Table:
+        bound = Bound(layout_of(1, 1), {}, [[to_device(np.int32(1))]]) if table is None else self._bind(table, form.rows)
+        key = tuple(literals.values())
+        if key not in bound.inputs:
+            while len(bound.inputs) >= INPUTS_KEPT:
+                bound.inputs.pop(next(iter(bound.inputs)), None)
+            planned = self._planned(form, literals)
+            host = HostInputs(planned.literals, lambda _, index: dictionary_of(bound.columns[index]))
+            decoder = Decoder(planned.output, planned.checks, self.sql, bound.columns.__getitem__, host.strings)
+            bound.inputs[key] = self._shared(planned.plan, host), decoder
+        shared, decoder = bound.inputs[key]
+        return decoder.decode(self._execute(form, bound.blocks, shared))
+
+    def _shared(self, plan: PhysicalPlan, host: HostInputs) -> Buffers:
+        scalars, float_scalars = host.scalars(plan)
+        return [to_device(array) for array in (scalars, float_scalars, *map(host.table, plan.tables))] + self._weights
+
+    def _execute(self, form: Form, blocks: list[Buffers], shared: Buffers) -> list[Buffers]:
+        """The parts of the result."""
+        if form.kind == "by_state":
+            progress = self._fold(form, blocks, shared)
+            return [self._programs.call(form, "finish", [*progress, *shared])]
+        if len(blocks) == 1:
+            return [self._programs.call(form, "whole", [*blocks[0], *shared])]
+        self._programs.ready(form)
+        return list(self._pool.map(lambda block: self._programs.call(form, "whole", [*block, *shared]), blocks))
+
+    def _fold(self, form: Form, blocks: list[Buffers], shared: Buffers) -> Buffers:
+        """The state after all blocks: each core takes a run of them, and the runs' states are merged in order."""
+        self._programs.ready(form)
+        start = self._programs.call(form, "start", [])
+
+        def run(part: Sequence[Buffers]) -> Buffers:
+            progress = start
+            for block in part:
+                progress = self._programs.call(form, "step", [*progress, *block, *shared])
+            return progress
+
+        size = -(-len(blocks) // self._threads)
+        runs = list(self._pool.map(run, [blocks[first : first + size] for first in range(0, len(blocks), size)]))
+        return functools.reduce(lambda left, right: self._programs.call(form, "merge", [*left, *right]), runs)
+
+    def _stream(self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input) -> Iterator[pa.RecordBatch]:
+        last = self.manifest.forms[-1]
+        chosen = select_columns(reader, assumed)
+        if last.kind == "by_rows":
+            for batch in chosen:
+                yield from self._run(self._form(batch.num_rows), literals, open_table(assumed.table, batch)).to_batches()
+        elif last.kind == "by_state" and all(column.strings is None for column in assumed.columns):
+            yield from self._fold_stream(chosen, literals, assumed, last)
+        else:
+            table = open_table(assumed.table, chosen.read_all())
+            yield from self._run(self._form(table.rows), literals, table).to_batches()
+
+    def _fold_stream(
+        self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input, form: Form
+    ) -> Iterator[pa.RecordBatch]:
+        """The result of a query whose state goes on from block to block; at most a block of rows is held."""
+        planned = self._planned(form, literals)
+        host = HostInputs(planned.literals, no_dictionary)
+        shared = self._shared(planned.plan, host)
+        progress = self._programs.call(form, "start", [])
+        rows = 0
+        for block in blocks_of(reader, form.rows):
+            rows += block.num_rows
+            if rows > MANY_ROWS:
+                raise CapacityError(f"the exported query is exact for at most {MANY_ROWS:,} rows")
+            for buffers in self._bind(open_table(assumed.table, block), form.rows).blocks:
+                progress = self._programs.call(form, "step", [*progress, *buffers, *shared])
+        decoder = Decoder(planned.output, planned.checks, self.sql, no_column, host.strings)
+        yield from decoder.decode([self._programs.call(form, "finish", [*progress, *shared])]).to_batches()
+
+    def __repr__(self) -> str:
+        tables, parameters = ", ".join(self.tables) or "no table", ", ".join(self.parameters)
+        taken = f"{tables}, parameters {parameters}" if parameters else tables
+        return f"<qtensor artifact of {taken}: {' '.join(self.sql.split())}>"
+
+
+def load(path: str | os.PathLike[str], threads: int | None = None) -> Artifact:
+    """The query that `Relation.export` or `qtensor.export` wrote.
+
+    Its native code is used if the file is one that this user trusts (exported here, or by `qtensor trust`), and made for this
+    CPU and version of jaxlib; else its StableHLO is compiled on first use and kept in the cache.
+
+    Raises ArtifactError: the file is no artifact, is damaged, or of another version.
+    """
+    return Artifact(read_container(path), threads)
+
+
+def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray[Any]]:
+    """The weights of all models, in the order in which programs take them."""
+    weights = []
+    for name in (part for model in manifest.models for part in model.weights):
+        try:
+            weights.append(np.load(io.BytesIO(parts[name]), allow_pickle=False))
+        except (KeyError, ValueError, EOFError, OSError, TypeError, SyntaxError, MemoryError) as error:
+            raise ArtifactError(f"the weights {name} cannot be read: {error}") from error
+    return weights
+
+
+def select_columns(reader: pa.RecordBatchReader, assumed: Input) -> pa.RecordBatchReader:
+    """The same batches with the columns that the query reads only."""
+    wanted = {assumed.fields[column.column.index].name.lower() for column in assumed.columns}
+    names = [name for name in reader.schema.names if name.lower() in wanted]
+    names = names or reader.schema.names[:1]  # without a column a batch has no number of rows
+    schema = pa.schema([reader.schema.field(name) for name in names])
+    return pa.RecordBatchReader.from_batches(schema, (batch.select(names) for batch in reader))
+
+
+def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
+    """The batches put together to tables of `size` rows and a shorter last one."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in reader:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= size:
+            table = pa.Table.from_batches(held, reader.schema)
+            whole = rows // size * size
+            for start in range(0, whole, size):
+                yield table.slice(start, size)
+            held = table.slice(whole).to_batches()
+            rows -= whole
+    if rows:
+        yield pa.Table.from_batches(held, reader.schema)
+
+
+def dictionary_of(column: EncodedColumn) -> pa.Array:
+    assert column.dictionary is not None
+    return column.dictionary
+
+
+def no_column(index: int) -> EncodedColumn:
+    raise InternalError(f"column {index} is not kept")
+
+
+def no_dictionary(table: str, column: int) -> pa.Array:
+    raise InternalError(f"column {column} of {table} has no dictionary")

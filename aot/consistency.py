@@ -1,0 +1,101 @@
+"""Whether a manifest fits itself: every number in it that leads somewhere leads inside. It may come from a hostile file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from qtensor.aot.forms import BLOCK, LADDER, layout_of
+from qtensor.aot.manifest import Form, Manifest
+from qtensor.errors import ArtifactError, QTensorError
+from qtensor.lowering.host import HostInputs
+from qtensor.lowering.physical import CollectSink, OutputColumn, Slot, SourceSlot
+
+_TABLE_LIMIT = 1 << 26
+_FORMS_LIMIT = 64
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Raise ArtifactError for a manifest that no export writes."""
+    try:
+        problem = next(problems(manifest), None)
+    except (IndexError, KeyError, TypeError, AttributeError, AssertionError, ValueError, OverflowError, QTensorError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    if problem is not None:
+        raise ArtifactError(f"its manifest contradicts itself: {problem}")
+
+
+def problems(manifest: Manifest) -> Iterator[str]:
+    parts = {part.name for part in manifest.parts}
+    named = [module.part for form in manifest.forms for module in form.modules]
+    named += [part for model in manifest.models for part in model.weights]
+    named += [executable.part for executable in manifest.executables]
+    if not set(named) <= parts:
+        yield f"it names parts that are not there: {', '.join(sorted(set(named) - parts))}"
+    if not 1 <= len(manifest.forms) <= _FORMS_LIMIT:
+        yield f"it has {len(manifest.forms)} forms"
+    for model in manifest.models:
+        for name in model.arguments:
+            np.dtype(name)
+    fields = () if manifest.input is None else manifest.input.fields
+    if manifest.input is not None:
+        for column in manifest.input.columns:
+            if not 0 <= column.column.index < len(fields):
+                yield f"there is no column {column.column.index}"
+            np.dtype(column.column.dtype)
+    for form in manifest.forms:
+        yield from problems_of_form(manifest, form)
+
+
+def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
+    """What is wrong with a form. Host inputs are evaluated once, over empty dictionaries."""
+    wanted = ("start", "step", "merge", "finish") if form.kind == "by_state" else ("whole",)
+    if tuple(module.function for module in form.modules) != wanted:
+        yield f"a form {form.kind} has the functions {', '.join(module.function for module in form.modules)}"
+    if (form.kind == "whole" and form.rows not in (1, 1 << 16, *LADDER)) or (form.kind != "whole" and form.rows != BLOCK):
+        yield f"a form {form.kind} is for {form.rows} rows"
+    planned, plan = form.planned, form.planned.plan
+    source, read = plan.source, manifest.input
+    assumed = {} if read is None else {column.column.index: column for column in read.columns}
+    if {column.index for column in source.columns} - set(assumed):
+        yield "a program reads columns of which nothing is assumed"
+    layout = layout_of(0, form.rows)
+    if read is not None and (source.shares, source.chunks, source.chunk) != (1, layout.chunks, layout.chunk):
+        yield "a program's blocks are not those of its form"
+    if plan.models and tuple(model.name for model in plan.models) != tuple(model.name for model in manifest.models):
+        yield "a program calls other models"
+    if any(not 0 < table.size <= _TABLE_LIMIT for table in plan.tables):
+        yield "a table made from a dictionary is too large"
+    if plan.checks != len(planned.checks):
+        yield "its checks have no messages"
+    if [(column.name, column.type) for column in planned.output] != [(field.name, field.type) for field in manifest.output]:
+        yield "a program gives other columns"
+    sink = plan.pipelines[-1].sink
+    if not isinstance(sink, CollectSink):
+        yield "a program does not end in a result"
+    else:
+        yield from (
+            f"the column {column.name} is nowhere"
+            for column in planned.output
+            for slot in slots_of(column)
+            if not (slot.column in assumed if isinstance(slot, SourceSlot) else 0 <= slot < len(sink.columns))
+        )
+    host = HostInputs(planned.literals, lambda table, column: empty_dictionary(assumed[column].strings))
+    host.scalars(plan)
+    for table in plan.tables:
+        host.table(table)
+    for column in planned.output:
+        if column.dictionary is not None:
+            host.strings(column.dictionary)
+
+
+def slots_of(column: OutputColumn) -> list[Slot]:
+    return [slot for slot in (column.data, column.valid, column.low, *column.elements) if slot is not None]
+
+
+def empty_dictionary(strings: int | None) -> pa.Array:
+    if strings is None:
+        raise ArtifactError("a column without text has a dictionary")
+    return pa.array([], pa.large_string())

@@ -1,0 +1,117 @@
+"""Parameters of an exported query: which of them may change without another plan, and a plan with other values in it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Mapping
+
+from qtensor.aot.manifest import Parameter
+from qtensor.errors import ArtifactError, QTensorError, suggestion
+from qtensor.expressions import Expr, Literal
+from qtensor.literals import convert_literal, parameter_literal
+from qtensor.logical import Plan
+from qtensor.optimizer import bottom_up
+from qtensor.rules.rewriting import map_expressions, transform
+from qtensor.texts import ConversionError
+
+Values = Mapping[str, Literal]
+
+
+def with_values(plan: Plan, values: Values) -> Plan:
+    """A bound plan in which each parameter's literals hold another value, converted as the old one was.
+
+    Raises ConversionError: a value does not convert to the type that its place has.
+    """
+
+    def replaced(expr: Expr) -> Expr:
+        if isinstance(expr, Literal) and expr.parameter is not None and expr.parameter in values:
+            return convert_literal(values[expr.parameter], expr.type)
+        return expr
+
+    return bottom_up(plan, lambda node: map_expressions(node, lambda expr: transform(expr, replaced)))
+
+
+def find_parameters(
+    bound: Plan, given: Mapping[str, object], bind_again: Callable[[Mapping[str, object]], Plan]
+) -> list[Parameter]:
+    """The parameters `given` to a query by lower-case name, whose plan is `bound`.
+
+    A parameter is fixed when it decided more than literals (a LIMIT, a folded interval): tried out, by binding once more with
+    another value and comparing that with the old plan after substitution.
+    """
+    found = []
+    for name, value in given.items():
+        literal = Literal(parameter_literal(value).value, parameter_literal(value).type, name)
+        found.append(Parameter(name, literal, not changes_freely(bound, name, value, given, bind_again)))
+    return found
+
+
+def changes_freely(
+    bound: Plan, name: str, value: object, given: Mapping[str, object], bind_again: Callable[[Mapping[str, object]], Plan]
+) -> bool:
+    other = neighbour(value)
+    if other is None:
+        return False
+    literal = parameter_literal(other)
+    try:
+        return with_values(bound, {name: Literal(literal.value, literal.type, name)}) == bind_again({**given, name: other})
+    except (QTensorError, ConversionError):
+        return False
+
+
+def neighbour(value: object) -> object | None:
+    """Another value of the same SQL type; None where none is known."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value - 1 if value in (2**31 - 1, 2**63 - 1, 2**64 - 1) else value + 1
+        case float():
+            return value / 2 + 1.25
+        case str():
+            try:
+                return (datetime.date.fromisoformat(value) + datetime.timedelta(days=1)).isoformat()
+            except (ValueError, OverflowError):
+                return f"{value}a"
+        case decimal.Decimal():
+            return value.next_minus() if value.is_finite() and value == value.to_integral_value() else -value
+        case datetime.date():
+            return value + datetime.timedelta(days=-1 if value.year > 2000 else 1)
+        case _:
+            return None
+
+
+def bound_parameters(parameters: tuple[Parameter, ...], given: Mapping[str, object]) -> dict[str, Literal]:
+    """The literals of a call, by lower-case name: those given, and for the others their value at export.
+
+    Raises ArtifactError: an unknown name, a fixed parameter, a value of another type.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    values = {parameter.name: parameter.value for parameter in parameters}
+    for name, value in given.items():
+        parameter = known.get(name.lower())
+        if parameter is None:
+            hint = suggestion(name, known) or (f"Its parameters: {', '.join(known)}." if known else "It has no parameters.")
+            raise ArtifactError(f'the query has no parameter "{name}". {hint}')
+        values[parameter.name] = typed(parameter, value)
+        if parameter.fixed and values[parameter.name] != parameter.value:
+            raise ArtifactError(
+                f"the parameter {name} decided the plan when the query was exported (as LIMIT does), and cannot be another: "
+                "export it again"
+            )
+    return values
+
+
+def typed(parameter: Parameter, value: object) -> Literal:
+    """`value` as a literal of the parameter's type; a value that would be another one in that type is refused."""
+    try:
+        literal = parameter_literal(value)
+        converted = convert_literal(literal, parameter.value.type)
+        if literal.value is not None and convert_literal(converted, literal.type) == literal:
+            return Literal(converted.value, converted.type, parameter.name)
+    except ConversionError as error:
+        raise ArtifactError(f"the parameter {parameter.name}: {error}") from error
+    raise ArtifactError(
+        f"the parameter {parameter.name} was a {parameter.value.type} when the query was exported; {value!r} is none"
+    )

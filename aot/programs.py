@@ -1,0 +1,77 @@
+"""The programs of a loaded artifact: native code where it is trusted and fits this machine, else compiled from StableHLO."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from qtensor.aot.cache import ExecutableCache, machine_key
+from qtensor.aot.manifest import Executable, Form
+from qtensor.aot.runtime import COMPILER_OPTIONS, check_stablehlo, compile_stablehlo, load_executable
+from qtensor.errors import ArtifactError
+
+logger = logging.getLogger("qtensor")
+
+
+class Programs:
+    """Loads each module when it is first called. Safe to use from several threads."""
+
+    def __init__(self, parts: Mapping[str, bytes], executables: Sequence[Executable], cache: ExecutableCache | None) -> None:
+        """executables: those whose code may run."""
+        self._parts = parts
+        here = machine_key()
+        self._native = {executable.module: executable.part for executable in executables if executable.environment == here}
+        self._cache = cache
+        self._loaded: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def call(self, form: Form, function: str, arguments: Sequence[jax.Array]) -> list[jax.Array]:
+        """Run one function of a form. Raises ArtifactError: it does not take such arguments."""
+        part = next(module.part for module in form.modules if module.function == function)
+        executable = self._loaded.get(part) or self._load(part)
+        try:
+            return executable.execute(arguments)  # type: ignore[no-any-return]
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            raise ArtifactError(f"the program {part} does not run: {error}") from error
+
+    def ready(self, form: Form) -> None:
+        """Load all functions of a form."""
+        for module in form.modules:
+            if module.part not in self._loaded:
+                self._load(module.part)
+
+    def _load(self, part: str) -> Any:
+        with self._lock:
+            executable = self._loaded.get(part)
+            if executable is None:
+                executable = self._loaded[part] = self._native_code(part) or self._compiled(part)
+            return executable
+
+    def _native_code(self, part: str) -> Any | None:
+        if part not in self._native:
+            return None
+        try:
+            return load_executable(self._parts[self._native[part]])
+        except (jax.errors.JaxRuntimeError, ValueError, TypeError) as error:
+            logger.warning("the native code of %s does not load, and is compiled anew: %s", part, error)
+            return None
+
+    def _compiled(self, part: str) -> Any:
+        """Compiled here, or by an earlier process of this user."""
+        bytecode = self._parts[part]
+        key = hashlib.sha256(f"{machine_key()}\n{COMPILER_OPTIONS}\n".encode() + bytecode).hexdigest()
+        executable = self._cache.load(key) if self._cache else None
+        if executable is None:
+            try:
+                check_stablehlo(bytecode)
+                executable = compile_stablehlo(bytecode)
+            except (jax.errors.JaxRuntimeError, ValueError) as error:
+                raise ArtifactError(f"the program {part} cannot be compiled: {error}") from error
+            if self._cache:
+                self._cache.save(key, executable)
+        return executable

@@ -1,0 +1,82 @@
+"""From a query of a connection to an artifact: what `Relation.export` and `qtensor.export` share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from qtensor.aot.export import Exportable, TableFacts, facts_of_types, write_artifact
+from qtensor.bind import bind
+from qtensor.catalog import Scope
+from qtensor.errors import UnsupportedError
+from qtensor.logical import Plan
+from qtensor.lowering.model import Model
+from qtensor.lowering.physical import SourceColumn
+from qtensor.lowering.ranges import Range
+from qtensor.prepared import Query
+from qtensor.session import MeasuredTables
+
+
+def export_query(
+    query: Query,
+    scope: Scope,
+    models: Mapping[str, Model],
+    path: str | os.PathLike[str],
+    threads: int,
+    only_types: Collection[str] = (),
+) -> str:
+    """Write `query` as an artifact. only_types: tables of which only the columns' types are assumed. Returns its digest."""
+    exportable = exportable_query(query, scope, models, threads, only_types)
+    try:
+        return write_artifact(exportable, path)
+    except UnsupportedError as error:
+        raise error.shown_in(query.sql) from None
+
+
+def exportable_query(
+    query: Query, scope: Scope, models: Mapping[str, Model], threads: int, only_types: Collection[str] = ()
+) -> Exportable:
+    """The bound query, with what is to be assumed of its table."""
+    bound = bind(query.sql, scope, query.parameters, query.dialect)
+    measured = MeasuredTables(scope.tables, threads)
+
+    def facts(table: str, columns: Sequence[int]) -> TableFacts:
+        fields = scope.tables[table].fields
+        if table.lower() in only_types:
+            return facts_of_types(fields, columns)
+        source = measured.source(table, columns)
+        strings = {index: power_of_two(size) for (_, index), size in measured.dictionary_sizes.items()}
+        described = {column.index: with_strings(column, strings.get(column.index)) for column in source.columns}
+        return TableFacts(fields, described, strings, source.capacity)
+
+    def bind_again(parameters: Mapping[str, object]) -> Plan:
+        values = parameters if isinstance(query.parameters, Mapping) else list(parameters.values())
+        return bind(query.sql, scope, values, query.dialect)
+
+    by_name = {model.name: model for model in models.values()}
+    return Exportable(query.sql, query.dialect, parameters_of(query), bound, by_name, facts, bind_again)
+
+
+def parameters_of(query: Query) -> dict[str, object]:
+    """The parameters by lower-case name; those of a sequence are numbered from 1."""
+    match query.parameters:
+        case None:
+            return {}
+        case Mapping() as named:
+            return {name.lower(): value for name, value in named.items()}
+        case values:
+            return {str(number): value for number, value in enumerate(values, 1)}
+
+
+def power_of_two(size: int) -> int:
+    """How many different strings an artifact allows for a column that has `size`."""
+    return 1 << max(0, size - 1).bit_length()
+
+
+def with_strings(column: SourceColumn, strings: int | None) -> SourceColumn:
+    """A column of text assumed to have as many codes as `strings`."""
+    if strings is None:
+        return column
+    bounds = Range(0, strings - 1)
+    return replace(column, range=bounds, dtype=bounds.dtype)
