@@ -17,7 +17,7 @@ from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.table import Table
 from qtensor.types import Schema
 
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
 
 
 class Registry:

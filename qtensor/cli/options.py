@@ -72,6 +72,13 @@ PARAMETER = several(
     type=NamedParameter("VALUE", "--param least=0.5"),
     help=f"The value of $NAME, or of $1 and ? by number. NAME:TYPE=VALUE says its type: {', '.join(TYPES)}.",
 )
+EXEC_PARAMETER = several(
+    "--param",
+    "-p",
+    "parameters",
+    type=Named("VALUE", "--param least=0.5"),
+    help="The value of $NAME. NAME:TYPE=VALUE says its type, where the value does not.",
+)
 THREADS = click.option("--threads", type=click.IntRange(min=1), help="How many cores to use.  [default: all]")
 DIALECT = click.option("--dialect", default="duckdb", show_default=True, help="The SQL dialect; any that sqlglot reads.")
 

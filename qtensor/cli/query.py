@@ -24,14 +24,15 @@ BENCHMARKS = ("seed", "aot")
 def run(sql: str | None, file: str | None, inputs: Inputs, output: Output) -> None:
     """Run a query and write its rows.
 
-    Tables are those of --table, and files named in FROM in quotes. Models are called by their names in the SQL.
+    Tables are those of --table, and files named in FROM in quotes. Models are called by their names in the SQL. Where the SQL
+    has parameters such as $since, put it in single quotes: in double ones, shells replace them.
 
     Unlike DuckDB's program, this one writes CSV into a pipe: a table drawn for people shows the first and the last rows only.
 
     \b
     Examples:
       qtensor run "SELECT * FROM 'data.parquet' LIMIT 5"
-      qtensor run "SELECT count(*) FROM t WHERE day >= $since" --table t=data.csv --param since=2026-01-01
+      qtensor run 'SELECT count(*) FROM t WHERE day >= $since' --table t=data.csv --param since=2026-01-01
       qtensor run -f query.sql --table t=data.parquet --model risk=models/risk -o out.parquet
       cat rows.arrow | qtensor run "SELECT g, max(x) FROM t GROUP BY g" --table t=- --format json
     """
