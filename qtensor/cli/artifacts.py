@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qtensor.cli.inputs import Inputs, open_source, parameter_value, read_sql
+from qtensor.cli.inputs import Inputs, named_parameter, open_source, read_sql
 from qtensor.cli.options import EXEC_PARAMETER, TABLE, THREADS, output_options, query_options
 from qtensor.cli.output import Output
 
@@ -92,11 +92,12 @@ def typed_parameters(query: Artifact, texts: Mapping[str, str]) -> dict[str, Any
     types = {parameter.name: str(parameter.value.type) for parameter in query.manifest.parameters}
     values: dict[str, Any] = {}
     for key, text in texts.items():
-        name, _, type = key.removeprefix("$").partition(":")
+        is_text = types.get(key.removeprefix("$").lower()) == "VARCHAR"
         try:
-            values[name] = parameter_value(text, type or ("text" if types.get(name.lower()) == "VARCHAR" else None))
+            name, value = named_parameter(f"{key}:text" if is_text else key, text)
         except ValueError as error:
-            raise click.UsageError(f"--param {name}: {error}") from None
+            raise click.UsageError(f"--param {error}") from None
+        values[name] = value
     return values
 
 

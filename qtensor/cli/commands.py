@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qtensor.cli.inputs import open_source, parameter_value
+from qtensor.cli.inputs import named_parameter, open_source
 from qtensor.cli.output import FORMATS, choose_output
 from qtensor.cli.query import LEVELS
 from qtensor.errors import DataError, suggestion
@@ -74,11 +74,11 @@ def _param(shell: Shell, rest: str) -> None:
         for name, value in shell.parameters.items():
             click.echo(f"${name} = {value!r}")
         return
-    name, text = named(rest, ".param least=0.5")
     try:
-        shell.parameters[name.removeprefix("$").lower()] = parameter_value(text)
+        name, value = named_parameter(*named(rest, ".param least=0.5"))
     except ValueError as error:
         raise DataError(str(error)) from error
+    shell.parameters[name.lower()] = value
 
 
 def _explain(shell: Shell, rest: str) -> None:

@@ -123,6 +123,18 @@ _FORMS = (
 )
 
 
+def named_parameter(name: str, text: str) -> tuple[str, object]:
+    """The parameter that NAME=VALUE or NAME:TYPE=VALUE means; the name may have its $.
+
+    Raises ValueError: see `parameter_value`.
+    """
+    name, colon, type = name.removeprefix("$").partition(":")
+    try:
+        return name, parameter_value(text, type if colon else None)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def parameter_value(text: str, type: str | None = None) -> object:
     """The value that a parameter's text stands for: of the type given, else of the first type whose form it has.
 

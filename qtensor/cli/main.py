@@ -26,7 +26,7 @@ Without a command: an interactive shell, or, when stdin is no terminal, every st
 Examples:
   qtensor run "SELECT count(*) FROM 'data.parquet' WHERE x > 1"
   qtensor run "SELECT g, sum(x) FROM t GROUP BY ALL" --table t=data.csv -o sums.parquet
-  cat rows.arrow | qtensor run "SELECT id, score(a, b) AS s FROM t" --table t=- --model score=models/score --format arrow
+  cat rows.arrow | qtensor run "SELECT id, score(a, b) AS s FROM t" --table t=- --model score=models/score
   qtensor explain "SELECT sum(x) FROM t" --table t=data.parquet --level hlo
   qtensor export "SELECT id, score(a, b) AS s FROM t" --table t=sample.parquet --model score=models/score -o score.qta
   qtensor exec score.qta --table t=data.parquet
@@ -49,7 +49,9 @@ Exit codes:
 @click.pass_context
 def qtensor(context: click.Context, verbose: bool) -> None:
     if verbose:
-        logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logging.getLogger("qtensor").addHandler(handler)
         logging.getLogger("qtensor").setLevel(logging.INFO)
     if context.invoked_subcommand is None:
         context.invoke(shell)

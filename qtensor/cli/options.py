@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from qtensor.cli.inputs import TYPES, Inputs, parameter_value
+from qtensor.cli.inputs import TYPES, Inputs, named_parameter
 from qtensor.cli.output import FORMATS, ROWS_SHOWN, choose_output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,11 +33,10 @@ class NamedParameter(Named):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         name, text = super().convert(value, param, ctx)
-        name, colon, type = name.partition(":")
         try:
-            return name.removeprefix("$"), parameter_value(text, type if colon else None)
+            return named_parameter(name, text)
         except ValueError as error:
-            self.fail(f"{name}: {error}", param, ctx)
+            self.fail(str(error), param, ctx)
 
 
 def several(*names: str, type: Named, help: str) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ import re
 # One alternative for each thing that may hide a semicolon, whole or cut off by the end of the text.
 _PART = re.compile(
     r"""
-      (?P<open> [eE]'(?:[^'\\]|\\.|'')*\Z | '(?:[^']|'')*\Z | "(?:[^"]|"")*\Z | /\*(?:(?!\*/).)*\Z )
+      (?P<open> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*\Z | '(?:[^']|'')*\Z | "(?:[^"]|"")*\Z | /\*(?:(?!\*/).)*\Z )
     | (?P<comment> --[^\n]* | /\*.*?\*/ )
     | (?P<text> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" )
     | (?P<dollar> (?<![\w$])\$(?P<tag>[A-Za-z_]\w*)?\$ )
@@ -47,12 +47,6 @@ def split(text: str) -> tuple[list[str], str]:
                 position = len(text) if closing < 0 else closing + len(part["dollar"])
             case "comment" | "blank":
                 pass
-            case _:
-                something = something or not part.group().startswith("/*")
-    rest = text[start:].strip()
-    return statements, rest if something or is_open(rest) else ""
-
-
-def is_open(text: str) -> bool:
-    """Whether `text` ends inside of a comment that goes on."""
-    return "/*" in text and "*/" not in text[text.rfind("/*") :]
+            case _:  # also a comment that is still open: more is to come
+                something = True
+    return statements, text[start:].strip() if something else ""
