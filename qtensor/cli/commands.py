@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qtensor.cli.inputs import named_parameter, open_source
+from qtensor.cli.inputs import import_tensorflow, named_parameter, open_source
 from qtensor.cli.output import FORMATS, choose_output
 from qtensor.cli.query import LEVELS
 from qtensor.errors import DataError, suggestion
@@ -66,6 +66,7 @@ def _register(shell: Shell, rest: str) -> None:
 def _model(shell: Shell, rest: str) -> None:
     text, _, output = rest.partition(" ")
     name, path = named(text, ".model score=models/score")
+    import_tensorflow()
     shell.connection.create_function(name, Path(path).expanduser(), output=output.strip() or None)
 
 

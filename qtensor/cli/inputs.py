@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import os
 import re
 import stat
 import sys
@@ -44,6 +45,8 @@ class Inputs:
         connection = Connection(self.threads)
         for name, path in self.tables:
             connection.register(name, open_source(path))
+        if self.models:
+            import_tensorflow()
         for name, path in self.models:
             connection.create_function(name, Path(path).expanduser(), output=dict(self.outputs).get(name))
         return connection
@@ -52,6 +55,24 @@ class Inputs:
     def values(self) -> dict[str, object] | None:
         """The parameters as `Connection.sql` takes them: `?` and `$1` by their numbers."""
         return dict(self.parameters) or None
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its notes on drivers, which it writes past Python's stderr and which no setting stops.
+
+    Raises ModelError: there is no TensorFlow.
+    """
+    from qtensor.lowering.tensorflow.sources import load_tensorflow
+
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        load_tensorflow()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def open_source(path: str) -> object:

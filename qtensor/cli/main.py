@@ -6,11 +6,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from qtensor.cli.artifacts import exec_command, export, inspect, trust
 from qtensor.cli.caches import cache
+from qtensor.cli.output import say_error
 from qtensor.cli.query import bench, explain, run
 from qtensor.cli.shell import shell
 from qtensor.errors import QTensorError
@@ -41,8 +43,27 @@ Exit codes:
 """
 
 
+class ReaderGoneError(Exception):
+    """Whoever read the output went away: a BrokenPipeError, which click would end with exit code 1."""
+
+
+class Commands(click.Group):
+    """All commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+        return result
+
+
 @click.group(
-    help=HELP, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+    cls=Commands,
+    help=HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.version_option(__version__, prog_name="qtensor", message="%(prog)s %(version)s")
 @click.option("--verbose", "-v", is_flag=True, help="Write the log to stderr: cache entries that were damaged, and the like.")
@@ -63,9 +84,9 @@ for command in (run, explain, export, exec_command, inspect, trust, bench, cache
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: those of this process). Returns the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before JAX is imported, which sets it to let TensorFlow's notes through
     try:
         code = qtensor.main(arguments, prog_name="qtensor", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -75,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
+    except ReaderGoneError:
         # Python flushes stdout once more at exit, into nothing now.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -83,8 +104,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"{click.style('OSError', fg='red', bold=True)}: {error}", err=True)
         return FAILED
     return code if isinstance(code, int) else OK
-
-
-def say_error(error: QTensorError) -> None:
-    """The error on stderr, with its carets and without a traceback."""
-    click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {error}", err=True)

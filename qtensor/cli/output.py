@@ -1,4 +1,4 @@
-"""Where a result goes and in which format: decided, and refused, before the query runs."""
+"""Where a result goes and in which format: decided, and refused, before the query runs. And how errors are said."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from qtensor.errors import QTensorError
 from qtensor.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ def write_table(reader: pa.RecordBatchReader, types: Sequence[str], rows: int, f
 
 
 def write_csv(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
-    from qtensor.cli.texts import csv_header, csv_lines
+    from qtensor.cli.texts import csv_fields, csv_lines
 
-    write_lines([csv_header(reader.schema.names)], file)
+    write_lines([",".join(csv_fields(reader.schema.names))], file)
     for batch in pieces(reader):
         write_lines(csv_lines(batch), file)
 
@@ -142,3 +143,8 @@ def pieces(reader: pa.RecordBatchReader) -> Iterable[pa.RecordBatch]:
 
 def write_lines(lines: list[str], file: BinaryIO) -> None:
     file.write(("\n".join(lines) + "\n").encode())
+
+
+def say_error(error: QTensorError) -> None:
+    """The error on stderr, with its carets and without a traceback."""
+    click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {error}", err=True)

@@ -15,7 +15,7 @@ import click
 from qtensor.cli.commands import COMMANDS, run_command
 from qtensor.cli.inputs import Inputs
 from qtensor.cli.options import input_options
-from qtensor.cli.output import Output, choose_output
+from qtensor.cli.output import Output, choose_output, say_error
 from qtensor.cli.statements import split
 from qtensor.errors import QTensorError
 from qtensor.version import __version__
@@ -121,8 +121,6 @@ class Shell:
 
     def interact(self) -> None:
         """Prompt, run, print; until .quit or Ctrl-D. Errors are shown and forgotten."""
-        from qtensor.cli.main import say_error
-
         if self.inputs.tables or self.inputs.models:
             _ = self.connection  # what is wrong with them is said before the first prompt
         click.echo(f"qtensor {__version__}. Statements end with a semicolon. .help lists commands, Ctrl-D leaves.")
