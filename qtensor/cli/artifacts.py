@@ -14,18 +14,21 @@ import click
 from qtensor.cli.inputs import Inputs, named_parameter, open_source, read_sql
 from qtensor.cli.options import EXEC_PARAMETER, TABLE, THREADS, output_options, query_options
 from qtensor.cli.output import Output
+from qtensor.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from qtensor.aot.artifact import Artifact
+    from qtensor.relation import Relation
 
 ARTIFACT = click.argument("artifact", metavar="FILE.qta")
 
 
 @click.command()
 @query_options
-@click.option("--output", "-o", "path", metavar="FILE.qta", required=True, help="The file to write.")
+@click.option("--output", "-o", "path", metavar="FILE.qta", help="The file to write.")
+@click.option("--native", "folder", metavar="FOLDER", help="Write a folder with a native library instead, or beside the file.")
 @click.option("--types-only", is_flag=True, help="Assume nothing of the tables but the types of their columns.")
-def export(sql: str | None, file: str | None, inputs: Inputs, path: str, types_only: bool) -> None:
+def export(sql: str | None, file: str | None, inputs: Inputs, path: str | None, folder: str | None, types_only: bool) -> None:
     """Compile a query and write it as one file, which runs without TensorFlow and SQL parser.
 
     The tables are samples: what is true of them (ranges of values, no NULLs, how many different strings) is what the exported
@@ -37,13 +40,27 @@ def export(sql: str | None, file: str | None, inputs: Inputs, path: str, types_o
           --model risk=models/risk --param least=0.5 -o risk.qta
       qtensor exec risk.qta --table t=data.parquet --param least=0.7
     """
+    if path is None and folder is None:
+        raise click.UsageError("say what to write: -o FILE.qta, or --native FOLDER")
     from qtensor.prepared import Query
 
     text = read_sql(sql, file, inputs.tables)
     only_types = [name.lower() for name, _ in inputs.tables] if types_only else []
     with inputs.connection() as connection:
-        connection._export(Query(text, inputs.values, inputs.dialect), {}, path, only_types)
-    click.echo(f"{path}: {Path(path).stat().st_size:,} bytes", err=True)
+        if path is not None:
+            connection._export(Query(text, inputs.values, inputs.dialect), {}, path, only_types)
+            click.echo(f"{path}: {Path(path).stat().st_size:,} bytes", err=True)
+        if folder is not None:
+            write_native(connection.sql(text, inputs.values, dialect=inputs.dialect), folder)
+
+
+def write_native(relation: Relation, folder: str) -> None:
+    """Raises UnsupportedError: this version of qtensor writes no native libraries."""
+    export_native = getattr(relation, "export_native", None)
+    if export_native is None:
+        raise UnsupportedError("this version of qtensor does not write native libraries; use -o FILE.qta")
+    export_native(folder)
+    click.echo(f"{folder}: written", err=True)
 
 
 @click.command("exec")

@@ -74,7 +74,7 @@ def test_exported_for_all_data_of_the_same_types(qt: CommandLine) -> None:
         (["exec", "q.qta", "-t", "t=t.csv", "-p", "least:int=x"], 2, "--param least: 'x' is no int"),
         (["exec", "q.qta", "-t", "t=nowhere.csv"], 1, "DataError: nowhere.csv: no such file"),
         (["export", "SELECT y FROM t", "-t", "t=t.csv", "-o", "r.qta"], 1, 'BindError: no column "y" in t'),
-        (["export", "SELECT g FROM t", "-t", "t=t.csv"], 2, "Missing option '--output' / '-o'"),
+        (["export", "SELECT g FROM t", "-t", "t=t.csv"], 2, "say what to write: -o FILE.qta, or --native FOLDER"),
         (
             ["export", "SELECT g FROM t", "-t", "t=t.csv", "-o", "nowhere/r.qta"],
             1,
@@ -89,6 +89,19 @@ def test_failures(qt: CommandLine, artifact: Path, arguments: list[str], code: i
     assert (run.code, run.output) == (code, b"")
     assert message in " ".join(run.errors.split())
     assert not Path("r.qta").exists()
+
+
+def test_native(qt: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(qtensor.Relation, "export_native", lambda self, folder: written.append(folder), raising=False)
+    run = qt("export", "SELECT g FROM t", "-t", "t=t.parquet", "--native", "folder")
+    assert (run.code, run.errors, written) == (0, "folder: written\n", ["folder"])
+    monkeypatch.delattr(qtensor.Relation, "export_native")
+    run = qt("export", "SELECT g FROM t", "-t", "t=t.parquet", "--native", "folder")
+    assert (run.code, run.errors) == (
+        1,
+        "UnsupportedError: this version of qtensor does not write native libraries; use -o FILE.qta\n",
+    )
 
 
 def test_inspect(qt: CommandLine, artifact: Path) -> None:
