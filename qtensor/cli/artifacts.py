@@ -85,6 +85,8 @@ def exec_command(
       qtensor exec score.qta --table t=data.parquet --param least=0.7
       producer | qtensor exec score.qta --format arrow | consumer
     """
+    import pyarrow as pa
+
     from qtensor.aot.artifact import load
 
     query = load(artifact, threads)
@@ -97,7 +99,7 @@ def exec_command(
     values = typed_parameters(query, dict(parameters))
     sources = {name: open_source(path) for name, path in tables}
     types = [str(field.type) for field in query.manifest.output]
-    streamed = [source for source in sources.values() if type(source).__name__ == "RecordBatchReader"]
+    streamed = [source for source in sources.values() if isinstance(source, pa.RecordBatchReader)]
     output.write(query.stream(*streamed, **values) if streamed else query(**sources, **values), types)
 
 

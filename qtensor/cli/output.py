@@ -101,6 +101,7 @@ def write_csv(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
     write_lines([",".join(csv_fields(reader.schema.names))], file)
     for batch in pieces(reader):
         write_lines(csv_lines(batch), file)
+        file.flush()  # a stream's rows are there before its end
 
 
 def write_json(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
@@ -115,6 +116,7 @@ def write_json(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
     before = "["
     for batch in pieces(reader):
         file.write((before + ",\n".join(json_objects(batch, names))).encode())
+        file.flush()
         before = ",\n"
     file.write(b"[]\n" if before == "[" else b"]\n")
 

@@ -39,6 +39,24 @@ def test_one_process_feeds_another(tmp_path: Path) -> None:
     assert consumer.stdout == "b,n\n0,4284\n1,4284\n"
 
 
+def test_exec_writes_while_it_reads(tmp_path: Path) -> None:
+    """The rows of one batch come before the next batch is sent."""
+    relation = qtensor.sql("SELECT a * 2 AS b FROM t", t={"a": np.arange(100)})
+    relation.export(tmp_path / "q.qta")
+    schema = pa.schema([("a", pa.int64())])
+    command = [*QTENSOR, "exec", str(tmp_path / "q.qta"), "--format", "csv"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdin is not None and process.stdout is not None
+        with pa.ipc.new_stream(process.stdin, schema) as writer:
+            for number in range(3):
+                writer.write_batch(pa.record_batch([[number, 50]], schema=schema))
+                process.stdin.flush()
+                lines = [process.stdout.readline() for _ in range(3 if number == 0 else 2)]
+                assert lines[-2:] == [b"%d\n" % (2 * number), b"100\n"]
+        process.stdin.close()
+        assert (process.stdout.read(), process.wait(60)) == (b"", 0)
+
+
 @pytest.mark.parametrize("format", ["csv", "arrow"])
 def test_a_reader_that_goes_away(tmp_path: Path, format: str) -> None:
     write_stream(tmp_path / "rows.arrows", 300_000)
