@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.forms import BLOCK, LADDER, layout_of
+from qtensor.aot.blocks import BLOCK, LADDER, layout_of
 from qtensor.aot.manifest import Form, Manifest
 from qtensor.errors import ArtifactError, QTensorError
 from qtensor.lowering.host import HostInputs
