@@ -23,7 +23,7 @@ from qtensor.aot.consistency import check_manifest
 from qtensor.aot.container import Container, read_container
 from qtensor.aot.forms import layout_of, replanned
 from qtensor.aot.manifest import Form, Input, Manifest
-from qtensor.aot.parameters import bound_parameters
+from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
 from qtensor.aot.runtime import to_device
 from qtensor.aot.trust import is_trusted
@@ -89,7 +89,7 @@ class Artifact:
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters, with the values they have when none is given."""
-        return {parameter.name: parameter.value.value for parameter in self.manifest.parameters}
+        return {parameter.name: python_value(parameter.value) for parameter in self.manifest.parameters}
 
     @property
     def tables(self) -> list[str]:
@@ -130,9 +130,11 @@ class Artifact:
         return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.input))
 
     def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[object, dict[str, object]]:
-        """The table and the parameters of a call."""
+        """The table and the parameters of a call. A name that both have is the parameter's where the table stands alone."""
         wanted = self.tables
-        parameters = {name: value for name, value in named.items() if name.lower() not in [table.lower() for table in wanted]}
+        known = {parameter.name for parameter in self.manifest.parameters} if tables else set()
+        names = {table.lower() for table in wanted} - known
+        parameters = {name: value for name, value in named.items() if name.lower() not in names}
         given = [*tables, *(value for name, value in named.items() if name not in parameters)]
         if len(given) != len(wanted):
             names = f"one table: {wanted[0]}" if wanted else "no table"

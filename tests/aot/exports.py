@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Exports:
         key = (sql, repr(params), id(source))
         if key not in self.loaded:
             path = self.folder / f"{len(self.loaded)}.qta"
-            name = sql.lower().partition(" from ")[2].split()[0] if source is not None else ""
+            name = re.findall(r"(?i)\bfrom\s+(\w+)", sql)[-1] if source is not None else ""
             qtensor.export(sql, path, tables={name: source} if name else {}, models=models, params=params)
             self.loaded[key] = path, qtensor.load(path, threads=2), source  # the source: its id stays its own
         return self.loaded[key]

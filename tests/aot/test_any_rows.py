@@ -16,6 +16,7 @@ QUERIES = {
         "day + 3 AS later, y / 2 AS half, coalesce(i32, 0) AS i, b, moment, x, f, h, n, CAST(i64 AS DOUBLE) AS big, "
         "TRY_CAST(w AS INTEGER) AS number, u64 FROM t WHERE i16 > -100 OR s IS NULL"
     ),
+    "some": "SELECT id, s, coalesce(i32, 0) AS i, u64, i8, x FROM t WHERE i16 > 200",
     "limit": "SELECT id, s, h FROM t WHERE i16 > 0 LIMIT 7 OFFSET 2",
     "best": "SELECT id, s, x FROM t ORDER BY s DESC NULLS LAST, x, id LIMIT 20",
     "sorted": "SELECT id, i64, s FROM t ORDER BY i64 NULLS FIRST, id",
@@ -40,6 +41,8 @@ QUERIES = {
 @pytest.mark.parametrize("count", ROWS)
 @pytest.mark.parametrize("name", QUERIES)
 def test_any_number_of_rows(name: str, count: int, exports: Exports, rows: pa.Table, schema: pa.Schema) -> None:
+    if name == "rows":
+        count = min(count, 2_049)  # comparing so many values takes longer than computing them
     check(exports.of(QUERIES[name], schema), rows.slice(17, count), signed_zeros=name != "by double")
 
 
