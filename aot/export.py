@@ -23,9 +23,9 @@ from qtensor.aot.trust import add_trust
 from qtensor.logical import Plan
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import SourceColumn
-from qtensor.lowering.ranges import INT64_MAX, INT64_MIN, Range
+from qtensor.lowering.ranges import Range, range_of_type
 from qtensor.optimizer import optimise
-from qtensor.types import Boolean, Date, Decimal, Float, Integer, Schema, SqlType, Timestamp, Varchar
+from qtensor.types import Boolean, Float, Schema, SqlType, Varchar
 from qtensor.version import __version__
 
 ANY_STRINGS = 1 << 16  # how many different strings are assumed where only the type is known
@@ -154,28 +154,13 @@ def facts_of_types(fields: Schema, columns: Sequence[int]) -> TableFacts:
 
 
 def any_value(index: int, name: str, type: SqlType) -> SourceColumn:
-    bounds = range_of(type)
-    if isinstance(type, Float):
-        return SourceColumn(index, name, "float32" if type.bits == 32 else "float64", True, None, True)
-    if bounds is None:
-        return SourceColumn(index, name, "bool", True, None, False)
-    return SourceColumn(index, name, bounds.dtype, True, bounds, False)
-
-
-def range_of(type: SqlType) -> Range | None:
-    """The encoded values that a type has, as far as columns hold them: 64 bits."""
     match type:
-        case Integer():
-            return Range(max(type.minimum, INT64_MIN), min(type.maximum, INT64_MAX))
-        case Decimal():
-            return Range(max(-type.maximum, INT64_MIN), min(type.maximum, INT64_MAX))
-        case Date():
-            return Range(-(1 << 31), (1 << 31) - 1)
-        case Timestamp():
-            return Range(INT64_MIN, INT64_MAX)
+        case Float(bits):
+            return SourceColumn(index, name, "float32" if bits == 32 else "float64", True, None, True)
+        case Boolean():
+            return SourceColumn(index, name, "bool", True, None, False)
         case Varchar():
-            return Range(0, ANY_STRINGS - 1)
-        case Boolean() | Float():
-            return None
+            bounds = Range(0, ANY_STRINGS - 1)
         case _:
-            return Range(0, 0)
+            bounds = range_of_type(type)
+    return SourceColumn(index, name, bounds.dtype, True, bounds, False)

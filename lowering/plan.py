@@ -339,8 +339,12 @@ def plan_query(
     models: Mapping[str, Model],
     usual_rows: int | None = None,
 ) -> PlannedQuery:
-    """The physical plan, free of literals' values, and what to bind to it."""
-    planner = Planner(statistics, Bindings(dictionary_sizes, models), usual_rows=usual_rows)
+    """The physical plan, free of literals' values, and what to bind to it.
+
+    usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
+    """
+    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
+    planner = Planner(statistics, bindings, usual_rows=usual_rows)
     stream = planner.stream(plan)
     stored = Stored.of(stream.encoder.columns)
     slots, collected = output_slots(stream, stored.columns)

@@ -90,5 +90,4 @@ class Part:
         data, valid = self.decoder.column(slot.column).share(self.share)
         if not slot.validity:
             return data
-        # The plan of an artifact allows for NULLs where this table has none.
-        return np.ones(data.shape, np.bool_) if valid is None else valid
+        return np.ones(data.shape, np.bool_) if valid is None else valid  # a program that allows NULLs may meet none
