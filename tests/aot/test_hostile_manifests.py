@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,41 @@ import pytest
 
 from qtensor.aot.artifact import Artifact
 from qtensor.aot.container import MANIFEST, opened
-from qtensor.errors import ArtifactError, QTensorError
+from qtensor.errors import QTensorError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed
 
-VALUES = [None, True, False, 0, 1, -1, 2, 63, 2**31, -(2**31), 2**63, 2**64, 2**200, "", "x", "int8", "float64", [], [0], {}, [[]], {"@": "x"}]
+VALUES = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    63,
+    2**31,
+    -(2**31),
+    2**63,
+    2**64,
+    2**200,
+    "",
+    "x",
+    "int8",
+    "float64",
+    [],
+    [0],
+    {},
+    [[]],
+    {"@": "x"},
+]
 QUERY = (
     "SELECT id, s LIKE $p AS fits, CASE WHEN s < $u THEN c ELSE s END AS txt, i16 + $a AS more, CAST(i8 AS VARCHAR) AS written, "
     "TRY_CAST(w AS INTEGER) AS number, s IN ($u, 'b') AS among FROM t WHERE i16 > $a AND moment > TIMESTAMP '1970-01-01 00:00:00'"
 )
-GROUPS = "SELECT g, c, count(*) AS n, sum(i64) AS total, min(s) AS least FROM t WHERE i16 > $a GROUP BY g, c ORDER BY n, g, c LIMIT 5"
+GROUPS = (
+    "SELECT g, c, count(*) AS n, sum(i64) AS total, min(s) AS least FROM t WHERE i16 > $a GROUP BY g, c ORDER BY n, g, c LIMIT 5"
+)
 
 
 def places(json: Any) -> Iterator[tuple[Any, Any]]:
