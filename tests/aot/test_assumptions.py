@@ -68,7 +68,7 @@ BROKEN = [
 def test_broken(table: pa.Table, message: str, artifact: Artifact) -> None:
     with pytest.raises(ArtifactError, match=f'the table "data" is not what the exported query assumes.*\\n.*{message}'):
         artifact(table)
-    with pytest.raises(ArtifactError, match=message):
+    with pytest.raises(ArtifactError, match=message.partition(" Did you mean")[0]):  # a stream's other columns are not looked at
         artifact.stream(table).read_all()
 
 
@@ -154,9 +154,9 @@ def test_a_table_changed_between_calls(exports: Exports, tmp_path: Path) -> None
 
 def test_calls_that_are_none(artifact: Artifact, exports: Exports) -> None:
     for arguments, named in [((), {}), ((TABLE, TABLE), {}), ((TABLE,), {"data": TABLE}), ((), {"other": TABLE})]:
-        with pytest.raises(ArtifactError, match="one table: data; . given|no parameter"):
+        with pytest.raises(ArtifactError, match=r"one table: data; . given|no parameter"):
             artifact(*arguments, **named)
-    with pytest.raises(ArtifactError, match="the query has no parameter.*It has no parameters"):
+    with pytest.raises(ArtifactError, match=r"the query has no parameter.*It has no parameters"):
         artifact(TABLE, threshold=1)
     for nothing in (5, None, object(), [1, 2]):
         with pytest.raises((ArtifactError, DataError)):

