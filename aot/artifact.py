@@ -18,10 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.aot.assumptions import check, positions
+from qtensor.aot.blocks import layout_of
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.consistency import check_manifest, check_results, contradictions
 from qtensor.aot.container import Container, read_container
-from qtensor.aot.forms import layout_of, replanned
 from qtensor.aot.manifest import Form, Input, Manifest
 from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
@@ -32,8 +32,7 @@ from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
 from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import PhysicalPlan, PlannedQuery
-from qtensor.lowering.plan import MANY_ROWS
+from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import keep_heap
 from qtensor.sources import OpenedTables, open_table
@@ -152,6 +151,8 @@ class Artifact:
         """What to bind and how to decode, with the literals of this call."""
         if all(literals[parameter.name] == parameter.value for parameter in self.manifest.parameters):
             return form.planned
+        from qtensor.aot.forms import replanned  # planning is a third of what there is to import, and seldom needed
+
         return replanned(self.manifest, form, literals)
 
     def _bind(self, table: Table, size: int) -> Bound:

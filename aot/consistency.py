@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.forms import BLOCK, LADDER, layout_of
+from qtensor.aot.blocks import BLOCK, LADDER, layout_of
 from qtensor.aot.manifest import Form, Manifest
 from qtensor.errors import ArtifactError, InternalError, QTensorError
 from qtensor.lowering.host import HostInputs

@@ -16,6 +16,7 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
+    MANY_ROWS,
     CheckStep,
     CollectSink,
     DenseGroupSink,
@@ -46,7 +47,6 @@ from qtensor.types import BIGINT, Boolean, Float, Varchar
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
-MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is right for
 
 
 class TableStatistics(Protocol):
