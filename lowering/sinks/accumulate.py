@@ -35,16 +35,44 @@ def extreme(accumulator: Accumulator, state: Array, batch: Batch, slots: Slots) 
 
 def addends(accumulator: Accumulator, batch: Batch, slots: Slots) -> list[tuple[Array, Range | None]]:
     """What a batch's rows add to each limb, and the bounds of that (None for floats). Rows without a group need not be masked."""
-    mask = None if accumulator.mask is None and slots.code is not None else batch.mask(accumulator.mask)
     if accumulator.op == "count":
+        mask = counted(accumulator, batch, slots)
         ones = jnp.ones_like(batch.live) if mask is None else mask
         return [(ones.astype(jnp.int32), Range(0, 1))]
-    assert accumulator.value is not None
-    value = batch.column(accumulator.value)
-    kept = value if mask is None else jnp.where(mask, value, jnp.zeros_like(value))
+    kept = summed(accumulator, batch, slots)
     if accumulator.range is None:
         return [(kept.astype(accumulator.dtype), None)]
     return limbs_of(kept, accumulator.range, accumulator.limbs)
+
+
+def whole_addend(accumulator: Accumulator, batch: Batch, slots: Slots) -> tuple[Array, Range]:
+    """What a batch's rows add to a sum of two limbs, not yet split; see `fits_one_limb`."""
+    assert accumulator.range is not None
+    return summed(accumulator, batch, slots), accumulator.range | Range(0, 0)
+
+
+def fits_one_limb(accumulator: Accumulator, rows: int) -> bool:
+    """Whether the sum of `rows` values fits an int64 where that of all rows may not: it is split once, not row by row."""
+    bounds = accumulator.range
+    return accumulator.limbs == 2 and bounds is not None and (bounds.magnitude * rows).bit_length() < 63
+
+
+def split_limbs(total: Array) -> State:
+    """int64 sums as their high part and their low 32 bits."""
+    return total >> LIMB_BITS, total & ((1 << LIMB_BITS) - 1)
+
+
+def counted(accumulator: Accumulator, batch: Batch, slots: Slots) -> Array | None:
+    """Which rows are aggregated; None when those without a group are all that are not."""
+    return None if accumulator.mask is None and slots.code is not None else batch.mask(accumulator.mask)
+
+
+def summed(accumulator: Accumulator, batch: Batch, slots: Slots) -> Array:
+    """The values to add up, 0 in rows that are not aggregated."""
+    assert accumulator.value is not None
+    value = batch.column(accumulator.value)
+    mask = counted(accumulator, batch, slots)
+    return value if mask is None else jnp.where(mask, value, jnp.zeros_like(value))
 
 
 def limbs_of(value: Array, bounds: Range, limbs: int) -> list[tuple[Array, Range | None]]:

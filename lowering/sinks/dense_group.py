@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from qtensor.lowering.physical import Accumulator, AnyAccumulator, DenseGroupSink, DistinctAccumulator
-from qtensor.lowering.sinks.accumulate import addends, bitmap, carried, combine, extreme, initial, mark, reduce_bitmap
+from qtensor.lowering.sinks.accumulate import (
+    addends,
+    bitmap,
+    carried,
+    combine,
+    extreme,
+    fits_one_limb,
+    initial,
+    mark,
+    reduce_bitmap,
+    split_limbs,
+    whole_addend,
+)
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
 from qtensor.lowering.sinks.packing import Addend, packed_sums
 from qtensor.lowering.sinks.slots import Slots
@@ -36,11 +48,15 @@ class DenseGroup:
         packable = self.sink.domain * PACKED_SHARE <= length
         new = list(state)
         sums: list[Addend] = []
+        wide: set[int] = set()  # sums of one chunk that fit an int64, where the sum of all may need two limbs
         for accumulator, position in self.positions():
             if isinstance(accumulator, DistinctAccumulator):
                 new[position] = mark(accumulator, state[position], batch, slots)
             elif accumulator.op in ("min", "max"):
                 new[position] = extreme(accumulator, state[position], batch, slots)
+            elif packable and fits_one_limb(accumulator, length):
+                sums.append(Addend(position, *whole_addend(accumulator, batch, slots)))
+                wide.add(position)
             else:
                 for target, (values, bounds) in enumerate(addends(accumulator, batch, slots), position):
                     if bounds is not None and packable:
@@ -48,7 +64,9 @@ class DenseGroup:
                     else:
                         new[target] = slots.add(state[target], values)
         for target, total in packed_sums(sums, slots).items():
-            new[target] = state[target] + total
+            parts = split_limbs(total) if target in wide else (total,)
+            for limb, part in enumerate(parts, target):
+                new[limb] = state[limb] + part
         return tuple(new)
 
     def codes(self, batch: Batch) -> Array:

@@ -216,6 +216,8 @@ def _dtype(type: SqlType, expected: Range | None) -> np.dtype[np.generic]:
 def _chunks(values: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     if isinstance(values, pa.Array):
         return [values]
+    # Arrow cannot join an empty chunk with an offset that came through its C interface.
+    values = pa.chunked_array([chunk for chunk in values.chunks if len(chunk)], values.type)
     many = values.num_chunks > 1 and len(values) < values.num_chunks * _SMALL_CHUNK
     if many and not arrow.is_dictionary(values.type):  # each chunk may have another dictionary; the encoder merges them
         values = values.combine_chunks()
