@@ -18,7 +18,7 @@ from qtensor.aot.export import Exportable, TableFacts
 from qtensor.aot.forms import PlannedForm, lowered, plan_forms, scanned
 from qtensor.aot.native.generate import NativeForm, NativeQuery, Program, query_source, weights_source
 from qtensor.aot.native.programs import compile_programs, program_of
-from qtensor.aot.native.runtime import progress_bars, runtime_archive
+from qtensor.aot.native.runtime import progress_bars, runtime_archives
 from qtensor.aot.native.toolchain import HERE, Toolchain, toolchain
 from qtensor.errors import NativeError
 from qtensor.optimizer import optimise
@@ -51,7 +51,7 @@ def export_native(query: Exportable, folder: str | os.PathLike[str], name: str =
         with tempfile.TemporaryDirectory(prefix="qtensor_") as work, progress_bars() as progress:
             with tempfile.TemporaryDirectory(dir=target, prefix=".writing_") as written:
                 compiled = compile_query(tools, query, name, Path(work), progress)
-                link(tools, compiled, name, runtime_archive(progress), Path(written))
+                link(tools, compiled, name, runtime_archives(progress), Path(written))
                 for path in sorted(Path(written).iterdir()):
                     os.replace(path, target / path.name)
     except OSError as error:
@@ -61,7 +61,7 @@ def export_native(query: Exportable, folder: str | os.PathLike[str], name: str =
 def compile_query(tools: Toolchain, query: Exportable, name: str, work: Path, progress: Progress) -> NativeObjects:
     """The query's own object files, made in `work`."""
     native, programs = native_query(query)
-    objects = compile_programs(tools, programs, work, progress)
+    objects = compile_programs(tools, programs, work, progress, native.calls_models)
     for number, weight in enumerate(native.weights):
         (work / f"weight{number}.bin").write_bytes(np.ascontiguousarray(weight).tobytes())
     sources = {
@@ -113,7 +113,7 @@ def source_columns(forms: Sequence[PlannedForm]) -> tuple:
     return columns
 
 
-def link(tools: Toolchain, compiled: NativeObjects, name: str, archive: Path, folder: Path, flags: Sequence[str] = ()) -> None:
+def link(tools: Toolchain, compiled: NativeObjects, name: str, runtime: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> None:
     """Write all files of the library into `folder`. flags: for compiler and linker, in tests.
 
     The library shows its C functions and nothing else, so that several libraries live in one process.
@@ -126,12 +126,12 @@ def link(tools: Toolchain, compiled: NativeObjects, name: str, archive: Path, fo
     common = ("-Wl,--gc-sections", "-Wl,-O1", "-pthread", *flags)
     shared = ("-shared", f"-Wl,-soname,lib{name}.so", f"-Wl,--version-script,{script}", "-Wl,-z,defs")
     library = folder / f"lib{name}.so"
-    tools.compile((*shared, *common, "-s", *compiled.objects, archive, "-o", library), f"the library lib{name}.so")
+    tools.compile((*shared, *common, "-s", *compiled.objects, *runtime, "-o", library), f"the library lib{name}.so")
     main = compiled.folder / "main.o"
     tools.compile(("-x", "c", "-O2", f"-I{folder}", *flags, "-c", folder / "main.c", "-o", main), "the example main.c")
     static = ("-static-libstdc++", "-static-libgcc", "-s")
     executable = folder / f"{name}_main"
-    tools.compile((*common, *static, main, *compiled.objects, archive, "-o", executable), f"the program {name}_main")
+    tools.compile((*common, *static, main, *compiled.objects, *runtime, "-o", executable), f"the program {name}_main")
 
 
 def filled(template: str, query: NativeQuery, name: str) -> str:

@@ -75,6 +75,10 @@ class NativeQuery:
     forms: tuple[NativeForm, ...]
     weights: tuple[NDArray[Any], ...]
 
+    @property
+    def calls_models(self) -> bool:
+        return bool(self.forms[0].planned.plan.models)
+
 
 def program_source(program: Program) -> str:
     """The adapter of a program, around the class that tfcompile wrote."""

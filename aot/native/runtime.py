@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +19,18 @@ from qtensor.cores import available_cores
 from qtensor.errors import NativeError
 from qtensor.folders import cache_folder
 
-SORT = "sort_lib"
 PRODUCTS = {"float": "dot_float", "double": "dot_double", "int32_t": "dot_int32"}
 
 
-def sources(tools: Toolchain) -> dict[str, tuple[Path, tuple[str, ...]]]:
-    """The source of each part, and the flags it needs beside the usual ones."""
-    engine = {f"engine_{path.stem}": (path, ("-Wall", "-Wextra")) for path in sorted((HERE / "src").glob("*.cc"))}
-    products = {part: (HERE / "xla" / "dot.cc", (f"-DQTENSOR_DOT={type}",)) for type, part in PRODUCTS.items()}
+def xla_sources(tools: Toolchain) -> dict[str, tuple[Path, tuple[str, ...]]]:
+    """The source of each part of XLA's runtime, and the flags it needs beside the usual ones; the slowest first."""
     sort = tools.tensorflow / "xla_aot_runtime_src" / "xla" / "backends" / "cpu" / "runtime" / "sort_lib.cc"
-    return {**engine, **products, SORT: (sort, ("-w",))}
+    products = {part: (HERE / "xla" / "dot.cc", ("-w", f"-DQTENSOR_DOT={type}")) for type, part in PRODUCTS.items()}
+    return {"sort_lib": (sort, ("-w",)), **products}
+
+
+def engine_sources(tools: Toolchain) -> dict[str, tuple[Path, tuple[str, ...]]]:
+    return {path.stem: (path, ("-Wall", "-Wextra")) for path in sorted((HERE / "src").glob("*.cc"))}
 
 
 def refuse_unsupported(headers: Iterable[str]) -> None:
@@ -46,54 +48,52 @@ def refuse_unsupported(headers: Iterable[str]) -> None:
         raise NativeError(f"native libraries cannot compute {', '.join(sorted(unknown))} yet: use Relation.export")
 
 
-def runtime_folder(tools: Toolchain) -> Path:
-    """Where the parts are kept, for this compiler, TensorFlow, CPU, and these sources of ours."""
-    digest = hashlib.sha256("\0".join((tools.compiler, tools.compiler_version, tools.tensorflow_version, *tools.flags)).encode())
-    for path in sorted(path for folder in ("src", "xla") for path in (HERE / folder).rglob("*") if path.is_file()):
-        digest.update(str(path.relative_to(HERE)).encode() + path.read_bytes())
-    return cache_folder() / "native" / digest.hexdigest()[:16]
+def runtime_archives(progress: Progress | None = None) -> tuple[Path, Path]:
+    """The archives that libraries are linked with, the engine's and XLA's; built when they are not in the cache yet.
 
-
-def runtime_archive(progress: Progress | None = None) -> Path:
-    """The archive that libraries are linked with; built when it is not in the cache yet, which takes about half a minute.
-
-    Safe against other processes that build it too, and against being killed. Raises NativeError: a tool is missing.
+    Safe against other processes that build them too, and against being killed. Raises NativeError: a tool is missing.
     """
-    tools = toolchain()
-    archive = runtime_folder(tools) / "libqtensor_native.a"
-    if archive.exists():
-        return archive
     if progress is None:
         with progress_bars() as bars:
-            return runtime_archive(bars)
+            return runtime_archives(bars)
+    tools = toolchain()
+    return archive(tools, "src", engine_sources(tools), progress), archive(tools, "xla", xla_sources(tools), progress)
+
+
+def archive(tools: Toolchain, ours: str, parts: Mapping[str, tuple[Path, tuple[str, ...]]], progress: Progress) -> Path:
+    """The archive of these parts; `ours` is the folder here that they depend on, beside compiler, flags and TensorFlow."""
+    digest = hashlib.sha256("\0".join((tools.compiler, tools.compiler_version, tools.tensorflow_version, *tools.flags)).encode())
+    for path in sorted(path for path in (HERE / ours).rglob("*") if path.suffix in (".cc", ".h")):
+        digest.update(str(path.relative_to(HERE)).encode() + path.read_bytes())
+    target = cache_folder() / "native" / f"{ours}_{digest.hexdigest()[:16]}" / "runtime.a"
+    if target.exists():
+        return target
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with locked(archive.with_name("lock")):
-            if not archive.exists():
-                build(tools, archive, progress)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(target.with_name("lock")):
+            if not target.exists():
+                build(tools, parts, target, progress)
     except OSError as error:
-        raise NativeError(f"the native runtime cannot be kept in {archive.parent}: {error}") from error
-    return archive
+        raise NativeError(f"the native runtime cannot be kept in {target.parent}: {error}") from error
+    return target
 
 
-def build(tools: Toolchain, archive: Path, progress: Progress) -> None:
+def build(tools: Toolchain, parts: Mapping[str, tuple[Path, tuple[str, ...]]], target: Path, progress: Progress) -> None:
     """Compile all parts and put them together. The archive has its name only when it is whole."""
-    parts = sources(tools)
     task = progress.add_task("building the native runtime, once", total=len(parts))
-    with tempfile.TemporaryDirectory(dir=archive.parent) as temporary, ThreadPoolExecutor(available_cores()) as pool:
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary, ThreadPoolExecutor(available_cores()) as pool:
 
         def compile_part(part: str) -> Path:
             source, flags = parts[part]
-            target = Path(temporary) / f"{part}.o"
-            tools.compile((*tools.flags, *flags, *tools.includes, "-c", source, "-o", target), f"the runtime's {part}")
+            made = Path(temporary) / f"{part}.o"
+            tools.compile((*tools.flags, *flags, *tools.includes, "-c", source, "-o", made), f"the runtime's {part}")
             progress.advance(task)
-            return target
+            return made
 
-        slowest_first = sorted(parts, key=lambda part: (part != SORT, part not in PRODUCTS.values(), part))
-        objects = list(pool.map(compile_part, slowest_first))
-        whole = Path(temporary) / archive.name
+        objects = list(pool.map(compile_part, parts))
+        whole = Path(temporary) / target.name
         tools.run(["ar", "crs", whole, *objects], "the native runtime")
-        os.replace(whole, archive)
+        os.replace(whole, target)
 
 
 def progress_bars() -> Progress:

@@ -82,7 +82,7 @@ class XlaCompiledCpuFunction {
     size_t constant = 0;
     for (size_t i = 0; i < data.buffer_count; ++i) {
       if (data.buffers[i].is_constant()) {
-        table_[i] = data.constants[constant++].second;
+        if (!data.constants.empty()) table_[i] = data.constants[constant++].second;  // none: kernels hold them themselves
       } else if (const size_t bytes = allocated(i)) {
         table_[i] = next;
         next += bytes;
