@@ -14,6 +14,7 @@ namespace qtensor {
 namespace {
 
 constexpr int32_t kUnseen = -1;
+constexpr uint8_t kRefused = 2;
 constexpr int64_t kMostRows = int64_t{1} << 34;
 
 std::string quoted(const Column& column) { return std::string("column \"") + column.name + "\""; }
@@ -36,13 +37,6 @@ const uint8_t* checked(const Column& column, const ArrowArray& array, Layout lay
   if (array.null_count > 0 && array.buffers[0] == nullptr) malformed(column, "it has NULLs and no validity bitmap");
   return array.null_count == 0 ? nullptr : static_cast<const uint8_t*>(array.buffers[0]);
 }
-
-struct Block {
-  alignas(64) int64_t integers[kBlock];
-  alignas(64) double doubles[kBlock];
-  alignas(64) float floats[kBlock];
-  alignas(64) uint8_t valid[kBlock];
-};
 
 template <class T>
 void store(const int64_t* values, int64_t count, T* out, Found& found) {
@@ -117,6 +111,167 @@ std::vector<std::string> problems_of(const Column& column, const Found& found, c
   return problems;
 }
 
+[[noreturn]] void refuse(const Column& column, const char* why) {
+  fail(Code::Data, quoted(column) + " (" + column.type.text + "): a value " + why);
+}
+
+// Codes of short strings that were seen last: most columns of text have few and short ones.
+class Recent {
+ public:
+  int32_t code(std::string_view text, Vocabulary& words) {
+    if (text.size() > sizeof(uint64_t)) return words.code(text);
+    uint64_t word = 0;
+    for (size_t i = 0; i < text.size(); ++i) word |= uint64_t{static_cast<unsigned char>(text[i])} << (8 * i);
+    Entry& entry = entries_[(word * 0x9E3779B97F4A7C15u + text.size()) >> 56];
+    if (entry.word != word || entry.size != text.size() || entry.code < 0) entry = {word, text.size(), words.code(text)};
+    return entry.code;
+  }
+
+ private:
+  struct Entry {
+    uint64_t word = 0;
+    size_t size = 0;
+    int32_t code = -1;
+  };
+  Entry entries_[256];
+};
+
+// Encodes rows of one column, a block at a time.
+class Writer {
+ public:
+  Writer(const Column& column, const InputColumn& input, BatchColumn& read, StoredColumn& stored, bool keeps_exact, Found& found)
+      : column_(column), input_(input), read_(read), stored_(stored), keeps_exact_(keeps_exact), found_(found) {}
+
+  // Slots [slot, slot + count) of the array become the rows from `row` on.
+  void write(int64_t slot, int64_t count, int64_t row) {
+    for (int64_t done = 0; done < count; done += kBlock) {
+      slot_ = slot + done;
+      row_ = row + done;
+      size_ = std::min(kBlock, count - done);
+      look_at_validity();
+      if (input_.encoded()) look_at_entries();
+      write_validity();
+      if (column_.type.kind == Kind::Varchar) {
+        write_text();
+      } else if (column_.type.kind != Kind::Float) {
+        write_integers();
+      } else if (column_.type.bits == 32) {
+        write_floats(floats_, load_floats);
+      } else {
+        write_floats(doubles_, load_doubles);
+      }
+    }
+  }
+
+ private:
+  size_t bytes(size_t width) const { return static_cast<size_t>(size_) * width; }
+  bool all_valid() const { return std::memchr(bits_, 0, bytes(1)) == nullptr; }
+
+  void look_at_validity() {
+    valid_ = nullptr;
+    if ((input_.encoded() ? input_.indices : input_.layout) == Layout::Null) {
+      std::memset(bits_, 0, bytes(1));
+      valid_ = bits_;
+    } else if (read_.bitmap != nullptr) {
+      unpack(read_.bitmap, slot_, size_, bits_);
+      if (!all_valid()) valid_ = bits_;
+    }
+  }
+
+  // Codes into the dictionary are read to `entries_`, -1 for NULL; an entry may itself be NULL.
+  void look_at_entries() {
+    load_integers(input_.indices, *read_.array, slot_, size_, nullptr, entries_);
+    const auto entries = static_cast<int64_t>(read_.valid.size());
+    for (int64_t i = 0; i < size_; ++i) {
+      const bool valid = valid_ == nullptr || valid_[i] != 0;
+      if (valid && (entries_[i] < 0 || entries_[i] >= entries)) malformed(column_, "a code is beyond its dictionary");
+      const uint8_t entry = valid ? read_.valid[static_cast<size_t>(entries_[i])] : 0;
+      if (entry == kRefused) refuse(column_, read_.refused);
+      bits_[i] = entry;
+      if (entry == 0) entries_[i] = -1;
+    }
+    valid_ = all_valid() ? nullptr : bits_;
+  }
+
+  void write_validity() {
+    if (valid_ != nullptr) found_.nulls += std::count(valid_, valid_ + size_, uint8_t{0});
+    if (!column_.nullable) return;
+    uint8_t* out = stored_.valid.as<uint8_t>() + row_;
+    if (valid_ != nullptr) {
+      std::memcpy(out, valid_, bytes(1));
+    } else {
+      std::memset(out, 1, bytes(1));
+    }
+  }
+
+  void write_text() {
+    int32_t* codes = stored_.codes.as<int32_t>() + row_;
+    for (int64_t i = 0; i < size_; ++i) {
+      if (valid_ != nullptr && valid_[i] == 0) {
+        codes[i] = 0;
+      } else if (input_.encoded()) {
+        int32_t& known = read_.codes[static_cast<size_t>(entries_[i])];
+        if (known == kUnseen) known = code_at(*read_.values, read_.values->offset + entries_[i]);
+        codes[i] = known;
+      } else {
+        codes[i] = code_at(*read_.array, slot_ + i);
+      }
+    }
+  }
+
+  int32_t code_at(const ArrowArray& texts, int64_t slot) {
+    const char* text = nullptr;
+    int64_t size = 0;
+    if (!load_text(input_.layout, texts, slot, &text, &size)) malformed(column_, "an offset of its text is wrong");
+    return recent_.code({text, static_cast<size_t>(size)}, stored_.words);
+  }
+
+  void write_integers() {
+    if (input_.encoded()) {
+      for (int64_t i = 0; i < size_; ++i) integers_[i] = entries_[i] < 0 ? 0 : read_.integers[static_cast<size_t>(entries_[i])];
+    } else {
+      const char* why = load_integers(input_.layout, *read_.array, slot_, size_, valid_, integers_);
+      if (why != nullptr) refuse(column_, why);
+    }
+    if (valid_ != nullptr) clear_invalid(integers_, valid_, size_, Rows::fill_value(column_));
+    store_integers(column_.machine, integers_, size_, stored_.data.data(), row_, found_);
+  }
+
+  template <class T>
+  void write_floats(T* values, void (*load)(Layout, const ArrowArray&, int64_t, int64_t, T*)) {
+    if (input_.encoded()) {
+      for (int64_t i = 0; i < size_; ++i) {
+        values[i] = entries_[i] < 0 ? 0 : static_cast<T>(read_.reals[static_cast<size_t>(entries_[i])]);
+      }
+    } else {
+      load(input_.layout, *read_.array, slot_, size_, values);
+      if (valid_ != nullptr) clear_invalid(values, valid_, size_, T{0});
+    }
+    if (!column_.may_be_nan) look_at(values, size_, found_);
+    if (column_.machine == DType::Float32) {
+      store_floats(values, size_, stored_.data.as<float>() + row_);
+    } else {
+      store_floats(values, size_, stored_.data.as<double>() + row_);
+    }
+    if (keeps_exact_) store_floats(values, size_, stored_.exact.as<double>() + row_);
+  }
+
+  const Column& column_;
+  const InputColumn& input_;
+  BatchColumn& read_;
+  StoredColumn& stored_;
+  const bool keeps_exact_;
+  Found& found_;
+  int64_t slot_ = 0, row_ = 0, size_ = 0;  // of the block
+  const uint8_t* valid_ = nullptr;         // nullptr: all of the block's values are
+  Recent recent_;
+  alignas(64) int64_t integers_[kBlock];
+  int64_t entries_[kBlock];
+  alignas(64) double doubles_[kBlock];
+  alignas(64) float floats_[kBlock];
+  alignas(64) uint8_t bits_[kBlock];
+};
+
 }  // namespace
 
 Batch::Batch(const Query& query, const InputSchema& schema, const ArrowArray& array)
@@ -134,28 +289,38 @@ Batch::Batch(const Query& query, const InputSchema& schema, const ArrowArray& ar
     const InputColumn& input = schema.columns[i];
     const ArrowArray* child = array.children[input.child];
     if (child == nullptr) malformed(column, "its array is NULL");
-    BatchColumn& read = columns_[i];
-    read.array = child;
-    read.bitmap = checked(column, *child, input.encoded() ? input.indices : input.layout);
+    columns_[i].array = child;
+    columns_[i].bitmap = checked(column, *child, input.encoded() ? input.indices : input.layout);
     if (child->length - array.offset < array.length) malformed(column, "it has fewer rows than the batch");
-    read.offset = child->offset + array.offset;
-    if (!input.encoded()) continue;
-    read.values = child->dictionary;
-    if (read.values == nullptr) malformed(column, "its dictionary is missing");
-    const uint8_t* bitmap = checked(column, *read.values, input.layout);
-    const int64_t entries = read.values->length, first = read.values->offset;
-    read.valid.assign(static_cast<size_t>(entries), input.layout == Layout::Null ? 0 : 1);
-    if (bitmap != nullptr) unpack(bitmap, first, entries, read.valid.data());
-    const size_t size = static_cast<size_t>(entries);
-    if (input.is_text()) {
-      read.codes.assign(size, kUnseen);
-    } else if (column.type.kind == Kind::Float) {
-      read.reals.resize(size);
-      load_doubles(input.layout, *read.values, first, entries, read.reals.data());
-    } else {
-      read.integers.resize(size);
-      const char* why = load_integers(input.layout, *read.values, first, entries, read.valid.data(), read.integers.data());
-      if (why != nullptr) fail(Code::Data, quoted(column) + " (" + column.type.text + "): a value " + why);
+    columns_[i].offset = child->offset + array.offset;
+    if (input.encoded()) read_dictionary(i);
+  }
+}
+
+void Batch::read_dictionary(size_t index) {
+  const Column& column = query_.columns[index];
+  const InputColumn& input = schema_.columns[index];
+  BatchColumn& read = columns_[index];
+  read.values = read.array->dictionary;
+  if (read.values == nullptr) malformed(column, "its dictionary is missing");
+  const uint8_t* bitmap = checked(column, *read.values, input.layout);
+  const int64_t entries = read.values->length, first = read.values->offset;
+  read.valid.assign(static_cast<size_t>(entries), input.layout == Layout::Null ? 0 : 1);
+  if (bitmap != nullptr) unpack(bitmap, first, entries, read.valid.data());
+  const size_t size = static_cast<size_t>(entries);
+  if (input.is_text()) {
+    read.codes.assign(size, kUnseen);
+  } else if (column.type.kind == Kind::Float) {
+    read.reals.resize(size);
+    load_doubles(input.layout, *read.values, first, entries, read.reals.data());
+  } else {
+    read.integers.resize(size);
+    for (size_t i = 0; i < size; ++i) {
+      if (read.valid[i] == 0) continue;
+      const char* why = load_integers(input.layout, *read.values, first + static_cast<int64_t>(i), 1, nullptr, &read.integers[i]);
+      if (why == nullptr) continue;
+      read.valid[i] = kRefused;
+      read.refused = why;
     }
   }
 }
@@ -164,112 +329,12 @@ void Batch::write(int64_t first, int64_t count, Rows& rows) {
   std::vector<std::string> problems;
   for (size_t i = 0; i < columns_.size(); ++i) {
     Found found;
-    write_column(i, first, count, rows, found);
+    Writer writer(query_.columns[i], schema_.columns[i], columns_[i], rows.columns()[i], rows.keeps_exact(i), found);
+    writer.write(columns_[i].offset + first, count, rows.count());
     for (std::string& problem : problems_of(query_.columns[i], found, rows.columns()[i])) problems.push_back(std::move(problem));
   }
   if (!problems.empty()) fail_assumptions(query_, problems);
   rows.added(count);
-}
-
-void Batch::write_column(size_t index, int64_t first, int64_t count, Rows& rows, Found& found) {
-  const Column& column = query_.columns[index];
-  const InputColumn& input = schema_.columns[index];
-  BatchColumn& read = columns_[index];
-  StoredColumn& stored = rows.columns()[index];
-  const int64_t fill = Rows::fill_value(column);
-  const Layout layout = input.encoded() ? input.indices : input.layout;
-  Block block;
-
-  for (int64_t done = 0; done < count; done += kBlock) {
-    const int64_t size = std::min(kBlock, count - done);
-    const int64_t from = read.offset + first + done, at = rows.count() + done;
-    const uint8_t* valid = nullptr;  // of the block; nullptr: all are
-    if (layout == Layout::Null) {
-      std::memset(block.valid, 0, static_cast<size_t>(size));
-      valid = block.valid;
-    } else if (read.bitmap != nullptr) {
-      unpack(read.bitmap, from, size, block.valid);
-      if (std::memchr(block.valid, 0, static_cast<size_t>(size)) != nullptr) valid = block.valid;
-    }
-    if (input.encoded()) {  // from codes to entries; an entry may be NULL
-      load_integers(layout, *read.array, from, size, nullptr, block.integers);
-      const int64_t entries = static_cast<int64_t>(read.valid.size());
-      for (int64_t i = 0; i < size; ++i) {
-        const int64_t code = block.integers[i];
-        const bool is_valid = valid == nullptr || valid[i] != 0;
-        if (is_valid && (code < 0 || code >= entries)) malformed(column, "a code is beyond its dictionary");
-        block.valid[i] = is_valid && read.valid[static_cast<size_t>(code)];
-        if (!block.valid[i]) block.integers[i] = -1;
-      }
-      valid = std::memchr(block.valid, 0, static_cast<size_t>(size)) != nullptr ? block.valid : nullptr;
-    }
-    if (valid != nullptr) found.nulls += size - std::count(valid, valid + size, uint8_t{1});
-    if (column.nullable) {
-      if (valid != nullptr) {
-        std::memcpy(stored.valid.as<uint8_t>() + at, valid, static_cast<size_t>(size));
-      } else {
-        std::memset(stored.valid.as<uint8_t>() + at, 1, static_cast<size_t>(size));
-      }
-    }
-
-    if (column.type.kind == Kind::Varchar) {
-      int32_t* codes = stored.codes.as<int32_t>() + at;
-      const ArrowArray& texts = input.encoded() ? *read.values : *read.array;
-      for (int64_t i = 0; i < size; ++i) {
-        codes[i] = 0;
-        if (valid != nullptr && valid[i] == 0) continue;
-        int32_t* known = input.encoded() ? &read.codes[static_cast<size_t>(block.integers[i])] : nullptr;
-        if (known == nullptr || *known == kUnseen) {
-          const char* text = nullptr;
-          int64_t bytes = 0;
-          const int64_t slot = input.encoded() ? texts.offset + block.integers[i] : from + i;
-          if (!load_text(input.layout, texts, slot, &text, &bytes)) malformed(column, "an offset of its text is wrong");
-          codes[i] = stored.words.code({text, static_cast<size_t>(bytes)});
-          if (known != nullptr) *known = codes[i];
-        } else {
-          codes[i] = *known;
-        }
-      }
-    } else if (column.type.kind == Kind::Float && column.type.bits == 32) {
-      if (input.encoded()) {
-        for (int64_t i = 0; i < size; ++i) {
-          block.floats[i] = block.integers[i] < 0 ? 0 : static_cast<float>(read.reals[static_cast<size_t>(block.integers[i])]);
-        }
-      } else {
-        load_floats(input.layout, *read.array, from, size, block.floats);
-        if (valid != nullptr) clear_invalid(block.floats, valid, size, 0.0f);
-      }
-      look_at(block.floats, size, found);
-      std::memcpy(stored.data.as<float>() + at, block.floats, static_cast<size_t>(size) * sizeof(float));
-    } else if (column.type.kind == Kind::Float) {
-      if (input.encoded()) {
-        for (int64_t i = 0; i < size; ++i) {
-          block.doubles[i] = block.integers[i] < 0 ? 0 : read.reals[static_cast<size_t>(block.integers[i])];
-        }
-      } else {
-        load_doubles(input.layout, *read.array, from, size, block.doubles);
-        if (valid != nullptr) clear_invalid(block.doubles, valid, size, 0.0);
-      }
-      look_at(block.doubles, size, found);
-      if (column.machine == DType::Float32) {
-        store_floats(block.doubles, size, stored.data.as<float>() + at);
-      } else {
-        store_floats(block.doubles, size, stored.data.as<double>() + at);
-      }
-      if (rows.keeps_exact(index)) store_floats(block.doubles, size, stored.exact.as<double>() + at);
-    } else {
-      if (input.encoded()) {
-        for (int64_t i = 0; i < size; ++i) {
-          if (block.integers[i] >= 0) block.integers[i] = read.integers[static_cast<size_t>(block.integers[i])];
-        }
-      } else {
-        const char* why = load_integers(layout, *read.array, from, size, valid, block.integers);
-        if (why != nullptr) fail(Code::Data, quoted(column) + " (" + column.type.text + "): a value " + why);
-      }
-      if (valid != nullptr) clear_invalid(block.integers, valid, size, fill);
-      store_integers(column.machine, block.integers, size, stored.data.data(), at, found);
-    }
-  }
 }
 
 }  // namespace qtensor

@@ -26,8 +26,9 @@ struct BatchColumn {
   const ArrowArray* values = nullptr;  // the dictionary's, else nullptr
   std::vector<int64_t> integers;       // the dictionary's entries
   std::vector<double> reals;
-  std::vector<uint8_t> valid;
-  std::vector<int32_t> codes;  // of text: codes of the entries, kUnseen before one occurs
+  std::vector<uint8_t> valid;          // of the entries; kRefused: of no exact value, which matters if it occurs
+  std::vector<int32_t> codes;          // of text: codes of the entries, kUnseen before one occurs
+  const char* refused = nullptr;       // why entries are refused
 };
 
 class Batch {
@@ -42,7 +43,7 @@ class Batch {
   void write(int64_t first, int64_t count, Rows& rows);
 
  private:
-  void write_column(size_t index, int64_t first, int64_t count, Rows& rows, Found& found);
+  void read_dictionary(size_t index);
 
   const Query& query_;
   const InputSchema& schema_;

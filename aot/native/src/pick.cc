@@ -163,6 +163,7 @@ class Picker {
 
   template <class T>
   void check(const Output& output, const uint8_t* valid, const T* values, Wide minimum, Wide maximum) const {
+    if (sizeof(T) == sizeof(int64_t) && minimum <= INT64_MIN && maximum >= INT64_MAX) return;
     for (int64_t i = 0; i < count(); ++i) {
       const bool outside = values[i] < minimum || values[i] > maximum;
       if (outside && (valid == nullptr || valid[i] != 0)) {

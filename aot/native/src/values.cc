@@ -22,26 +22,27 @@ void widen(const void* base, int64_t at, int64_t count, Out* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<Out>(read<T>(base, at + i));
 }
 
-// Each value by a function that says whether it has an exact result.
+// Each value by a function that says whether it has an exact result; all are computed before any is looked at.
 template <class Function>
 bool convert(int64_t count, const uint8_t* valid, Function exact) {
   bool all = true;
-  for (int64_t i = 0; i < count; ++i) {
-    const bool one = exact(i);
-    all &= one || (valid != nullptr && valid[i] == 0);
-  }
+  for (int64_t i = 0; i < count; ++i) all &= exact(i);
+  if (all || valid == nullptr) return all;
+  all = true;
+  for (int64_t i = 0; i < count; ++i) all &= valid[i] == 0 || exact(i);
   return all;
 }
 
-bool load_decimals(int words, const void* base, int64_t at, int64_t count, const uint8_t* valid, int64_t* out) {
-  return convert(count, valid, [&](int64_t i) {
-    const int64_t first = (at + i) * words;
-    const int64_t low = read<int64_t>(base, first);
-    int64_t unlike = 0;
-    for (int word = 1; word < words; ++word) unlike |= read<int64_t>(base, first + word) ^ (low >> 63);
+template <int kWords>
+bool load_decimals(const void* base, int64_t at, int64_t count, const uint8_t* valid, int64_t* out) {
+  int64_t unlike = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t low = read<int64_t>(base, (at + i) * kWords);
+    const int64_t wanted = valid == nullptr || valid[i] != 0 ? -1 : 0;
+    for (int word = 1; word < kWords; ++word) unlike |= (read<int64_t>(base, (at + i) * kWords + word) ^ (low >> 63)) & wanted;
     out[i] = low;
-    return unlike == 0;
-  });
+  }
+  return unlike == 0;
 }
 
 float from_half(uint16_t half) {
@@ -95,9 +96,9 @@ const char* load_integers(Layout layout, const ArrowArray& array, int64_t at, in
       return fits ? nullptr : "is beyond the range of BIGINT; cast the column to float64";
     }
     case Layout::Decimal128:
-      return load_decimals(2, base, at, count, valid, out) ? nullptr : kWide;
+      return load_decimals<2>(base, at, count, valid, out) ? nullptr : kWide;
     case Layout::Decimal256:
-      return load_decimals(4, base, at, count, valid, out) ? nullptr : kWide;
+      return load_decimals<4>(base, at, count, valid, out) ? nullptr : kWide;
     case Layout::DayMilliseconds: {
       bool whole = convert(count, valid, [&](int64_t i) {
         const int64_t value = read<int64_t>(base, at + i);
