@@ -38,12 +38,12 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("count", ROWS)
 @pytest.mark.parametrize("name", QUERIES)
-def test_any_number_of_rows(name: str, count: int, exports: Exports, rows: pa.Table, schema: pa.Schema) -> None:
-    if name == "rows":
-        count = min(count, 2_049)  # comparing so many values takes longer than computing them
-    check(exports.of(QUERIES[name], schema), rows.slice(17, count), signed_zeros=name != "by double")
+def test_any_number_of_rows(name: str, exports: Exports, rows: pa.Table, schema: pa.Schema) -> None:
+    artifact = exports.of(QUERIES[name], schema)
+    for count in ROWS:
+        if name != "rows" or count < 65_535:  # comparing so many values takes longer than computing them
+            check(artifact, rows.slice(17, count), signed_zeros=name != "by double")
 
 
 def test_without_a_table(exports: Exports) -> None:
