@@ -2,34 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "arrow_c.h"
+#include "encode.h"
 #include "rows.h"
 #include "schema.h"
 
 namespace qtensor {
-
-// What was found in some rows of a column.
-struct Found {
-  int64_t nulls = 0;
-  int64_t low = INT64_MAX, high = INT64_MIN;
-  bool nan = false, denormal = false;
-};
-
-// A column's memory. Of a dictionary, `values` are its entries and `array` holds the codes.
-struct BatchColumn {
-  const ArrowArray* array = nullptr;   // what has the rows: values, or codes into `values`
-  int64_t offset = 0;                  // of the batch's first row
-  const uint8_t* bitmap = nullptr;     // nullptr: no NULL
-  const ArrowArray* values = nullptr;  // the dictionary's, else nullptr
-  std::vector<int64_t> integers;       // the dictionary's entries
-  std::vector<double> reals;
-  std::vector<uint8_t> valid;          // of the entries; kRefused: of no exact value, which matters if it occurs
-  std::vector<int32_t> codes;          // of text: codes of the entries, kUnseen before one occurs
-  const char* refused = nullptr;       // why entries are refused
-};
 
 class Batch {
  public:
