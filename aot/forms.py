@@ -17,7 +17,7 @@ import numpy as np
 from qtensor.aot.blocks import BLOCK, LADDER, SMALL, layout_of
 from qtensor.aot.compile import argument_shapes
 from qtensor.aot.manifest import Form, Manifest, ModelRecord
-from qtensor.aot.parameters import with_values
+from qtensor.aot.parameters import python_value, with_values
 from qtensor.errors import ArtifactError, InternalError
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan, Scan, inputs
@@ -141,7 +141,7 @@ def replanned(manifest: Manifest, form: Form, literals: Mapping[str, Constant]) 
     for candidate in planned:
         if (candidate.kind, candidate.rows) == (form.kind, form.rows) and candidate.planned.plan == form.planned.plan:
             return candidate.planned
-    given = ", ".join(f"{name} = {literal.value!r}" for name, literal in literals.items())
+    given = ", ".join(f"{name} = {python_value(literal)!r}" for name, literal in literals.items())
     raise ArtifactError(f"with {given} the query needs another program than the exported one: export it with such values")
 
 

@@ -40,9 +40,9 @@ class NativeLibrary:
     @staticmethod
     def prepare() -> None:
         """Build what all libraries share, so that it is not counted as the export of one."""
-        from qtensor.aot.native.runtime import runtime_archive
+        from qtensor.aot.native.runtime import runtime_archives
 
-        runtime_archive()
+        runtime_archives()
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from qtensor.aot.compile import Compiler
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError
-from qtensor.exporting import export_query
+from qtensor.exporting import export_native_query, export_query
 from qtensor.lowering.jax_function import import_jax_function
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
@@ -136,6 +136,13 @@ class Connection:
             if self._closed:
                 raise DataError("this connection is closed: open another with qtensor.connect()")
             export_query(query, scope, self._registry.models, path, self._session.threads, only_types)
+
+    def _export_native(self, query: Query, variables: Mapping[str, object], folder: str | os.PathLike[str], name: str) -> None:
+        scope = Scope(self._registry, variables)
+        with self._lock:
+            if self._closed:
+                raise DataError("this connection is closed: open another with qtensor.connect()")
+            export_native_query(query, scope, self._registry.models, folder, name, self._session.threads)
 
     def _forget(self, new: Kept) -> None:
         """Let go of queries over tables that `new` shows to be replaced, and of the oldest ones beyond the limit."""

@@ -73,6 +73,10 @@ class ArtifactError(QTensorError):
     """An exported query that is damaged, of another version, or used on data that breaks its assumptions."""
 
 
+class NativeError(QTensorError):
+    """A query that cannot be made a native library here: a tool that is missing, or code that does not compile."""
+
+
 class InternalError(QTensorError):
     """A broken invariant of qtensor itself: a bug to report."""
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from qtensor.aot.export import Exportable, TableFacts, facts_of_types, write_artifact
+from qtensor.aot.native.export import export_native
 from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.errors import UnsupportedError
@@ -30,6 +31,17 @@ def export_query(
     exportable = exportable_query(query, scope, models, threads, only_types)
     try:
         return write_artifact(exportable, path)
+    except UnsupportedError as error:
+        raise error.shown_in(query.sql) from None
+
+
+def export_native_query(
+    query: Query, scope: Scope, models: Mapping[str, Model], folder: str | os.PathLike[str], name: str, threads: int
+) -> None:
+    """Write `query` as a native library; see `Relation.export_native`."""
+    exportable = exportable_query(query, scope, models, threads)
+    try:
+        export_native(exportable, folder, name)
     except UnsupportedError as error:
         raise error.shown_in(query.sql) from None
 

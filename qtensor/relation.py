@@ -130,6 +130,17 @@ class Relation:
         """
         self._connection._export(self._query, self._sources, path)
 
+    def export_native(self, folder: str | os.PathLike[str], name: str = "score") -> None:
+        """Write the query as a native library with a C interface, which needs neither Python nor TensorFlow to run.
+
+        The folder gets lib<name>.so, <name>.h, <name>.pc, an example main.c with its Makefile, and <name>_main, a program
+        that runs the query over Arrow IPC files. What is assumed of the data is as in `export`; parameters keep their values.
+        Needs `qtensor[native]` and g++; the first library of a machine takes half a minute longer.
+
+        Raises NativeError: what is missing, or what libraries cannot compute.
+        """
+        self._connection._export_native(self._query, self._sources, folder, name)
+
     def plans(self) -> list[tuple[str, Plan]]:
         """The logical plan as bound, and after each optimiser rule that changed it."""
         seen: list[tuple[str, Plan]] = []

@@ -139,7 +139,8 @@ def inspect(artifact: str, as_json: bool) -> None:
 @click.argument("artifact", metavar="[FILE.qta]", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the digests that are trusted.")
 @click.option("--remove", is_flag=True, help="Trust the file, or the digest given in its place, no longer.")
-def trust(artifact: str | None, listing: bool, remove: bool) -> None:
+@click.option("--compile", "compiling", is_flag=True, help="Add native code for this machine to the file, and trust that.")
+def trust(artifact: str | None, listing: bool, remove: bool, compiling: bool) -> None:
     """Let the native code of an exported query run.
 
     It can do whatever you can do: trust files only of people you trust. What you export yourself is trusted at once. A file
@@ -150,13 +151,20 @@ def trust(artifact: str | None, listing: bool, remove: bool) -> None:
     from qtensor.aot.trust import add_trust, remove_trust, trusted_digests
 
     if listing:
-        if artifact or remove:
+        if artifact or remove or compiling:
             raise click.UsageError("--list stands alone")
         for digest in trusted_digests():
             click.echo(digest)
         return
     if artifact is None:
         raise click.UsageError("name a file, or --list")
+    if compiling:
+        from qtensor.aot.machine_code import add_machine_code
+
+        if remove:
+            raise click.UsageError("--compile adds trust and --remove takes it away")
+        click.echo(f"trusted: {add_machine_code(artifact)}")
+        return
     if not remove:
         digest = read_container(artifact).digest
         add_trust(digest)

@@ -1,32 +1,31 @@
-"""Artifacts exported once for all tests that call them."""
+"""Exports shared by all tests of artifacts: each costs seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 
-import qtensor
-from tests.aot.samples import exported_sample
-
-Export: TypeAlias = Callable[..., Path]
+from qtensor.aot import forms
+from tests.aot.exports import Exports
+from tests.sql.tables import every_type
 
 
 @pytest.fixture(scope="session")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """`export(sql, table=None, params=None)`: the path of the artifact, over `t`, which is `exported_sample` or `table`."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    made: dict[str, Path] = {}
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+    """Queries that must see all rows at once are compiled for 2,048, 65,536 and 262,144 of them only: that is enough here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "LADDER", forms.LADDER[:3])
+        yield Exports(tmp_path_factory.mktemp("exports"))
 
-    def exported(sql: str, table: Any = None, params: Any = None) -> Path:
-        key = f"{sql} {params!r} {table!r}"
-        if key not in made:
-            path = folder / f"{len(made)}.qta"
-            tables = {"t": exported_sample() if table is None else table}
-            qtensor.export(sql, path, tables=tables, params=params)
-            made[key] = path
-        return made[key]
 
-    return exported
+@pytest.fixture(scope="session")
+def rows() -> pa.Table:
+    """A little more than one chunk of rows of every type; tests take slices."""
+    return every_type(65_600)
+
+
+@pytest.fixture(scope="session")
+def schema(rows: pa.Table) -> pa.Schema:
+    return rows.schema

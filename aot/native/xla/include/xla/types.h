@@ -1,0 +1,1 @@
+// The generated code includes this header and uses nothing of it.
