@@ -244,6 +244,7 @@ class Artifact:
     def _stream(self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input) -> Iterator[pa.RecordBatch]:
         last = self.manifest.forms[-1]
         chosen = select_columns(reader, assumed)
+        positions(assumed, open_table(assumed.table, chosen.schema.empty_table()).fields, assumed.table)  # also if no batch comes
         if last.kind == "by_rows":
             for batch in chosen:
                 yield from self._run(self._form(batch.num_rows), literals, open_table(assumed.table, batch)).to_batches()

@@ -6,11 +6,13 @@ and anything else is a FormatError. There is no way from here to code.
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import dataclasses
 import functools
 import types
 import typing
+from types import NoneType
 from typing import Any, TypeAlias
 
 from qtensor import errors, expressions, logical
@@ -21,6 +23,8 @@ from qtensor.lowering.kernel import Instruction
 
 JSON: TypeAlias = Any
 
+_DIGITS = 76  # more than DuckDB's 38, for what decimals are in between
+_ELEMENTS = 1 << 16
 _DEPTH = 200  # of nesting: deeper than any plan that binds
 
 
@@ -171,4 +175,43 @@ def _node(hint: Any, json: JSON, depth: int) -> Any:
     expected = _field_types(cls)
     if set(json) - {"@"} != set(expected):
         raise FormatError(f"{cls.__name__} has the fields {', '.join(expected)}, found {', '.join(json)}")
-    return cls(**{name: from_json(hint, json[name], depth + 1) for name, hint in expected.items()})
+    node = cls(**{name: from_json(hint, json[name], depth + 1) for name, hint in expected.items()})
+    if not is_possible(node):
+        raise FormatError(f"there is no {shown(node)}")
+    return node
+
+
+def is_possible(node: object) -> bool:
+    """Whether a type is one that SQL has, and a literal's value one of its type. Powers of ten are made of a type's scale."""
+    match node:
+        case sql_types.Integer(bits):
+            return bits in (8, 16, 32, 64, 128)
+        case sql_types.Float(bits):
+            return bits in (32, 64)
+        case sql_types.Decimal(precision, scale):
+            return 0 < precision <= _DIGITS and 0 <= scale <= _DIGITS
+        case sql_types.Array(_, length):
+            return 0 < length <= _ELEMENTS
+        case expressions.Literal(value, type):
+            return value is None or builtins_of(type) is builtins.type(value)
+        case _:
+            return True
+
+
+def builtins_of(type: sql_types.SqlType) -> builtins.type[Any]:
+    """What the values of a type are in Python; see `qtensor/expressions.py`."""
+    match type:
+        case sql_types.Null():
+            return NoneType
+        case sql_types.Boolean():
+            return bool
+        case sql_types.Integer() | sql_types.Decimal() | sql_types.Date() | sql_types.Timestamp():
+            return int
+        case sql_types.Float() | sql_types.Array():
+            return float
+        case sql_types.Varchar():
+            return str
+        case sql_types.Interval():
+            return sql_types.IntervalValue
+        case _:
+            typing.assert_never(type)

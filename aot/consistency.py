@@ -16,6 +16,7 @@ from qtensor.errors import ArtifactError, InternalError, QTensorError
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import CollectSink, OutputColumn, PhysicalPlan, Slot, SourceSlot
 from qtensor.lowering.values import FormattedDictionary
+from qtensor.types import Array
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
@@ -84,6 +85,8 @@ def problems(manifest: Manifest) -> Iterator[str]:
             if not 0 <= column.column.index < len(fields):
                 yield f"there is no column {column.column.index}"
             np.dtype(column.column.dtype)
+    if len({form.planned.plan.source.columns for form in manifest.forms}) != 1:
+        yield "its forms read different columns"
     for form in manifest.forms:
         yield from problems_of_form(manifest, form)
 
@@ -119,8 +122,11 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
             f"the column {column.name} is nowhere"
             for column in planned.output
             for slot in slots_of(column)
-            if not (slot.column in assumed if isinstance(slot, SourceSlot) else 0 <= slot < len(sink.columns))
+            if not (plan.row_wise and slot.column in assumed if isinstance(slot, SourceSlot) else 0 <= slot < len(sink.columns))
         )
+    for column in planned.output:  # decoding makes Arrow arrays of so many elements over the program's memory
+        if len(column.elements) != (column.type.length if isinstance(column.type, Array) else 0):
+            yield f"the column {column.name} has {len(column.elements)} elements"
     written = [node for node in nodes((plan.tables, plan.scalars, planned.output)) if isinstance(node, FormattedDictionary)]
     if any(not 0 < node.high - node.low + 1 <= _TEXTS_LIMIT for node in written):
         yield "too many values are written out as text"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import jax
@@ -15,17 +16,20 @@ from numpy.typing import NDArray
 from qtensor.aot.container import part_of, write_container
 from qtensor.aot.forms import PlannedForm, lowered, plan_forms, scanned
 from qtensor.aot.machine_code import compile_programs
-from qtensor.aot.manifest import FORMAT, AssumedColumn, Form, Input, Manifest, ModelRecord, Module
+from qtensor.aot.manifest import FORMAT, UNLIMITED_STRINGS, AssumedColumn, Form, Input, Manifest, ModelRecord, Module
 from qtensor.aot.parameters import find_parameters
 from qtensor.aot.runtime import portable_stablehlo
 from qtensor.aot.trust import add_trust
+from qtensor.errors import ArtifactError
 from qtensor.logical import Plan
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import SourceColumn
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.ranges import Range, range_of_type
 from qtensor.optimizer import optimise
 from qtensor.types import Boolean, Float, Schema, SqlType, Varchar
 from qtensor.version import __version__
+
+logger = logging.getLogger("qtensor")
 
 ANY_STRINGS = 1 << 16  # how many different strings are assumed where only the type is known
 
@@ -57,15 +61,15 @@ class Exportable:
 
 
 def write_artifact(query: Exportable, path: str | os.PathLike[str]) -> str:
-    """Compile the query for any number of rows and write it. Returns the file's digest, which this user now trusts.
+    """Compile the query for any number of rows and write it. Returns the file's digest, which this user now trusts (if the
+    trust store can be written).
 
     Raises ArtifactError: the file cannot be written. UnsupportedError: what planning does not support.
     """
     optimised = optimise(query.bound)
     scan = scanned(optimised)
     facts = None if scan is None else query.facts(scan.table, scan.columns)
-    columns, strings = ({}, {}) if facts is None else (facts.columns, facts.strings)
-    forms = plan_forms(optimised, columns, strings, query.models, 0 if facts is None else facts.rows)
+    facts, forms = needed(optimised, facts, query.models)
     used = [query.models[use.name] for use in forms[0].planned.plan.models]
     programs = {
         program_part(form, name): portable_stablehlo(function) for form in forms for name, function in lowered(form, used).items()
@@ -101,8 +105,52 @@ def write_artifact(query: Exportable, path: str | os.PathLike[str]) -> str:
         tuple(part_of(name, content) for name, content in parts.items()),
     )
     digest = write_container(path, manifest, parts)
-    add_trust(digest)
+    try:
+        add_trust(digest)
+    except ArtifactError as error:  # the file is as good, but will be compiled anew when it is loaded
+        logger.warning("%s was written, but its native code is not trusted: %s", path, error)
     return digest
+
+
+def needed(plan: Plan, facts: TableFacts | None, models: Mapping[str, Model]) -> tuple[TableFacts | None, list[PlannedForm]]:
+    """The forms of an optimised plan, and the facts that they need: a column which is only passed on may hold anything."""
+    if facts is None:
+        return None, plan_forms(plan, {}, {}, models, 0)
+    forms = plan_forms(plan, facts.columns, facts.strings, models, facts.rows)
+    passed_on = unread(forms)
+    while passed_on:
+        relaxed = facts_without(facts, passed_on)
+        forms_of_relaxed = plan_forms(plan, relaxed.columns, relaxed.strings, models, relaxed.rows)
+        if passed_on <= unread(forms_of_relaxed):
+            return relaxed, forms_of_relaxed
+        passed_on &= unread(forms_of_relaxed)  # what is read for fear of NULLs, say
+    return facts, forms
+
+
+def unread(forms: Sequence[PlannedForm]) -> set[int]:
+    """Which columns, by index, no form's program loads."""
+    return set.intersection(*(unread_by(form.planned.plan) for form in forms))
+
+
+def unread_by(plan: PhysicalPlan) -> set[int]:
+    loaded = {instruction.attribute for instruction in plan.pipelines[0].kernel if instruction.op == "load"}
+    found, slot = set(), 0
+    for column in plan.source.columns:
+        slots = range(slot, slot + 1 + column.nullable)
+        if loaded.isdisjoint(slots):
+            found.add(column.index)
+        slot = slots.stop
+    return found
+
+
+def facts_without(facts: TableFacts, indices: Collection[int]) -> TableFacts:
+    """The same but for some columns, of which only the type is assumed. They keep their machine types: nothing reads them."""
+    columns = dict(facts.columns)
+    for index in indices:
+        bounds = columns[index].range and range_of_type(facts.fields[index].type)
+        columns[index] = replace(columns[index], nullable=True, range=bounds, may_be_nan=True)
+    strings = {index: UNLIMITED_STRINGS if index in indices else count for index, count in facts.strings.items()}
+    return replace(facts, columns=columns, strings=strings)
 
 
 def program_part(form: PlannedForm, function: str) -> str:

@@ -11,6 +11,7 @@ from qtensor.lowering.physical import PlannedQuery, SourceColumn
 from qtensor.types import Schema, SqlType
 
 FORMAT = 1
+UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 
 @dataclass(frozen=True)

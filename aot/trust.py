@@ -29,19 +29,24 @@ def is_trusted(digest: str) -> bool:
     """Whether the file of this SHA-256 (hexadecimal) is trusted. A store that others can write to trusts nothing."""
     folder = trust_folder()
     try:
-        owner = folder.stat()
-        if hasattr(os, "getuid") and (owner.st_uid != os.getuid() or owner.st_mode & 0o022):
-            return False
-        return _DIGEST.fullmatch(digest) is not None and (folder / digest).exists()
+        return is_private(folder) and _DIGEST.fullmatch(digest) is not None and (folder / digest).exists()
     except OSError:
         return False
 
 
+def is_private(folder: Path) -> bool:
+    """Whether a folder is the user's and nobody else can write to it. Raises OSError: it cannot be looked at."""
+    status = folder.stat()
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+
+
 def add_trust(digest: str) -> None:
-    """Trust the file of this digest. Raises ArtifactError: the store cannot be written."""
+    """Trust the file of this digest. Raises ArtifactError: the store cannot be written, or others can write to it."""
     folder = trust_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_private(folder):
+            raise ArtifactError(f"the trust store {folder} trusts nothing, since others can write to it: chmod go-w {folder}")
         (folder / checked(digest)).touch(mode=0o600)
     except OSError as error:
         raise ArtifactError(f"the trust store {folder} cannot be written: {error}") from error

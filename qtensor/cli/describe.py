@@ -7,8 +7,9 @@ from typing import Any
 
 from qtensor.aot.cache import machine_key
 from qtensor.aot.container import Container
-from qtensor.aot.manifest import AssumedColumn, Form, Input, Manifest
+from qtensor.aot.manifest import UNLIMITED_STRINGS, AssumedColumn, Form, Input, Manifest
 from qtensor.aot.trust import is_trusted
+from qtensor.lowering.ranges import range_of_type
 from qtensor.plan_text import literal_text
 from qtensor.texts import format_value
 from qtensor.types import Schema, Varchar
@@ -77,10 +78,10 @@ def assumptions(column: AssumedColumn, read: Input) -> Iterator[str]:
     if not expected.nullable:
         yield "no NULL"
     if isinstance(type, Varchar):
-        if column.strings is not None:
+        if column.strings is not None and column.strings < UNLIMITED_STRINGS:
             yield f"at most {column.strings:,} different strings"
         return
-    if expected.range is not None:
+    if expected.range is not None and expected.range != range_of_type(type):
         yield f"values from {format_value(expected.range.low, type)} to {format_value(expected.range.high, type)}"
     if expected.dtype in ("float32", "float64") and not expected.may_be_nan:
         yield "no NaN and no denormal number"

@@ -19,7 +19,10 @@ from qtensor.aot.artifact import Artifact
 from qtensor.errors import ArtifactError, DataError
 from tests.aot.exports import Exports, check
 
-SQL = "SELECT id, small + 1 AS more, price * 2 AS twice, word, x / 2 AS half, day FROM data WHERE id >= 0"
+SQL = """
+SELECT id, small + 1 AS more, price * 2 AS twice, coalesce(word, 'x') AS word, x / 2 AS half, day + 1 AS day
+FROM data WHERE id >= 0
+"""
 TABLE = pa.table(
     {
         "id": pa.array([1, 2, 3], pa.int64()),
@@ -86,6 +89,49 @@ def test_more_texts(exports: Exports) -> None:
     with pytest.raises(ArtifactError, match='column "word": assumed at most 4 different strings, found 5'):
         artifact(pa.table({"word": list("abcde")}))
     check(artifact, pa.table({"word": list("abcd") * 20_000}))
+
+
+def test_a_column_that_is_only_passed_on_may_hold_anything(exports: Exports, rows: pa.Table) -> None:
+    """Keys of new rows are others than those of the rows that were there when the query was exported."""
+    sql = "SELECT id, s, i64, d, day, moment, b, x FROM t WHERE g > $least"
+    artifact = exports.of(sql, rows.slice(0, 300), {"least": -1})
+    assert artifact.manifest.forms[-1].kind == "by_rows"
+    for part in (rows.slice(4_000, 2_100), rows.slice(0, 0)):
+        check(artifact, part)
+        check(artifact, part, {"least": 0})
+    many = pa.table({"s": [f"text {number}" for number in range(70_000)], "g": pa.array([1] * 70_000, pa.int32())})
+    everything = exports.of("SELECT s FROM t WHERE g > 0", rows.schema)
+    assert everything(many)["s"].combine_chunks() == many["s"].combine_chunks()
+
+
+def test_passed_on_and_read(exports: Exports) -> None:
+    """What a program reads is assumed, be it only for NULLs."""
+    artifact = exports.of("SELECT id, small, small IS NULL AS missing FROM data", TABLE)
+    check(artifact, changed(id=[-1, None, 10**15]))
+    with pytest.raises(ArtifactError, match='column "small": assumed no NULL, found 1'):
+        artifact(changed(small=[1, None, 100]))
+
+
+def test_a_column_of_nulls_alone(exports: Exports) -> None:
+    """Its slots hold 0, which may lie outside of the range that is assumed."""
+    base = pa.array([1_000, None, 1_010, 1_005], pa.int32())
+    table = pa.table({"a": base, "b": pa.array([3, 4, 5, 6], pa.int64())})
+    nulls = pa.table({"a": pa.nulls(5, pa.int32()), "b": pa.array([3, 4, 5, 6, 3], pa.int64())})
+    for sql in (
+        "SELECT a, count(*) AS n, sum(b) AS b, sum(a) AS total, min(a) AS least FROM t GROUP BY a",
+        "SELECT a + b AS c, b // a AS d, CAST(a AS VARCHAR) AS e, a IN (1000, 0) AS f FROM t",
+    ):
+        for part in (nulls, nulls.slice(0, 0), table, pa.concat_tables([nulls, table] * 700)):
+            check(exports.of(sql, table), part)
+
+
+def test_a_stream_without_batches(exports: Exports, artifact: Artifact) -> None:
+    """Whether its columns are those of the query is asked all the same."""
+    counting = exports.of("SELECT sum(small) AS total, count(*) AS n FROM data", TABLE)
+    for each in (artifact, counting):
+        with pytest.raises(ArtifactError, match=r'column "small" \(INTEGER\) is missing'):
+            each.stream(pa.RecordBatchReader.from_batches(pa.schema([("id", pa.int64())]), [])).read_all()
+        assert each.stream(pa.RecordBatchReader.from_batches(TABLE.schema, [])).read_all() == each(TABLE.slice(0, 0))
 
 
 def test_several_at_once(artifact: Artifact) -> None:

@@ -100,6 +100,8 @@ def test_a_store_that_others_can_write_trusts_nothing(mode: int, path: Path, sto
     assert trust.is_trusted(digest)
     store.chmod(mode)
     assert not trust.is_trusted(digest)
+    with pytest.raises(ArtifactError, match="trusts nothing, since others can write to it"):
+        trust.add_trust(digest)
 
 
 def test_a_store_that_cannot_be_written(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
