@@ -14,7 +14,8 @@ from qtensor.aot.cache import machine_key
 from qtensor.aot.consistency import check_manifest
 from qtensor.aot.container import part_of, read_container, write_container
 from qtensor.aot.manifest import Executable
-from qtensor.aot.runtime import check_stablehlo, compile_stablehlo
+from qtensor.aot.runtime import compile_stablehlo
+from qtensor.aot.screening import check_programs
 from qtensor.aot.trust import add_trust
 from qtensor.errors import ArtifactError
 
@@ -53,8 +54,7 @@ def add_machine_code(path: str | os.PathLike[str]) -> str:
     if all(executable.environment != here for executable in manifest.executables):
         programs = {name: content for name, content in parts.items() if name.endswith(".mlir")}
         try:
-            for program in programs.values():
-                check_stablehlo(program)
+            check_programs(list(programs.values()))
             executables, native = compile_programs(programs)
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             raise ArtifactError(f"{path}: a program cannot be compiled: {error}") from error

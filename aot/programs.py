@@ -12,7 +12,8 @@ import jax
 
 from qtensor.aot.cache import ExecutableCache, machine_key
 from qtensor.aot.manifest import Executable, Form
-from qtensor.aot.runtime import COMPILER_OPTIONS, check_stablehlo, compile_stablehlo, load_executable
+from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, load_executable
+from qtensor.aot.screening import check_programs
 from qtensor.errors import ArtifactError
 
 logger = logging.getLogger("qtensor")
@@ -27,6 +28,7 @@ class Programs:
         here = machine_key()
         self._native = {executable.module: executable.part for executable in executables if executable.environment == here}
         self._cache = cache
+        self._screened = False
         self._loaded: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -68,10 +70,16 @@ class Programs:
         executable = self._cache.load(key) if self._cache else None
         if executable is None:
             try:
-                check_stablehlo(bytecode)
+                self._screen()
                 executable = compile_stablehlo(bytecode)
             except (jax.errors.JaxRuntimeError, ValueError) as error:
                 raise ArtifactError(f"the program {part} cannot be compiled: {error}") from error
             if self._cache:
                 self._cache.save(key, executable)
         return executable
+
+    def _screen(self) -> None:
+        """Check all programs at once, before the first of them is compiled. Raises ValueError."""
+        if not self._screened:
+            check_programs([content for name, content in self._parts.items() if name.endswith(".mlir")])
+            self._screened = True
