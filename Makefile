@@ -4,6 +4,7 @@
 #   make test         format, lint, types, import contracts, tests
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
+#   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
 #   make clean        remove what these made
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +36,9 @@ demo: $(VENV)/.installed-demo
 
 bench-seed: $(VENV)/.installed-bench
 	$(BIN)/python bench/seed.py
+
+bench-aot: $(VENV)/.installed-bench
+	$(BIN)/python bench/aot.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2

@@ -18,12 +18,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.aot.assumptions import check, positions
+from qtensor.aot.blocks import layout_of
 from qtensor.aot.cache import ExecutableCache
-from qtensor.aot.consistency import check_manifest
+from qtensor.aot.consistency import check_manifest, check_results, contradictions
 from qtensor.aot.container import Container, read_container
-from qtensor.aot.forms import layout_of, replanned
 from qtensor.aot.manifest import Form, Input, Manifest
-from qtensor.aot.parameters import bound_parameters
+from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
 from qtensor.aot.runtime import to_device
 from qtensor.aot.trust import is_trusted
@@ -32,8 +32,7 @@ from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
 from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import PhysicalPlan, PlannedQuery
-from qtensor.lowering.plan import MANY_ROWS
+from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import keep_heap
 from qtensor.sources import OpenedTables, open_table
@@ -89,7 +88,7 @@ class Artifact:
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters, with the values they have when none is given."""
-        return {parameter.name: parameter.value.value for parameter in self.manifest.parameters}
+        return {parameter.name: python_value(parameter.value) for parameter in self.manifest.parameters}
 
     @property
     def tables(self) -> list[str]:
@@ -130,9 +129,11 @@ class Artifact:
         return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.input))
 
     def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[object, dict[str, object]]:
-        """The table and the parameters of a call."""
+        """The table and the parameters of a call. A name that both have is the parameter's where the table stands alone."""
         wanted = self.tables
-        parameters = {name: value for name, value in named.items() if name.lower() not in [table.lower() for table in wanted]}
+        known = {parameter.name for parameter in self.manifest.parameters} if tables else set()
+        own = {table.lower() for table in wanted} - known
+        parameters = {name: value for name, value in named.items() if name.lower() not in own}
         given = [*tables, *(value for name, value in named.items() if name not in parameters)]
         if len(given) != len(wanted):
             names = f"one table: {wanted[0]}" if wanted else "no table"
@@ -150,6 +151,8 @@ class Artifact:
         """What to bind and how to decode, with the literals of this call."""
         if all(literals[parameter.name] == parameter.value for parameter in self.manifest.parameters):
             return form.planned
+        from qtensor.aot.forms import replanned  # planning is a third of what there is to import, and seldom needed
+
         return replanned(self.manifest, form, literals)
 
     def _bind(self, table: Table, size: int) -> Bound:
@@ -161,9 +164,10 @@ class Artifact:
             layout = layout_of(table.rows, size)
             if layout not in kept:
                 columns = table.encoded(positions(assumed, table.fields, assumed.table), layout)
-                check(assumed, columns, assumed.table)
                 by_index = {expected.column.index: column for expected, column in zip(assumed.columns, columns, strict=True)}
-                kept[layout] = Bound(layout, by_index, self._blocks(layout, by_index))
+                with contradictions():
+                    check(assumed, columns, assumed.table)
+                    kept[layout] = Bound(layout, by_index, self._blocks(layout, by_index))
             return kept[layout]
 
     def _blocks(self, layout: Layout, columns: Mapping[int, EncodedColumn]) -> list[Buffers]:
@@ -183,16 +187,25 @@ class Artifact:
 
     def _run(self, form: Form, literals: Mapping[str, Literal], table: Table | None) -> pa.Table:
         bound = Bound(layout_of(1, 1), {}, [[to_device(np.int32(1))]]) if table is None else self._bind(table, form.rows)
+        shared, decoder = self._inputs(form, literals, bound)
+        results = self._execute(form, bound.blocks, shared)
+        with contradictions():
+            return decoder.decode(results)
+
+    def _inputs(self, form: Form, literals: Mapping[str, Literal], bound: Bound) -> tuple[Buffers, Decoder]:
+        """What the programs take beside the table, and how their results are read: kept for the last parameters."""
         key = tuple(literals.values())
-        if key not in bound.inputs:
-            while len(bound.inputs) >= INPUTS_KEPT:
-                bound.inputs.pop(next(iter(bound.inputs)), None)
+        kept = bound.inputs.get(key)
+        if kept is not None:
+            return kept
+        with self._lock, contradictions():
             planned = self._planned(form, literals)
             host = HostInputs(planned.literals, lambda _, index: dictionary_of(bound.columns[index]))
             decoder = Decoder(planned.output, planned.checks, self.sql, bound.columns.__getitem__, host.strings)
-            bound.inputs[key] = self._shared(planned.plan, host), decoder
-        shared, decoder = bound.inputs[key]
-        return decoder.decode(self._execute(form, bound.blocks, shared))
+            while len(bound.inputs) >= INPUTS_KEPT:
+                del bound.inputs[next(iter(bound.inputs))]
+            bound.inputs[key] = kept = self._shared(planned.plan, host), decoder
+            return kept
 
     def _shared(self, plan: PhysicalPlan, host: HostInputs) -> Buffers:
         scalars, float_scalars = host.scalars(plan)
@@ -202,11 +215,16 @@ class Artifact:
         """The parts of the result."""
         if form.kind == "by_state":
             progress = self._fold(form, blocks, shared)
-            return [self._programs.call(form, "finish", [*progress, *shared])]
+            return [self._result(form, "finish", [*progress, *shared])]
         if len(blocks) == 1:
-            return [self._programs.call(form, "whole", [*blocks[0], *shared])]
+            return [self._result(form, "whole", [*blocks[0], *shared])]
         self._programs.ready(form)
-        return list(self._pool.map(lambda block: self._programs.call(form, "whole", [*block, *shared]), blocks))
+        return list(self._pool.map(lambda block: self._result(form, "whole", [*block, *shared]), blocks))
+
+    def _result(self, form: Form, function: str, arguments: Buffers) -> Buffers:
+        result = self._programs.call(form, function, arguments)
+        check_results(form.planned.plan, result)
+        return result
 
     def _fold(self, form: Form, blocks: list[Buffers], shared: Buffers) -> Buffers:
         """The state after all blocks: each core takes a run of them, and the runs' states are merged in order."""
@@ -239,9 +257,10 @@ class Artifact:
         self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input, form: Form
     ) -> Iterator[pa.RecordBatch]:
         """The result of a query whose state goes on from block to block; at most a block of rows is held."""
-        planned = self._planned(form, literals)
-        host = HostInputs(planned.literals, no_dictionary)
-        shared = self._shared(planned.plan, host)
+        with contradictions():
+            planned = self._planned(form, literals)
+            host = HostInputs(planned.literals, no_dictionary)
+            shared = self._shared(planned.plan, host)
         progress = self._programs.call(form, "start", [])
         rows = 0
         for block in blocks_of(reader, form.rows):
@@ -251,7 +270,10 @@ class Artifact:
             for buffers in self._bind(open_table(assumed.table, block), form.rows).blocks:
                 progress = self._programs.call(form, "step", [*progress, *buffers, *shared])
         decoder = Decoder(planned.output, planned.checks, self.sql, no_column, host.strings)
-        yield from decoder.decode([self._programs.call(form, "finish", [*progress, *shared])]).to_batches()
+        result = self._result(form, "finish", [*progress, *shared])
+        with contradictions():
+            rows_found = decoder.decode([result])
+        yield from rows_found.to_batches()
 
     def __repr__(self) -> str:
         tables, parameters = ", ".join(self.tables) or "no table", ", ".join(self.parameters)
@@ -275,19 +297,22 @@ def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray
     weights = []
     for name in (part for model in manifest.models for part in model.weights):
         try:
-            weights.append(np.load(io.BytesIO(parts[name]), allow_pickle=False))
-        except (KeyError, ValueError, EOFError, OSError, TypeError, SyntaxError, MemoryError) as error:
+            array = np.lib.format.read_array(io.BytesIO(parts[name]), allow_pickle=False)
+        except (KeyError, ValueError, EOFError, OSError, TypeError, SyntaxError, MemoryError, OverflowError) as error:
             raise ArtifactError(f"the weights {name} cannot be read: {error}") from error
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise ArtifactError(f"the weights {name} are no numbers")
+        weights.append(array)
     return weights
 
 
 def select_columns(reader: pa.RecordBatchReader, assumed: Input) -> pa.RecordBatchReader:
     """The same batches with the columns that the query reads only."""
     wanted = {assumed.fields[column.column.index].name.lower() for column in assumed.columns}
-    names = [name for name in reader.schema.names if name.lower() in wanted]
-    names = names or reader.schema.names[:1]  # without a column a batch has no number of rows
-    schema = pa.schema([reader.schema.field(name) for name in names])
-    return pa.RecordBatchReader.from_batches(schema, (batch.select(names) for batch in reader))
+    chosen = [index for index, name in enumerate(reader.schema.names) if name.lower() in wanted]
+    chosen = chosen or list(range(len(reader.schema)))[:1]  # without a column a batch has no number of rows
+    schema = pa.schema([reader.schema.field(index) for index in chosen])
+    return pa.RecordBatchReader.from_batches(schema, (batch.select(chosen) for batch in reader))
 
 
 def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:

@@ -13,6 +13,8 @@ import logging
 import os
 import platform
 import tempfile
+import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,24 @@ from typing import Any
 import jax
 
 from qtensor.aot.runtime import load_executable
+from qtensor.errors import DataError
 from qtensor.folders import cache_folder
 
 logger = logging.getLogger("qtensor")
 
 MAGIC = b"qtensor executable 1\n"
 SIZE_LIMIT = 512 << 20
+ABANDONED_SECONDS = 3600  # no writer takes that long between its file's first byte and its renaming
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """How many executables a folder holds, how many bytes they have, and how many they may have."""
+
+    folder: Path
+    entries: int
+    size: int
+    limit: int
 
 
 @functools.cache
@@ -70,6 +84,9 @@ class ExecutableCache:
             content = path.read_bytes()
         except OSError:
             return None
+        if not self._is_private():
+            logger.warning("the cache %s is not used: others than its owner can write to it", self.folder)
+            return None
         head = len(MAGIC) + 32
         payload = content[head:]
         if not content.startswith(MAGIC) or hashlib.sha256(payload).digest() != content[len(MAGIC) : head]:
@@ -101,14 +118,48 @@ class ExecutableCache:
             logger.info("the executable cache %s cannot be written: %s", self.folder, error)
 
     def trim(self) -> None:
-        """Remove the least recently used files beyond the size limit."""
-        entries = []
-        for path in self.folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                entries.append((path.stat().st_mtime, path.stat().st_size, path))
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= self.size_limit:
-                break
-            path.unlink(missing_ok=True)
-            total -= size
+        """Remove the least recently used files beyond the size limit, and what killed writers left."""
+        entries = self._files()
+        total = sum(status.st_size for _, status in entries)
+        for path, status in sorted(entries, key=lambda entry: entry[1].st_mtime):
+            abandoned = path.name.startswith(".") and status.st_mtime < time.time() - ABANDONED_SECONDS
+            if total > self.size_limit or abandoned:
+                path.unlink(missing_ok=True)
+                total -= status.st_size
+
+    def info(self) -> CacheInfo:
+        """What the folder holds at the moment."""
+        sizes = [status.st_size for path, status in self._files() if not path.name.startswith(".")]
+        return CacheInfo(self.folder, len(sizes), sum(sizes), self.size_limit)
+
+    def clear(self) -> CacheInfo:
+        """Remove all executables; processes that run keep theirs in memory. Returns what there was.
+
+        Raises DataError: the folder cannot be written.
+        """
+        before = self.info()
+        try:
+            for path, _ in self._files():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"the cache {self.folder} cannot be cleared: {error}") from error
+        return before
+
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
+        """The files in the folder and what is known of them; another process may remove some meanwhile."""
+        found = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for path in self.folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((path, path.stat()))
+        return found
+
+    def _is_private(self) -> bool:
+        """Whether nobody else can have put code into the folder."""
+        if not hasattr(os, "getuid"):
+            return True
+        try:
+            status = self.folder.stat()
+        except OSError:
+            return False
+        return status.st_uid == os.getuid() and not status.st_mode & 0o022

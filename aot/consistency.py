@@ -2,29 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.forms import BLOCK, LADDER, layout_of
+from qtensor.aot.blocks import BLOCK, LADDER, layout_of
 from qtensor.aot.manifest import Form, Manifest
-from qtensor.errors import ArtifactError, QTensorError
+from qtensor.errors import ArtifactError, InternalError, QTensorError
 from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import CollectSink, OutputColumn, Slot, SourceSlot
+from qtensor.lowering.physical import CollectSink, OutputColumn, PhysicalPlan, Slot, SourceSlot
+from qtensor.lowering.values import FormattedDictionary
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
+_TEXTS_LIMIT = 1 << 16  # more values are never written out as text
+
+# What comes of a number that leads nowhere, wherever it is used.
+_CONTRADICTIONS = (
+    AssertionError, AttributeError, IndexError, InternalError, KeyError, NotImplementedError, OverflowError, RecursionError,
+    TypeError, ValueError,
+)  # fmt: skip
+
+
+@contextmanager
+def contradictions() -> Iterator[None]:
+    """Raise ArtifactError for what a manifest that contradicts itself leads to."""
+    try:
+        yield
+    except _CONTRADICTIONS as error:
+        raise ArtifactError(f"its manifest contradicts itself: {type(error).__name__}: {error}") from error
 
 
 def check_manifest(manifest: Manifest) -> None:
     """Raise ArtifactError for a manifest that no export writes."""
     try:
-        problem = next(problems(manifest), None)
-    except (IndexError, KeyError, TypeError, AttributeError, AssertionError, ValueError, OverflowError, QTensorError) as error:
-        problem = f"{type(error).__name__}: {error}"
+        with contradictions():
+            problem = next(problems(manifest), None)
+    except ArtifactError:
+        raise
+    except QTensorError as error:
+        problem = str(error)
     if problem is not None:
         raise ArtifactError(f"its manifest contradicts itself: {problem}")
+
+
+def check_results(plan: PhysicalPlan, results: Sequence[jax.Array]) -> None:
+    """Raise ArtifactError unless a program gave what its plan says: columns and `live` of equal lengths, and the flags."""
+    sink = plan.pipelines[-1].sink
+    assert isinstance(sink, CollectSink)
+    if len(results) == len(sink.columns) + 2:
+        *columns, live, flags = results
+        fits = live.dtype == flags.dtype == np.bool_ and flags.size == plan.checks
+        if (
+            fits
+            and all(column.size == live.size for column in columns)
+            and (not plan.row_wise or live.size == plan.source.capacity)
+        ):
+            return
+    raise ArtifactError("a program does not give the results that its manifest says")
 
 
 def problems(manifest: Manifest) -> Iterator[str]:
@@ -66,7 +105,7 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
         yield "a program's blocks are not those of its form"
     if plan.models and tuple(model.name for model in plan.models) != tuple(model.name for model in manifest.models):
         yield "a program calls other models"
-    if any(not 0 < table.size <= _TABLE_LIMIT for table in plan.tables):
+    if any(table.size <= 0 for table in plan.tables) or sum(table.size for table in plan.tables) > _TABLE_LIMIT:
         yield "a table made from a dictionary is too large"
     if plan.checks != len(planned.checks):
         yield "its checks have no messages"
@@ -82,13 +121,27 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
             for slot in slots_of(column)
             if not (slot.column in assumed if isinstance(slot, SourceSlot) else 0 <= slot < len(sink.columns))
         )
+    written = [node for node in nodes((plan.tables, plan.scalars, planned.output)) if isinstance(node, FormattedDictionary)]
+    if any(not 0 < node.high - node.low + 1 <= _TEXTS_LIMIT for node in written):
+        yield "too many values are written out as text"
     host = HostInputs(planned.literals, lambda table, column: empty_dictionary(assumed[column].strings))
     host.scalars(plan)
-    for table in plan.tables:
-        host.table(table)
+    if any(len(host.entries(table.table)) > table.size for table in plan.tables):
+        yield "a table made from a dictionary is too small"
     for column in planned.output:
         if column.dictionary is not None:
             host.strings(column.dictionary)
+
+
+def nodes(value: object) -> Iterator[object]:
+    """A value made of tuples and dataclasses, and everything in it."""
+    yield value
+    if isinstance(value, tuple):
+        for item in value:
+            yield from nodes(item)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from nodes(getattr(value, field.name))
 
 
 def slots_of(column: OutputColumn) -> list[Slot]:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import struct
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from qtensor.aot.codec import FormatError, from_json, to_json
 from qtensor.aot.manifest import FORMAT, Manifest, Part
 from qtensor.errors import ArtifactError
+from qtensor.whole_file import whole_file
 
 MANIFEST = "manifest.json"
 SEAL = b"qtensor artifact, sha256 of the bytes before this comment: "
@@ -60,26 +60,12 @@ def write_container(path: str | os.PathLike[str], manifest: Manifest, parts: Map
         archive.comment = SEAL + b"0" * 64
     content = memory.getvalue()[:-64]
     content += hashlib.sha256(content).hexdigest().encode()
-    target = Path(path)
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        with whole_file(Path(path)) as file:
             file.write(content)
-        temporary = Path(file.name)
-        try:
-            temporary.chmod(0o666 & ~current_umask())
-            temporary.replace(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
-        raise ArtifactError(f"{target} cannot be written: {error}") from error
+        raise ArtifactError(f"{path} cannot be written: {error}") from error
     return hashlib.sha256(content).hexdigest()
-
-
-def current_umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def read_container(path: str | os.PathLike[str]) -> Container:

@@ -14,14 +14,16 @@ from typing import Any, Literal, TypeAlias
 import jax
 import numpy as np
 
+from qtensor.aot.blocks import BLOCK, LADDER, SMALL, layout_of
 from qtensor.aot.compile import argument_shapes
 from qtensor.aot.manifest import Form, Manifest, ModelRecord
-from qtensor.aot.parameters import with_values
+from qtensor.aot.parameters import python_value, with_values
 from qtensor.errors import ArtifactError, InternalError
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan, Scan, inputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
+    MANY_ROWS,
     DenseGroupSink,
     FirstRowsSink,
     PhysicalPlan,
@@ -30,17 +32,13 @@ from qtensor.lowering.physical import (
     TableSource,
     TopKSink,
 )
-from qtensor.lowering.plan import MANY_ROWS, plan_query
+from qtensor.lowering.plan import plan_query
 from qtensor.lowering.program import TensorProgram
-from qtensor.lowering.storage.layout import CHUNK, Layout
+from qtensor.lowering.storage.layout import CHUNK
 from qtensor.optimizer import optimise
 from qtensor.texts import ConversionError
 
 Kind: TypeAlias = Literal["whole", "by_rows", "by_state"]
-
-SMALL = 1 << 11
-BLOCK = 1 << 20
-LADDER = tuple(1 << bits for bits in (11, 16, 18, 20, 22, 24, 26))
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,6 @@ class PlannedForm:
     @property
     def name(self) -> str:
         return f"{self.kind}_{self.rows}"
-
-
-def layout_of(rows: int, size: int) -> Layout:
-    """How `rows` rows are cut into blocks of `size`: shares of a layout, at least one."""
-    chunk = min(size, CHUNK)
-    return Layout(rows, max(1, -(-rows // size)), size // chunk, chunk)
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ def replanned(manifest: Manifest, form: Form, literals: Mapping[str, Constant]) 
     for candidate in planned:
         if (candidate.kind, candidate.rows) == (form.kind, form.rows) and candidate.planned.plan == form.planned.plan:
             return candidate.planned
-    given = ", ".join(f"{name} = {literal.value!r}" for name, literal in literals.items())
+    given = ", ".join(f"{name} = {python_value(literal)!r}" for name, literal in literals.items())
     raise ArtifactError(f"with {given} the query needs another program than the exported one: export it with such values")
 
 

@@ -24,6 +24,12 @@ COLOURS = {
     "qtensor, relation.arrow()": "#137a63",
     "qtensor, sql(text).arrow()": "#5fb49c",
     FIRST_CALL: "#b9dccf",
+    "TensorFlow": "#d9822b",
+    "qtensor, in the session": "#137a63",
+    "qtensor, Python artifact": "#5fb49c",
+    "qtensor, native library": "#2b4c8c",
+    "qtensor, native library, data kept": "#6f8fc9",
+    "native executable": "#2b4c8c",
 }
 INCHES_PER_BAR = 0.27
 

@@ -16,14 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 import qtensor
+from bench.cold_start import BEYOND_JAX
 from bench.headline import EXECUTION
 from bench.targets import COMPILING, Target
 from bench.timing import Contest
-from qtensor.connection import available_cores
+from qtensor.cores import available_cores
 
 LIBRARIES = ("jax", "jaxlib", "tensorflow", "numpy", "pyarrow", "pandas", "duckdb", "datafusion", "pyspark")
 # Rows that are contained in the row above them.
-PARTS = (EXECUTION, COMPILING)
+PARTS = (EXECUTION, COMPILING, BEYOND_JAX)
 
 
 @dataclass(frozen=True)

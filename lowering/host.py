@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from qtensor.errors import ExecutionError
 from qtensor.expressions import Literal
-from qtensor.like import matches
+from qtensor.like import PatternError, matches
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
     CodeOf,
@@ -104,7 +105,10 @@ class HostInputs:
             case LikeTable(dictionary, pattern, escape, ignore_case):
                 escape_text = "" if escape is None else str(self.literals[escape].value)
                 pattern_text = str(self.literals[pattern].value)
-                return as_numpy(matches(self.strings(dictionary), pattern_text, escape_text, ignores_case=ignore_case))
+                try:
+                    return as_numpy(matches(self.strings(dictionary), pattern_text, escape_text, ignores_case=ignore_case))
+                except PatternError as error:
+                    raise ExecutionError(str(error)) from error
             case MemberTable(dictionary, literals):
                 members = pa.array([self.literals[slot].value for slot in literals], pa.large_string())
                 return as_numpy(pc.is_in(self.strings(dictionary), members))

@@ -20,6 +20,8 @@ from qtensor.lowering.ranges import Range
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
 
+MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is right for
+
 
 @dataclass(frozen=True)
 class SourceColumn:

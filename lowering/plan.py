@@ -16,6 +16,7 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
+    MANY_ROWS,
     CheckStep,
     CollectSink,
     DenseGroupSink,
@@ -46,7 +47,6 @@ from qtensor.types import BIGINT, Boolean, Float, Varchar
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
-MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is right for
 
 
 class TableStatistics(Protocol):
@@ -339,8 +339,12 @@ def plan_query(
     models: Mapping[str, Model],
     usual_rows: int | None = None,
 ) -> PlannedQuery:
-    """The physical plan, free of literals' values, and what to bind to it."""
-    planner = Planner(statistics, Bindings(dictionary_sizes, models), usual_rows=usual_rows)
+    """The physical plan, free of literals' values, and what to bind to it.
+
+    usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
+    """
+    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
+    planner = Planner(statistics, bindings, usual_rows=usual_rows)
     stream = planner.stream(plan)
     stored = Stored.of(stream.encoder.columns)
     slots, collected = output_slots(stream, stored.columns)

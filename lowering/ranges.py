@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtensor.lowering.kernel import INTEGER_WIDTHS, DType
+from qtensor.types import Date, Decimal, Integer, SqlType, Timestamp
 
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -101,3 +102,22 @@ def literal_range(value: int) -> Range:
         return Range(0, 0)
     low = 1 << (abs(value).bit_length() - 1)
     return Range(low, 2 * low - 1) if value > 0 else Range(1 - 2 * low, -low)
+
+
+def range_of_type(type: SqlType) -> Range:
+    """The values in the encoded domain that columns and literals of an exact type have; 64 bits hold them.
+
+    >>> range_of_type(Decimal(3, 1))
+    Range(low=-999, high=999)
+    """
+    match type:
+        case Integer():
+            return Range(max(type.minimum, INT64_MIN), min(type.maximum, INT64_MAX))
+        case Decimal():
+            return Range(max(-type.maximum, INT64_MIN), min(type.maximum, INT64_MAX))
+        case Date():
+            return Range(-(1 << 31), (1 << 31) - 1)
+        case Timestamp():
+            return INT64
+        case _:
+            return Range(0, 0)

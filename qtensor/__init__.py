@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 from qtensor.version import __version__
@@ -34,7 +35,10 @@ __all__ = [
     "sql",
 ]
 
-# Imported when first asked for: who loads an exported query needs no SQL parser.
+# Whoever wants to read the log attaches a handler; without this one, Python prints a library's warnings to stderr.
+logging.getLogger("qtensor").addHandler(logging.NullHandler())
+
+# Imported when first asked for: who loads an exported query needs no SQL parser, `qtensor --help` no JAX.
 _HOMES = {
     "Artifact": "qtensor.aot.artifact",
     "Connection": "qtensor.connection",

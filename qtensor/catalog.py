@@ -13,10 +13,11 @@ from qtensor.bind import ModelSignature
 from qtensor.errors import DataError
 from qtensor.lowering.model import Model
 from qtensor.sources import OpenedTables, open_table
+from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.table import Table
 from qtensor.types import Schema
 
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
 
 
 class Registry:

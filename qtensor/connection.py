@@ -59,7 +59,8 @@ class Connection:
         """Make `source` a table of this connection, replacing one of the same name.
 
         source: pandas or polars DataFrame, pyarrow Table, RecordBatchReader or Dataset, dict of NumPy arrays [rows], path of a
-        Parquet or CSV file, or any object with `__arrow_c_stream__`. Files are read when a query first needs a column.
+        Parquet, Arrow IPC or CSV file, or any object with `__arrow_c_stream__`. Files of columns are read when a query first
+        needs a column.
 
         Raises DataError: unreadable data, unsupported column types, duplicate column names.
         """
@@ -74,7 +75,8 @@ class Connection:
     def create_function(self, name: str, model: object, *, arguments: int | None = None, output: str | None = None) -> Connection:
         """Make a model callable from SQL as `name(column, ...)`, replacing one of the same name. NULL in any argument gives NULL.
 
-        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel, or a JAX function of one value for each argument.
+        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
+            each argument.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
 
@@ -95,9 +97,8 @@ class Connection:
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
         """The relation that `query` describes; it runs when its rows are asked for.
 
-        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths in quotes ending
-        in .parquet or .csv. params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that
-        sqlglot reads.
+        Tables are those registered, then the caller's variables (as DuckDB finds them), then paths of files in quotes.
+        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that sqlglot reads.
 
         Raises ParseError, BindError, UnsupportedError: with a caret under the place.
         """

@@ -60,7 +60,7 @@ def exportable_query(
         source = measured.source(table, columns)
         strings = {index: power_of_two(size) for (_, index), size in measured.dictionary_sizes.items()}
         described = {column.index: with_strings(column, strings.get(column.index)) for column in source.columns}
-        return TableFacts(fields, described, strings, source.capacity)
+        return TableFacts(fields, described, strings, max(1, scope.tables[table].rows))
 
     def bind_again(parameters: Mapping[str, object]) -> Plan:
         values = parameters if isinstance(query.parameters, Mapping) else list(parameters.values())

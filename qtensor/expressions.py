@@ -54,8 +54,8 @@ class ColumnRef:
 class Literal:
     """A constant of the query text or a parameter's value; kept out of the compiled program, so that it may change.
 
-    Equal literals can stand for each other: 0.0 and -0.0 cannot, NaN and NaN can. `parameter` is the name of the parameter
-    whose value it is, also once converted to another type; it takes no part in equality.
+    Equal literals can stand for each other: 0.0 and -0.0 cannot, NaN and NaN can. `parameter` names the parameters that the
+    value comes from. Values of different parameters are equal by chance only, and a plan must not be built on that.
     """
 
     value: LiteralValue
@@ -63,8 +63,8 @@ class Literal:
     parameter: str | None = field(default=None, repr=False)
 
     @property
-    def _identity(self) -> tuple[SqlType, LiteralValue]:
-        return (self.type, self.value.hex() if isinstance(self.value, float) else self.value)
+    def _identity(self) -> tuple[SqlType, LiteralValue, str | None]:
+        return (self.type, self.value.hex() if isinstance(self.value, float) else self.value, self.parameter)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Literal) and self._identity == other._identity

@@ -27,4 +27,5 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What an earlier run or the user's own work has cached must not decide whether a test passes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QTENSOR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("QTENSOR_TRUST", str(tmp_path_factory.mktemp("trust")))
         yield

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,65 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
     cache.trim()
     assert sorted(path.name for path in cache.folder.iterdir()) == ["newer", "newest"]
+
+
+def test_info_and_clear(folder: Path) -> None:
+    cache = ExecutableCache()
+    assert (cache.info().folder, cache.info().entries, cache.info().size) == (folder, 0, 0)
+    relation = ask()
+    relation.fetchall()
+    info = cache.info()
+    assert (info.entries, info.size, info.limit) == (1, sum(path.stat().st_size for path in folder.iterdir()), 512 << 20)
+    assert cache.clear() == info
+    assert cache.info().entries == 0
+    assert relation.fetchall() == ROWS
+    assert cache.clear().entries == 0
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An executable is native code: whoever can put one there could run what they like."""
+    ask().fetchall()
+    folder.chmod(0o770)
+    relation = ask()
+    assert (relation.fetchall(), from_disk(relation)) == (ROWS, [False])
+    assert "others than its owner" in caplog.text
+    folder.chmod(0o700)
+    assert from_disk(ask()) == [True]
+
+
+def test_a_writer_killed_before_it_was_done(folder: Path) -> None:
+    """What it leaves is no entry, does no harm, and is removed when it is old."""
+    code = (
+        "import os, pathlib, signal\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from tests.test_caching import ask\n"
+        "ask().fetchall()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = folder.iterdir()
+    assert left.name.startswith(".")
+    assert ExecutableCache().info().entries == 0
+    for loaded in (False, True):
+        relation = ask()
+        assert (relation.fetchall(), from_disk(relation)) == (ROWS, [loaded])
+    assert left.exists()
+    os.utime(left, (time.time() - 7200,) * 2)
+    ask("SELECT max(a) FROM t").fetchall()
+    assert not left.exists()
+
+
+def test_damage_is_logged_and_nothing_printed(folder: Path) -> None:
+    """A library's warnings reach stderr in a program that sets up no logging, unless the library sees to it."""
+    ask().fetchall()
+    (entry,) = folder.iterdir()
+    entry.write_bytes(b"damaged")
+    code = "from tests.test_caching import ask, ROWS\nassert ask().fetchall() == ROWS"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert entry.stat().st_size > 100
 
 
 def test_two_processes_at_once(folder: Path) -> None:

@@ -68,6 +68,12 @@ def parquet(folder: Path) -> str:
     return str(folder / "t.parquet")
 
 
+def ipc(folder: Path, make: Callable[..., Any]) -> str:
+    with make(str(folder / "t.arrow"), ARROW.schema) as writer:
+        writer.write_table(ARROW, max_chunksize=3)
+    return str(folder / "t.arrow")
+
+
 def parquet_folder(folder: Path) -> Path:
     for number in range(2):
         pq.write_table(ARROW.slice(2 * number, 2), folder / f"part{number}.parquet")
@@ -90,6 +96,8 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "duckdb": lambda _: duckdb.arrow(ARROW),
     "qtensor": lambda _: qtensor.connect().register("t", ARROW).sql("SELECT * FROM t"),
     "Parquet": parquet,
+    "Arrow file": lambda folder: ipc(folder, pa.ipc.new_file),
+    "Arrow stream": lambda folder: ipc(folder, pa.ipc.new_stream),
     "Parquet as a Path": lambda folder: Path(parquet(folder)),
     "Parquet folder": parquet_folder,
     "Parquet pattern": lambda folder: f"{parquet_folder(folder)}/*.parquet",

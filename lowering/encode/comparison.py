@@ -47,7 +47,7 @@ def compare_integers(encoder: Encoder, op: str, left: Value, right: Value, right
     assert left.range is not None and right.range is not None
     nearby = Range(left.range.low - 1, left.range.high + 1)
     if isinstance(right_expr, Literal) and isinstance(right_expr.value, int) and nearby.fits:
-        slot = encoder.bindings.literal(right_expr.value, right_expr.type)
+        slot = encoder.bindings.literal(right_expr)
         scalar = encoder.scalar(LiteralScalar(slot, nearby.dtype, clamp=nearby), nearby.dtype)
         return encoder.builder.compare(op, encoder.builder.convert(left.data, nearby.dtype), scalar)
     dtype = (left.range | right.range).dtype

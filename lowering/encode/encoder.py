@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from qtensor.errors import Span, UnsupportedError
-from qtensor.expressions import Literal, LiteralValue
+from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, KernelBuilder, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import Check, ModelUse, SizedTable
-from qtensor.lowering.ranges import BIT, INT64, Range, literal_range
+from qtensor.lowering.ranges import BIT, INT64, Range, literal_range, range_of_type
 from qtensor.lowering.values import (
     CodeOf,
     ColumnDictionary,
@@ -44,6 +44,7 @@ class Bindings:
 
     dictionary_sizes: Mapping[tuple[str, int], int]
     models: Mapping[str, Model]
+    parameters_are_free: bool = False
     literals: list[Literal] = field(default_factory=list)
     scalars: list[HostScalar] = field(default_factory=list)
     float_scalars: list[HostScalar] = field(default_factory=list)
@@ -51,9 +52,16 @@ class Bindings:
     used_models: list[ModelUse] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
-    def literal(self, value: LiteralValue, type: SqlType) -> int:
+    def literal(self, literal: Literal) -> int:
         """The slot of a literal; equal ones share it, so that equal expressions stay equal. (1 = True = 1.0: types decide.)"""
-        return slot_of(self.literals, Literal(value, type))
+        return slot_of(self.literals, literal)
+
+    def range_of(self, literal: Literal, value: int) -> Range:
+        """What a program allows an integer literal to be: numbers of its size; where parameters are free all of its type."""
+        bounds = literal_range(value)
+        if self.parameters_are_free and literal.parameter is not None:
+            bounds = bounds | range_of_type(literal.type)
+        return bounds & INT64
 
     def size_of(self, dictionary: Dictionary) -> int:
         """An upper bound of the number of strings in `dictionary`."""
@@ -119,20 +127,20 @@ class Encoder:
                 return self.null(type)
             case Literal(value=bool(value)):
                 return Value(BOOLEAN, self.builder.constant(value, "bool"))
-            case Literal(value=str(value), type=type):
-                slot = self.bindings.literal(value, type)
+            case Literal(value=str(), type=type):
+                slot = self.bindings.literal(literal)
                 return Value(type, self.builder.constant(0, "int8"), range=Range(0, 0), dictionary=LiteralDictionary((slot,)))
             case Literal(value=float(value), type=Float(bits) as type):
                 dtype: DType = "float32" if bits == 32 else "float64"
-                scalar = LiteralScalar(self.bindings.literal(value, type), "float64")
+                scalar = LiteralScalar(self.bindings.literal(literal), "float64")
                 slot = slot_of(self.bindings.float_scalars, scalar)
                 ref = self.builder.emit("float_scalar", dtype="float64", attribute=slot)
                 return Value(type, self.builder.convert(ref, dtype), may_be_nan=value != value)
             case Literal(value=int(value), type=type):
                 if Range(value, value) not in INT64:
                     raise UnsupportedError(f"the number {value} exceeds 64 bits: compute with it as DOUBLE")
-                bounds = literal_range(value) & INT64
-                slot = self.bindings.literal(value, type)
+                bounds = self.bindings.range_of(literal, value)
+                slot = self.bindings.literal(literal)
                 return Value(type, self.scalar(LiteralScalar(slot, bounds.dtype), bounds.dtype), range=bounds)
             case _:
                 return self.null(literal.type)  # an INTERVAL: its consumer reads the literal itself

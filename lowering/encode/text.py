@@ -6,7 +6,7 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.values import LikeTable, Value
-from qtensor.types import BOOLEAN, VARCHAR
+from qtensor.types import BOOLEAN
 
 
 def lower_like(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
@@ -25,4 +25,4 @@ def lower_like(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
 def constant_text(encoder: Encoder, expr: Expr) -> int:
     if not isinstance(expr, Literal) or not isinstance(expr.value, str):
         raise UnsupportedError("the pattern of LIKE must be a constant")
-    return encoder.bindings.literal(expr.value, VARCHAR)
+    return encoder.bindings.literal(expr)

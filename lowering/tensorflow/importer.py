@@ -20,7 +20,7 @@ def import_model(name: str, model: object, *, arguments: int | None = None, outp
     """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
 
     model: a keras.Model (run with training=False), a tf.Module with __call__, a tf.function, a ConcreteFunction, what
-    tf.saved_model.load returns, or the path of a SavedModel folder. An input [batch, k] takes k SQL arguments, an input
+    tf.saved_model.load returns, or the path of a SavedModel or .keras file. An input [batch, k] takes k SQL arguments, an input
     [batch] or [batch, 1] one; several inputs take consecutive arguments in the order of model.inputs (Keras), of the parameters
     (functions; dicts by sorted key), or of the sorted names of the signature (a SavedModel not exported by Keras).
     arguments: the number of columns, where the model does not tell it.

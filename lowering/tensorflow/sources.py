@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def trace_model(name: str, model: object, arguments: int | None) -> TracedModel:
     """
     if not is_tensorflow_model(model):
         raise ModelError(
-            f'model "{name}": expected a Keras model, a tf.Module, a tf.function or the path of a SavedModel folder, '
+            f'model "{name}": expected a Keras model, a tf.Module, a tf.function or the path of a SavedModel, '
             f"not {type(model).__module__}.{type(model).__qualname__}"
         )
     keras = sys.modules.get("keras")
@@ -68,7 +69,10 @@ def trace_model(name: str, model: object, arguments: int | None) -> TracedModel:
         return trace_keras(name, model, keras, arguments)
     tf = load_tensorflow()
     if isinstance(model, str | os.PathLike):
-        return trace_loaded(name, load_folder(name, Path(model), tf), tf, arguments)
+        path = Path(model)
+        if path.suffix == ".keras" and path.is_file():
+            return trace_keras(name, load_keras(name, path), sys.modules["keras"], arguments)
+        return trace_loaded(name, load_folder(name, path, tf), tf, arguments)
     if hasattr(model, "signatures"):
         return trace_loaded(name, model, tf, arguments)
     if isinstance(model, tf.types.experimental.ConcreteFunction):
@@ -80,12 +84,21 @@ def trace_model(name: str, model: object, arguments: int | None) -> TracedModel:
     return trace_function(name, model.__call__, model, tf, arguments)
 
 
+def load_keras(name: str, path: Path) -> Any:
+    """The model in a .keras file; in Keras's safe mode, which runs no code that the file brings along."""
+    keras = importlib.import_module("keras")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {first_line(error)}') from error
+
+
 def load_folder(name: str, path: Path, tf: Any) -> Any:
     if not path.exists():
         raise ModelError(f'model "{name}": there is no folder "{path}"')
     if not path.is_dir():
-        hint = "; load it with keras.models.load_model and pass the result" if path.suffix in (".keras", ".h5") else ""
-        raise ModelError(f'model "{name}": "{path}" is a file, not a SavedModel folder{hint}')
+        hint = "; load it with keras.models.load_model and pass the result" if path.suffix in (".h5", ".hdf5") else ""
+        raise ModelError(f'model "{name}": "{path}" is a file, neither a SavedModel folder nor a .keras file{hint}')
     if not any((path / file).exists() for file in ("saved_model.pb", "saved_model.pbtxt")):
         raise ModelError(
             f'model "{name}": the folder "{path}" holds no saved_model.pb; write one with tf.saved_model.save or model.export'

@@ -250,7 +250,8 @@ def like(
 def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | None) -> None:
     """Refuse a pattern that ends with its escape character."""
     texts = [argument.value for argument in arguments[1:] if isinstance(argument, Literal) and isinstance(argument.value, str)]
-    if len(texts) == len(arguments) - 1 and arguments[0] != Literal(None, VARCHAR):
+    null = isinstance(arguments[0], Literal) and arguments[0].value is None
+    if len(texts) == len(arguments) - 1 and not null:
         try:
             like_regex(*texts)
         except PatternError as error:

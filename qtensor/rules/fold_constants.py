@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
@@ -37,13 +38,19 @@ def fold(expr: Expr) -> Expr:
         case Call(function="coalesce"):
             return fold_coalesce(expr)
         case Call(arguments=arguments) if all(isinstance(argument, Literal) for argument in arguments):
-            return evaluate_call(expr) or expr
+            return from_parameters(evaluate_call(expr), arguments) or expr
         case Cast(operand=Literal()):
             return evaluate_cast(expr) or expr
         case Case():
             return fold_case(expr)
         case _:
             return expr
+
+
+def from_parameters(result: Literal | None, arguments: Sequence[Expr]) -> Literal | None:
+    """The result of a call of literals, marked with the parameters that it comes from."""
+    names = sorted({item.parameter for item in arguments if isinstance(item, Literal) and item.parameter is not None})
+    return replace(result, parameter=" ".join(names)) if result is not None and names else result
 
 
 def fold_logic(call: Call) -> Expr:

@@ -37,32 +37,33 @@ def unwrap(expr: Expr) -> Expr:
     match expr:
         case Call(function=function, arguments=(Literal() as literal, Cast() as cast)) if function in MIRRORED:
             return unwrap(replace(expr, function=MIRRORED[function], arguments=(cast, literal)))
-        case Call(function=function, arguments=(Cast() as cast, Literal(value=int(value)))) if function in MIRRORED:
+        case Call(function=function, arguments=(Cast() as cast, Literal(value=int(value)) as literal)) if function in MIRRORED:
             widening = widening_of(cast)
             if widening is None:
                 return expr
-            return narrowed(expr, widening, value)
+            return narrowed(expr, widening, value, literal.parameter)
         case Call(function="in", arguments=(Cast() as cast, *items)):
             return unwrap_in(expr, cast, items)
         case _:
             return expr
 
 
-def narrowed(call: Call, widening: Widening, value: int) -> Expr:
+def narrowed(call: Call, widening: Widening, value: int, parameter: str | None) -> Expr:
     quotient, rest = divmod(value, widening.factor)
     function = call.function
     if rest:
         if function in ("equal", "not_equal"):
-            return never_equal(call, widening.operand, quotient)
+            return never_equal(call, widening.operand, quotient, parameter)
         function = "less_equal" if function in ("less", "less_equal") else "greater"
-    return replace(call, function=function, arguments=(widening.operand, Literal(quotient, widening.operand.type)))
+    literal = Literal(quotient, widening.operand.type, parameter)
+    return replace(call, function=function, arguments=(widening.operand, literal))
 
 
-def never_equal(call: Call, operand: Expr, below: int) -> Expr:
+def never_equal(call: Call, operand: Expr, below: int, parameter: str | None) -> Expr:
     """x * factor = v for a v that is no multiple: false for every x but NULL, said without the cast, which may not
     fit a machine type.
     """
-    literal = Literal(below, operand.type)
+    literal = Literal(below, operand.type, parameter)
     equal = call.function == "equal"
     sides = ("less_equal", "greater") if not equal else ("less", "greater")
     comparisons = tuple(Call(side, (operand, literal), call.type, call.span) for side in sides)
@@ -78,7 +79,7 @@ def unwrap_in(call: Call, cast: Cast, items: list[Expr]) -> Expr:
     for item in items:
         if not isinstance(item, Literal) or not isinstance(item.value, int) or item.value % widening.factor:
             return call
-        literals.append(Literal(item.value // widening.factor, widening.operand.type))
+        literals.append(Literal(item.value // widening.factor, widening.operand.type, item.parameter))
     return replace(call, arguments=(widening.operand, *literals))
 
 

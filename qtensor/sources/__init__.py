@@ -6,6 +6,8 @@ arrow      Arrow tables and streams, polars DataFrames: memory that does not cha
 dataset    pyarrow Datasets, folders and patterns of Parquet files
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
 files      a Parquet or CSV file
+ipc        a file or stream in Arrow's own format
+pipe       what comes by a pipe
 numbers    NumPy arrays as Arrow arrays, for frames
 footer     a Parquet footer that calls decimals integers, for files
 signature  whether a file is still the one that was read

@@ -1,4 +1,4 @@
-"""Tables in files: Parquet, read column by column when a query needs them, and CSV."""
+"""Tables in files: Parquet, read column by column when a query needs them, and CSV. Arrow's own files are in ipc.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from threading import local
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -16,6 +17,7 @@ from qtensor.errors import DataError
 from qtensor.lowering.storage import ColumnEncoder, EncodedColumn, Layout, column_encoder, for_each
 from qtensor.sources.arrow import ArrowSource, schema_of
 from qtensor.sources.footer import without_decimals
+from qtensor.sources.ipc import IPC_SUFFIXES, open_ipc
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 from qtensor.types import VARCHAR
@@ -27,7 +29,7 @@ def open_path(path: str | PathLike[str]) -> Source:
     """The file, the folder of Parquet files, or the Parquet files of a pattern like `part-*.parquet`.
 
     Raises:
-        DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV.
+        DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV nor Arrow.
     """
     text = fspath(path)
     if any(character in text for character in "*?["):
@@ -43,13 +45,24 @@ def open_path(path: str | PathLike[str]) -> Source:
         return ParquetSource(file)
     if file.suffix == ".csv" or file.suffixes[-2:] == [".csv", ".gz"]:
         return CsvSource(file)
-    raise DataError(f"{file}: the name must end in .parquet, .csv or .csv.gz")
+    if file.suffix in IPC_SUFFIXES:
+        return open_ipc(file)
+    raise DataError(f"{file}: the name must end in .parquet, .csv, .csv.gz, {', '.join(IPC_SUFFIXES[:-1])} or {IPC_SUFFIXES[-1]}")
 
 
 def _open_files(shown: str, paths: Iterable[Path]) -> Source:
     from qtensor.sources.dataset import open_files
 
     return open_files(shown, paths)
+
+
+def read_csv(shown: str, source: Any) -> pa.Table:
+    """The rows of a CSV file; `source` is what pyarrow can read bytes from. Raises DataError when they cannot be read."""
+    options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
+    try:
+        return pyarrow.csv.read_csv(source, convert_options=options)
+    except _READ_ERRORS as error:
+        raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
 
 
 class CsvSource(ArrowSource):
@@ -59,12 +72,7 @@ class CsvSource(ArrowSource):
         """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
-        try:
-            table = pyarrow.csv.read_csv(path, convert_options=options)
-        except _READ_ERRORS as error:
-            raise DataError(f"{path}: cannot be read as CSV: {error}") from error
-        super().__init__(table)
+        super().__init__(read_csv(str(path), path))
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature

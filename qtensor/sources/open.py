@@ -14,7 +14,7 @@ from qtensor.table import Source, Table
 
 _ACCEPTED = (
     "a pandas or polars DataFrame, a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a dict of one-dimensional "
-    "NumPy arrays, the path of a .parquet or .csv file, or any object with __arrow_c_stream__"
+    "NumPy arrays, the path of a .parquet, .csv or .arrow file, or any object with __arrow_c_stream__"
 )
 
 
@@ -22,9 +22,9 @@ def open_table(name: str, source: object) -> Table:
     """A table called `name` over `source`.
 
     Accepted are pandas and polars DataFrames and LazyFrames; pyarrow Table, RecordBatch, RecordBatchReader (read here, once)
-    and Dataset; dicts of one-dimensional NumPy arrays of equal lengths; paths of Parquet and CSV files (of Parquet only the
-    footer is read here), of a folder of Parquet files, or a pattern of Parquet paths; objects with `__arrow_c_stream__` or
-    `__arrow_c_array__`.
+    and Dataset; dicts of one-dimensional NumPy arrays of equal lengths; paths of Parquet, Arrow IPC and CSV files (of Parquet and
+    Arrow files only the footer is read here), of a folder of Parquet files, or a pattern of Parquet paths; objects with
+    `__arrow_c_stream__` or `__arrow_c_array__`.
 
     A floating-point NaN in a NumPy array, and so in a DataFrame's NumPy-backed column, is NULL, as in DuckDB; a NaN from
     Arrow, polars or Parquet is NaN. A DataFrame's index is ignored.

@@ -28,8 +28,8 @@ def expression(text: str, parameters: object = None) -> Expr:
     return bound.expressions[0].expr
 
 
-def integer(value: int, sql_type: t.SqlType = t.INTEGER) -> Literal:
-    return Literal(value, sql_type)
+def integer(value: int, sql_type: t.SqlType = t.INTEGER, parameter: str | None = None) -> Literal:
+    return Literal(value, sql_type, parameter)
 
 
 def call(function: str, *arguments: Expr, result: t.SqlType = t.BOOLEAN) -> Call:
@@ -231,9 +231,10 @@ def test_parameters_become_literals() -> None:
     assert (bound.count, bound.offset) == (5, 2)
     assert isinstance(bound.input, Project)
     assert isinstance(bound.input.input, Filter)
-    expected = call("and", call("greater_equal", DT, integer(2, t.DATE)), call("equal", S, Literal("x", t.VARCHAR)))
+    expected = call("and", call("greater_equal", DT, integer(2, t.DATE, "1")), call("equal", S, Literal("x", t.VARCHAR, "2")))
     assert bound.input.input.predicate == expected
-    assert expression("$x + $X", {"x": 3}) == call("add", integer(3), integer(3), result=t.INTEGER)
+    assert expression("$x + $X", {"x": 3}) == call("add", integer(3, parameter="x"), integer(3, parameter="x"), result=t.INTEGER)
+    assert integer(3, parameter="x") != integer(3, parameter="y")  # equal by chance
 
 
 def test_parameters_are_numbered_in_the_order_of_the_text() -> None:
@@ -245,10 +246,10 @@ def test_parameters_are_numbered_in_the_order_of_the_text() -> None:
     assert isinstance(limited.input, Sort)
     projected = limited.input.input
     assert isinstance(projected, Project)
-    assert projected.expressions[0].expr == integer(10)
-    assert projected.expressions[1].expr == call("add", integer(30), I4, result=t.INTEGER)
+    assert projected.expressions[0].expr == integer(10, parameter="1")
+    assert projected.expressions[1].expr == call("add", integer(30, parameter="3"), I4, result=t.INTEGER)
     assert isinstance(projected.input, Filter)
-    assert projected.input.predicate == call("greater", I4, integer(20))
+    assert projected.input.predicate == call("greater", I4, integer(20, parameter="2"))
 
 
 def test_dialects() -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtensor.errors import ModelError
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, INTEGER, Array
@@ -196,6 +197,18 @@ def test_width_from_arguments() -> None:
     assert_scores_equal(run(import_model("m", module, arguments=4), *rows.T), rows @ module.weights.numpy())
     untraced = tf.function(lambda x: tf.reduce_max(x, axis=1))
     assert_scores_equal(run(import_model("m", untraced, arguments=2), *rows[:, :2].T), rows[:, :2].max(1))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # by Keras, when it saves
+def test_a_keras_file(tmp_path: Path) -> None:
+    """A path is enough; code in the file is not run."""
+    keras_model = sequential(L.Dense(6, activation="relu"), L.Dense(3, activation="softmax"))
+    keras_model.save(tmp_path / "model.keras")
+    rows = normal_rows()
+    assert_scores_equal(run(import_model("m", str(tmp_path / "model.keras")), *rows.T), keras_model(rows).numpy())
+    sequential(L.Lambda(lambda x: x * 2)).save(tmp_path / "lambda.keras")
+    with pytest.raises(ModelError, match=r'the Keras file ".*lambda\.keras" cannot be read'):
+        import_model("m", tmp_path / "lambda.keras")
 
 
 @pytest.mark.parametrize("kind", ["module", "keras", "loaded", "two inputs"])

@@ -231,7 +231,11 @@ def test_broken_files(tmp_path: Path) -> None:
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*Expected 2 columns, got 3"),
         ("latin.csv", "a\n\u00e4\n".encode("latin-1") * 2, None),
         ("not.csv.gz", b"a,b\n1,2\n", "cannot be read as CSV"),
-        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv or \.csv\.gz"),
+        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv, \.csv\.gz, \.arrow, \.arrows, \.feather or \.ipc"),
+        ("garbage.arrow", b"garbage" * 100, "is neither a file nor a stream in Arrow's format"),
+        ("empty.ipc", b"", "is neither a file nor a stream in Arrow's format"),
+        ("short.feather", b"ARROW1\0\0\xff", "cannot be read as an Arrow file"),
+        ("short.arrows", b"\xff\xff\xff\xff\x10", "cannot be read as an Arrow stream"),
     ]:
         (tmp_path / name).write_bytes(octets)
         if message is None:

@@ -1,0 +1,60 @@
+"""Tables that come by a pipe: Arrow, Parquet or CSV, told apart by their first bytes."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qtensor.errors import DataError
+from qtensor.sources.files import read_csv
+from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
+
+PARQUET_MAGIC = b"PAR1"
+
+
+def read_pipe(shown: str, pipe: BinaryIO) -> pa.Table | pa.RecordBatchReader:
+    """What comes through `pipe`: an Arrow stream as a reader that reads on as batches are asked for, anything else as a table.
+
+    Raises DataError: nothing comes, or it is damaged.
+    """
+    head = pipe.read(len(FILE_MAGIC))
+    if not head:
+        raise DataError(f"{shown}: no data came; pipe Arrow, Parquet or CSV into it")
+    try:
+        if head.startswith(STREAM_MAGIC):
+            return pa.ipc.open_stream(io.BufferedReader(_Continued(head, pipe)))
+        content = pa.py_buffer(head + pipe.read())
+        if head == FILE_MAGIC:
+            table = pa.ipc.open_file(content).read_all()
+            table.validate(full=True)
+            return table
+        if head.startswith(PARQUET_MAGIC):
+            return pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{shown}: cannot be read as Arrow or Parquet: {error}") from error
+    return read_csv(shown, pa.BufferReader(content))
+
+
+class _Continued(io.RawIOBase):
+    """A pipe whose first bytes have been read already."""
+
+    def __init__(self, head: bytes, pipe: BinaryIO) -> None:
+        self._head = head
+        self._pipe = pipe
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        content = self._head or self._read(len(buffer))
+        taken = content[: len(buffer)]
+        self._head = self._head[len(taken) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def _read(self, size: int) -> bytes:
+        """What is there already, up to `size`: a batch is not held back until the next one comes."""
+        return self._pipe.read1(size) if isinstance(self._pipe, io.BufferedReader) else self._pipe.read(size)
