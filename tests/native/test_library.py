@@ -220,7 +220,9 @@ def test_threads_with_states_of_their_own(library: Any):
 
 def test_data_that_breaks_an_assumption_is_refused_as_in_python(library: Any, tmp_path: Path):
     native = library("headline")
-    wrong = crime().slice(0, 100).set_column(crime().schema.get_field_index("cluster"), "cluster", pa.array([99] * 100, pa.int32()))
+    wrong = (
+        crime().slice(0, 100).set_column(crime().schema.get_field_index("cluster"), "cluster", pa.array([99] * 100, pa.int32()))
+    )
     relation(HEADLINE).export(tmp_path / "query.qtensor")
     with pytest.raises(ArtifactError) as in_python:
         qtensor.load(tmp_path / "query.qtensor")(wrong)
@@ -237,7 +239,9 @@ def test_it_needs_nothing_but_the_c_and_cpp_libraries(library: Any):
         listed = subprocess.run(["ldd", native.folder / file], capture_output=True, text=True, check=True).stdout
         needed = {Path(line.split()[0]).name.partition(".so")[0] for line in listed.splitlines()}
         assert needed <= known, needed
-    shown = subprocess.run(["nm", "-D", "--defined-only", native.folder / "libheadline.so"], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["nm", "-D", "--defined-only", native.folder / "libheadline.so"], capture_output=True, text=True, check=True
+    )
     assert all(line.split()[-1].startswith("headline_") for line in shown.stdout.splitlines())
 
 
@@ -252,7 +256,9 @@ def expected_rows(query: str) -> list[list[str]]:
 def test_the_example_links_with_gcc_and_prints_the_table(library: Any, tmp_path: Path):
     native = library("headline")
     shutil.copytree(native.folder, tmp_path / "copy")
-    subprocess.run(["make", "-C", tmp_path / "copy", "CC=gcc", "CFLAGS=-std=c11 -Wall -Wextra -Werror"], check=True, capture_output=True)
+    subprocess.run(
+        ["make", "-C", tmp_path / "copy", "CC=gcc", "CFLAGS=-std=c11 -Wall -Wextra -Werror"], check=True, capture_output=True
+    )
     data = write_ipc(tmp_path / "data.arrow", crime())
     for program in ("example", "headline_main"):
         done = subprocess.run([tmp_path / "copy" / program, data], capture_output=True, text=True, check=True, env={"PATH": ""})
@@ -277,7 +283,9 @@ def test_the_program_says_what_is_wrong(library: Any, tmp_path: Path):
 
 def test_through_cffi(library: Any):
     native = library("headline")
-    preprocessed = subprocess.run(["gcc", "-E", "-P", native.folder / "headline.h"], capture_output=True, text=True, check=True).stdout
+    preprocessed = subprocess.run(
+        ["gcc", "-E", "-P", native.folder / "headline.h"], capture_output=True, text=True, check=True
+    ).stdout
     declared = re.sub(r"(?s)^.*?(?=struct ArrowSchema \{)", "", preprocessed)
     ffi = cffi.FFI()
     ffi.cdef(declared)

@@ -42,6 +42,7 @@ void fill_slots(void* data, DType type, int64_t from, int64_t to, int64_t value)
 }
 
 void copy_after(Buffer& to, int64_t at, const Buffer& from, int64_t count, size_t width) {
+  if (count == 0) return;  // and maybe no memory
   std::memcpy(to.as<char>() + static_cast<size_t>(at) * width, from.data(), static_cast<size_t>(count) * width);
 }
 

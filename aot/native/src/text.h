@@ -65,6 +65,9 @@ class Pattern {
   bool ignore_case_;
 };
 
+// Whether a text is well-formed UTF-8.
+bool is_utf8(std::string_view text);
+
 // Whether one text matches a pattern.
 inline bool like(std::string_view text, std::string_view pattern, std::string_view escape, bool ignore_case) {
   return Pattern(pattern, escape, ignore_case).matches(text);
