@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -34,7 +35,9 @@ def same(found: pa.Array, expected: pa.Array) -> bool:
         valid = found.is_valid().to_numpy(False)
         left, right = (part.fill_null(0).to_numpy(False) for part in (found, expected))
         nan = np.isnan(left) & np.isnan(right)
-        return bool(found.is_valid().equals(expected.is_valid()) and (((left.view(bits) == right.view(bits)) | nan) | ~valid).all())
+        return bool(
+            found.is_valid().equals(expected.is_valid()) and (((left.view(bits) == right.view(bits)) | nan) | ~valid).all()
+        )
     return bool(found.equals(expected))
 
 
@@ -64,7 +67,7 @@ def test_slices_and_offsets(engine: Engine, case: Case, retain: bool) -> None:
     array = case.array(1, 5000, 0.2)
     bounds = [0, 0, 1, 2, 9, 10, 73, 137, 2048, 2050, 2050, 4100, 5000]
     with State(engine, query, retain=retain) as state:
-        for start, end in zip(bounds, bounds[1:]):
+        for start, end in itertools.pairwise(bounds):
             part = batch(v=array.slice(start, end - start))
             if start % 2 == 0:
                 part = pa.RecordBatch.from_struct_array(batch(v=array).to_struct_array().slice(start, end - start))
@@ -97,7 +100,12 @@ def test_fold_and_finish_again(engine: Engine, size: int, retain: bool) -> None:
         for step in range(3):
             state.steps(pa.table({"a": values}).combine_chunks())
             seen += values.to_pylist()
-            expected = {"sum": sum(seen) if seen else None, "rows": len(seen), "first": seen[0] if seen else None, "last": seen[-1] if seen else None}
+            expected = {
+                "sum": sum(seen) if seen else None,
+                "rows": len(seen),
+                "first": seen[0] if seen else None,
+                "last": seen[-1] if seen else None,
+            }
             for _ in range(2):
                 assert {name: row[0] for name, row in state.finish().to_pydict().items()} == expected, step
     assert engine.violations == 0
@@ -229,7 +237,9 @@ def test_values_without_an_exact_representation(engine: Engine) -> None:
     big = pa.array([Decimal(1), Decimal(10**20)], pa.decimal128(38, 2))
     assert "does not fit 64 bits; cast the column to a decimal of at most 18 digits, or to float64" in refused(engine, wide, big)
     assert "100000000000000000000.00" in refused(engine, wide, big)
-    assert "is beyond the range of BIGINT; cast the column to float64" in refused(engine, unsigned, pa.array([2**63], pa.uint64()))
+    assert "is beyond the range of BIGINT; cast the column to float64" in refused(
+        engine, unsigned, pa.array([2**63], pa.uint64())
+    )
     assert "is not a whole day" in refused(engine, date, pa.array([1]).cast(pa.int64()).view(pa.date64()))
     assert "is not a whole number of microseconds" in refused(engine, instant, pa.array([1001], pa.timestamp("ns")))
     assert "is beyond the range of TIMESTAMP" in refused(engine, instant, pa.array([2**62], pa.timestamp("s")))

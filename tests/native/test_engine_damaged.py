@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,7 +171,9 @@ def test_codes_beyond_their_dictionary_are_refused(engine: Engine, codes: list[i
         state.step(pa.RecordBatch.from_arrays([array], ["v"]))
 
 
-@pytest.mark.parametrize("view", [(13, 0, 7, 0), (13, 0, -1, 0), (-1, 0, 0, 0), (100, 0, 0, 0), (13, 0, 0, -1), (13, 0, 0, 2**30)])
+@pytest.mark.parametrize(
+    "view", [(13, 0, 7, 0), (13, 0, -1, 0), (-1, 0, 0, 0), (100, 0, 0, 0), (13, 0, 0, -1), (13, 0, 0, 2**30)]
+)
 def test_damaged_views_are_refused(engine: Engine, view: tuple[int, ...]) -> None:
     memory = pa.py_buffer(np.array(view, np.int32))
     array = pa.Array.from_buffers(pa.string_view(), 1, [None, memory, pa.py_buffer(b"a text of more than twelve")], 0)
@@ -214,18 +217,20 @@ def test_files_and_streams(engine: Engine, query: int, tmp_path: Path, stream: b
 def test_dictionaries_that_change(engine: Engine, tmp_path: Path) -> None:
     """In a stream a dictionary may be replaced, or (a delta) go on."""
     query = engine.define(GROUPS, [CODED])
-    tables = [pa.RecordBatch.from_pydict({"c": pa.array(words).dictionary_encode()}) for words in (["a", "b"], ["c"], ["c", "d", "c"])]
+    tables = [
+        pa.RecordBatch.from_pydict({"c": pa.array(words).dictionary_encode()}) for words in (["a", "b"], ["c"], ["c", "d", "c"])
+    ]
     path = tmp_path / "t.arrows"
     path.write_bytes(ipc_file(tables, stream=True))
     result = run_file(engine, query, path)
     assert not isinstance(result, str), result
-    assert dict(zip(result["text"].to_pylist(), result["rows"].to_pylist())) == {"a": 1, "b": 1, "c": 3, "d": 1}
+    assert dict(zip(result["text"].to_pylist(), result["rows"].to_pylist(), strict=False)) == {"a": 1, "b": 1, "c": 3, "d": 1}
     path.write_bytes(ipc_file(tables[1:], stream=True, options=pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)))
     result = run_file(engine, query, path)
     if isinstance(result, str):
         assert "delta" in result
     else:
-        assert dict(zip(result["text"].to_pylist(), result["rows"].to_pylist())) == {"c": 3, "d": 1}
+        assert dict(zip(result["text"].to_pylist(), result["rows"].to_pylist(), strict=False)) == {"c": 3, "d": 1}
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
@@ -250,8 +255,9 @@ def test_truncated_files(engine: Engine, query: int, tmp_path: Path, stream: boo
     content = ipc_file([whole.slice(0, 20), whole.slice(20)], stream=stream)
     path = tmp_path / "t.arrow"
     expected = rows_of(whole)
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
+    path.write_bytes(content)
+    for length in reversed(range(len(content))):
+        os.truncate(path, length)
         result = run_file(engine, query, path)
         assert isinstance(result, str) or rows_of(result) in ([], expected, expected[:20]), length
 

@@ -13,22 +13,27 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def libasan() -> str | None:
+def preloaded() -> str | None:
+    """AddressSanitizer, and the C++ library, whose exceptions it can only watch if it finds them when it starts."""
     compiler = shutil.which("g++")
     if compiler is None:
         return None
-    path = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
-    return path if os.path.isabs(path) else None
+    names = ("libasan.so", "libstdc++.so.6")
+    found = [
+        subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
+        for name in names
+    ]
+    paths = [path.strip() for path in found]
+    return " ".join(paths) if all(Path(path).is_absolute() for path in paths) else None
 
 
 @pytest.mark.skipif("QTENSOR_SANITIZED" in os.environ, reason="this is that process")
-@pytest.mark.skipif(libasan() is None, reason="no AddressSanitizer")
+@pytest.mark.skipif(preloaded() is None, reason="no AddressSanitizer")
 def test_nothing_reads_or_writes_beyond_its_memory() -> None:
-    preload = f"{libasan()} {os.environ.get('LD_PRELOAD', '')}".strip()
     environment = {
         **os.environ,
         "QTENSOR_SANITIZED": "1",
-        "LD_PRELOAD": preload,
+        "LD_PRELOAD": f"{preloaded()} {os.environ.get('LD_PRELOAD', '')}".strip(),
         # Python keeps memory until its end; what the engine must release, the tests count.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",

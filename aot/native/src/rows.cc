@@ -11,6 +11,7 @@ namespace {
 
 template <class T>
 void translate(const int32_t* codes, const std::vector<int32_t>& ranks, T* out, int64_t count) {
+  if (count == 0) return;  // and maybe no memory
   if (ranks.empty()) {
     std::memset(out, 0, static_cast<size_t>(count) * sizeof(T));
     return;
