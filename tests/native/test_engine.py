@@ -15,6 +15,8 @@ import pytest
 from engine_cases import BY_NAME, CASES, Case
 from engine_driver import FOLD, GROUPS, ROWS, SORT, Column, Engine, EngineError, State
 
+from qtensor.like import matches
+
 SIZES = (0, 1, 2047, 2048, 2049, 65535, 65536, 65537, 300_000)
 A = Column("a", "integer", "int16", 64, low=-1000, high=1000)
 
@@ -165,8 +167,6 @@ PATTERNS = ["%", "_", "", "a%", "%a", "%a%b%", "_%", "%_", "__", "a_c", "%ä%", 
 
 
 def test_like_is_that_of_the_session(engine: Engine) -> None:
-    from qtensor.like import matches
-
     words = ["", "a", "ab", "abc", "aXc", "äa", "a🦊", "🦊", "aab", "abab", "acb", "ba", "a%", "%", "_", "kk", "ab\ncb", "aäbc"]
     column = Column("v", "varchar", "int8", low=0, high=len(words) - 1, strings=len(words))
     for pattern in PATTERNS:
@@ -175,6 +175,20 @@ def test_like_is_that_of_the_session(engine: Engine) -> None:
             state.step(batch(v=words))
             result = state.finish()
         assert result["matches"].equals(matches(result["text"], pattern)), pattern
+
+
+def test_ilike_is_that_of_the_session(engine: Engine) -> None:
+    words = ["", "k", "K", "\u212a", "s", "\u017f", "ask", "ASK", "a\u017f\u212a", "Straße", "ä", "Ä", "aXc", "_S"]
+    column = Column("v", "varchar", "int8", low=0, high=len(words) - 1, strings=len(words))
+    for pattern in ["%", "k", "S", "ask", "a_k", "%K", "%s%", "_s", "axC", "stra_e"]:
+        with State(engine, engine.define(GROUPS, [column], filter=True, pattern=pattern)) as state:
+            state.step(batch(v=words))
+            result = state.finish()
+        assert result["matches"].equals(matches(result["text"], pattern, ignores_case=True)), pattern
+    with State(engine, engine.define(GROUPS, [column], filter=True, pattern="ä")) as state:
+        state.step(batch(v=words))
+        with pytest.raises(EngineError, match="ILIKE knows ASCII's letters only"):
+            state.finish()
 
 
 def test_sorted_forms_and_their_end(engine: Engine) -> None:

@@ -85,6 +85,10 @@ std::string_view Vocabulary::keep(std::string_view text) {
   return {place, text.size()};
 }
 
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char letter) { return static_cast<unsigned char>(letter) < 0x80; });
+}
+
 bool is_utf8(std::string_view text) {
   auto at = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   auto follows = [&](size_t i, unsigned low, unsigned high) { return at(i) >= low && at(i) <= high; };
