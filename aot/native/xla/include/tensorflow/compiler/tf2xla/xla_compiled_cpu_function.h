@@ -143,7 +143,9 @@ class XlaCompiledCpuFunction {
 
   // Constants are embedded in the order of their buffers, those of no bytes left out.
   char* constant_buffer(size_t index, uint64_t bytes) const {
-    if (index >= data_.constants.size() || data_.constants[index].first != bytes) std::abort();
+    if (index >= data_.constants.size() || data_.constants[index].first != bytes) {
+      throw std::logic_error("the constants of a program are not those that its table names");
+    }
     return data_.constants[index].second;
   }
 
