@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -142,7 +143,9 @@ class XlaCompiledCpuFunction {
 
   // Constants are embedded in the order of their buffers, those of no bytes left out.
   char* constant_buffer(size_t index, uint64_t bytes) const {
-    if (index >= data_.constants.size() || data_.constants[index].first != bytes) std::abort();
+    if (index >= data_.constants.size() || data_.constants[index].first != bytes) {
+      throw std::logic_error("the constants of a program are not those that its table names");
+    }
     return data_.constants[index].second;
   }
 
