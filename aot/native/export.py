@@ -64,14 +64,14 @@ def export_native(query: Exportable, folder: str | os.PathLike[str], name: str =
 def compile_query(tools: Toolchain, query: Exportable, name: str, work: Path, progress: Progress) -> NativeObjects:
     """The query's own object files, made in `work`."""
     native, programs = native_query(query)
-    objects = compile_programs(tools, programs, work, progress, native.calls_models)
-    for number, weight in enumerate(native.weights):
+    for number, weight in enumerate(native.weights):  # what cannot be written is refused before anything is compiled
         (work / f"weight{number}.bin").write_bytes(np.ascontiguousarray(weight).tobytes())
     sources = {
         "query.cc": query_source(native, name),
         "weights.S": weights_source(str(work), native.weights),
         "library.cc": filled("library.cc", native, name),
     }
+    objects = compile_programs(tools, programs, work, progress, native.calls_models)
     (work / f"{name}.h").write_text(filled("library.h", native, name))
     for file, source in sources.items():
         (work / file).write_text(source)

@@ -47,7 +47,7 @@ def crime() -> pa.Table:
 
 @cache
 def lineitem() -> pa.Table:
-    return pq.read_table(datasets.tpch(0.01) / "lineitem.parquet")
+    return pq.read_table(datasets.tpch(0.01)["lineitem"])
 
 
 def table_of(query: str) -> tuple[str, pa.Table]:
