@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from qtensor.aot.native.programs import compile_programs, program_of
 from qtensor.aot.native.runtime import progress_bars, runtime_archives
 from qtensor.aot.native.toolchain import HERE, Toolchain, toolchain
 from qtensor.errors import NativeError
+from qtensor.lowering.physical import SourceColumn
 from qtensor.optimizer import optimise
 from qtensor.version import __version__
 
@@ -48,12 +48,15 @@ def export_native(query: Exportable, folder: str | os.PathLike[str], name: str =
     tools = toolchain()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="qtensor_") as work, progress_bars() as progress:
-            with tempfile.TemporaryDirectory(dir=target, prefix=".writing_") as written:
-                compiled = compile_query(tools, query, name, Path(work), progress)
-                link(tools, compiled, name, runtime_archives(progress), Path(written))
-                for path in sorted(Path(written).iterdir()):
-                    os.replace(path, target / path.name)
+        with (
+            tempfile.TemporaryDirectory(prefix="qtensor_") as work,
+            tempfile.TemporaryDirectory(dir=target, prefix=".writing_") as written,
+            progress_bars() as progress,
+        ):
+            compiled = compile_query(tools, query, name, Path(work), progress)
+            link(tools, compiled, name, runtime_archives(progress), Path(written))
+            for path in sorted(Path(written).iterdir()):
+                path.replace(target / path.name)
     except OSError as error:
         raise NativeError(f"the library cannot be written to {target}: {error}") from error
 
@@ -61,14 +64,14 @@ def export_native(query: Exportable, folder: str | os.PathLike[str], name: str =
 def compile_query(tools: Toolchain, query: Exportable, name: str, work: Path, progress: Progress) -> NativeObjects:
     """The query's own object files, made in `work`."""
     native, programs = native_query(query)
-    objects = compile_programs(tools, programs, work, progress, native.calls_models)
-    for number, weight in enumerate(native.weights):
+    for number, weight in enumerate(native.weights):  # what cannot be written is refused before anything is compiled
         (work / f"weight{number}.bin").write_bytes(np.ascontiguousarray(weight).tobytes())
     sources = {
         "query.cc": query_source(native, name),
         "weights.S": weights_source(str(work), native.weights),
         "library.cc": filled("library.cc", native, name),
     }
+    objects = compile_programs(tools, programs, work, progress, native.calls_models)
     (work / f"{name}.h").write_text(filled("library.h", native, name))
     for file, source in sources.items():
         (work / file).write_text(source)
@@ -107,13 +110,16 @@ def native_query(query: Exportable) -> tuple[NativeQuery, dict[Program, jax.stag
     return native, programs
 
 
-def source_columns(forms: Sequence[PlannedForm]) -> tuple:
+def source_columns(forms: Sequence[PlannedForm]) -> tuple[SourceColumn, ...]:
+    """The columns that all forms read."""
     columns = forms[0].planned.plan.source.columns
     assert all(form.planned.plan.source.columns == columns for form in forms)
     return columns
 
 
-def link(tools: Toolchain, compiled: NativeObjects, name: str, runtime: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> None:
+def link(
+    tools: Toolchain, compiled: NativeObjects, name: str, runtime: Sequence[Path], folder: Path, flags: Sequence[str] = ()
+) -> None:
     """Write all files of the library into `folder`. flags: for compiler and linker, in tests.
 
     The library shows its C functions and nothing else, so that several libraries live in one process.
@@ -121,7 +127,12 @@ def link(tools: Toolchain, compiled: NativeObjects, name: str, runtime: Sequence
     exported = "; ".join(f"{name}_{verb}" for verb in VERBS)
     script = compiled.folder / "exported.map"
     script.write_text(f"{{ global: {exported}; local: *; }};\n")
-    for template, file in (("library.h", f"{name}.h"), ("library.pc", f"{name}.pc"), ("main.c", "main.c"), ("Makefile", "Makefile")):
+    for template, file in (
+        ("library.h", f"{name}.h"),
+        ("library.pc", f"{name}.pc"),
+        ("main.c", "main.c"),
+        ("Makefile", "Makefile"),
+    ):
         (folder / file).write_text(filled(template, compiled.query, name))
     common = ("-Wl,--gc-sections", "-Wl,-O1", "-pthread", *flags)
     shared = ("-shared", f"-Wl,-soname,lib{name}.so", f"-Wl,--version-script,{script}", "-Wl,-z,defs")

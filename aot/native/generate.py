@@ -34,7 +34,8 @@ from qtensor.lowering.values import (
 from qtensor.types import Array, Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
 
 DTYPES = {
-    "bool": "Bool", "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64", "float32": "Float32", "float64": "Float64",
+    "bool": "Bool", "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64",
+    "float32": "Float32", "float64": "Float64",
 }  # fmt: skip
 NOWHERE = "{-1, false, false}"
 
@@ -107,6 +108,7 @@ def query_source(query: NativeQuery, name: str) -> str:
         (
             '#include "qtensor_query.h"',
             "using namespace qtensor;",
+            "using Text = const char*;",
             *(f"extern const Program program_{program.name};" for program in programs),
             *(f"extern const char weight{number}[];" for number in range(len(weights))),
             *(declaration for form in forms for declaration in form.declarations),
@@ -169,7 +171,7 @@ class FormSource:
         parts += self.list("Scalar", "scalars", scalars)
         parts += self.list("int32_t", "float_scalars", float_scalars)
         parts += self.list("Table", "tables", tables)
-        parts += self.list("char* const", "checks", [text(check.message) for check in planned.checks])
+        parts += self.list("Text", "checks", [text(check.message) for check in planned.checks])
         parts += self.list("DType", "sink_types", [dtype_source(dtype) for dtype, _ in last.results[:-2]])
         parts += self.list("Output", "outputs", outputs)
         return braces(parts)
@@ -196,7 +198,14 @@ class FormSource:
                 self.unsupported.append(f"the literal {value!r} of type {literal.type}")
         if not -(1 << 63) <= whole < 1 << 63:
             whole = 0  # used by nothing that a program takes: scalars are checked below
-        parts = (type_source(literal.type), boolean(value is None), integer(whole), double(real), text(string), byte_count(string))
+        parts = (
+            type_source(literal.type),
+            boolean(value is None),
+            integer(whole),
+            double(real),
+            text(string),
+            byte_count(string),
+        )
         return braces(parts)
 
     def scalar(self, scalar: HostScalar) -> str:
@@ -245,7 +254,7 @@ class FormSource:
                 return braces(("Dictionary::OfUnion", "-1", *members, *nothing))
             case FormattedDictionary():
                 texts = HostInputs((), no_dictionary).strings(dictionary).to_pylist()
-                names, count = self.list("char* const", f"texts{len(self.declarations)}", [text(string) for string in texts])
+                names, count = self.list("Text", f"texts{len(self.declarations)}", [text(string) for string in texts])
                 sizes, _ = self.list("size_t", f"sizes{len(self.declarations)}", [byte_count(string) for string in texts])
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", names, sizes, count))
             case _:
@@ -266,17 +275,17 @@ class FormSource:
                 kind, dictionary, literals = "Member", self.dictionary(of), self.numbers([str(member) for member in members])
             case RemapTable(of, onto):
                 kind, dictionary, target = "Remap", self.dictionary(of), self.dictionary(onto)
-            case FormatTable() | ParsedTable() | ParsesTable():
-                content = self.static(number, sized)
+            case FormatTable(of) | ParsedTable(of) | ParsesTable(of):
+                content = self.static(number, sized, of)
             case _:
                 assert_never(sized.table)
         parts = (f"Table::{kind}", str(dictionary), str(target), str(pattern), str(escape), boolean(ignore_case), *literals,
                  content, *end)  # fmt: skip
         return braces(parts)
 
-    def static(self, number: int, sized: SizedTable) -> str:
+    def static(self, number: int, sized: SizedTable, dictionary: Dictionary) -> str:
         """A table whose content is known now."""
-        if of_column(sized.table.dictionary):
+        if of_column(dictionary):
             self.unsupported.append("a CAST of a VARCHAR column")
             return "nullptr"
         values = HostInputs(self.form.planned.literals, no_dictionary).table(sized)
@@ -346,7 +355,7 @@ def dtype_source(dtype: str) -> str:
 def array(type: str, name: str, items: Sequence[str]) -> str:
     """A constant array; C++ has none of no items, and one that nothing reads stands for it."""
     if not items:
-        return f"static const {type}* const {name} = nullptr;" if type != "char* const" else f"static const char* const* const {name} = nullptr;"
+        return f"static const {type}* const {name} = nullptr;"
     lines = ",\n".join(f"    {item}" for item in items)
     return f"static const {type} {name}[] = {{\n{lines}}};"
 
@@ -372,7 +381,7 @@ def integer(value: int) -> str:
 def double(value: float) -> str:
     if math.isfinite(value):
         return value.hex()
-    return "__builtin_nan(\"\")" if math.isnan(value) else f"{'-' if value < 0 else ''}__builtin_inf()"
+    return '__builtin_nan("")' if math.isnan(value) else f"{'-' if value < 0 else ''}__builtin_inf()"
 
 
 def byte_count(value: str) -> str:

@@ -21,6 +21,7 @@ from qtensor.aot.runtime import COMPILER_OPTIONS, portable_stablehlo
 from qtensor.cores import available_cores
 from qtensor.errors import NativeError
 
+
 def xla_flags(calls_models: bool) -> str:
     """As in the session, and products in the thread that asks for them: a query's threads run whole programs.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +94,7 @@ def build(tools: Toolchain, parts: Mapping[str, tuple[Path, tuple[str, ...]]], t
         objects = list(pool.map(compile_part, parts))
         whole = Path(temporary) / target.name
         tools.run(["ar", "crs", whole, *objects], "the native runtime")
-        os.replace(whole, target)
+        whole.replace(target)
 
 
 def progress_bars() -> Progress:

@@ -27,7 +27,10 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class Toolchain:
-    """compiler: the C++ compiler, with its version. tensorflow: the package's folder. cpu: as GCC and LLVM call it."""
+    """compiler: the C++ compiler, with its version. tensorflow: the package's folder. cpu: as GCC and LLVM call it.
+
+    extra: more flags for the compiler, as those of a sanitizer.
+    """
 
     compiler: str
     compiler_version: str
@@ -35,6 +38,7 @@ class Toolchain:
     tensorflow_version: str
     machine: str
     cpu: str
+    extra: tuple[str, ...] = ()
 
     @property
     def triple(self) -> str:
@@ -45,7 +49,7 @@ class Toolchain:
         """How everything is compiled. Sections of their own let the linker drop what is not called."""
         return (
             "-std=c++17", "-O2", f"-march={self.cpu}", "-fPIC", "-fvisibility=hidden", "-ffunction-sections",
-            "-fdata-sections", "-DNDEBUG", "-pthread",
+            "-fdata-sections", "-DNDEBUG", "-pthread", *self.extra,
         )  # fmt: skip
 
     @property

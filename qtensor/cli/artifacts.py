@@ -14,11 +14,9 @@ import click
 from qtensor.cli.inputs import Inputs, named_parameter, open_source, read_sql
 from qtensor.cli.options import EXEC_PARAMETER, TABLE, THREADS, output_options, query_options
 from qtensor.cli.output import Output
-from qtensor.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from qtensor.aot.artifact import Artifact
-    from qtensor.relation import Relation
 
 ARTIFACT = click.argument("artifact", metavar="FILE.qta")
 
@@ -51,16 +49,8 @@ def export(sql: str | None, file: str | None, inputs: Inputs, path: str | None, 
             connection._export(Query(text, inputs.values, inputs.dialect), {}, path, only_types)
             click.echo(f"{path}: {Path(path).stat().st_size:,} bytes", err=True)
         if folder is not None:
-            write_native(connection.sql(text, inputs.values, dialect=inputs.dialect), folder)
-
-
-def write_native(relation: Relation, folder: str) -> None:
-    """Raises UnsupportedError: this version of qtensor writes no native libraries."""
-    export_native = getattr(relation, "export_native", None)
-    if export_native is None:
-        raise UnsupportedError("this version of qtensor does not write native libraries; use -o FILE.qta")
-    export_native(folder)
-    click.echo(f"{folder}: written", err=True)
+            connection.sql(text, inputs.values, dialect=inputs.dialect).export_native(folder)
+            click.echo(f"{folder}: written", err=True)
 
 
 @click.command("exec")

@@ -93,15 +93,9 @@ def test_failures(qt: CommandLine, artifact: Path, arguments: list[str], code: i
 
 def test_native(qt: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(qtensor.Relation, "export_native", lambda self, folder: written.append(folder), raising=False)
+    monkeypatch.setattr(qtensor.Relation, "export_native", lambda self, folder: written.append(folder))
     run = qt("export", "SELECT g FROM t", "-t", "t=t.parquet", "--native", "folder")
     assert (run.code, run.errors, written) == (0, "folder: written\n", ["folder"])
-    monkeypatch.delattr(qtensor.Relation, "export_native")
-    run = qt("export", "SELECT g FROM t", "-t", "t=t.parquet", "--native", "folder")
-    assert (run.code, run.errors) == (
-        1,
-        "UnsupportedError: this version of qtensor does not write native libraries; use -o FILE.qta\n",
-    )
 
 
 def test_inspect(qt: CommandLine, artifact: Path) -> None:

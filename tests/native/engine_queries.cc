@@ -384,7 +384,7 @@ void describe(Defined& query, const char* pattern, const char* literal) {
     add_output(query, "less", boolean, sink(4), sink(1), kNowhere, -1);
     add_output(query, "equal", boolean, sink(5), sink(1), kNowhere, -1);
     query.scalars = {{Scalar::CodeOf, 1, 1, false, 0, 0, 0, false}, {Scalar::PositionOf, 1, 1, false, 0, 0, 0, false}};
-    query.tables = {{Table::Like, 0, -1, 0, -1, false, nullptr, 0, nullptr, static_cast<size_t>(query.columns[0].strings), DType::Bool}};
+    query.tables = {{Table::Like, 0, -1, 0, -1, query.filter, nullptr, 0, nullptr, static_cast<size_t>(query.columns[0].strings), DType::Bool}};
   } else if (query.kind == kSort) {
     query.sinks = {DType::Int64};
     add_output(query, "value", query.columns[0].type, sink(0), kNowhere, kNowhere, query.dictionaries.empty() ? -1 : 0);
@@ -405,6 +405,7 @@ std::deque<std::unique_ptr<Defined>> defined;
 
 extern "C" {
 
+// filter: of rows keeps the even ones, of a fold hits the check at the highest value, of groups ignores case.
 // sizes: rows of the forms, the smallest first; the last is the block's, but of a sort. chunk: that of the larger ones.
 int engine_define(int kind, int filter, const char* columns, const int64_t* sizes, int count, int64_t chunk, const char* pattern,
                   const char* literal) {

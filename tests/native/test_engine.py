@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 import pytest
 from engine_cases import BY_NAME, CASES, Case
 from engine_driver import FOLD, GROUPS, ROWS, SORT, Column, Engine, EngineError, State
+
+from qtensor.like import matches
 
 SIZES = (0, 1, 2047, 2048, 2049, 65535, 65536, 65537, 300_000)
 A = Column("a", "integer", "int16", 64, low=-1000, high=1000)
@@ -34,7 +37,9 @@ def same(found: pa.Array, expected: pa.Array) -> bool:
         valid = found.is_valid().to_numpy(False)
         left, right = (part.fill_null(0).to_numpy(False) for part in (found, expected))
         nan = np.isnan(left) & np.isnan(right)
-        return bool(found.is_valid().equals(expected.is_valid()) and (((left.view(bits) == right.view(bits)) | nan) | ~valid).all())
+        return bool(
+            found.is_valid().equals(expected.is_valid()) and (((left.view(bits) == right.view(bits)) | nan) | ~valid).all()
+        )
     return bool(found.equals(expected))
 
 
@@ -64,7 +69,7 @@ def test_slices_and_offsets(engine: Engine, case: Case, retain: bool) -> None:
     array = case.array(1, 5000, 0.2)
     bounds = [0, 0, 1, 2, 9, 10, 73, 137, 2048, 2050, 2050, 4100, 5000]
     with State(engine, query, retain=retain) as state:
-        for start, end in zip(bounds, bounds[1:]):
+        for start, end in itertools.pairwise(bounds):
             part = batch(v=array.slice(start, end - start))
             if start % 2 == 0:
                 part = pa.RecordBatch.from_struct_array(batch(v=array).to_struct_array().slice(start, end - start))
@@ -97,7 +102,12 @@ def test_fold_and_finish_again(engine: Engine, size: int, retain: bool) -> None:
         for step in range(3):
             state.steps(pa.table({"a": values}).combine_chunks())
             seen += values.to_pylist()
-            expected = {"sum": sum(seen) if seen else None, "rows": len(seen), "first": seen[0] if seen else None, "last": seen[-1] if seen else None}
+            expected = {
+                "sum": sum(seen) if seen else None,
+                "rows": len(seen),
+                "first": seen[0] if seen else None,
+                "last": seen[-1] if seen else None,
+            }
             for _ in range(2):
                 assert {name: row[0] for name, row in state.finish().to_pydict().items()} == expected, step
     assert engine.violations == 0
@@ -157,8 +167,6 @@ PATTERNS = ["%", "_", "", "a%", "%a", "%a%b%", "_%", "%_", "__", "a_c", "%ä%", 
 
 
 def test_like_is_that_of_the_session(engine: Engine) -> None:
-    from qtensor.like import matches
-
     words = ["", "a", "ab", "abc", "aXc", "äa", "a🦊", "🦊", "aab", "abab", "acb", "ba", "a%", "%", "_", "kk", "ab\ncb", "aäbc"]
     column = Column("v", "varchar", "int8", low=0, high=len(words) - 1, strings=len(words))
     for pattern in PATTERNS:
@@ -167,6 +175,20 @@ def test_like_is_that_of_the_session(engine: Engine) -> None:
             state.step(batch(v=words))
             result = state.finish()
         assert result["matches"].equals(matches(result["text"], pattern)), pattern
+
+
+def test_ilike_is_that_of_the_session(engine: Engine) -> None:
+    words = ["", "k", "K", "\u212a", "s", "\u017f", "ask", "ASK", "a\u017f\u212a", "Straße", "ä", "Ä", "aXc", "_S"]
+    column = Column("v", "varchar", "int8", low=0, high=len(words) - 1, strings=len(words))
+    for pattern in ["%", "k", "S", "ask", "a_k", "%K", "%s%", "_s", "axC", "stra_e"]:
+        with State(engine, engine.define(GROUPS, [column], filter=True, pattern=pattern)) as state:
+            state.step(batch(v=words))
+            result = state.finish()
+        assert result["matches"].equals(matches(result["text"], pattern, ignores_case=True)), pattern
+    with State(engine, engine.define(GROUPS, [column], filter=True, pattern="ä")) as state:
+        state.step(batch(v=words))
+        with pytest.raises(EngineError, match="ILIKE knows ASCII's letters only"):
+            state.finish()
 
 
 def test_sorted_forms_and_their_end(engine: Engine) -> None:
@@ -229,7 +251,9 @@ def test_values_without_an_exact_representation(engine: Engine) -> None:
     big = pa.array([Decimal(1), Decimal(10**20)], pa.decimal128(38, 2))
     assert "does not fit 64 bits; cast the column to a decimal of at most 18 digits, or to float64" in refused(engine, wide, big)
     assert "100000000000000000000.00" in refused(engine, wide, big)
-    assert "is beyond the range of BIGINT; cast the column to float64" in refused(engine, unsigned, pa.array([2**63], pa.uint64()))
+    assert "is beyond the range of BIGINT; cast the column to float64" in refused(
+        engine, unsigned, pa.array([2**63], pa.uint64())
+    )
     assert "is not a whole day" in refused(engine, date, pa.array([1]).cast(pa.int64()).view(pa.date64()))
     assert "is not a whole number of microseconds" in refused(engine, instant, pa.array([1001], pa.timestamp("ns")))
     assert "is beyond the range of TIMESTAMP" in refused(engine, instant, pa.array([2**62], pa.timestamp("s")))

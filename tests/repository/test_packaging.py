@@ -41,6 +41,11 @@ def python_files(folder: str) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")}
 
 
+def other_files(folder: str) -> set[str]:
+    paths = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(ROOT).as_posix() for path in paths if path.suffix != ".py"}
+
+
 def names(wheel: Path) -> list[PurePosixPath]:
     return [PurePosixPath(name) for name in zipfile.ZipFile(wheel).namelist()]
 
@@ -61,8 +66,10 @@ def test_wheel_has_every_module_and_the_data(wheel):
     linked = {f"qtensor/{path}" for folder in LINKS for path in python_files(folder)}
     own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qtensor").glob("**/*.py") if not set(path.parts) & set(LINKS)}
     data = {"qtensor/py.typed", "qtensor/datasets/data/usarrests.csv", "qtensor/datasets/data/README.md"}
+    native = {f"qtensor/{path}" for path in other_files("aot/native")}
     assert len(linked) > 10
-    assert own | linked | data == {name for name in packed if name.startswith("qtensor/")}
+    assert {"qtensor/aot/native/src/engine.cc", "qtensor/aot/native/templates/main.c"} <= native
+    assert own | linked | data | native == {name for name in packed if name.startswith("qtensor/")}
 
 
 def test_source_distribution_builds_the_same_wheel(built, wheel, tmp_path):

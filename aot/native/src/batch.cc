@@ -1,11 +1,13 @@
 #include "batch.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "bits.h"
 #include "encode.h"
 #include "error.h"
 #include "format.h"
+#include "refuse.h"
 #include "values.h"
 
 namespace qtensor {
@@ -28,6 +30,7 @@ const uint8_t* checked(const Column& column, const ArrowArray& array, Layout lay
   if (array.buffers == nullptr) malformed(column, "it has no buffers");
   if (array.length > 0 && array.buffers[1] == nullptr) malformed(column, "it has no values");
   if (views && array.n_buffers > buffers && array.buffers[array.n_buffers - 1] == nullptr) malformed(column, "it has no sizes");
+  if (array.null_count < -1 || array.null_count > array.length) malformed(column, "its number of NULLs is out of range");
   if (array.null_count > 0 && array.buffers[0] == nullptr) malformed(column, "it has NULLs and no validity bitmap");
   return array.null_count == 0 ? nullptr : static_cast<const uint8_t*>(array.buffers[0]);
 }
@@ -63,7 +66,8 @@ Batch::Batch(const Query& query, const InputSchema& schema, const ArrowArray& ar
   }
   if (array.n_children != schema.children) fail(Code::Misuse, "the batch has not the columns of its schema");
   if (array.n_children > 0 && array.children == nullptr) fail(Code::Misuse, "the batch has no children");
-  if (array.null_count != 0 && array.n_buffers > 0 && array.buffers != nullptr && array.buffers[0] != nullptr) {
+  if (array.null_count != 0 && array.n_buffers > 0 && array.buffers != nullptr && array.buffers[0] != nullptr &&
+      !all_set(static_cast<const uint8_t*>(array.buffers[0]), array.offset, array.length)) {
     fail(Code::Misuse, "the batch has rows that are NULL as a whole");
   }
   for (size_t i = 0; i < columns_.size(); ++i) {
@@ -99,24 +103,38 @@ void Batch::read_dictionary(size_t index) {
     read.integers.resize(size);
     for (size_t i = 0; i < size; ++i) {
       if (read.valid[i] == 0) continue;
-      const char* why = load_integers(input.layout, *read.values, first + static_cast<int64_t>(i), 1, nullptr, &read.integers[i]);
-      if (why == nullptr) continue;
-      read.valid[i] = kRefused;
-      read.refused = why;
+      const int64_t slot = first + static_cast<int64_t>(i);
+      if (load_integers(input.layout, *read.values, slot, 1, nullptr, &read.integers[i]) != nullptr) read.valid[i] = kRefused;
     }
   }
 }
 
 void Batch::write(int64_t first, int64_t count, Rows& rows) {
+  std::vector<Found> found(columns_.size());
+  encode_rows(first, count, rows, found);
+  if (!problems_with(found, rows).empty()) {
+    // What is said of a batch is said of all of it, in however many pieces it is taken.
+    for (int64_t next = first + count; next < array_.length; next += count) {
+      encode_rows(next, std::min(count, array_.length - next), rows, found);
+    }
+    fail_assumptions(query_, problems_with(found, rows));
+  }
+  rows.added(count);
+}
+
+void Batch::encode_rows(int64_t first, int64_t count, Rows& rows, std::vector<Found>& found) {
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const Encoding encoding{query_.columns[i], schema_.columns[i], columns_[i], rows.columns()[i], rows.keeps_exact(i), found[i]};
+    encode(encoding, columns_[i].offset + first, count, rows.count());
+  }
+}
+
+std::vector<std::string> Batch::problems_with(const std::vector<Found>& found, Rows& rows) const {
   std::vector<std::string> problems;
   for (size_t i = 0; i < columns_.size(); ++i) {
-    Found found;
-    const Encoding encoding{query_.columns[i], schema_.columns[i], columns_[i], rows.columns()[i], rows.keeps_exact(i), found};
-    encode(encoding, columns_[i].offset + first, count, rows.count());
-    for (std::string& problem : problems_of(query_.columns[i], found, rows.columns()[i])) problems.push_back(std::move(problem));
+    for (std::string& problem : problems_of(query_.columns[i], found[i], rows.columns()[i])) problems.push_back(std::move(problem));
   }
-  if (!problems.empty()) fail_assumptions(query_, problems);
-  rows.added(count);
+  return problems;
 }
 
 }  // namespace qtensor

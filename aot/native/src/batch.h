@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "arrow_c.h"
@@ -24,6 +25,8 @@ class Batch {
 
  private:
   void read_dictionary(size_t index);
+  void encode_rows(int64_t first, int64_t count, Rows& rows, std::vector<Found>& found);
+  std::vector<std::string> problems_with(const std::vector<Found>& found, Rows& rows) const;
 
   const Query& query_;
   const InputSchema& schema_;

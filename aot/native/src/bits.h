@@ -21,6 +21,13 @@ inline void unpack(const uint8_t* bits, int64_t offset, int64_t count, uint8_t* 
   for (; i < count; ++i) bytes[i] = bit(bits, offset + i);
 }
 
+inline bool all_set(const uint8_t* bits, int64_t offset, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (!bit(bits, offset + i)) return false;
+  }
+  return true;
+}
+
 // Bytes of 0 and 1 as a bitmap; the last byte's other bits are 0.
 inline void pack(const uint8_t* bytes, int64_t count, uint8_t* bits) {
   for (int64_t i = 0; i < count; i += 8) {

@@ -8,6 +8,7 @@
 
 #include "bits.h"
 #include "error.h"
+#include "refuse.h"
 #include "values.h"
 
 namespace qtensor {
@@ -62,10 +63,6 @@ void look_at(const T* values, int64_t count, Found& found) {
 template <class T>
 void clear_invalid(T* values, const uint8_t* valid, int64_t count, T instead) {
   for (int64_t i = 0; i < count; ++i) values[i] = valid[i] ? values[i] : instead;
-}
-
-[[noreturn]] void refuse(const Column& column, const char* why) {
-  fail(Code::Data, std::string("column \"") + column.name + "\" (" + column.type.text + "): a value " + why);
 }
 
 // Codes of short strings that were seen last: most columns of text have few and short ones.
@@ -144,7 +141,7 @@ class Writer {
       const bool valid = valid_ == nullptr || valid_[i] != 0;
       if (valid && (entries_[i] < 0 || entries_[i] >= entries)) malformed(column_, "a code is beyond its dictionary");
       const uint8_t entry = valid ? read_.valid[static_cast<size_t>(entries_[i])] : 0;
-      if (entry == kRefused) refuse(column_, read_.refused);
+      if (entry == kRefused) refuse(*read_.values, read_.values->offset + entries_[i], 1);
       bits_[i] = entry;
       if (entry == 0) entries_[i] = -1;
     }
@@ -181,7 +178,21 @@ class Writer {
     const char* text = nullptr;
     int64_t size = 0;
     if (!load_text(input_.layout, texts, slot, &text, &size)) malformed(column_, "an offset of its text is wrong");
-    return recent_.code({text, static_cast<size_t>(size)}, stored_.words);
+    const size_t known = stored_.words.size();
+    const int32_t code = recent_.code({text, static_cast<size_t>(size)}, stored_.words);
+    if (stored_.words.size() > known && !is_utf8({text, static_cast<size_t>(size)})) malformed(column_, "a text is not UTF-8");
+    return code;
+  }
+
+  // The error of the first valid slot without an exact value.
+  [[noreturn]] void refuse(const ArrowArray& array, int64_t slot, int64_t count) const {
+    int64_t value = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      if (count > 1 && valid_ != nullptr && valid_[i] == 0) continue;
+      const char* why = load_integers(input_.layout, array, slot + i, 1, nullptr, &value);
+      if (why != nullptr) refuse_value(column_, input_.layout, array, slot + i, why);
+    }
+    fail(Code::Internal, "a value was refused, and then was not");
   }
 
   void write_integers() {
@@ -189,7 +200,7 @@ class Writer {
       for (int64_t i = 0; i < size_; ++i) integers_[i] = entries_[i] < 0 ? 0 : read_.integers[static_cast<size_t>(entries_[i])];
     } else {
       const char* why = load_integers(input_.layout, *read_.array, slot_, size_, valid_, integers_);
-      if (why != nullptr) refuse(column_, why);
+      if (why != nullptr) refuse(*read_.array, slot_, size_);
     }
     if (valid_ != nullptr) clear_invalid(integers_, valid_, size_, Rows::fill_value(column_));
     store_integers(column_.machine, integers_, size_, stored_.data.data(), row_, found_);
@@ -231,10 +242,6 @@ class Writer {
 };
 
 }  // namespace
-
-void malformed(const Column& column, const char* why) {
-  fail(Code::Misuse, std::string("column \"") + column.name + "\": " + why);
-}
 
 void encode(const Encoding& encoding, int64_t slot, int64_t count, int64_t row) { Writer(encoding).write(slot, count, row); }
 

@@ -30,7 +30,6 @@ struct BatchColumn {
   std::vector<double> reals;
   std::vector<uint8_t> valid;          // of the entries; kRefused: of no exact value, which matters if it occurs
   std::vector<int32_t> codes;          // of text: codes of the entries, kUnseen before one occurs
-  const char* refused = nullptr;       // why entries are refused
 };
 
 // What encoding a column needs, and what it tells.
@@ -45,8 +44,5 @@ struct Encoding {
 
 // The rows in slots [slot, slot + count) become those from `row` on. Throws Error: a value that has no exact representation.
 void encode(const Encoding& encoding, int64_t slot, int64_t count, int64_t row);
-
-// The error of arrays that contradict themselves.
-[[noreturn]] void malformed(const Column& column, const char* why);
 
 }  // namespace qtensor

@@ -101,6 +101,9 @@ void HostInputs::write(const Table& table, Buffer& out) const {
   for (size_t i = 0; i < table.literal_count; ++i) members.push_back(text(table.literals[i]));
   std::sort(members.begin(), members.end());
   const bool likes = table.of == Table::Like;
+  if (likes && table.ignore_case && !is_ascii(text(table.pattern))) {
+    fail(Code::Execution, "ILIKE knows ASCII's letters only in a native library; the pattern has others");
+  }
   const Pattern pattern(likes ? text(table.pattern) : std::string_view(),
                         likes && table.escape >= 0 ? text(table.escape) : std::string_view(), table.ignore_case);
   for (size_t i = 0; i < entries.size(); ++i) {

@@ -11,6 +11,7 @@ namespace {
 
 template <class T>
 void translate(const int32_t* codes, const std::vector<int32_t>& ranks, T* out, int64_t count) {
+  if (count == 0) return;  // and maybe no memory
   if (ranks.empty()) {
     std::memset(out, 0, static_cast<size_t>(count) * sizeof(T));
     return;
@@ -42,6 +43,7 @@ void fill_slots(void* data, DType type, int64_t from, int64_t to, int64_t value)
 }
 
 void copy_after(Buffer& to, int64_t at, const Buffer& from, int64_t count, size_t width) {
+  if (count == 0) return;  // and maybe no memory
   std::memcpy(to.as<char>() + static_cast<size_t>(at) * width, from.data(), static_cast<size_t>(count) * width);
 }
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "error.h"
+#include "suggest.h"
 
 namespace qtensor {
 namespace {
@@ -97,14 +98,6 @@ bool same_kind(const FieldType& found, const SqlType& expected) {
   return true;
 }
 
-std::string lower(const char* name) {
-  std::string result = name;
-  for (char& letter : result) {
-    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter + 32);
-  }
-  return result;
-}
-
 bool is_integer(Layout layout) { return layout >= Layout::Int8 && layout <= Layout::UInt64; }
 
 std::string quoted(const char* name) { return std::string("column \"") + name + "\""; }
@@ -158,10 +151,12 @@ InputSchema resolve(const Query& query, const ArrowSchema& schema) {
   }
   if (schema.n_children > 0 && schema.children == nullptr) fail(Code::Misuse, "the schema has no children");
   std::unordered_map<std::string, int64_t> by_name;
+  std::vector<std::string> names;
   for (int64_t child = 0; child < schema.n_children; ++child) {
     const ArrowSchema* field = schema.children[child];
     if (field == nullptr || field->format == nullptr) fail(Code::Misuse, "a field of the schema is NULL or has no format");
-    by_name[lower(field->name == nullptr ? "" : field->name)] = child;
+    names.emplace_back(field->name == nullptr ? "" : field->name);
+    by_name[lower(names.back())] = child;
   }
   InputSchema result{schema.n_children, {}};
   std::vector<std::string> problems;
@@ -169,7 +164,7 @@ InputSchema resolve(const Query& query, const ArrowSchema& schema) {
     const Column& column = query.columns[i];
     auto found = by_name.find(lower(column.name));
     if (found == by_name.end()) {
-      problems.push_back(quoted(column.name) + " (" + column.type.text + ") is missing.");
+      problems.push_back(quoted(column.name) + " (" + column.type.text + ") is missing." + suggestion(column.name, names));
       continue;
     }
     const ArrowSchema& field = *schema.children[found->second];

@@ -85,6 +85,32 @@ std::string_view Vocabulary::keep(std::string_view text) {
   return {place, text.size()};
 }
 
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char letter) { return static_cast<unsigned char>(letter) < 0x80; });
+}
+
+bool is_utf8(std::string_view text) {
+  auto at = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  auto follows = [&](size_t i, unsigned low, unsigned high) { return at(i) >= low && at(i) <= high; };
+  for (size_t i = 0; i < text.size();) {
+    const unsigned first = at(i);
+    if (first < 0x80) {
+      ++i;
+    } else if (first >= 0xC2 && first <= 0xDF && follows(i + 1, 0x80, 0xBF)) {
+      i += 2;
+    } else if (first >= 0xE0 && first <= 0xEF && follows(i + 1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF) &&
+               follows(i + 2, 0x80, 0xBF)) {
+      i += 3;
+    } else if (first >= 0xF0 && first <= 0xF4 && follows(i + 1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF) &&
+               follows(i + 2, 0x80, 0xBF) && follows(i + 3, 0x80, 0xBF)) {
+      i += 4;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
 Strings sorted(const Strings& strings, std::vector<int32_t>* ranks) {
   std::vector<int32_t> order(strings.size());
   std::iota(order.begin(), order.end(), 0);

@@ -48,7 +48,7 @@ int64_t code_of(const Strings& strings, std::string_view text);
 int64_t position_of(const Strings& strings, std::string_view text, bool inclusive);
 
 // A LIKE pattern: % stands for any characters, _ for one code point, `escape` makes the next one plain. With `ignore_case` ASCII
-// letters match as RE2 has it, by simple folding, which gives k and s a third form each; other letters are compared as they are.
+// letters match as RE2 has it, by simple folding, which gives k and s a third form each; other letters must not be in the pattern then.
 class Pattern {
  public:
   Pattern(std::string_view pattern, std::string_view escape, bool ignore_case);
@@ -64,6 +64,11 @@ class Pattern {
   std::vector<Element> elements_;
   bool ignore_case_;
 };
+
+bool is_ascii(std::string_view text);
+
+// Whether a text is well-formed UTF-8.
+bool is_utf8(std::string_view text);
 
 // Whether one text matches a pattern.
 inline bool like(std::string_view text, std::string_view pattern, std::string_view escape, bool ignore_case) {

@@ -7,11 +7,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,7 +84,7 @@ class XlaCompiledCpuFunction {
     size_t constant = 0;
     for (size_t i = 0; i < data.buffer_count; ++i) {
       if (data.buffers[i].is_constant()) {
-        if (!data.constants.empty()) table_[i] = data.constants[constant++].second;  // none: kernels hold them themselves
+        table_[i] = data.buffers[i].size() == 0 ? memory_ : constant_buffer(constant++, data.buffers[i].size());
       } else if (const size_t bytes = allocated(i)) {
         table_[i] = next;
         next += bytes;
@@ -137,6 +139,14 @@ class XlaCompiledCpuFunction {
     const auto& buffer = data_.buffers[index];
     const bool ours = buffer.is_temp() || (buffer.is_result() && !buffer.is_entry_parameter());
     return ours ? (buffer.size() + kAlignment - 1) / kAlignment * kAlignment : 0;
+  }
+
+  // Constants are embedded in the order of their buffers, those of no bytes left out.
+  char* constant_buffer(size_t index, uint64_t bytes) const {
+    if (index >= data_.constants.size() || data_.constants[index].first != bytes) {
+      throw std::logic_error("the constants of a program are not those that its table names");
+    }
+    return data_.constants[index].second;
   }
 
   const StaticData& data_;
