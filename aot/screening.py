@@ -20,15 +20,18 @@ CALLS_OUT = frozenset(
 )  # fmt: skip
 DIALECTS = frozenset(("builtin", "func", "stablehlo", "chlo"))
 
+_MAGIC = b"ML\xefR"
 _LENGTH = struct.Struct("<Q")
 _SECONDS = 60  # hundreds of times what the largest programs take
 
 
 def check_programs(programs: Sequence[bytes]) -> None:
     """Raise ValueError if one is no portable StableHLO, or calls out of itself: host, other devices, foreign code."""
+    if not all(program.startswith(_MAGIC) for program in programs):  # MLIR also takes text, such as none at all
+        raise ValueError("it is no StableHLO: it is no MLIR bytecode")
     framed = b"".join(_LENGTH.pack(len(program)) + program for program in programs)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-P", __file__]
+    command = [sys.executable or "python", "-P", __file__]
     try:
         run = subprocess.run(command, input=framed, capture_output=True, env=environment, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

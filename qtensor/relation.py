@@ -124,7 +124,7 @@ class Relation:
 
         It needs neither TensorFlow nor a SQL engine then. What the programs assume of the data is what is true of the tables
         now: ranges of values, whether there are NULLs, how many different strings. Data that breaks it is refused, never
-        misread. Parameters may have other values.
+        misread; of a column that is only passed on, nothing is assumed but its type. Parameters may have other values.
 
         Raises ArtifactError: the file cannot be written.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ import pytest
 
 from qtensor.aot.artifact import Artifact
 from qtensor.aot.container import MANIFEST, opened
-from qtensor.errors import QTensorError
+from qtensor.errors import ArtifactError, QTensorError
 from tests.aot.exports import Exports
-from tests.aot.files import parts_of, sealed
+from tests.aot.files import parts_of, sealed, with_manifest
 
 VALUES = [
     None,
@@ -108,3 +108,35 @@ def test_mutations(sql: str, seed: int, exports: Exports, schema: pa.Schema, t: 
             pass
         except Exception as error:
             raise AssertionError(f"{change} gives {type(error).__name__}: {error}") from error
+
+
+def passed_on(manifest: Any) -> Any:
+    """A column of the result that is taken from the table."""
+    return {"@": "SourceSlot", "column": manifest["input"]["columns"][0]["column"]["index"], "validity": False}
+
+
+IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
+    "digits": lambda m: m["output"][0].update(type={"@": "Decimal", "precision": 38, "scale": 10**9}),
+    "a column's digits": lambda m: m["input"]["fields"][0].update(type={"@": "Decimal", "precision": 10**9, "scale": 0}),
+    "bits": lambda m: m["output"][0].update(type={"@": "Integer", "bits": 7, "signed": True}),
+    "float bits": lambda m: m["output"][0].update(type={"@": "Float", "bits": 16}),
+    "elements": lambda m: m["output"][0].update(type={"@": "Array", "element": {"@": "Float", "bits": 32}, "length": 1 << 40}),
+    "an array of nothing": lambda m: [
+        place["output"][0].update(type={"@": "Array", "element": {"@": "Float", "bits": 64}, "length": 9})
+        for place in (m, *(form["planned"] for form in m["forms"]))
+    ],
+    "a literal of another type": lambda m: m["parameters"][0]["value"].update(value="text"),
+    "a truth value for a number": lambda m: m["parameters"][0]["value"].update(value=True),
+    "a group's column from the table": lambda m: m["forms"][0]["planned"]["output"][0].update(data=passed_on(m)),
+    "other columns in one form": lambda m: m["forms"][0]["planned"]["plan"]["pipelines"][0]["source"]["columns"].pop(),
+    "texts without end": lambda m: m["forms"][0]["planned"]["output"][1].update(
+        dictionary={"@": "FormattedDictionary", "type": {"@": "Integer", "bits": 64, "signed": True}, "low": 0, "high": 1 << 62}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_impossible(name: str, exports: Exports, schema: pa.Schema) -> None:
+    parts = parts_of(exports.path(GROUPS, schema, {"a": -200}))
+    with pytest.raises(ArtifactError, match="manifest"):
+        Artifact(opened(sealed(with_manifest(parts, IMPOSSIBLE[name]).items())))
