@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import numbers
 from collections.abc import Callable, Mapping
 
 from qtensor.aot.manifest import Parameter
@@ -17,6 +18,8 @@ from qtensor.texts import ConversionError
 from qtensor.types import Date, Decimal, Interval, IntervalValue, Timestamp
 
 Values = Mapping[str, Literal]
+
+_LAST_OF_A_TYPE = frozenset((2**31 - 1, 2**63 - 1, 2**64 - 1, 2**127 - 1, -(2**31), -(2**63), -(2**127)))
 
 
 def with_values(plan: Plan, values: Values) -> Plan:
@@ -54,29 +57,35 @@ def changes_freely(
     other = neighbour(value)
     if other is None:
         return False
-    literal = parameter_literal(other)
     try:
+        literal = parameter_literal(other)
         return with_values(bound, {name: Literal(literal.value, literal.type, name)}) == bind_again({**given, name: other})
     except (QTensorError, ConversionError):
         return False
 
 
 def neighbour(value: object) -> object | None:
-    """Another value of the same SQL type; None where none is known."""
+    """Another value of the same SQL type; None where none is known.
+
+    >>> neighbour(7), neighbour(-(2**31)), neighbour(2.5), neighbour(decimal.Decimal("0.00"))
+    (8, -2147483647, 1.0, Decimal('0.01'))
+    """
     match value:
         case bool():
             return not value
-        case int():
-            return value - 1 if value in (2**31 - 1, 2**63 - 1, 2**64 - 1) else value + 1
-        case float():
-            return value / 2 + 1.25
+        case numbers.Integral():
+            number = int(value)
+            away_from_zero = -1 if number < 0 else 1
+            return number - away_from_zero if number in _LAST_OF_A_TYPE else number + away_from_zero
+        case decimal.Decimal() if value.is_finite():
+            return -value if value else decimal.Decimal((0, (1,), value.as_tuple().exponent))
+        case numbers.Real() | decimal.Decimal():
+            return 0.5 if float(value) == 1.0 else 1.0
         case str():
             try:
                 return (datetime.date.fromisoformat(value) + datetime.timedelta(days=1)).isoformat()
             except (ValueError, OverflowError):
                 return f"{value}a"
-        case decimal.Decimal():
-            return value.next_minus() if value.is_finite() and value == value.to_integral_value() else -value
         case datetime.date():
             return value + datetime.timedelta(days=-1 if value.year > 2000 else 1)
         case _:

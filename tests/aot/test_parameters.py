@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from qtensor.aot.parameters import bound_parameters, find_parameters
+from qtensor.bind import bind
+from qtensor.catalog import Registry, Scope
 from qtensor.errors import ArtifactError
+from qtensor.logical import Plan
 from tests.aot.exports import Exports, answer_of, check
 
 QUERY = """
@@ -154,3 +160,33 @@ def test_a_parameter_named_like_the_table(exports: Exports, rows: pa.Table, sche
 
 def test_defaults_are_shown_as_they_were_given(exports: Exports, schema: pa.Schema) -> None:
     assert exports.of(QUERY, schema, VALUES).parameters == VALUES
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (Decimal("0"), Decimal("9")),
+        (Decimal("0.00"), Decimal("1.25")),
+        (Decimal("5"), Decimal("-3")),
+        (Decimal("100"), Decimal("-250")),
+        (Decimal("NaN"), 1.5),
+        (2.5, -1.0),
+        (float("inf"), 0.0),
+        (float("nan"), 1.0),
+        (np.int64(3), 4),
+        (np.float32(0.5), 1.5),
+        (-(2**31) - 1, -(2**40)),
+        (2**31, 2**33),
+        (-(2**63), 2**62),
+    ],
+    ids=repr,
+)
+def test_no_value_is_fixed_by_chance(value: Any, other: Any, schema: pa.Schema) -> None:
+    """Whether a parameter may change is tried out with another value of its type, whatever it was given."""
+
+    def bound(parameters: Mapping[str, object]) -> Plan:
+        return bind("SELECT id, x FROM t WHERE x > $v", Scope(Registry(), {"t": schema.empty_table()}), parameters, "duckdb")
+
+    (parameter,) = find_parameters(bound({"v": value}), {"v": value}, bound)
+    assert not parameter.fixed
+    assert bound_parameters((parameter,), {"v": other})["v"].value is not None
