@@ -78,7 +78,7 @@ def neighbour(value: object) -> object | None:
             away_from_zero = -1 if number < 0 else 1
             return number - away_from_zero if number in _LAST_OF_A_TYPE else number + away_from_zero
         case decimal.Decimal() if value.is_finite():
-            return -value if value else decimal.Decimal((0, (1,), value.as_tuple().exponent))
+            return -value if value else decimal.Decimal(1).scaleb(int(value.as_tuple().exponent))
         case numbers.Real() | decimal.Decimal():
             return 0.5 if float(value) == 1.0 else 1.0
         case str():
