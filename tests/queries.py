@@ -100,7 +100,7 @@ def floating(draw: Draw, depth: int) -> str:
         lambda: f"({floating(draw, depth - 1)} {pick(draw, '+', '-', '*', '/')} {number(draw, depth - 1)})",
         lambda: f"({integer(draw, depth - 1)} / {number(draw, depth - 1)})",
         lambda: f"{number(draw, depth - 1)}::DOUBLE",
-        lambda: f"-{floating(draw, depth - 1)}",
+        lambda: f"-({floating(draw, depth - 1)})",
         lambda: branched(draw, floating, depth),
         lambda: floating(draw, 0),
     )
@@ -208,8 +208,8 @@ def row_queries(draw: Draw) -> str:
     """A query whose rows are rows of the table."""
     outputs = ", ".join(f"{value(draw, 2)} AS c{number}" for number in range(draw(st.integers(1, 3))))
     where = either(draw, str, lambda: f" WHERE {condition(draw, 2)}")
-    order = either(
-        draw, str, lambda: f" ORDER BY {value(draw, 1)} {pick(draw, 'ASC', 'DESC')} {pick(draw, '', 'NULLS FIRST')}, id"
+    order = either(  # coalesce: DuckDB refuses to order by a literal
+        draw, str, lambda: f" ORDER BY coalesce({value(draw, 1)}) {pick(draw, 'ASC', 'DESC')} {pick(draw, '', 'NULLS FIRST')}, id"
     )
     limit = pick(draw, "", " LIMIT 3", " LIMIT 5 OFFSET 2") if order else ""
     return f"SELECT id, {outputs} FROM t{where}{order}{limit}"
