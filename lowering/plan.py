@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
+from qtensor.errors import UnsupportedError
 from qtensor.expressions import Literal, conjuncts
-from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort
+from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
 from qtensor.lowering.aggregates import AggregatePlanner, Finisher, load
 from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode, encode_condition, encode_operand
@@ -108,6 +109,8 @@ class Planner:
                 return self.sort(plan, None)
             case Limit():
                 return self.limit(plan)
+            case Join() | Union() | Window():
+                raise UnsupportedError(f"{type(plan).__name__} is not supported yet")
             case _:
                 assert_never(plan)
 

@@ -33,10 +33,14 @@ Anything else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+from typing import Literal as Literals
 
 from qtensor.errors import Span
 from qtensor.types import IntervalValue, SqlType
+
+if TYPE_CHECKING:
+    from qtensor.logical import Plan
 
 LiteralValue: TypeAlias = bool | int | float | str | IntervalValue | None
 
@@ -112,6 +116,36 @@ class Predict:
     span: Span | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class OuterColumn:
+    """In the plan of a `Subquery`: column `index` of the query around it, `depth` queries further out (1: the next one)."""
+
+    index: int
+    type: SqlType
+    name: str = field(default="", compare=False)
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Subquery:
+    """A query in an expression, over the row at hand; binding makes them, the rule `unnest_subqueries` removes them all.
+
+        scalar  the only column of the only row; NULL if there is no row, an error if there are two
+        exists  BOOLEAN, never NULL: whether there is a row
+        any     BOOLEAN, three-valued: whether `comparison` (a function of two values: equal, less ...) holds between the
+                operands and some row; all: and every row. IN is any with equal, NOT IN its negation
+
+    The columns of the row at hand stand in `plan` as `OuterColumn`s.
+    """
+
+    kind: Literals["scalar", "exists", "any", "all"]
+    plan: Plan
+    type: SqlType
+    operands: tuple[Expr, ...] = ()
+    comparison: str = "equal"
+    span: Span | None = field(default=None, compare=False)
+
+
 # What a comparison becomes when its sides are exchanged.
 MIRRORED = {
     "equal": "equal",
@@ -122,7 +156,7 @@ MIRRORED = {
     "greater_equal": "less_equal",
 }
 
-Expr: TypeAlias = ColumnRef | Literal | Call | Cast | Case | Predict
+Expr: TypeAlias = ColumnRef | Literal | Call | Cast | Case | Predict | OuterColumn | Subquery
 
 
 @dataclass(frozen=True)
@@ -141,11 +175,50 @@ class AggregateCall:
     span: Span | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class FrameBound:
+    """An end of a window frame: `offset` rows (or, in RANGE, units of the order key) before or after the current row.
+
+    kind: "preceding", "following" (offset None: unbounded), "current".
+    """
+
+    kind: Literals["preceding", "following", "current"]
+    offset: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which rows around the current one a window function sees; in RANGE, peers by the order keys belong together."""
+
+    unit: Literals["rows", "range"] = "range"
+    start: FrameBound = FrameBound("preceding")
+    end: FrameBound = FrameBound("current")
+
+
+@dataclass(frozen=True)
+class WindowCall:
+    """A function over the partition of a row: row_number, rank, dense_rank, ntile, percent_rank, cume_dist, lag, lead,
+    first_value, last_value, nth_value, or an aggregate over the frame.
+
+    `arguments` are over the input's rows; of an aggregate (count_star has none) as `AggregateCall.argument`.
+    """
+
+    function: str
+    arguments: tuple[Expr, ...]
+    type: SqlType
+    frame: Frame = Frame()
+    filter: Expr | None = None
+    ignore_nulls: bool = False
+    span: Span | None = field(default=None, compare=False)
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
-    """The direct operands of `expr`, in evaluation order."""
+    """The direct operands of `expr`, in evaluation order; not what a subquery's plan reads."""
     match expr:
-        case ColumnRef() | Literal():
+        case ColumnRef() | Literal() | OuterColumn():
             return ()
+        case Subquery(operands=operands):
+            return operands
         case Call(arguments=arguments) | Predict(arguments=arguments):
             return arguments
         case Cast(operand=operand):
@@ -159,8 +232,10 @@ def with_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
     if all(a is b for a, b in zip(children(expr), new, strict=True)):
         return expr
     match expr:
-        case ColumnRef() | Literal():
+        case ColumnRef() | Literal() | OuterColumn():
             return expr
+        case Subquery():
+            return replace(expr, operands=new)
         case Call() | Predict():
             return replace(expr, arguments=new)
         case Cast():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from qtensor.errors import InternalError
-from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort
+from qtensor.logical import Plan, inputs, with_inputs
 from qtensor.rules.fold_constants import fold_constants
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
@@ -42,11 +41,5 @@ def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
 
 def bottom_up(plan: Plan, rule: Rule) -> Plan:
     """`rule` applied to every node, inputs first; the same object where nothing changed."""
-    match plan:
-        case Scan() | OneRow():
-            return rule(plan)
-        case Filter() | Project() | Aggregate() | Sort() | Limit():
-            below = bottom_up(plan.input, rule)
-            return rule(plan if below is plan.input else replace(plan, input=below))
-        case _:
-            assert_never(plan)
+    below = [bottom_up(input, rule) for input in inputs(plan)]
+    return rule(with_inputs(plan, below))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
-from qtensor.errors import UnsupportedError
-from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
+from qtensor.errors import InternalError, UnsupportedError
+from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery
 from qtensor.lowering.encode import arithmetic, casts, comparison, dates, logic, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
@@ -82,6 +82,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_case(encoder, expr)
         case Predict():
             return lower_predict(encoder, expr)
+        case OuterColumn() | Subquery():
+            raise InternalError("a subquery was left in the plan")
         case _:
             assert_never(expr)
 

@@ -6,8 +6,22 @@ from dataclasses import replace
 from typing import assert_never
 
 from qtensor.expressions import ColumnRef
-from qtensor.logical import Aggregate, Filter, Limit, NamedExpr, OneRow, Plan, Project, Scan, Sort
-from qtensor.rules.rewriting import columns_of, map_aggregate, renumbered
+from qtensor.logical import (
+    Aggregate,
+    Filter,
+    Join,
+    Limit,
+    NamedExpr,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    Union,
+    Window,
+    with_inputs,
+)
+from qtensor.rules.rewriting import columns_of, map_aggregate, map_expressions, renumbered
 
 
 def prune_columns(plan: Plan) -> Plan:
@@ -60,6 +74,15 @@ def keep(plan: Plan, needed: set[int]) -> tuple[Plan, dict[int, int]]:
             return replace(plan, input=below), positions
         case Aggregate():
             return keep_of_aggregate(plan, needed)
+        case Join():
+            return keep_of_join(plan, needed)
+        case Union(branches=branches):
+            order = sorted(needed)
+            return Union(tuple(exactly(branch, order) for branch in branches)), {
+                old: position for position, old in enumerate(order)
+            }
+        case Window():
+            return keep_of_window(plan, needed)
         case _:
             assert_never(plan)
 
@@ -71,10 +94,57 @@ def keep_of_aggregate(plan: Aggregate, needed: set[int]) -> tuple[Plan, dict[int
     kept = [plan.aggregates[index] for index in order]
     read = {column for key in plan.keys for column in columns_of(key.expr)}
     for aggregate in kept:
-        for expr in (aggregate.call.argument, aggregate.call.filter):
-            read |= set() if expr is None else columns_of(expr)
+        read |= columns_of(aggregate.call.argument, aggregate.call.filter)
     below, positions = keep(plan.input, read)
     keys = tuple(replace(key, expr=renumbered(key.expr, positions)) for key in plan.keys)
     aggregates = tuple(map_aggregate(aggregate, lambda expr: renumbered(expr, positions)) for aggregate in kept)
     moved = {index: index for index in range(width)} | {width + old: width + new for new, old in enumerate(order)}
     return Aggregate(below, keys, aggregates), moved
+
+
+def exactly(plan: Plan, order: list[int]) -> Plan:
+    """The columns `order` of `plan` and no others."""
+    pruned, positions = keep(plan, set(order))
+    if [positions[index] for index in order] == list(range(len(pruned.schema))):
+        return pruned
+    fields = [(positions[index], plan.schema[index]) for index in order]
+    return Project(pruned, tuple(NamedExpr(field.name, ColumnRef(at, field.type, field.name)) for at, field in fields))
+
+
+def keep_of_join(plan: Join, needed: set[int]) -> tuple[Plan, dict[int, int]]:
+    """What is needed above, and what keys and condition read."""
+    width = len(plan.left.schema)
+    paired = plan.kind not in ("semi", "anti", "mark")
+    read = columns_of(plan.condition) | (needed if paired else {index for index in needed if index < width})
+    left, left_positions = keep(
+        plan.left, {index for index in read if index < width} | columns_of(*(key.left for key in plan.keys))
+    )
+    right_read = {index - width for index in read if index >= width} | columns_of(*(key.right for key in plan.keys))
+    right, right_positions = keep(plan.right, right_read)
+    new_width = len(left.schema)
+    positions = left_positions | {width + old: new_width + new for old, new in right_positions.items()}
+    keys = tuple(
+        replace(key, left=renumbered(key.left, left_positions), right=renumbered(key.right, right_positions)) for key in plan.keys
+    )
+    condition = None if plan.condition is None else renumbered(plan.condition, positions)
+    new = Join(left, right, plan.kind, keys, condition)
+    if paired:
+        return new, positions
+    return new, left_positions | ({width: new_width} if plan.kind == "mark" else {})
+
+
+def keep_of_window(plan: Window, needed: set[int]) -> tuple[Plan, dict[int, int]]:
+    """The functions that are needed, and what they and the partitions read."""
+    width = len(plan.input.schema)
+    order = [index for index in range(len(plan.functions)) if width + index in needed]
+    kept = [plan.functions[index] for index in order]
+    read = {index for index in needed if index < width}
+    if not kept:
+        return keep(plan.input, read)
+    read |= columns_of(*plan.partition, *(key.expr for key in plan.order))
+    for item in kept:
+        read |= columns_of(*item.call.arguments, item.call.filter)
+    below, positions = keep(plan.input, read)
+    moved = map_expressions(replace(plan, functions=tuple(kept)), lambda expr: renumbered(expr, positions))
+    new_width = len(below.schema)
+    return with_inputs(moved, [below]), positions | {width + old: new_width + new for new, old in enumerate(order)}

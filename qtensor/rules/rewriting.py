@@ -7,7 +7,22 @@ from dataclasses import replace
 from typing import assert_never
 
 from qtensor.expressions import Call, ColumnRef, Expr, children, with_children
-from qtensor.logical import Aggregate, Filter, Limit, NamedAggregate, NamedExpr, OneRow, Plan, Project, Scan, Sort
+from qtensor.logical import (
+    Aggregate,
+    Filter,
+    Join,
+    Limit,
+    NamedAggregate,
+    NamedExpr,
+    NamedWindow,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    Union,
+    Window,
+)
 from qtensor.types import BOOLEAN
 
 
@@ -19,8 +34,20 @@ def transform(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
 def map_expressions(plan: Plan, function: Callable[[Expr], Expr]) -> Plan:
     """`plan` with `function` applied to each of its own expressions; the same object when none changed."""
     match plan:
-        case Scan() | OneRow() | Limit():
+        case Scan() | OneRow() | Limit() | Union():
             return plan
+        case Join(keys=join_keys, condition=condition):
+            pairs = tuple(replace(key, left=function(key.left), right=function(key.right)) for key in join_keys)
+            joined = None if condition is None else function(condition)
+            return plan if pairs == join_keys and joined == condition else replace(plan, keys=pairs, condition=joined)
+        case Window(partition=partition, order=order, functions=functions):
+            window = replace(
+                plan,
+                partition=tuple(function(part) for part in partition),
+                order=tuple(replace(key, expr=function(key.expr)) for key in order),
+                functions=tuple(map_window(item, function) for item in functions),
+            )
+            return plan if window == plan else window
         case Filter(predicate=predicate):
             new = function(predicate)
             return plan if new is predicate else replace(plan, predicate=new)
@@ -52,6 +79,13 @@ def map_aggregate(aggregate: NamedAggregate, function: Callable[[Expr], Expr]) -
     return replace(aggregate, call=replace(call, argument=argument, filter=condition))
 
 
+def map_window(named: NamedWindow, function: Callable[[Expr], Expr]) -> NamedWindow:
+    call = named.call
+    arguments = tuple(function(argument) for argument in call.arguments)
+    condition = None if call.filter is None else function(call.filter)
+    return replace(named, call=replace(call, arguments=arguments, filter=condition))
+
+
 def substitute(expr: Expr, columns: Sequence[Expr]) -> Expr:
     """`expr` with every column reference replaced by the expression at its position."""
     return transform(expr, lambda node: columns[node.index] if isinstance(node, ColumnRef) else node)
@@ -62,11 +96,15 @@ def renumbered(expr: Expr, positions: dict[int, int]) -> Expr:
     return transform(expr, lambda node: replace(node, index=positions[node.index]) if isinstance(node, ColumnRef) else node)
 
 
-def columns_of(expr: Expr) -> set[int]:
-    """The positions of all columns that `expr` reads."""
-    if isinstance(expr, ColumnRef):
-        return {expr.index}
-    return {index for child in children(expr) for index in columns_of(child)}
+def columns_of(*expressions: Expr | None) -> set[int]:
+    """The positions of all columns that the expressions read."""
+    found: set[int] = set()
+    for expr in expressions:
+        if isinstance(expr, ColumnRef):
+            found.add(expr.index)
+        elif expr is not None:
+            found |= columns_of(*children(expr))
+    return found
 
 
 def conjunction(parts: Sequence[Expr]) -> Expr:
