@@ -13,6 +13,7 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
+from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.errors import Span, suggestion
@@ -161,6 +162,8 @@ class ExpressionBinder:
                 return self._subscript(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
+            case exp.Func() if (call := scalar_call(node, context.source)) is not None:
+                return bind_scalar(context, call, [self.bind(part) for part in call.arguments], span)
             case exp.Filter() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():

@@ -6,6 +6,7 @@ import re
 
 from sqlglot import exp
 
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
@@ -227,6 +228,9 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
 def _call_name(node: exp.Func, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
+    call = scalar_call(node, source)
+    if call is not None:
+        return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
     written = source.text(node) or _CALLS.get(type(node)) or node.sql_name()
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))

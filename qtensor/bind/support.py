@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
@@ -171,7 +172,12 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
     match node:
         case exp.Anonymous():
             name = node.name.lower()
-            if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
+            if (
+                name in ANONYMOUS
+                or scalar_call(node, source) is not None
+                or catalog.model(name) is not None
+                or name not in DUCKDB_FUNCTIONS
+            ):
                 return None  # what no one knows is an error of the binder
             return f"the function {node.name}"
         case exp.Subquery() | exp.Select() if not _is_relation(node):
@@ -186,6 +192,8 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
+        case exp.Func() if scalar_call(node, source) is not None:
+            return None
         case exp.Func() if type(node) not in _SUPPORTED:
             written = source.text(node)
             if written is not None and catalog.model(written) is not None:
