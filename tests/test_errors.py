@@ -190,13 +190,13 @@ def test_division_by_zero_of_floats_is_a_value(engines: Engines) -> None:
 
 
 def test_everything_unsupported_is_named_at_once(engines: Engines) -> None:
-    query = "SELECT sum(x) OVER (), s || w, id IN (SELECT 1) FROM t JOIN t AS u ON t.id = u.id"
+    query = "SELECT sum(x) OVER (), hash(w), id IN (SELECT 1) FROM t JOIN t AS u ON t.id = u.id"
     with pytest.raises(UnsupportedError) as caught:
         engines.ours.sql(query)
     message = str(caught.value)
-    for what in ("window functions", "the operator ||", "joins", "subqueries in expressions"):
+    for what in ("window functions", "the function hash", "joins", "subqueries in expressions"):
         assert f"\n  - {what}\n" in message
-    for marked in ("sum(x)", "s || w", "t AS u ON t.id = u.id"):
+    for marked in ("sum(x)", "hash(w)", "t AS u ON t.id = u.id"):
         assert any(set(line.strip()) == {"^"} and line.index("^") == 2 + query.index(marked) for line in message.splitlines())
 
 
@@ -210,7 +210,6 @@ def test_everything_unsupported_is_named_at_once(engines: Engines) -> None:
         ("SELECT hash(s) FROM t", "not supported yet: the function hash"),
         ("SELECT * FROM range(5)", "not supported yet: the table function range"),
         ("WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a", "not supported yet: recursive CTEs"),
-        ("SELECT s LIKE w FROM t", "not supported yet: LIKE with a pattern that is not constant"),
     ],
 )
 def test_unsupported(engines: Engines, query: str, message: str) -> None:

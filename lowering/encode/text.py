@@ -36,11 +36,16 @@ def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], functi
     if len(values) > 1 and host_call.size > COMBINATIONS:
         shown = " x ".join(f"{choice.stride:,}" for choice in host_call.choices)
         raise UnsupportedError(
-            f"not supported yet: {function.name} of {shown} different values, more than {COMBINATIONS:,} combinations",
+            f"not supported yet: {written(function)} of {shown} different values, more than {COMBINATIONS:,} combinations",
             hint="Of one text column and constants, it takes any number of values.",
         )
     valid = None if function.sees_nulls else encoder.builder.both(*(value.valid for value in values))
     return looked_up(encoder, call, function, host_call, encoder.integer(0, "int32") if index is None else index, valid)
+
+
+def written(function: ScalarFunction) -> str:
+    """What a query calls a function."""
+    return {"append": "the operator ||", "like_escape": "LIKE", "ilike_escape": "ILIKE"}.get(function.name, function.name)
 
 
 def choices(encoder: Encoder, call: Call, value: Value, *, alone: bool, sees_nulls: bool) -> tuple[Choices, Ref]:

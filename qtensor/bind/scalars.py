@@ -6,20 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import pyarrow as pa
 from sqlglot import TokenType, exp
 
 from qtensor.bind import build
 from qtensor.bind.build import Operand, plain
+from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
-from qtensor.errors import Span
-from qtensor.expressions import Call, Literal, LiteralValue
+from qtensor.errors import ExecutionError, Span
+from qtensor.expressions import Call, Expr, Literal, LiteralValue
 from qtensor.functions import TypeRuleError
 from qtensor.scalars.dates import TRUNCATED_AS, specifier
-from qtensor.scalars.function import resolve
+from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, VARCHAR, Interval, Null
+from qtensor.types import BIGINT, NULL, VARCHAR, Interval, Null
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,15 @@ class ScalarCall:
 
 
 # Classes whose DuckDB name or order of arguments differs from sqlglot's.
-_NAMES: dict[type[exp.Expr], str] = {
+NAMES: dict[type[exp.Expr], str] = {
+    exp.StrPosition: "strpos",
+    exp.StartsWith: "starts_with",
+    exp.EndsWith: "ends_with",
+    exp.SplitPart: "split_part",
+    exp.RegexpLike: "regexp_matches",
+    exp.RegexpFullMatch: "regexp_full_match",
+    exp.SimilarTo: "regexp_full_match",
+    exp.MD5: "md5",
     exp.DayOfMonth: "day",
     exp.DayOfWeek: "dayofweek",
     exp.DayOfWeekIso: "isodow",
@@ -43,6 +53,8 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.DateFromParts: "make_date",
     exp.TimestampFromParts: "make_timestamp",
 }
+# The names of those that are written as operators, or in words.
+_OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
 _UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
 # What the grammar knows as units is written in one way by DuckDB where a column has no alias.
@@ -55,8 +67,18 @@ _GRAMMAR_UNITS = {
 }  # fmt: skip
 
 
-def scalar_call(node: exp.Expr, source: Source) -> ScalarCall | None:
-    """The call of one of DuckDB's scalar functions that `node` is, as far as they are supported; None for all else."""
+def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
+    """The call of one of DuckDB's scalar functions that `node` is, as far as they are supported; None for all else.
+
+    A model of the catalog comes before a function of the same name.
+    """
+    call = _read(node, source)
+    if call is None or (catalog is not None and isinstance(node, exp.Func) and catalog.model(call.written) is not None):
+        return None
+    return call
+
+
+def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
     match node:
         case exp.Anonymous():
             name, arguments = node.name.lower(), list(node.expressions)
@@ -68,16 +90,35 @@ def scalar_call(node: exp.Expr, source: Source) -> ScalarCall | None:
             name, arguments = "date_diff", [_unit(node.args.get("unit"), node, source), node.expression, node.this]
         case exp.UnixToTime() if (scale := node.args.get("scale")) is not None and scale.name in _SCALES:
             name, arguments = _SCALES[scale.name], [node.this]
-        case exp.Func() if type(node) in _NAMES:
-            name, arguments = _NAMES[type(node)], call_arguments(node)
+        case exp.Trim():
+            name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
+            arguments = [node.this] + ([node.expression] if node.args.get("expression") else [])
+        case exp.Pad():
+            name, arguments = "lpad" if node.args.get("is_left") else "rpad", call_arguments(node)
+        case exp.RegexpILike():
+            name, arguments = "regexp_matches", [node.this, node.expression, exp.Literal.string("i")]
+        case exp.RegexpExtract():
+            # sqlglot adds a group where none is written.
+            written = [node.args.get(key) for key in ("this", "expression", "group", "parameters")]
+            name, arguments = "regexp_extract", [part for part in written if part is not None]
+            if source.span(arguments[2]) is None and len(arguments) == 3:
+                arguments.pop()
+        case exp.SHA2() if node.args.get("length") is not None and node.args["length"].name == "256":
+            name, arguments = "sha256", [node.this]
+        case exp.Glob():
+            name, arguments = "glob", [node.this, node.expression]
+        case exp.DPipe():
+            name, arguments = "||", [node.this, node.expression]
+        case exp.Func() | exp.SimilarTo() if type(node) in NAMES:
+            name, arguments = NAMES[type(node)], call_arguments(node)
         case exp.Func():
             name, arguments = node.sql_name().lower(), call_arguments(node)
         case _:
             return None
     if name not in SCALARS and name not in MACROS:
         return None
-    written = source.text(node) or name
-    return ScalarCall(name, tuple(arguments), written.lower())
+    shown = source.text(node) or _OPERATORS.get(type(node), name)
+    return ScalarCall(name, tuple(arguments), shown.lower())
 
 
 def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
@@ -124,7 +165,27 @@ def bind_function(
         if isinstance(argument.type, Interval):
             context.unsupported(f"{written or name} of an INTERVAL", span)
             return plain(Literal(None, resolved.result), span)
-    return plain(Call(function.name, arguments, resolved.result, span), span)
+    if function.checked:
+        _check_constants(context, function, arguments, span)
+    return plain(_folded(Call(function.name, arguments, resolved.result, span)), span)
+
+
+def _folded(call: Call) -> Expr:
+    """The value of a call of constants, none of them a parameter: patterns and units are constants then too."""
+    constants = [item.value for item in call.arguments if isinstance(item, Literal) and item.parameter is None]
+    known = value_of(SCALARS[call.function], constants, call.type) if len(constants) == len(call.arguments) else None
+    return call if known is None else known
+
+
+def _check_constants(context: Context, function: ScalarFunction, arguments: Sequence[Expr], span: Span | None) -> None:
+    """Refuse constants that the function knows to be wrong, whatever the rows hold."""
+    constants = [argument.value for argument in arguments if isinstance(argument, Literal)]
+    if function.evaluate is None or len(constants) < len(arguments) - 1 or None in constants:
+        return
+    first = pa.array([], arrow_type(arguments[0].type))
+    result = function.evaluate([first, *(item.value for item in arguments[1:] if isinstance(item, Literal))], 0)
+    if result.message:
+        raise ExecutionError(result.message, context.source.sql, [span] if span else [])
 
 
 def _constant_text(context: Context, operand: Operand, what: str) -> LiteralValue:
@@ -190,8 +251,34 @@ def _name_of(function: str, part: str) -> Macro:
     return bind
 
 
+def _texts(name: str, least: int) -> Macro:
+    """A function that takes values of every type as texts."""
+
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        if len(operands) < least:
+            raise context.error(f"{name} takes at least {least} arguments, not {len(operands)}", span)
+        texts = [plain(build.convert(context, operand, VARCHAR), operand.span) for operand in operands]
+        return bind_function(context, name, texts, span)
+
+    return bind
+
+
+def _concatenation(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """left || right: a chain of them is one call."""
+    if any(isinstance(operand.expr.type, Null) for operand in operands):
+        return plain(Literal(None, NULL), span)
+    parts: list[Expr] = []
+    for operand in operands:
+        text = build.convert(context, operand, VARCHAR)
+        parts += text.arguments if isinstance(text, Call) and text.function == "append" else [text]
+    return plain(_folded(Call("append", tuple(parts), VARCHAR, span)), span)
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
+    "||": _concatenation,
+    "concat": _texts("concat", 1),
+    "concat_ws": _texts("concat_ws", 2),
     "date_part": _date_part,
     "datepart": _date_part,
     "date_trunc": _of_unit("date_trunc"),

@@ -14,7 +14,7 @@ import pyarrow as pa
 from qtensor.expressions import Call, Cast, Literal, LiteralValue
 from qtensor.like import matches
 from qtensor.literals import convert_literal, holds
-from qtensor.scalars.function import ScalarFunction
+from qtensor.scalars.function import value_of
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError
 from qtensor.types import (
@@ -76,7 +76,7 @@ def evaluate_call(call: Call) -> Literal | None:
         case "in":
             return Literal(is_member(values[0], values[1:]), BOOLEAN)
         case function if (known := SCALARS.get(function)) is not None and known.evaluate is not None:
-            return evaluate_by_host(call, known, values)
+            return value_of(known, values, call.type)
         case _ if any(value is None for value in values):
             return Literal(None, call.type)
         case "like" | "ilike":
@@ -89,15 +89,6 @@ def evaluate_call(call: Call) -> Literal | None:
             return Literal(COMPARISONS[comparison](*map(comparable, values)), BOOLEAN)
         case _:
             return evaluate_arithmetic(call, values)
-
-
-def evaluate_by_host(call: Call, function: ScalarFunction, values: Sequence[LiteralValue]) -> Literal | None:
-    """A function that the host evaluates for dictionaries as well."""
-    if any(value is None for value in values) and not function.sees_nulls:
-        return Literal(None, call.type)
-    assert function.evaluate is not None
-    result = function.evaluate(values, 1)
-    return Literal(result.values[0].as_py(), call.type) if result.failed is None else None
 
 
 def evaluate_cast(cast: Cast) -> Literal | None:

@@ -8,14 +8,14 @@ the very same code. All others are computed by the machine, by the function of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from qtensor.expressions import LiteralValue
+from qtensor.expressions import Literal, LiteralValue
 from qtensor.functions import (
     ANY_DECIMAL,
     OperandType,
@@ -68,7 +68,8 @@ class ScalarFunction:
 
     `evaluate` (of the host) takes each argument as an array of `length` elements or, if constant, as one value.
     NULL: if any argument is NULL, so is the result, unless `sees_nulls`. `gives_null`: the result may be NULL for arguments that
-    are not. `fails`: there are arguments for which the function is an error. `range` bounds the integers it gives.
+    are not. `fails`: there are arguments for which the function is an error; `checked`: constants among them are refused when the
+    query is bound, before any row. `range` bounds the integers it gives.
     """
 
     names: tuple[str, ...]
@@ -77,7 +78,8 @@ class ScalarFunction:
     sees_nulls: bool = False
     gives_null: bool = False
     fails: bool = False
-    range: tuple[int, int] | None = field(default=None)
+    checked: bool = False
+    range: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -118,6 +120,16 @@ def resolve(function: ScalarFunction, written: str, operands: Sequence[OperandTy
     overload, parameters = cheapest[0]
     types = tuple(own_decimal(operand) if t == ANY_DECIMAL else t for operand, t in zip(operands, parameters, strict=True))
     return Resolved(types, overload.result(types, constants) if callable(overload.result) else overload.result)
+
+
+def value_of(function: ScalarFunction, constants: Constants, type: SqlType) -> Literal | None:
+    """What a function of the host gives for constants; None if it is an error, or computed by the machine."""
+    if function.evaluate is None:
+        return None
+    if any(value is None for value in constants) and not function.sees_nulls:
+        return Literal(None, type)
+    result = function.evaluate(constants, 1)
+    return Literal(result.values[0].as_py(), type) if result.failed is None else None
 
 
 def signature_text(name: str, overload: Overload) -> str:
@@ -189,14 +201,24 @@ def vectorised(function: Callable[..., pa.Array], type: SqlType) -> Evaluate:
         first, *others = arguments
         texts = first if isinstance(first, pa.Array) else pa.array([first] * length, pa.large_string())
         if not any(isinstance(other, pa.Array) for other in others):
-            return Evaluated(function(texts, *others))
+            return guarded(function, texts, others, type)
         columns = [other.to_pylist() if isinstance(other, pa.Array) else [other] * length for other in others]
         rows: dict[tuple[LiteralValue, ...], list[int]] = {}
         for index, row in enumerate(zip(*columns, strict=True)):
             rows.setdefault(row, []).append(index)
-        parts = [function(texts.take(pa.array(indices)), *row) for row, indices in rows.items()]
+        parts = [guarded(function, texts.take(pa.array(indices)), row, type) for row, indices in rows.items()]
         order = np.argsort(np.array([index for indices in rows.values() for index in indices], np.int64), kind="stable")
-        merged = pa.concat_arrays(parts) if parts else pa.array([], arrow_type(type))
-        return Evaluated(merged.take(pa.array(order)))
+        merged = pa.concat_arrays([pa.array([], arrow_type(type)), *(part.values for part in parts)])
+        message = next((part.message for part in parts if part.message), "")
+        failed = [np.zeros(len(part.values), np.bool_) if part.failed is None else part.failed for part in parts]
+        return Evaluated(merged.take(pa.array(order)), np.concatenate(failed)[order] if message else None, message)
 
     return evaluate
+
+
+def guarded(function: Callable[..., pa.Array], texts: pa.Array, constants: Sequence[LiteralValue], type: SqlType) -> Evaluated:
+    """The function of an array and constants; if it is not defined for these constants, it fails for every element."""
+    try:
+        return Evaluated(function(texts, *constants).cast(arrow_type(type)))
+    except ConversionError as error:
+        return Evaluated(pa.nulls(len(texts), arrow_type(type)), np.ones(len(texts), np.bool_), str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtensor.scalars.dates import DATES
 from qtensor.scalars.function import ScalarFunction
+from qtensor.scalars.patterns import PATTERNS
 from qtensor.scalars.texts import TEXTS
 
-SCALARS: dict[str, ScalarFunction] = {name: function for function in (*DATES, *TEXTS) for name in function.names}
+SCALARS: dict[str, ScalarFunction] = {name: function for function in (*DATES, *PATTERNS, *TEXTS) for name in function.names}
