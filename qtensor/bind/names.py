@@ -6,6 +6,7 @@ import re
 
 from sqlglot import exp
 
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
@@ -27,6 +28,7 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
     exp.DPipe: "||",
+    exp.Glob: "~~~",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
@@ -133,13 +135,16 @@ def expression_name(node: exp.Expr, source: Source) -> str:
         case exp.Binary() if type(node) in _OPERATORS:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
         case exp.Bracket():
+            if isinstance(bounds := node.expressions[0], exp.Slice):
+                ends = (bounds.args.get(key) for key in ("this", "expression"))
+                return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
             return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
         case exp.Filter():
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
             return "DISTINCT " + ", ".join(map(name, node.expressions))
-        case exp.Func():
+        case exp.Func() | exp.SimilarTo():
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
@@ -237,10 +242,15 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
     return f"(NOT {call})" if negated else call
 
 
-def _call_name(node: exp.Func, source: Source) -> str:
+def _call_name(node: exp.Expr, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
-    written = source.text(node) or _CALLS.get(type(node)) or node.sql_name()
+    call = scalar_call(node, source)
+    if call is not None and call.written == "^@":
+        return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None:
+        return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
+    written = source.text(node) or _CALLS.get(type(node)) or (node.sql_name() if isinstance(node, exp.Func) else node.key)
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
     return f"{function}({arguments})"

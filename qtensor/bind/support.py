@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
@@ -28,7 +29,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
     }
@@ -74,7 +75,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Dot: "fields of structs",
     exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
-    exp.Slice: "slices",
     exp.Unnest: "UNNEST",
 }
 
@@ -162,6 +162,8 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if scalar_call(node, source, catalog) is not None:
+        return None
     match node:
         case exp.Anonymous():
             name = node.name.lower()
@@ -180,8 +182,6 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None if isinstance(node.this, exp.Func) else "FILTER here"
         case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
             return "ORDER BY inside a function"
-        case exp.DPipe() if node.find(exp.Column) is not None:
-            return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
         case exp.Func() if type(node) not in _SUPPORTED:
