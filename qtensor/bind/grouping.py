@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand
-from qtensor.bind.calls import CallBinder, has_aggregate
+from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
-from qtensor.bind.calls import has_aggregate
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column

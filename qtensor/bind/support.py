@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
 from qtensor.bind.words import DUCKDB_FUNCTIONS
@@ -13,9 +15,8 @@ from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
-AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
-ANONYMOUS = frozenset({"count_star", "mean", "iff"})
+ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
 _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
     {
@@ -30,7 +31,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
         exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
         # functions
-        exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
+        exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
 )  # fmt: skip
 
@@ -43,7 +44,7 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Subquery: frozenset({"this", "alias", "with_"}),
     exp.Group: frozenset({"expressions", "all"}),
     exp.With: frozenset({"expressions"}),
-    exp.Order: frozenset({"expressions"}),
+    exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_"}),
@@ -76,7 +77,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Dot: "fields of structs",
     exp.Any: "ANY",
     exp.All: "ALL",
-    exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
     exp.Slice: "slices",
     exp.Unnest: "UNNEST",
@@ -179,9 +179,15 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func) else "FILTER here"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
+            return None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls) else "FILTER here"
+        case exp.WithinGroup():
+            return None if aggregate_name(node) is not None else "WITHIN GROUP here"
+        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+            return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
+        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery) and _call_around(node) is None:
             return "ORDER BY inside a function"
+        case exp.Tuple():
+            return None if _call_around(node) == "count" else "tuples"
         case exp.DPipe() if node.find(exp.Column) is not None:
             return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
@@ -195,6 +201,14 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _call_around(node: exp.Expr) -> str | None:
+    """The aggregate of whose call `node` is a part, as its arguments' DISTINCT and ORDER BY are."""
+    parent = node.parent
+    while isinstance(parent, exp.Distinct | exp.Order):
+        parent = parent.parent
+    return None if parent is None else aggregate_name(parent)
 
 
 def _is_relation(node: exp.Expr) -> bool:

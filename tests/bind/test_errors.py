@@ -38,17 +38,17 @@ def test_caret_on_a_later_line() -> None:
 
 
 def test_everything_unsupported_at_once() -> None:
-    query = "SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1"
+    query = "SELECT kurtosis(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1"
     assert message(query, UnsupportedError).split("\n") == [
         "not supported yet:",
-        "  - the function stddev",
+        "  - the function kurtosis",
         "  - the function substring",
         "  - QUALIFY",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "  SELECT kurtosis(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
         "         ^^^^^^^^^^",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "  SELECT kurtosis(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
         "                     ^^^^^^^^^^^^^^^^^^",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "  SELECT kurtosis(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
         "                                                       ^^^^^^",
     ]
 
