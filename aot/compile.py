@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import threading
@@ -16,8 +17,8 @@ import numpy as np
 from qtensor.aot.cache import ExecutableCache, environment_key
 from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, stablehlo
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan
-from qtensor.lowering.program import Progress, Share, Shared, TensorProgram
+from qtensor.lowering.physical import PhysicalPlan, TableSource
+from qtensor.lowering.program import NOTHING, Carried, Progress, Share, Shared, TensorProgram
 
 QUERIES_KEPT = 512
 
@@ -42,17 +43,26 @@ class Module:
 
 
 @dataclass(frozen=True)
-class CompiledQuery:
-    """The modules of a plan: `whole`, or on several shares `partial` and `final` (a row-wise query has nothing to merge)."""
+class CompiledStage:
+    """One stage of a plan: `partial` for each share of its first table, then `final`. A stage of tables of one share is `final`
+    alone, and one whose result are its table's rows `partial` alone.
+    """
 
-    plan: PhysicalPlan
-    whole: Module | None
+    pipelines: range
     partial: Module | None
     final: Module | None
 
+
+@dataclass(frozen=True)
+class CompiledQuery:
+    """The stages of a plan; most have one."""
+
+    plan: PhysicalPlan
+    stages: tuple[CompiledStage, ...]
+
     @property
     def modules(self) -> tuple[Module, ...]:
-        return tuple(module for module in (self.whole, self.partial, self.final) if module is not None)
+        return tuple(module for stage in self.stages for module in (stage.partial, stage.final) if module is not None)
 
 
 class Compiler:
@@ -74,16 +84,44 @@ class Compiler:
 
     def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         program = TensorProgram(plan, models)
-        share, shared = argument_shapes(plan, models)
-        if plan.source.shares == 1:
-            return CompiledQuery(plan, self._module("whole", program.whole, (share, shared), plan), None, None)
+        shared = shared_shapes(plan, models)
+        if len(plan.stages) == 1 and plan.source.shares == 1:
+            shares = tuple(share_shapes(plan.scan(number)) for number in plan.scans)
+            whole = self._module("whole", program.whole, (shares, shared), plan)
+            return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
+        carried = NOTHING
+        stages = []
+        for pipelines in plan.stages:
+            stage, carried = self._stage(program, pipelines, carried, shared)
+            stages.append(stage)
+        return CompiledQuery(plan, tuple(stages))
+
+    def _stage(self, program: TensorProgram, pipelines: range, carried: Carried, shared: Shared) -> tuple[CompiledStage, Carried]:
+        """One stage, and the shapes of what it carries on."""
+        plan, first = program.plan, pipelines.start
+        suffix = f"_{first}" if first else ""
+        scans = [number for number in plan.scans if number in pipelines]
+        parallel = first in scans and plan.scan(first).shares > 1
+        if not parallel:
+            shapes = (tuple(share_shapes(plan.scan(number)) for number in scans), carried, shared)
+            function: Callable[..., Any] = functools.partial(program.stage, pipelines)
+            with jax.enable_x64(True):
+                carried = jax.eval_shape(function, *shapes)
+            return CompiledStage(pipelines, None, self._module(f"stage{suffix}", function, shapes, plan)), carried
+        share = share_shapes(plan.scan(first))
+        function = functools.partial(program.partial, first)
         with jax.enable_x64(True):
-            progress: Progress = jax.eval_shape(program.partial, share, shared)
-        partial = self._module("partial", program.partial, (share, shared), plan)
-        if plan.row_wise:
-            return CompiledQuery(plan, None, partial, None)
-        final = self._module("final", program.final, ((progress,) * plan.source.shares, shared), plan)
-        return CompiledQuery(plan, None, partial, final)
+            progress: Progress = jax.eval_shape(function, share, carried, shared)
+        partial = self._module(f"partial{suffix}", function, (share, carried, shared), plan)
+        if plan.row_wise and pipelines.stop == len(plan.pipelines) and len(pipelines) == 1:
+            return CompiledStage(pipelines, partial, None), carried
+        parts = (progress,) * plan.scan(first).shares
+        others = tuple(share_shapes(plan.scan(number)) for number in scans[1:])
+        function = functools.partial(program.final, pipelines)
+        with jax.enable_x64(True):
+            left = jax.eval_shape(function, parts, others, carried, shared)
+        final = self._module(f"final{suffix}", function, (parts, others, carried, shared), plan)
+        return CompiledStage(pipelines, partial, final), left
 
     def _module(self, name: str, function: Callable[..., Any], shapes: tuple[Any, ...], plan: PhysicalPlan) -> Module:
         start = time.perf_counter()
@@ -99,21 +137,24 @@ class Compiler:
         return Module(name, executable, False, time.perf_counter() - start)
 
 
-def argument_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> tuple[Share, Shared]:
-    """The shapes and dtypes of a run's arguments."""
-    source = plan.source
+def share_shapes(source: TableSource) -> Share:
+    """The shapes and dtypes of one share of a table."""
     grid = (source.chunks, source.chunk)
     columns: list[Any] = []
     for column in source.columns:
         columns.append(shape_of(grid, np.dtype(column.dtype)))
         if column.nullable:
             columns.append(shape_of(grid, np.bool_))
+    return Share(tuple(columns), shape_of((), np.int32))
+
+
+def shared_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> Shared:
+    """The shapes and dtypes of what all parts of a run are given."""
     vectors = [(len(plan.scalars), "int64"), (len(plan.float_scalars), "float64")]
     scalars, float_scalars = (shape_of((length,), np.dtype(dtype)) for length, dtype in vectors)
     tables = tuple(shape_of((table.size,), np.dtype(table.dtype)) for table in plan.tables)
     weights = tuple(tuple(shape_of(weight.shape, weight.dtype) for weight in model.weights) for model in models)
-    rows = shape_of((), np.int32)
-    return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)
+    return Shared(scalars, float_scalars, tables, weights)
 
 
 def without_locations(hlo: str) -> str:

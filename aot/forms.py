@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from qtensor.aot.blocks import BLOCK, LADDER, SMALL, layout_of
-from qtensor.aot.compile import argument_shapes
+from qtensor.aot.compile import share_shapes, shared_shapes
 from qtensor.aot.manifest import Form, Manifest, ModelRecord
 from qtensor.aot.parameters import python_value, with_values
 from qtensor.errors import ArtifactError, InternalError
@@ -73,6 +73,10 @@ class AssumedStatistics:
             raise ArtifactError("with these parameters the query reads columns of which nothing is assumed: export it again")
         layout = layout_of(0, self.size)
         return TableSource(table, tuple(self.columns[index] for index in columns), self.shares, layout.chunks, layout.chunk)
+
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        """Other tables may hold duplicates."""
+        return False
 
 
 def scanned(plan: Plan) -> Scan | None:
@@ -157,14 +161,15 @@ def shape_of_model(record: ModelRecord) -> Model:
 
 def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:
     """The form's functions as StableHLO; `models` in the plan's order."""
-    program = TensorProgram(form.planned.plan, models)
-    share, shared = argument_shapes(form.planned.plan, models)
+    plan = form.planned.plan
+    program = TensorProgram(plan, models)
+    shares, shared = tuple(share_shapes(plan.scan(number)) for number in plan.scans), shared_shapes(plan, models)
     with jax.enable_x64(True):
         progress = jax.eval_shape(program.start)
         arguments: dict[str, tuple[Any, tuple[Any, ...]]] = {
-            "whole": (program.whole, (share, shared)),
+            "whole": (program.whole, (shares, shared)),
             "start": (program.start, ()),
-            "step": (program.step, (progress, share, shared)),
+            "step": (program.step, (progress, shares[0], shared)),
             "merge": (program.merge, (progress, progress)),
             "finish": (program.finish, (progress, shared)),
         }

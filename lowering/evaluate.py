@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from jax import lax
 from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.model import Model
+from qtensor.lowering.sinks.base import Result
 from qtensor.types import MICROSECONDS_PER_DAY
 
 Array = jax.Array
@@ -21,23 +22,27 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class RuntimeInputs:
-    """What every batch of a run shares: scalars int64[k] and float64[m], look-up tables, and each model with its weights."""
+    """What every batch of a run shares: scalars int64[k] and float64[m], look-up tables, each model with its weights, and the
+    results of earlier pipelines that rows are looked up in.
+    """
 
     scalars: Array
     float_scalars: Array
     tables: Sequence[Array]
     models: Sequence[Model]
     weights: Sequence[Sequence[Array]]
+    results: Mapping[int, Result] = field(default_factory=dict)
 
 
 @dataclass
 class Evaluation:
-    """The values of a kernel over one batch, computed when first asked for, each once."""
+    """The values of a kernel over batch number `index`, computed when first asked for, each once."""
 
     kernel: Kernel
     slots: Sequence[Array]
     inputs: RuntimeInputs
     length: int
+    index: Array | int = 0
     values: dict[Ref, Array] = field(default_factory=dict)
     predictions: dict[tuple[int, tuple[Ref, ...]], Array] = field(default_factory=dict)
 
@@ -58,7 +63,8 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 return self.slots[attribute]
             case "row":
-                return jnp.arange(self.length, dtype=jnp.int64)
+                first = jnp.asarray(self.index, jnp.int64) * self.length
+                return first + jnp.arange(self.length, dtype=jnp.int64)
             case "scalar":
                 assert isinstance(attribute, int)
                 return self.inputs.scalars[attribute]
@@ -73,6 +79,14 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 index = self.value(instruction.operands[0])
                 return self.inputs.tables[attribute].at[index].get(mode="clip")
+            case "fetch":
+                found = self.result_column(attribute)
+                return found.at[self.value(instruction.operands[0])].get(mode="clip")
+            case "search_left" | "search_right":
+                words, side = self.result_column(attribute), instruction.op.removeprefix("search_")
+                return jnp.searchsorted(words, self.value(instruction.operands[0]), side=side).astype(dtype)
+            case "copy":
+                return self.value(instruction.operands[0])
             case "convert":
                 return self.value(instruction.operands[0]).astype(dtype)
             case "model":
@@ -81,6 +95,13 @@ class Evaluation:
                 if op not in OPERATIONS:
                     raise InternalError(f"unknown kernel operation {op}")
                 return OPERATIONS[op](*(self.value(operand) for operand in instruction.operands))
+
+    def result_column(self, attribute: Hashable) -> Array:
+        """A column of an earlier pipeline's result, or which of its rows are live."""
+        assert isinstance(attribute, tuple)
+        number, column = attribute
+        result = self.inputs.results[number]
+        return result.live if column is None else result.columns[column]
 
     def predict(self, instruction: Instruction) -> Array:
         assert isinstance(instruction.attribute, tuple)

@@ -113,7 +113,7 @@ class HostInputs:
                 members = pa.array([self.literals[slot].value for slot in literals], pa.large_string())
                 return as_numpy(pc.is_in(self.strings(dictionary), members))
             case RemapTable(source, target):
-                return as_numpy(pc.index_in(self.strings(source), self.strings(target)))
+                return as_numpy(pc.fill_null(pc.index_in(self.strings(source), self.strings(target)), -1))
             case FormatTable(dictionary):
                 texts = pa.array(texts_of(dictionary), pa.large_string())
                 return as_numpy(pc.index_in(texts, self.strings(dictionary)))

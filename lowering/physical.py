@@ -4,13 +4,15 @@ an artifact.
     Pipeline(source, kernel, steps, sink)
 
 The pipelines run in order; each reads its source batch by batch, computes the kernel's instructions, lets the steps
-clear `live` or raise flags, and feeds the sink, whose result is the source of the next pipeline. The last sink's
-columns are the query's result.
+clear `live` or raise flags, and feeds the sink. A sink's result is the source of a later pipeline, or rows that later
+kernels look up: a join is a sink that can be looked up, and `fetch` instructions. The last sink's columns are the query's
+result.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeAlias
 
 from qtensor.errors import Span
@@ -61,7 +63,35 @@ class ResultSource:
     capacity: int
 
 
-Source: TypeAlias = TableSource | ResultSource
+@dataclass(frozen=True)
+class ExpandSource:
+    """Each live row of result `probe` paired with its partners in result `build`, whose rows are in the order of their keys.
+
+    The last two columns of `probe` say where a row's partners start and how many there are. With `outer`, a row without a
+    partner comes once, unmatched. Kernel slots: the other columns of `probe`; `width` columns of `build`; the number of the row
+    in `probe`, int64; whether there is a partner, bool. Nobody knows before how many rows there will be.
+    """
+
+    probe: int
+    build: int
+    width: int
+    outer: bool
+    chunk: int
+
+    @property
+    def capacity(self) -> int:
+        return MANY_ROWS
+
+
+@dataclass(frozen=True)
+class UnionSource:
+    """The results of several pipelines, one after the other; their columns are of the same machine types."""
+
+    pipelines: tuple[int, ...]
+    capacity: int
+
+
+Source: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
 
 
 @dataclass(frozen=True)
@@ -263,7 +293,53 @@ class CollectSink:
     columns: tuple[Ref, ...]
 
 
-Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink
+@dataclass(frozen=True)
+class CompactSink:
+    """The live rows without gaps, for at most `capacity` rows; if there are more, the query is planned anew with more room.
+
+    `number`: which of the plan's estimates of capacity this is.
+    """
+
+    columns: tuple[Ref, ...]
+    capacity: int
+    number: int
+
+
+@dataclass(frozen=True)
+class DirectLookupSink:
+    """Rows to be found by a mixed-radix code of their keys, as in `DenseGroupSink`; without keys all have code 0.
+
+    Without `duplicates`, no two rows have equal keys
+    (or it does not matter which is found): result columns are `columns` at the row's code, [domain]. With them the rows lie
+    in the order of their codes, and there is one more column: int32[domain + 1], where the rows of each code start.
+    """
+
+    keys: tuple[GroupKey, ...]
+    columns: tuple[Ref, ...]
+    duplicates: bool
+
+    @property
+    def domain(self) -> int:
+        result = 1
+        for key in self.keys:
+            result *= key.radix
+        return result
+
+
+@dataclass(frozen=True)
+class SortedLookupSink:
+    """Rows to be found by binary search for their `word`, int64 (see `SortWord`).
+
+    Result columns: `columns`, then the words, in ascending order; past the last row the greatest int64.
+    """
+
+    word: Ref
+    radix: int | None
+    columns: tuple[Ref, ...]
+
+
+LookupSink: TypeAlias = DirectLookupSink | SortedLookupSink
+Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink | CompactSink | LookupSink
 
 
 @dataclass(frozen=True)
@@ -337,15 +413,42 @@ class PhysicalPlan:
     checks: int
 
     @property
+    def scans(self) -> tuple[int, ...]:
+        """The pipelines that read tables."""
+        return tuple(number for number, pipeline in enumerate(self.pipelines) if isinstance(pipeline.source, TableSource))
+
+    @property
     def source(self) -> TableSource:
-        first = self.pipelines[0].source
-        assert isinstance(first, TableSource)
-        return first
+        """The source of the only pipeline that reads a table, or of the first."""
+        return self.scan(self.scans[0])
+
+    def scan(self, number: int) -> TableSource:
+        """The source of a pipeline that reads a table."""
+        source = self.pipelines[number].source
+        assert isinstance(source, TableSource)
+        return source
 
     @property
     def row_wise(self) -> bool:
-        """Whether the query's rows are the source's, so that each share's result stands for itself."""
-        return len(self.pipelines) == 1 and isinstance(self.pipelines[0].sink, CollectSink)
+        """Whether the query's rows are those of a table, so that each share's result stands for itself."""
+        last = self.pipelines[-1]
+        return isinstance(last.source, TableSource) and isinstance(last.sink, CollectSink)
+
+    @property
+    def stages(self) -> tuple[range, ...]:
+        """The pipelines, cut before each that reads a table in several shares: what comes before one must be there for all."""
+        starts = [number for number in self.scans if number and self.scan(number).shares > 1]
+        return tuple(range(*ends) for ends in pairwise([0, *starts, len(self.pipelines)]))
+
+    @property
+    def compact_pipelines(self) -> tuple[int, ...]:
+        """The pipelines that end in a `CompactSink`, by its number, which is their order."""
+        return tuple(number for number, pipeline in enumerate(self.pipelines) if isinstance(pipeline.sink, CompactSink))
+
+    @property
+    def capacities(self) -> tuple[int, ...]:
+        """The room of each `CompactSink`, by its number."""
+        return tuple(pipeline.sink.capacity for pipeline in self.pipelines if isinstance(pipeline.sink, CompactSink))
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import Literal, conjuncts
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
+from qtensor.expressions import Literal
+from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
 from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.encoder import Bindings, Encoder
-from qtensor.lowering.encode.expressions import encode, encode_condition, encode_operand
-from qtensor.lowering.finishing import Finisher, load
-from qtensor.lowering.kernel import DType, KernelBuilder, Ref
+from qtensor.lowering.encode.expressions import encode, encode_operand
+from qtensor.lowering.finishing import Finisher
+from qtensor.lowering.joins import plan_join, rounded_capacity
+from qtensor.lowering.kernel import KernelBuilder, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
@@ -21,9 +22,10 @@ from qtensor.lowering.physical import (
     MANY_ROWS,
     Accumulator,
     AnyAccumulator,
-    CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
+    ExpandSource,
     FilterStep,
     FirstRowsSink,
     GroupKey,
@@ -41,13 +43,15 @@ from qtensor.lowering.physical import (
     SortedGroupSink,
     SortSink,
     SortWord,
+    Source,
     SourceSlot,
-    Step,
     TableSource,
     TopKSink,
 )
 from qtensor.lowering.prune import prune
 from qtensor.lowering.ranges import BIT, Range
+from qtensor.lowering.stream import Stored, Stream, slots
+from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
 from qtensor.types import BIGINT, Boolean, Float, Varchar
 
@@ -61,64 +65,127 @@ class TableStatistics(Protocol):
 
     def source(self, table: str, columns: Sequence[int]) -> TableSource: ...
 
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows are equal in all of `columns`, rows with a NULL left aside."""
+        ...
 
-@dataclass
-class Stream:
-    """A pipeline under construction: its columns are `encoder.columns`; `ordered` if live rows come first, in final order."""
 
-    source: TableSource | ResultSource
-    encoder: Encoder
-    steps: list[Step] = field(default_factory=list)
-    ordered: bool = False
+@dataclass(frozen=True)
+class Kept:
+    """Rows that were kept as the result of a pipeline, to be read any number of times."""
 
-    def flush(self) -> None:
-        """Turn the checks of what was encoded so far into steps."""
-        self.steps += [CheckStep(condition, check) for condition, check in self.encoder.pending]
-        self.encoder.pending.clear()
+    pipeline: int
+    capacity: int
+    stored: Stored
+    ordered: bool
 
 
 @dataclass
 class Planner:
     """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
 
-    `usual_rows`: how many rows the table usually has, if not as many as fit its source.
+    `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
+    `CompactSink`, as far as former runs have shown it. `shared`: plans that occur more than once, and their results.
     """
 
     statistics: TableStatistics
     bindings: Bindings
     usual_rows: int | None = None
+    capacities: Sequence[int] = ()
     finished: list[Pipeline] = field(default_factory=list)
+    shared: dict[Plan, Kept | None] = field(default_factory=dict)
 
     def stream(self, plan: Plan) -> Stream:
+        """The rows of a plan; one that occurs more than once is computed once."""
+        if plan not in self.shared:
+            return self.own_stream(plan)
+        kept = self.shared[plan]
+        if kept is None:
+            kept = self.shared[plan] = self.kept(self.own_stream(plan))
+        return self.read(kept)
+
+    def own_stream(self, plan: Plan) -> Stream:
         match plan:
             case Scan():
                 return self.scan(plan)
             case OneRow():
-                return Stream(TableSource("", (), 1, 1, 64), Encoder(KernelBuilder(), (), self.bindings))
+                return self.begin(TableSource("", (), 1, 1, 64))
             case Filter(input=input, predicate=predicate):
                 stream = self.stream(input)
-                for part in conjuncts(predicate):  # one by one: an error in one is none for rows that those before it drop
-                    condition = encode_condition(stream.encoder, part)
-                    stream.flush()
-                    if not stream.encoder.builder.is_constant(condition, True):
-                        stream.steps.append(FilterStep(condition))
-                        stream.ordered = False
+                stream.filter(predicate)
                 return stream
             case Project(input=input, expressions=expressions):
                 stream = self.stream(input)
                 stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
                 stream.flush()
                 return stream
-            case Aggregate():
-                return self.aggregate(plan)
+            case Aggregate(input=input):
+                return self.aggregate(plan, self.stream(input))
             case Sort():
                 return self.sort(plan, None)
             case Limit():
                 return self.limit(plan)
-            case Join() | Union() | Window():
-                raise UnsupportedError(f"{type(plan).__name__} is not supported yet")
+            case Join():
+                return plan_join(self, plan)
+            case Union(branches=branches):
+                return plan_union(self, [self.stream(branch) for branch in branches])
+            case Window():
+                raise UnsupportedError("window functions are not supported yet")
             case _:
                 assert_never(plan)
+
+    # --- streams and their results ----------------------------------------------------------------------------------------------
+
+    def begin(self, source: Source) -> Stream:
+        """A stream of a source's rows, without columns yet."""
+        return Stream(source, Encoder(KernelBuilder(), (), self.bindings))
+
+    def close(self, stream: Stream, sink: Sink) -> int:
+        """Close the pipeline with `sink`; its number."""
+        stream.flush()
+        self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
+        return len(self.finished) - 1
+
+    def finish(self, stream: Stream, sink: Sink, capacity: int) -> Stream:
+        """Close the pipeline with `sink`; the stream of its result, without columns yet."""
+        return self.begin(ResultSource(self.close(stream, sink), capacity))
+
+    def kept(self, stream: Stream) -> Kept:
+        """The rows of a stream as a result that may be read several times."""
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        if stream.bounded:
+            capacity = stream.source.capacity
+            return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+        number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
+        known = self.capacities[number] if number < len(self.capacities) else None
+        capacity = known or rounded_capacity(self.expected_rows(stream.source))
+        return Kept(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
+
+    def expected_rows(self, source: Source) -> int:
+        """A guess at the number of pairs: usually one side of a join holds the other's key."""
+        assert isinstance(source, ExpandSource)
+        return max(self.rows_of(source.probe), self.rows_of(source.build))
+
+    def rows_of(self, pipeline: int) -> int:
+        """How many rows a finished pipeline reads at most, as far as that is known."""
+        source = self.finished[pipeline].source
+        return max(1 << 16, source.capacity if source.capacity < MANY_ROWS else 0)
+
+    def read(self, kept: Kept) -> Stream:
+        """A stream of kept rows."""
+        stream = self.begin(ResultSource(kept.pipeline, kept.capacity))
+        stream.encoder.columns = tuple(kept.stored.load(slots(stream.encoder)))
+        stream.ordered = kept.ordered
+        return stream
+
+    def bounded(self, stream: Stream) -> Stream:
+        """A stream of which it is known how many rows there are at most."""
+        return stream if stream.bounded else self.read(self.kept(stream))
+
+    def twice(self, stream: Stream) -> tuple[Stream, Stream]:
+        """Two streams of the same rows."""
+        kept = self.kept(stream)
+        return self.read(kept), self.read(kept)
 
     def scan(self, scan: Scan) -> Stream:
         source = self.statistics.source(scan.table, scan.columns)
@@ -131,17 +198,14 @@ class Planner:
             slot += 1 + column.nullable
             dictionary = ColumnDictionary(scan.table, column.index) if isinstance(type_, Varchar) else None
             values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
-        return Stream(source, Encoder(builder, tuple(values), self.bindings))
+        stream = self.begin(source)
+        stream.encoder = Encoder(builder, tuple(values), self.bindings)
+        return stream
 
-    def finish(self, stream: Stream, sink: Sink, capacity: int) -> Stream:
-        """Close the pipeline with `sink`; the stream of its result, without columns yet."""
-        stream.flush()
-        self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
-        return Stream(ResultSource(len(self.finished) - 1, capacity), Encoder(KernelBuilder(), (), self.bindings))
-
-    def aggregate(self, plan: Aggregate) -> Stream:
-        stream = self.stream(plan.input)
+    def aggregate(self, plan: Aggregate, stream: Stream) -> Stream:
+        """The groups of a stream's rows."""
         encoder = stream.encoder
+        columns = encoder.columns
         keys = [encode_operand(encoder, key.expr) for key in plan.keys]
         planner = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
         finishers = [planner.plan(aggregate.call) for aggregate in plan.aggregates]
@@ -150,7 +214,10 @@ class Planner:
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
             if fits_dense(dense.domain, min(stream.source.capacity, self.usual_rows or MANY_ROWS), planner):
                 return self.dense_group(stream, dense, keys, planner, finishers)
-        return self.sorted_group(stream, keys, planner, finishers)
+        if stream.bounded:
+            return self.sorted_group(stream, keys, planner, finishers)
+        encoder.columns, encoder.pending = columns, []
+        return self.aggregate(plan, self.bounded(stream))
 
     def dense_group(
         self, stream: Stream, sink: DenseGroupSink, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
@@ -172,14 +239,13 @@ class Planner:
     def sorted_group(self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]) -> Stream:
         encoder = stream.encoder
         order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
-        carried = Stored.of(keys)
+        carried = Stored.of(encoder, keys)
         sink = SortedGroupSink(order, carried.columns, tuple(planner.accumulators))
         capacity = stream.source.capacity if keys else 1
-        dtypes = [encoder.builder.dtype(ref) for ref in carried.columns]
         result = self.finish(stream, sink, capacity)
-        values = carried.load(result.encoder, dtypes)
-        slots = accumulator_slots(planner, len(carried.columns))
-        values += [finisher(result.encoder, slots) for finisher in finishers]
+        values = carried.load(slots(result.encoder))
+        positions = accumulator_slots(planner, len(carried.columns))
+        values += [finisher(result.encoder, positions) for finisher in finishers]
         result.encoder.columns = tuple(values)
         result.ordered = True
         return result
@@ -187,6 +253,8 @@ class Planner:
     def sort(self, plan: Sort, count: int | None) -> Stream:
         """Sort; with `count`, only that many first rows are needed."""
         stream = self.stream(plan.input)
+        if count is None or count > TOP_K_LIMIT:
+            stream = self.bounded(stream)
         words: list[SortWord] = []
         for key in plan.keys:
             value = encode(stream.encoder, key.expr)
@@ -195,8 +263,7 @@ class Planner:
 
     def materialise(self, stream: Stream, order: tuple[SortWord, ...], count: int | None) -> Stream:
         """Order the rows, live ones first, and store the columns."""
-        encoder = stream.encoder
-        stored = Stored.of(encoder.columns)
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
         capacity = stream.source.capacity
         sink: Sink = SortSink(order, stored.columns, None)
         if count is not None and count * 2 <= capacity:
@@ -207,9 +274,8 @@ class Planner:
                 sink = TopKSink(order, stored.columns, capacity)
             else:
                 sink = SortSink(order, stored.columns, capacity)
-        dtypes = [encoder.builder.dtype(ref) for ref in stored.columns]
         result = self.finish(stream, sink, capacity)
-        result.encoder.columns = tuple(stored.load(result.encoder, dtypes))
+        result.encoder.columns = tuple(stored.load(slots(result.encoder)))
         result.ordered = True
         return result
 
@@ -218,7 +284,7 @@ class Planner:
         count = None if plan.count is None else plan.count + plan.offset
         stream = self.sort(plan.input, count) if isinstance(plan.input, Sort) else self.stream(plan.input)
         if not stream.ordered:
-            stream = self.materialise(stream, (), count)
+            stream = self.materialise(stream if count is not None else self.bounded(stream), (), count)
         builder = stream.encoder.builder
         row = builder.emit("row", dtype="int64")
         conditions: list[Ref] = []
@@ -231,52 +297,6 @@ class Planner:
         stream.steps += [FilterStep(condition) for condition in conditions]
         stream.ordered = plan.offset == 0
         return stream
-
-
-@dataclass(frozen=True)
-class Stored:
-    """How values lie in a sink's columns: for each value its template and the positions of its parts."""
-
-    columns: tuple[Ref, ...]
-    values: tuple[tuple[Value, int, int | None, int | None, tuple[int, ...]], ...]
-
-    @staticmethod
-    def of(values: Sequence[Value]) -> Stored:
-        columns: list[Ref] = []
-
-        def position(ref: Ref) -> int:
-            if ref not in columns:
-                columns.append(ref)
-            return columns.index(ref)
-
-        stored = tuple(
-            (
-                value,
-                position(value.data),
-                None if value.valid is None else position(value.valid),
-                None if value.low is None else position(value.low),
-                tuple(position(element) for element in value.elements),
-            )
-            for value in values
-        )
-        return Stored(tuple(columns), stored)
-
-    def load(self, encoder: Encoder, dtypes: Sequence[DType]) -> list[Value]:
-        """The values as columns of the sink's result."""
-
-        def at(position: int | None) -> Ref | None:
-            return None if position is None else load(encoder, position, dtypes[position])
-
-        return [
-            replace(
-                value,
-                data=load(encoder, data, dtypes[data]),
-                valid=at(valid),
-                low=at(low),
-                elements=tuple(load(encoder, element, dtypes[element]) for element in elements),
-            )
-            for value, data, valid, low, elements in self.values
-        ]
 
 
 def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
@@ -332,11 +352,11 @@ def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
 
 def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
     """The result column at which each accumulator begins."""
-    slots: dict[int, int] = {}
+    positions: dict[int, int] = {}
     for index, accumulator in enumerate(planner.accumulators):
-        slots[index] = first
+        positions[index] = first
         first += accumulator.width
-    return slots
+    return positions
 
 
 def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tuple[Ref, ...]]:
@@ -355,31 +375,52 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
     return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
 
 
+def repeated(plan: Plan) -> list[Plan]:
+    """The plans that occur more than once in `plan`, and are worth keeping."""
+    seen: dict[Plan, int] = {}
+
+    def count(part: Plan) -> None:
+        seen[part] = seen.get(part, 0) + 1
+        if seen[part] == 1:
+            for below in inputs(part):
+                count(below)
+
+    count(plan)
+    return [part for part, times in seen.items() if times > 1 and is_costly(part)]
+
+
+def is_costly(plan: Plan) -> bool:
+    """Whether a plan does more than to read a table row by row."""
+    return isinstance(plan, Aggregate | Join | Limit | Sort | Union | Window) or any(is_costly(part) for part in inputs(plan))
+
+
 def plan_query(
     plan: Plan,
     statistics: TableStatistics,
     dictionary_sizes: Mapping[tuple[str, int], int],
     models: Mapping[str, Model],
     usual_rows: int | None = None,
+    capacities: Sequence[int] = (),
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it.
 
     usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
+    capacities: the room that joins of unknown size need, as far as it is known.
     """
     bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
-    planner = Planner(statistics, bindings, usual_rows=usual_rows)
-    stream = planner.stream(plan)
-    stored = Stored.of(stream.encoder.columns)
-    slots, collected = output_slots(stream, stored.columns)
+    planner = Planner(statistics, bindings, usual_rows, capacities, shared=dict.fromkeys(repeated(plan)))
+    stream = planner.bounded(planner.stream(plan))
+    stored = Stored.of(stream.encoder, stream.encoder.columns)
+    found, collected = output_slots(stream, stored.columns)
     planner.finish(stream, CollectSink(collected), stream.source.capacity)
     output = tuple(
         OutputColumn(
             field.name,
             field.type,
-            slots[data],
-            None if valid is None else slots[valid],
-            None if low is None else slots[low],
-            tuple(slots[element] for element in elements),
+            found[data],
+            None if valid is None else found[valid],
+            None if low is None else found[low],
+            tuple(found[element] for element in elements),
             value.dictionary,
         )
         for field, (value, data, valid, low, elements) in zip(plan.schema, stored.values, strict=True)

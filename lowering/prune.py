@@ -16,9 +16,12 @@ from qtensor.lowering.physical import (
     AnyAccumulator,
     CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
+    DirectLookupSink,
     FilterStep,
     FirstRowsSink,
+    GroupKey,
     ModeAccumulator,
     MomentsAccumulator,
     PhysicalPlan,
@@ -27,6 +30,7 @@ from qtensor.lowering.physical import (
     QuantileAccumulator,
     Sink,
     SortedGroupSink,
+    SortedLookupSink,
     SortSink,
     SortWord,
     Step,
@@ -121,6 +125,10 @@ def map_optional(ref: Ref | None, renumber: Renumber) -> Ref | None:
     return None if ref is None else renumber(ref)
 
 
+def map_keys(keys: tuple[GroupKey, ...], renumber: Renumber) -> tuple[GroupKey, ...]:
+    return tuple(replace(key, code=renumber(key.code), valid=map_optional(key.valid, renumber)) for key in keys)
+
+
 def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccumulator:
     mask = map_optional(accumulator.mask, renumber)
     match accumulator:
@@ -144,7 +152,7 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
         case DenseGroupSink(keys=keys, accumulators=accumulators):
             return replace(
                 sink,
-                keys=tuple(replace(key, code=renumber(key.code), valid=map_optional(key.valid, renumber)) for key in keys),
+                keys=map_keys(keys, renumber),
                 accumulators=tuple(map_accumulator(accumulator, renumber) for accumulator in accumulators),
             )
         case SortedGroupSink(order=order, carried=carried, accumulators=accumulators):
@@ -158,7 +166,11 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
         case TopKSink(order=order, columns=columns):
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
-        case CollectSink(columns=columns) | FirstRowsSink(columns=columns):
+        case CollectSink(columns=columns) | FirstRowsSink(columns=columns) | CompactSink(columns=columns):
             return replace(sink, columns=tuple(renumber(ref) for ref in columns))
+        case DirectLookupSink(keys=keys, columns=columns):
+            return replace(sink, keys=map_keys(keys, renumber), columns=tuple(renumber(ref) for ref in columns))
+        case SortedLookupSink(word=word, columns=columns):
+            return replace(sink, word=renumber(word), columns=tuple(renumber(ref) for ref in columns))
         case _:
             assert_never(sink)

@@ -100,7 +100,7 @@ class MemberTable:
 
 @dataclass(frozen=True)
 class RemapTable:
-    """int32[source]: the code of each string of `source` in `target`, which holds them all."""
+    """int32[source]: the code of each string of `source` in `target`, -1 if it is not there."""
 
     source: Dictionary
     target: Dictionary

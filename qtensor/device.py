@@ -12,7 +12,7 @@ from qtensor.aot.runtime import to_device
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, SourceColumn
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.program import Share, Shared
 from qtensor.table import Table
 
@@ -26,9 +26,8 @@ class DeviceMemory:
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
-    def shares(self, plan: PhysicalPlan, tables: dict[str, Table]) -> list[Share]:
-        """The source's columns, one Share for each core."""
-        source = plan.source
+    def shares(self, source: TableSource, tables: dict[str, Table]) -> list[Share]:
+        """The columns that a pipeline reads, one Share for each core."""
         if not source.table:
             return [Share((), to_device(np.int32(1)))]  # a query without FROM has one row
         table = tables[source.table]

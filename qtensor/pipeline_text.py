@@ -11,7 +11,10 @@ from qtensor.lowering.physical import (
     Check,
     CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
+    DirectLookupSink,
+    ExpandSource,
     FilterStep,
     FirstRowsSink,
     ModeAccumulator,
@@ -23,12 +26,14 @@ from qtensor.lowering.physical import (
     ResultSource,
     Sink,
     SortedGroupSink,
+    SortedLookupSink,
     SortSink,
     SortWord,
     Source,
     Step,
     TableSource,
     TopKSink,
+    UnionSource,
 )
 
 
@@ -64,6 +69,10 @@ def source_text(source: Source) -> str:
             return f"scan {source.table} ({columns}), {shape}" if source.table else "one row"
         case ResultSource():
             return f"result of pipeline {source.pipeline}, {source.capacity} rows"
+        case ExpandSource(probe=probe, build=build, outer=outer):
+            return f"rows of pipeline {probe} with their partners in pipeline {build}{' or none' if outer else ''}"
+        case UnionSource(pipelines=pipelines, capacity=capacity):
+            return f"results of pipelines {', '.join(map(str, pipelines))}, {capacity} rows"
         case _:
             assert_never(source)
 
@@ -129,6 +138,13 @@ def sink_text(sink: Sink) -> str:
             return f"first {count}: {refs_text(columns)}"
         case CollectSink(columns=columns):
             return f"collect {refs_text(columns)}"
+        case CompactSink(columns=columns, capacity=capacity):
+            return f"compact: {refs_text(columns)}, room for {capacity}"
+        case DirectLookupSink(keys=keys, columns=columns, duplicates=duplicates):
+            by = ", ".join(f"%{key.code} in {key.radix} slots" for key in keys) or "nothing"
+            return f"look up by {by}{', several each' if duplicates else ''}: {refs_text(columns)}"
+        case SortedLookupSink(word=word, columns=columns):
+            return f"look up sorted by %{word}: {refs_text(columns)}"
         case _:
             assert_never(sink)
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.compile import Compiler
+from qtensor.aot.compile import CompiledStage, Compiler
 from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
+from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
+from qtensor.lowering.joins import rounded_capacity
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import SourceColumn, TableSource
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.plan import plan_query
 from qtensor.lowering.ranges import Range, widened
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.optimizer import Observer, optimise
-from qtensor.prepared import Prepared, Query
+from qtensor.prepared import Prepared, Query, StageArguments
 from qtensor.table import Table
 
 Result = TypeVar("Result")
@@ -43,18 +46,33 @@ class Session:
         clock = Clock()
         bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
         optimised = clock.time("optimise", lambda: optimise(bound, observe))
-        measured = MeasuredTables(scope.tables, self.threads)
+        tables = dict(scope.tables)
         by_name = {model.name: model for model in models.values()}
+        return self.planned(query, bound, optimised, tables, by_name, clock)
+
+    def planned(
+        self,
+        query: Query,
+        bound: Plan,
+        optimised: Plan,
+        tables: dict[str, Table],
+        models: Mapping[str, Model],
+        clock: Clock,
+        capacities: Sequence[int] = (),
+    ) -> Prepared:
+        """The stages after optimisation. capacities: how much room former runs are known to have needed."""
+        measured = MeasuredTables(tables, self.threads)
         try:
-            planned = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+            planned = clock.time(
+                "plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, capacities=capacities)
+            )
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
         physical = planned.plan
-        used = tuple(by_name[use.name] for use in physical.models)
+        used = tuple(models[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
         host = HostInputs(planned.literals, measured.dictionary)
-        tables = dict(scope.tables)
-        shares = clock.time("buffers", lambda: self.memory.shares(physical, tables))
+        arguments = clock.time("buffers", lambda: [self.stage_arguments(physical, stage, tables) for stage in compiled.stages])
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         return Prepared(
             query,
@@ -62,7 +80,7 @@ class Session:
             optimised,
             planned,
             compiled,
-            [[*jax.tree.leaves(share), *shared] for share in shares],
+            arguments,
             shared,
             host,
             tables,
@@ -71,24 +89,76 @@ class Session:
             {**clock.seconds, **measured.seconds},
         )
 
-    def run(self, prepared: Prepared) -> pa.Table:
-        """Execute and decode: the result as an Arrow table."""
-        return prepared.decoder.decode(self.execute(prepared))
+    def stage_arguments(self, plan: PhysicalPlan, stage: CompiledStage, tables: dict[str, Table]) -> StageArguments:
+        scans = [number for number in plan.scans if number in stage.pipelines]
+        shares = [[jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables)] for number in scans]
+        first = shares.pop(0) if stage.partial is not None else []
+        return StageArguments(first, [array for (share,) in shares for array in share])
 
-    def execute(self, prepared: Prepared) -> list[list[jax.Array]]:
-        """For each part of the result: the last sink's columns, `live`, and the flags of the checks.
+    def run(self, prepared: Prepared) -> pa.Table:
+        """Execute and decode: the result as an Arrow table.
+
+        Where a join or a filter leaves more rows than there was room for, the query is planned anew with as much as it needs.
+        """
+        run = self.execute(prepared)
+        while run.overflows:
+            prepared = self.with_room(prepared, run.capacities)
+            run = self.execute(prepared)
+        return prepared.decoder.decode(run.parts)
+
+    def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
+        """The query planned anew with more room; later runs start from it."""
+        models = {model.name: model for model in prepared.models}
+        found = prepared.bound, prepared.optimised, prepared.tables
+        prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities)
+        return prepared.replacement
+
+    def execute(self, prepared: Prepared) -> Run:
+        """Call the modules, stage by stage.
 
         A row-wise query over several shares has a part for each, any other one part.
         """
-        compiled = prepared.compiled
-        if compiled.whole is not None:
-            return [compiled.whole(prepared.arguments[0])]
-        assert compiled.partial is not None
-        calls = [self.pool.submit(compiled.partial, arguments) for arguments in prepared.arguments]
-        parts = [call.result() for call in calls]
-        if compiled.final is None:
-            return parts
-        return [compiled.final([*(array for part in parts for array in part), *prepared.shared])]
+        carried: list[jax.Array] = []
+        compact = prepared.planned.plan.compact_pipelines
+        needed: list[jax.Array] = []
+        for stage, arguments in zip(prepared.compiled.stages, prepared.arguments, strict=True):
+            common = [*carried, *prepared.shared]
+            if stage.partial is None:
+                parts = []
+            else:
+                calls = [self.pool.submit(stage.partial, [*share, *common]) for share in arguments.shares]
+                parts = [call.result() for call in calls]
+                if stage.final is None:
+                    return Run(parts, prepared.planned.plan.capacities, needed)
+            assert stage.final is not None
+            carried = stage.final([*(array for part in parts for array in part), *arguments.others, *common])
+            done = sum(number < stage.pipelines.stop for number in compact)
+            needed = carried[len(carried) - done :]
+        return Run([carried[: len(carried) - len(needed)]], prepared.planned.plan.capacities, needed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the modules of a query left: for each part of the result the last sink's columns, `live`, and the checks' flags.
+
+    room: what each `CompactSink` had; needed: what it needed.
+    """
+
+    parts: list[list[jax.Array]]
+    room: Sequence[int]
+    needed: Sequence[jax.Array]
+
+    @property
+    def overflows(self) -> bool:
+        return any(int(needed) > room for needed, room in zip(self.needed, self.room, strict=True))
+
+    @property
+    def capacities(self) -> list[int]:
+        """The room that the next run should have."""
+        return [
+            room if int(needed) <= room else rounded_capacity(int(needed))
+            for needed, room in zip(self.needed, self.room, strict=True)
+        ]
 
 
 class Clock:
@@ -116,7 +186,7 @@ class MeasuredTables:
     def source(self, table: str, columns: Sequence[int]) -> TableSource:
         start = time.perf_counter()
         encoded = self._tables[table].columns(columns, self._threads)
-        self.seconds["read and encode"] = time.perf_counter() - start
+        self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
         layout = self._tables[table].layout(self._threads)
         for index, column in zip(columns, encoded, strict=True):
             if column.dictionary is not None:
@@ -124,6 +194,13 @@ class MeasuredTables:
         fields = self._tables[table].fields
         described = tuple(assumed(index, fields[index].name, column) for index, column in zip(columns, encoded, strict=True))
         return TableSource(table, described, layout.shares, layout.chunks, layout.chunk)
+
+    def rows(self, table: str) -> int:
+        return self._tables[table].rows
+
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows are equal in all of `columns`, which the query reads."""
+        return self._tables[table].unique(columns, self._threads)
 
     def dictionary(self, table: str, column: int) -> pa.Array:
         dictionary = self._tables[table].column(column, self._threads).dictionary

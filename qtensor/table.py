@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Protocol
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, layout_for
+from qtensor.lowering.storage import EncodedColumn, Layout, layout_for, unique_together
 from qtensor.types import Schema
 
 _identities = count(1)
@@ -51,6 +51,7 @@ class Table:
         self._source = source
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], EncodedColumn] = {}
+        self._unique: dict[tuple[int, ...], bool] = {}
 
     @property
     def fields(self) -> Schema:
@@ -90,6 +91,18 @@ class Table:
                 for index, column in zip(missing, self._source.read(missing, layout), strict=True):
                     self._encoded[index, layout] = column
             return [self._encoded[index, layout] for index in indices]
+
+    def unique(self, indices: Sequence[int], threads: int) -> bool:
+        """Whether no two rows have the same values in all of these columns; rows with a NULL in one are different from all.
+
+        Computed when first asked.
+        """
+        key = tuple(sorted(indices))
+        with self._lock:
+            if key not in self._unique:
+                columns = self.columns(key, threads)
+                self._unique[key] = columns[0].unique if len(columns) == 1 else unique_together(columns)
+            return self._unique[key]
 
     def is_current(self) -> bool:
         """Whether the source still holds what this table was made of.

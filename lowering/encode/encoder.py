@@ -186,6 +186,19 @@ class Encoder:
         data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
         return replace(value, data=data, range=bounds, dictionary=target)
 
+    def translate(self, value: Value, target: Dictionary) -> Value:
+        """A text value's codes in any other dictionary: -1 where it lacks the string."""
+        source = value.dictionary
+        assert source is not None
+        if source == target or source == LiteralDictionary(()):
+            return replace(value, dictionary=target)
+        bounds = Range(-1, max(0, self.bindings.size_of(target) - 1))
+        if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
+            data = self.scalar(CodeOf(source.literals[0], target), bounds.dtype)
+        else:
+            data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
+        return replace(value, data=data, range=bounds, dictionary=target)
+
     def merge(self, type: SqlType, branches: list[tuple[Ref, Value]], otherwise: Value) -> Value:
         """The value of the first branch whose condition (never NULL) holds, else `otherwise`; all of one SQL type."""
         values = [self.narrow(value) for _, value in branches] + [self.narrow(otherwise)]

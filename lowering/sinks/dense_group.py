@@ -34,7 +34,7 @@ from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
 from qtensor.lowering.sinks.groups import SlotGroups
 from qtensor.lowering.sinks.packing import Addend, packed_sums
 from qtensor.lowering.sinks.reducers import Reducer, reducer_of
-from qtensor.lowering.sinks.slots import Slots
+from qtensor.lowering.sinks.slots import Slots, codes
 
 PACKED_SHARE = 8  # sums are packed while taking a chunk's fields apart, once for each group, is an eighth of its rows at most
 
@@ -59,7 +59,7 @@ class DenseGroup:
 
     def step(self, state: State, batch: Batch) -> State:
         length = batch.live.shape[0]
-        slots = Slots(self.codes(batch) if self.sink.domain > 1 else None, self.sink.domain, length)
+        slots = Slots(codes(self.sink.keys, batch, self.sink.domain) if self.sink.domain > 1 else None, self.sink.domain, length)
         packable = self.sink.domain * PACKED_SHARE <= length
         new = list(state)
         sums: list[Addend] = []
@@ -89,16 +89,6 @@ class DenseGroup:
             for limb, part in enumerate(parts, target):
                 new[limb] = state[limb] + part
         return tuple(new)
-
-    def codes(self, batch: Batch) -> Array:
-        """int32[length]: the mixed-radix number of each row's keys; `domain` for dead rows, which scatters drop."""
-        code = jnp.zeros((), jnp.int32)
-        for key in self.sink.keys:
-            digit = (batch.column(key.code).astype(jnp.int64) - key.low).astype(jnp.int32)
-            if key.valid is not None:
-                digit = jnp.where(batch.column(key.valid), digit, jnp.int32(key.size))
-            code = code * jnp.int32(key.radix) + digit
-        return jnp.where(batch.live, code, jnp.int32(self.sink.domain))
 
     def merge(self, left: State, right: State) -> State:
         merged: list[Array] = []

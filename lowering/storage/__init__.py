@@ -9,7 +9,7 @@ text     strings → EncodedColumn with a sorted dictionary
 decode   results → Arrow
 """
 
-from qtensor.lowering.storage.column import EncodedColumn, Statistics
+from qtensor.lowering.storage.column import EncodedColumn, Statistics, unique_together
 from qtensor.lowering.storage.decode import ResultColumn, decode_column
 from qtensor.lowering.storage.encode import ColumnEncoder, column_encoder, encode_column, for_each
 from qtensor.lowering.storage.layout import CHUNK, Layout, layout_for
@@ -29,4 +29,5 @@ __all__ = [
     "for_each",
     "layout_for",
     "sql_type",
+    "unique_together",
 ]

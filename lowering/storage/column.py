@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -88,6 +89,39 @@ class EncodedColumn:
             seen[values.astype(np.int64) - minimum] = True
             return int(np.count_nonzero(seen)) == count
         return len(np.unique(values)) == count
+
+
+def unique_together(columns: Sequence[EncodedColumn]) -> bool:
+    """Whether no two rows are equal in all columns; of columns other than integers, or too wide ones: False, not known.
+
+    Rows with a NULL in one of them count as different from all.
+    """
+    if any(column.unique for column in columns):
+        return True
+    rows = columns[0].statistics.rows
+    kept = np.ones(rows, np.bool_)
+    code = np.zeros(rows, np.int64)
+    size = 1
+    for column in columns:
+        minimum, maximum = column.statistics.minimum, column.statistics.maximum
+        if column.data.dtype.kind != "i" or not isinstance(minimum, int) or not isinstance(maximum, int):
+            return False
+        radix = maximum - minimum + 1
+        size *= radix
+        if size >= 1 << 62:
+            return False
+        code *= radix
+        code += flat(column.data)[:rows].astype(np.int64) - minimum
+        if column.valid is not None:
+            kept &= flat(column.valid)[:rows]
+    code = code[kept]
+    if size <= 8 * max(rows, 1 << 20):
+        seen = np.zeros(size, np.bool_)
+        seen[code] = True
+        return int(np.count_nonzero(seen)) == len(code)
+    if not _all_pairs(code, np.less_equal):
+        code.sort()
+    return _all_pairs(code, np.less)
 
 
 def flat(array: Values) -> Values:

@@ -170,10 +170,6 @@ def casts_of(plan: Plan) -> list[Cast]:
 @pytest.mark.parametrize(
     ("query", "what"),
     [
-        ("SELECT 1 FROM t, lineitem", "joins"),
-        ("SELECT (SELECT 1)", "subqueries in expressions"),
-        ("SELECT 1 FROM t WHERE i4 IN (SELECT 1)", "subqueries in expressions"),
-        ("SELECT 1 FROM t WHERE EXISTS (SELECT 1)", "subqueries in expressions"),
         ("SELECT sum(i4) OVER () FROM t", "window functions"),
         ("SELECT i4 FROM t QUALIFY 1 = 1", "QUALIFY"),
         ("SELECT i4 FROM t UNION ALL SELECT 1", "UNION"),
