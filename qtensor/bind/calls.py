@@ -16,9 +16,9 @@ from qtensor.bind.context import Context
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import ColumnRef, Expr, Literal, Predict
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, Predict
 from qtensor.logical import NamedAggregate
-from qtensor.types import DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
+from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
 
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
@@ -53,6 +53,8 @@ class CallBinder:
             return self._aggregate(node, span)
         if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls):
             raise self.context.error("FILTER belongs to an aggregate", span)
+        if isinstance(node, exp.Grouping | exp.GroupingId):
+            return plain(Call("grouping", tuple(self.rows.bind(key).expr for key in node.expressions), BIGINT, span), span)
         name = node.name if isinstance(node, exp.Anonymous) else self.context.source.text(node) or ""
         model = self.context.catalog.model(name)
         if model is not None and isinstance(node, exp.Func):

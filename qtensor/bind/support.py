@@ -29,6 +29,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
+        exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
         exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
@@ -63,9 +64,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
     exp.Qualify: "QUALIFY",
-    exp.GroupingSets: "GROUPING SETS",
-    exp.Rollup: "ROLLUP",
-    exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
@@ -88,9 +86,6 @@ _PART_NAMES = {
     "limit": "LIMIT after a parenthesised query",
     "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
-    "grouping_sets": "GROUPING SETS",
-    "rollup": "ROLLUP",
-    "cube": "CUBE",
     "laterals": "LATERAL",
     "windows": "WINDOW",
     "locks": "FOR UPDATE",
