@@ -13,8 +13,7 @@ from qtensor.errors import ArtifactError, QTensorError, suggestion
 from qtensor.expressions import Expr, Literal, Subquery
 from qtensor.literals import convert_literal, parameter_literal
 from qtensor.logical import Plan
-from qtensor.rules.rewriting import map_plan
-from qtensor.rules.rewriting import map_expressions, transform
+from qtensor.rules.rewriting import map_expressions, map_plan, transform
 from qtensor.texts import ConversionError
 from qtensor.types import Date, Decimal, Interval, IntervalValue, Timestamp
 

@@ -174,20 +174,54 @@ def from_order_key(keys: Array) -> Array:
     return lax.bitcast_convert_type(bits, jnp.float32 if keys.dtype == jnp.int32 else jnp.float64)
 
 
+def civil_from_march(day: Array) -> tuple[Array, Array, Array, Array]:
+    """Of days since 1970: the year beginning on 1 March, the month and the day of that year from 0, the day of the month from 1.
+
+    Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    """
+    shifted = day + 719_468
+    era = shifted // 146_097
+    day_of_era = shifted - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153
+    return year_of_era + era * 400, month, day_of_year, day_of_year - (153 * month + 2) // 5 + 1
+
+
+def civil_year(day: Array) -> Array:
+    """The year of days since 1970; the year before 1 is 0."""
+    year, month, _, _ = civil_from_march(day)
+    return year + (month >= 10).astype(day.dtype)
+
+
+def civil_month(day: Array) -> Array:
+    """1 to 12."""
+    _, month, _, _ = civil_from_march(day)
+    return jnp.where(month < 10, month + 3, month - 9)
+
+
+def civil_day(day: Array) -> Array:
+    """1 to 31."""
+    return civil_from_march(day)[3]
+
+
+def days_from_civil(year: Array, month: Array, day: Array) -> Array:
+    """Days since 1970 of a year, a month from 1 to 12 and a day of the month; the inverse of the three above."""
+    from_march = jnp.where(month > 2, month - 3, month + 9)
+    shifted = jnp.where(month > 2, year, year - 1)
+    era = shifted // 400
+    in_era = shifted - era * 400
+    return era * 146_097 + in_era * 365 + in_era // 4 - in_era // 100 + (153 * from_march + 2) // 5 + day - 1 - 719_468
+
+
 def add_months(moment: Array, months: Array) -> Array:
     """Microseconds since 1970 moved by calendar months, the day cut to the month's last, in proleptic Gregorian days.
 
     Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil and civil_from_days.
     """
     day, time = moment // MICROSECONDS_PER_DAY, moment % MICROSECONDS_PER_DAY
-    shifted = day + 719_468
-    era = shifted // 146_097
-    day_of_era = shifted - era * 146_097
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    from_march = (5 * day_of_year + 2) // 153
-    day_of_month = day_of_year - (153 * from_march + 2) // 5 + 1
-    total = (year_of_era + era * 400) * 12 + from_march + months
+    march_year, from_march, _, day_of_month = civil_from_march(day)
+    total = march_year * 12 + from_march + months
     year, month = total // 12, total % 12
     # The last day of a month counted from March: 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, and February at the end.
     civil = year + 1
@@ -230,4 +264,8 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "order_key": order_key,
     "from_order_key": from_order_key,
     "add_months": add_months,
+    "civil_year": civil_year,
+    "civil_month": civil_month,
+    "civil_day": civil_day,
+    "days_from_civil": days_from_civil,
 }

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
+from qtensor.rules.extract_join_keys import extract_join_keys
 from qtensor.rules.fold_constants import fold_constants
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
@@ -19,7 +20,7 @@ Observer: TypeAlias = Callable[[str, Plan], None]
 
 # What every plan needs to be lowered; rules of one node, applied bottom-up; rules that look at a plan from its top.
 REQUIRED_RULES: tuple[Rule, ...] = (unnest_subqueries,)
-NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down)
+NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down, extract_join_keys)
 PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
 
 

@@ -6,6 +6,7 @@ import re
 
 from sqlglot import exp
 
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
@@ -27,6 +28,7 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
     exp.DPipe: "||",
+    exp.Glob: "~~~",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
@@ -111,6 +113,14 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return f"({name(node.this)} BETWEEN {name(node.args['low'])} AND {name(node.args['high'])})"
         case exp.In() if node.expressions:
             return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
+        case exp.In() if node.args.get("query") is not None:
+            return f"({name(node.this)} = ANY({_query_text(node.args['query'])}))"
+        case exp.Exists():
+            return f"EXISTS({_query_text(node.this)})"
+        case exp.Any():
+            return f"ANY({_query_text(node.this)})"
+        case exp.Subquery() | exp.Select():
+            return f"({_query_text(node)})"
         case exp.Case():
             return _case_name(node, source)
         case exp.Cast():
@@ -125,16 +135,24 @@ def expression_name(node: exp.Expr, source: Source) -> str:
         case exp.Binary() if type(node) in _OPERATORS:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
         case exp.Bracket():
+            if isinstance(bounds := node.expressions[0], exp.Slice):
+                ends = (bounds.args.get(key) for key in ("this", "expression"))
+                return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
             return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
         case exp.Filter():
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
             return "DISTINCT " + ", ".join(map(name, node.expressions))
-        case exp.Func():
+        case exp.Func() | exp.SimilarTo():
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
+
+
+def _query_text(node: exp.Expr) -> str:
+    """A subquery, nearly as DuckDB prints it."""
+    return str(node.unnest().sql("duckdb"))
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:
@@ -224,10 +242,15 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
     return f"(NOT {call})" if negated else call
 
 
-def _call_name(node: exp.Func, source: Source) -> str:
+def _call_name(node: exp.Expr, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
-    written = source.text(node) or _CALLS.get(type(node)) or node.sql_name()
+    call = scalar_call(node, source)
+    if call is not None and call.written == "^@":
+        return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None:
+        return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
+    written = source.text(node) or _CALLS.get(type(node)) or (node.sql_name() if isinstance(node, exp.Func) else node.key)
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
     return f"{function}({arguments})"

@@ -38,18 +38,18 @@ def test_caret_on_a_later_line() -> None:
 
 
 def test_everything_unsupported_at_once() -> None:
-    query = "SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1"
+    query = "SELECT stddev(i4), hash(s) FROM t QUALIFY i4 > 1"
     assert message(query, UnsupportedError).split("\n") == [
         "not supported yet:",
         "  - the function stddev",
-        "  - the function substring",
+        "  - the function hash",
         "  - QUALIFY",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
+        "  SELECT stddev(i4), hash(s) FROM t QUALIFY i4 > 1",
         "         ^^^^^^^^^^",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
-        "                     ^^^^^^^^^^^^^^^^^^",
-        "  SELECT stddev(i4), substring(s, 1, 2) FROM t QUALIFY i4 > 1",
-        "                                                       ^^^^^^",
+        "  SELECT stddev(i4), hash(s) FROM t QUALIFY i4 > 1",
+        "                     ^^^^^^^",
+        "  SELECT stddev(i4), hash(s) FROM t QUALIFY i4 > 1",
+        "                                            ^^^^^^",
     ]
 
 
@@ -170,10 +170,6 @@ def casts_of(plan: Plan) -> list[Cast]:
 @pytest.mark.parametrize(
     ("query", "what"),
     [
-        ("SELECT 1 FROM t, lineitem", "joins"),
-        ("SELECT (SELECT 1)", "subqueries in expressions"),
-        ("SELECT 1 FROM t WHERE i4 IN (SELECT 1)", "subqueries in expressions"),
-        ("SELECT 1 FROM t WHERE EXISTS (SELECT 1)", "subqueries in expressions"),
         ("SELECT sum(i4) OVER () FROM t", "window functions"),
         ("SELECT i4 FROM t QUALIFY 1 = 1", "QUALIFY"),
         ("SELECT i4 FROM t UNION ALL SELECT 1", "UNION"),
@@ -188,17 +184,17 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT t FROM t", "a whole row as one value"),
         ("SELECT i4 FROM t LIMIT 10%", "LIMIT with PERCENT or WITH TIES"),
         ("SELECT i4 FROM t LIMIT 1 + 1", "LIMIT that is not a number or a parameter"),
-        ("SELECT s || 'a' FROM t", "the operator ||"),
-        ("SELECT s LIKE s FROM t", "LIKE with a pattern that is not constant"),
-        ("SELECT s[1] FROM t", "subscripts of VARCHAR"),
+        ("SELECT f8 || 'a' FROM t", "casts from DOUBLE to VARCHAR"),
+        ("SELECT s LIKE s ESCAPE s FROM t", "ESCAPE with a character that is not constant"),
+        ("SELECT s[i4 + 1] FROM t", "subscripts that are not constant"),
+        ("SELECT date_trunc(s, dt) FROM t", "a part of a date that is not constant"),
+        ("SELECT year(interval 1 day)", "year of an INTERVAL"),
         ("SELECT [1, 2]", "arrays"),
         ("SELECT list_sum(i4) FROM t", "the function list_sum"),
         ("SELECT sum(i4 ORDER BY i8) FROM t", "ORDER BY inside a function"),
         ("SELECT f8::VARCHAR FROM t", "casts from DOUBLE to VARCHAR"),
         ("SELECT (1.5::FLOAT)::VARCHAR", "casts from FLOAT to VARCHAR"),
         ("SELECT CAST(interval 1 day AS VARCHAR)", "casts from INTERVAL to VARCHAR"),
-        ("SELECT s || 'x' FROM t", "the operator ||"),
-        ("SELECT 1 + 1 || 'x'", "the operator ||"),
         ("SELECT i4::BLOB FROM t", "the type"),
         ("SELECT ts - ts FROM t", "arithmetic that gives an INTERVAL"),
         ("SELECT dt + interval (i4) day FROM t", "intervals that are not constant"),

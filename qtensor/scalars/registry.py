@@ -1,0 +1,10 @@
+"""The table of all scalar functions that have a DuckDB name, by that name."""
+
+from __future__ import annotations
+
+from qtensor.scalars.dates import DATES
+from qtensor.scalars.function import ScalarFunction
+from qtensor.scalars.patterns import PATTERNS
+from qtensor.scalars.texts import TEXTS
+
+SCALARS: dict[str, ScalarFunction] = {name: function for function in (*DATES, *PATTERNS, *TEXTS) for name in function.names}
