@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -234,7 +235,68 @@ def add_months(moment: Array, months: Array) -> Array:
     return days * MICROSECONDS_PER_DAY + time
 
 
+def round_away(value: Array) -> Array:
+    """To the nearest integer, halves away from zero; exact also next to a half, where adding 0.5 would round."""
+    whole = jnp.trunc(value)
+    away = jnp.abs(value - whole) >= 0.5
+    return jnp.where(away, whole + jnp.copysign(jnp.ones_like(value), value), whole)
+
+
+def cube_root(value: Array) -> Array:
+    """lax.cbrt, made exact where the root is an integer by one step of Newton's."""
+    root = jnp.cbrt(value)
+    better = root - (root * root * root - value) / (3 * root * root)
+    return jnp.where(jnp.isfinite(better), better, root)
+
+
+def even(value: Array) -> Array:
+    """The next even integer away from zero."""
+    return jnp.copysign(jnp.ceil(jnp.abs(value) / 2) * 2, value)
+
+
 OPERATIONS: dict[str, Callable[..., Array]] = {
+    "sqrt": jnp.sqrt,
+    "cbrt": cube_root,
+    "exp": jnp.exp,
+    "ln": jnp.log,
+    "log2": lambda value: jnp.log(value) * (1 / math.log(2)),
+    "log10": lambda value: jnp.log(value) * (1 / math.log(10)),
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "tan": jnp.tan,
+    "cot": lambda value: 1 / jnp.tan(value),
+    "asin": jnp.arcsin,
+    "acos": jnp.arccos,
+    "atan": jnp.arctan,
+    "sinh": jnp.sinh,
+    "cosh": jnp.cosh,
+    "tanh": jnp.tanh,
+    "asinh": jnp.arcsinh,
+    "acosh": jnp.arccosh,
+    "atanh": jnp.arctanh,
+    "degrees": lambda value: value * (180 / math.pi),
+    "radians": lambda value: value * (math.pi / 180),
+    "even": even,
+    "lgamma": lax.lgamma,
+    "power": lambda base, exponent: lax.pow(*jnp.broadcast_arrays(base, exponent)),
+    "atan2": lambda y, x: jnp.arctan2(y, x),
+    "nextafter": jnp.nextafter,
+    "round_away": round_away,
+    "truncate": jnp.trunc,
+    "floor": jnp.floor,
+    "ceil": jnp.ceil,
+    "is_nan": jnp.isnan,
+    "is_infinite": jnp.isinf,
+    "is_finite": jnp.isfinite,
+    "sign_bit": jnp.signbit,
+    # XLA:CPU (jaxlib 0.10.1) crashes over `and` and `or` of two int64 cut to int32 and the result to int8; not over De Morgan's.
+    "bit_and": lambda left, right: ~(~left | ~right),
+    "bit_or": lambda left, right: ~(~left & ~right),
+    "bit_xor": lambda left, right: left ^ right,
+    "shift_left": lambda value, places: value << places,
+    "shift_right": lambda value, places: value >> places,
+    "bit_count": lax.population_count,
+    "gcd": jnp.gcd,
     "and": lambda left, right: left & right,
     "or": lambda left, right: left | right,
     "not": lambda value: ~value,
@@ -256,6 +318,7 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "multiply_wraps": multiply_wraps,
     "quotient": quotient,
     "quotient_wraps": lambda left, right: (left == least_of(left.dtype)) & (right == -1),
+    "ceiling_quotient": lambda left, right: left // right + (left % right != 0).astype(left.dtype),
     "floor_quotient": lambda left, right: left // right,
     "rounded_quotient": rounded_quotient,
     "remainder": remainder,

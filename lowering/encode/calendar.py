@@ -89,7 +89,7 @@ class Whole:
 
     def _binary(self, op: str, other: Whole, bounds: Range) -> Whole:
         if not bounds.fits:
-            raise UnsupportedError("dates near the ends of their range are not supported here")
+            raise UnsupportedError("not supported yet: values so near the ends of their range")
         return self.apply(op, bounds, other)
 
     def _compare(self, op: str, other: Whole) -> Ref:

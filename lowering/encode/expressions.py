@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery
-from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, text
+from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.physical import ModelUse
@@ -44,6 +44,7 @@ FUNCTIONS: dict[str, Lowering] = {
     "like": text.lower_like,
     "ilike": text.lower_like,
     **calendar.FUNCTIONS,
+    **numbers.FUNCTIONS,
 }
 
 

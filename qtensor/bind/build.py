@@ -215,6 +215,14 @@ def coalesce(context: Context, operands: Sequence[Operand], span: Span | None) -
     return plain(arguments[0] if len(arguments) == 1 else Call("coalesce", arguments, common, span), span)
 
 
+def extreme(context: Context, name: str, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """greatest(operands), least(operands): of those that are not NULL."""
+    common = _common(context, operands, name)
+    if isinstance(common, Null):
+        return plain(Literal(None, NULL), span)
+    return plain(Call(name, tuple(convert(context, operand, common) for operand in operands), common, span), span)
+
+
 def null_if(context: Context, value: Operand, other: Operand, span: Span | None) -> Operand:
     """NULLIF(value, other): it has the type of `value`."""
     equal = comparison(context, "equal", value, other, span)

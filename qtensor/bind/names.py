@@ -29,6 +29,10 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.GTE: ">=",
     exp.DPipe: "||",
     exp.Glob: "~~~",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
@@ -130,9 +134,13 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _interval_name(node, source)
         case exp.Escape() | exp.Like() | exp.ILike():
             return _like_name(node, source)
-        case exp.Mod() if node.meta.get("start") is not None:
-            return f"mod({name(node.this)}, {name(node.expression)})"
-        case exp.Binary() if type(node) in _OPERATORS:
+        case exp.Pow() if source.text(node) is None:
+            return f"({name(node.this)} {_power_sign(node, source)} {name(node.expression)})"
+        case exp.BitwiseNot():
+            return f"(~({name(node.this)}))"
+        case exp.Abs() if source.text(node) is None:
+            return f"(@({name(node.this)}))"
+        case exp.Binary() if type(node) in _OPERATORS and source.text(node) is None:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
         case exp.Bracket():
             if isinstance(bounds := node.expressions[0], exp.Slice):
@@ -144,7 +152,7 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
             return "DISTINCT " + ", ".join(map(name, node.expressions))
-        case exp.Func() | exp.SimilarTo():
+        case exp.Func() | exp.SimilarTo() | exp.BitwiseXor() | exp.Mod():
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
@@ -153,6 +161,15 @@ def expression_name(node: exp.Expr, source: Source) -> str:
 def _query_text(node: exp.Expr) -> str:
     """A subquery, nearly as DuckDB prints it."""
     return str(node.unnest().sql("duckdb"))
+
+
+def _power_sign(node: exp.Pow, source: Source) -> str:
+    """^ or **, as the query writes it."""
+    operand = source.span(node.this)
+    after = source.token_after(operand) if operand is not None else -1
+    while source.upper_at(after) == ")":
+        after += 1
+    return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:

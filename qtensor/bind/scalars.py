@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,7 +22,7 @@ from qtensor.functions import TypeRuleError
 from qtensor.scalars.dates import TRUNCATED_AS, specifier
 from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, NULL, VARCHAR, Interval, Null
+from qtensor.types import BIGINT, DOUBLE, NULL, VARCHAR, Interval, Null
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,15 @@ class ScalarCall:
 
 # Classes whose DuckDB name or order of arguments differs from sqlglot's.
 NAMES: dict[type[exp.Expr], str] = {
+    exp.Pow: "power",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseXor: "xor",
+    exp.BitwiseNot: "~",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
+    exp.IsNan: "isnan",
+    exp.IsInf: "isinf",
     exp.StrPosition: "strpos",
     exp.StartsWith: "starts_with",
     exp.EndsWith: "ends_with",
@@ -105,11 +115,20 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
                 arguments.pop()
         case exp.SHA2() if node.args.get("length") is not None and node.args["length"].name == "256":
             name, arguments = "sha256", [node.this]
+        case exp.Log():
+            base = node.args.get("expression") is not None
+            name, arguments = "log", [node.this] + ([node.expression] if base else [])
+            if source.span(node.this) is None and base:  # log2(x) and log10(x), where sqlglot writes the base
+                name, arguments = f"log{node.this.name}", [node.expression]
+        case exp.Abs() if source.text(node) is None:
+            name, arguments = "@", [node.this]
+        case exp.Mod() if source.text(node) is not None:
+            name, arguments = "mod", [node.this, node.expression]
         case exp.Glob():
             name, arguments = "glob", [node.this, node.expression]
         case exp.DPipe():
             name, arguments = "||", [node.this, node.expression]
-        case exp.Func() | exp.SimilarTo() if type(node) in NAMES:
+        case _ if type(node) in NAMES:
             name, arguments = NAMES[type(node)], call_arguments(node)
         case exp.Func():
             name, arguments = node.sql_name().lower(), call_arguments(node)
@@ -274,8 +293,65 @@ def _concatenation(context: Context, operands: Sequence[Operand], span: Span | N
     return plain(_folded(Call("append", tuple(parts), VARCHAR, span)), span)
 
 
+def _extreme(name: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        if not operands:
+            raise context.error(f"{name} takes at least 1 argument", span)
+        return build.extreme(context, name, operands, span)
+
+    return bind
+
+
+def _log(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """log(x) of base 10, log(base, x)."""
+    _count(context, "log", operands, (1, 2), span)
+    return bind_function(context, "log10" if len(operands) == 1 else "log_of_base", operands, span, "log")
+
+
+def _operator(name: str, operator: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, name, operands, (2,), span)
+        return build.arithmetic(context, operator, operands[0], operands[1], span)
+
+    return bind
+
+
+def _absolute(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    return build.numeric(context, "abs", operands[0], span)
+
+
+def _floored_quotient(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """fdiv(x, y): floor(x / y)."""
+    _count(context, "fdiv", operands, (2,), span)
+    return bind_function(context, "floor", [build.arithmetic(context, "/", operands[0], operands[1], span)], span)
+
+
+def _floored_remainder(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """fmod(x, y): x - y * floor(x / y)."""
+    _count(context, "fmod", operands, (2,), span)
+    product = build.arithmetic(context, "*", operands[1], _floored_quotient(context, operands, span), span)
+    return build.arithmetic(context, "-", operands[0], product, span)
+
+
+def _pi(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    _count(context, "pi", operands, (0,), span)
+    return plain(Literal(math.pi, DOUBLE), span)
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
+    "@": _absolute,
+    "add": _operator("add", "+"),
+    "subtract": _operator("subtract", "-"),
+    "multiply": _operator("multiply", "*"),
+    "mod": _operator("mod", "%"),
+    "fdiv": _floored_quotient,
+    "fmod": _floored_remainder,
+    "log": _log,
+    "pi": _pi,
+    "greatest": _extreme("greatest"),
+    "least": _extreme("least"),
+    "date_add": _operator("date_add", "+"),
     "||": _concatenation,
     "concat": _texts("concat", 1),
     "concat_ws": _texts("concat_ws", 2),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from qtensor.scalars.dates import DATES
 from qtensor.scalars.function import ScalarFunction
+from qtensor.scalars.numbers import NUMBERS
 from qtensor.scalars.patterns import PATTERNS
 from qtensor.scalars.texts import TEXTS
 
-SCALARS: dict[str, ScalarFunction] = {name: function for function in (*DATES, *PATTERNS, *TEXTS) for name in function.names}
+FUNCTIONS: tuple[ScalarFunction, ...] = (*DATES, *NUMBERS, *PATTERNS, *TEXTS)
+SCALARS: dict[str, ScalarFunction] = {name: function for function in FUNCTIONS for name in function.names}
