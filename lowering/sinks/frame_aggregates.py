@@ -8,20 +8,31 @@ Analytical SQL Queries", VLDB 2015); small frames need only its lowest levels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.physical import Accumulator, MomentsAccumulator, PickAccumulator, WindowAccumulator, WindowFrame
+from qtensor.lowering.physical import (
+    Accumulator,
+    FrameEnd,
+    FrameFunction,
+    MomentsAccumulator,
+    PickAccumulator,
+    WindowAccumulator,
+    WindowFrame,
+)
 from qtensor.lowering.sinks.accumulate import carried, identity_of, limbs_of
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.frames import Frames, Partitions
 from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
+
+
+Columns: TypeAlias = Callable[[Ref], Array]  # in window order
 
 
 @dataclass(frozen=True)
@@ -32,37 +43,103 @@ class Fold:
     identity: State
     combine: Combine
 
+    @staticmethod
+    def of_all(folds: Sequence[Fold]) -> Fold:
+        """Several folds as one: one loop, of which there is one program to compile, for all of them."""
+
+        def combine(left: State, right: State) -> State:
+            parts, first = [], 0
+            for fold in folds:
+                end = first + len(fold.values)
+                parts += fold.combine(left[first:end], right[first:end])
+                first = end
+            return tuple(parts)
+
+        values = tuple(value for fold in folds for value in fold.values)
+        return Fold(values, tuple(item for fold in folds for item in fold.identity), combine)
+
+    def reversed(self) -> Fold:
+        """The fold over the rows in reverse."""
+        return Fold(tuple(value[::-1] for value in self.values), self.identity, lambda a, b: self.combine(b, a))
+
 
 def aggregate_frames(
-    accumulator: WindowAccumulator,
-    frame: WindowFrame,
-    frames: Frames,
-    partitions: Partitions,
-    column: Callable[[Ref], Array],
-) -> list[Array]:
-    """The result columns of an accumulator over each row's frame; `column` gives a column in window order."""
-    everywhere = jnp.ones(partitions.rows, jnp.bool_)
-    counted = everywhere if accumulator.mask is None else column(accumulator.mask)
-    if isinstance(accumulator, Accumulator) and (accumulator.op == "count" or is_exact_sum(accumulator)):
-        return list(carried(tuple(sums_of(part, frames) for part in addends(accumulator, counted, column))))
-    fold = fold_of(accumulator, counted, column)
-    found = folded(fold, frame, frames, partitions)
+    functions: Sequence[FrameFunction], frames_of: Callable[[WindowFrame], Frames], partitions: Partitions, column: Columns
+) -> dict[FrameFunction, list[Array]]:
+    """The result columns of each accumulator over each row's frame."""
+    exact = [function for function in functions if is_exact(function.accumulator)]
+    others = [function for function in functions if function not in exact]
+    results = exact_sums(exact, frames_of, partitions, column)
+    folds = {function: fold_of(function.accumulator, mask_of(function, partitions, column), column) for function in others}
+    forwards = [function for function in others if starts_unbounded(function.frame)]
+    backwards = [function for function in others if ends_unbounded(function.frame) and function not in forwards]
+    found = scanned(forwards, folds, frames_of, partitions, backwards=False)
+    found |= scanned(backwards, folds, frames_of, partitions, backwards=True)
+    rest = [function for function in others if function not in found]
+    for frame in dict.fromkeys(function.frame for function in rest):
+        same = [function for function in rest if function.frame == frame]
+        found |= split(from_tree(Fold.of_all([folds[function] for function in same]), frames_of(frame)), same, folds)
+    return results | {function: finished(function.accumulator, state, partitions, column) for function, state in found.items()}
+
+
+def starts_unbounded(frame: WindowFrame) -> bool:
+    return frame.start == FrameEnd("preceding")
+
+
+def ends_unbounded(frame: WindowFrame) -> bool:
+    return frame.end == FrameEnd("following")
+
+
+def mask_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Array:
+    mask = function.accumulator.mask
+    return jnp.ones(partitions.rows, jnp.bool_) if mask is None else column(mask)
+
+
+def split(state: State, functions: Sequence[FrameFunction], folds: dict[FrameFunction, Fold]) -> dict[FrameFunction, State]:
+    """The parts of a joint state."""
+    parts, first = {}, 0
+    for function in functions:
+        end = first + len(folds[function].values)
+        parts[function] = state[first:end]
+        first = end
+    return parts
+
+
+def finished(accumulator: WindowAccumulator, state: State, partitions: Partitions, column: Columns) -> list[Array]:
+    """The result columns of a state."""
     if not isinstance(accumulator, PickAccumulator):
-        return list(found)
-    row = found[-1]
-    some = (row >= 0) & (row < partitions.rows)
-    return [*(column(ref).at[row].get(mode="clip") for ref in accumulator.columns), some]
+        return list(state)
+    row = state[-1]
+    return [*(column(ref).at[row].get(mode="clip") for ref in accumulator.columns), row < partitions.rows]
 
 
 # --- sums of integers ---------------------------------------------------------------------------------------------------------
 
 
-def is_exact_sum(accumulator: Accumulator) -> bool:
-    return accumulator.op == "sum" and accumulator.range is not None
+def is_exact(accumulator: WindowAccumulator) -> bool:
+    """Whether prefix sums give it: a count, or a sum of integers."""
+    counted = isinstance(accumulator, Accumulator) and accumulator.op == "count"
+    return counted or (isinstance(accumulator, Accumulator) and accumulator.op == "sum" and accumulator.range is not None)
 
 
-def addends(accumulator: Accumulator, counted: Array, column: Callable[[Ref], Array]) -> list[Array]:
+def exact_sums(
+    functions: Sequence[FrameFunction], frames_of: Callable[[WindowFrame], Frames], partitions: Partitions, column: Columns
+) -> dict[FrameFunction, list[Array]]:
+    parts = {function: addends(function, mask_of(function, partitions, column), column) for function in functions}
+    distinct = list({id(part): part for values in parts.values() for part in values}.values())
+    sums = dict(zip(map(id, distinct), prefix_sums(distinct), strict=True)) if distinct else {}
+    results = {}
+    for function, values in parts.items():
+        frames = frames_of(function.frame)
+        limbs = tuple(sums[id(part)][frames.end] - sums[id(part)][frames.start] for part in values)
+        results[function] = list(carried(limbs))
+    return results
+
+
+def addends(function: FrameFunction, counted: Array, column: Columns) -> list[Array]:
     """What each row adds, limb by limb."""
+    accumulator = function.accumulator
+    assert isinstance(accumulator, Accumulator)
     if accumulator.value is None or accumulator.range is None:
         return [counted]
     value = column(accumulator.value)
@@ -70,15 +147,10 @@ def addends(accumulator: Accumulator, counted: Array, column: Callable[[Ref], Ar
     return [part for part, _ in limbs_of(kept, accumulator.range, accumulator.limbs)]
 
 
-def sums_of(values: Array, frames: Frames) -> Array:
-    (sums,) = prefix_sums([values])
-    return sums[frames.end] - sums[frames.start]
-
-
 # --- associative functions ----------------------------------------------------------------------------------------------------
 
 
-def fold_of(accumulator: WindowAccumulator, counted: Array, column: Callable[[Ref], Array]) -> Fold:
+def fold_of(accumulator: WindowAccumulator, counted: Array, column: Columns) -> Fold:
     match accumulator:
         case Accumulator(op=op, value=value):
             assert value is not None
@@ -147,7 +219,7 @@ def either(n: Array, m: Array, left: Array, right: Array, both: Array) -> Array:
     return jnp.where(n == 0, right, jnp.where(m == 0, left, both))
 
 
-def pick(accumulator: PickAccumulator, counted: Array, column: Callable[[Ref], Array]) -> Fold:
+def pick(accumulator: PickAccumulator, counted: Array, column: Columns) -> Fold:
     """The row that comes first by words and then by its place, as words and the row's place."""
     assert not accumulator.last
     words = [column(word.word).astype(jnp.int64) for word in accumulator.order]
@@ -165,20 +237,31 @@ def pick(accumulator: PickAccumulator, counted: Array, column: Callable[[Ref], A
     return Fold(values, (*(greatest for _ in words), behind), combine)
 
 
-def folded(fold: Fold, frame: WindowFrame, frames: Frames, partitions: Partitions) -> State:
-    """The fold over each frame; the identity where it is empty."""
-    empty = frames.start == frames.end
-    if frame.start.kind == "preceding" and frame.start.offset is None:
-        running = segmented_scan(fold.combine, fold.identity, partitions.row == partitions.first, fold.values)
-        found = tuple(value.at[frames.end - 1].get(mode="clip") for value in running)
-    elif frame.end.kind == "following" and frame.end.offset is None:
+def scanned(
+    functions: Sequence[FrameFunction],
+    folds: dict[FrameFunction, Fold],
+    frames_of: Callable[[WindowFrame], Frames],
+    partitions: Partitions,
+    backwards: bool,
+) -> dict[FrameFunction, State]:
+    """Folds over frames that begin at the partition's start, or with `backwards` end at its end; identities where empty."""
+    if not functions:
+        return {}
+    fold = Fold.of_all([folds[function] for function in functions])
+    if backwards:
         last = (partitions.row == partitions.end - 1)[::-1]
-        reverse = tuple(value[::-1] for value in fold.values)
-        running = segmented_scan(lambda a, b: fold.combine(b, a), fold.identity, last, reverse)
-        found = tuple(value[::-1].at[frames.start].get(mode="clip") for value in running)
+        fold = fold.reversed()
+        running = tuple(value[::-1] for value in segmented_scan(fold.combine, fold.identity, last, fold.values))
     else:
-        return from_tree(fold, frames)
-    return tuple(jnp.where(empty, neutral, value) for neutral, value in zip(fold.identity, found, strict=True))
+        running = segmented_scan(fold.combine, fold.identity, partitions.row == partitions.first, fold.values)
+    found = {}
+    for function, state in split(running, functions, folds).items():
+        frames = frames_of(function.frame)
+        row, empty = frames.start if backwards else frames.end - 1, frames.start == frames.end
+        identity = folds[function].identity
+        values = [value.at[row].get(mode="clip") for value in state]
+        found[function] = tuple(jnp.where(empty, neutral, value) for neutral, value in zip(identity, values, strict=True))
+    return found
 
 
 def from_tree(fold: Fold, frames: Frames) -> State:

@@ -9,7 +9,7 @@ from typing import assert_never
 import jax.numpy as jnp
 
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.physical import FetchFunction, FrameFunction, PlaceFunction, WindowFrame, WindowFunction, WindowSink
+from qtensor.lowering.physical import FetchFunction, FrameFunction, PlaceFunction, WindowFrame, WindowSink
 from qtensor.lowering.prune import map_sink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
 from qtensor.lowering.sinks.compact import live_rows
@@ -52,8 +52,10 @@ class Window:
         *stored, live = flat(state)
         rows = Ordered(dict(zip(self.refs, stored, strict=True)), live, self.sink)
         results = [rows.column(ref) for ref in self.sink.columns]
+        aggregates = [function for function in self.sink.functions if isinstance(function, FrameFunction)]
+        aggregated = aggregate_frames(aggregates, rows.frames_of, rows.partitions, rows.column)
         for function in self.sink.functions:
-            results += rows.compute(function)
+            results += aggregated[function] if isinstance(function, FrameFunction) else rows.compute(function)
         return Result(tuple(results), rows.live_in_order)
 
 
@@ -97,7 +99,7 @@ class Ordered:
             self.frames[frame] = frames_of(frame, self.partitions, self.column)
         return self.frames[frame]
 
-    def compute(self, function: WindowFunction) -> list[Array]:
+    def compute(self, function: PlaceFunction | FetchFunction) -> list[Array]:
         """The result columns of a function, in window order."""
         match function:
             case PlaceFunction():
@@ -105,8 +107,6 @@ class Ordered:
             case FetchFunction():
                 row, found = self.fetched_row(function)
                 return [*(self.column(ref).at[row].get(mode="clip") for ref in function.columns), found]
-            case FrameFunction(accumulator=accumulator, frame=frame):
-                return aggregate_frames(accumulator, frame, self.frames_of(frame), self.partitions, self.column)
             case _:
                 assert_never(function)
 
