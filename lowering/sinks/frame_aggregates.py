@@ -32,12 +32,16 @@ from qtensor.lowering.sinks.frames import Frames, Partitions
 from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
 
 
+BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
+
 Columns: TypeAlias = Callable[[Ref], Array]  # in window order
 
 
 @dataclass(frozen=True)
 class Fold:
-    """How rows are combined: `values` [n] of single rows (neutral in rows that do not count), by `combine`, from `identity`."""
+    """How rows are combined: `values` [n] of single rows (neutral in rows that do not count), by `combine`, which is
+    associative and commutative, from `identity`.
+    """
 
     values: State
     identity: State
@@ -91,8 +95,12 @@ def ends_unbounded(frame: WindowFrame) -> bool:
 
 
 def mask_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Array:
+    """Which rows count. All do without a mask, but nothing may look constant: XLA would compute sums of constants itself, for
+    minutes.
+    """
     mask = function.accumulator.mask
-    return jnp.ones(partitions.rows, jnp.bool_) if mask is None else column(mask)
+    everywhere = partitions.row < partitions.end
+    return everywhere if mask is None else everywhere & column(mask)
 
 
 def split(state: State, functions: Sequence[FrameFunction], folds: dict[FrameFunction, Fold]) -> dict[FrameFunction, State]:
@@ -131,17 +139,21 @@ def exact_sums(
     results = {}
     for function, values in parts.items():
         frames = frames_of(function.frame)
+        if not values:
+            results[function] = [(frames.end - frames.start).astype(jnp.int64)]
+            continue
         limbs = tuple(sums[id(part)][frames.end] - sums[id(part)][frames.start] for part in values)
         results[function] = list(carried(limbs))
     return results
 
 
 def addends(function: FrameFunction, counted: Array, column: Columns) -> list[Array]:
-    """What each row adds, limb by limb."""
+    """What each row adds, limb by limb; nothing if the sum is the number of rows."""
     accumulator = function.accumulator
     assert isinstance(accumulator, Accumulator)
-    if accumulator.value is None or accumulator.range is None:
-        return [counted]
+    if accumulator.op == "count":
+        return [] if accumulator.mask is None else [counted]
+    assert accumulator.value is not None and accumulator.range is not None
     value = column(accumulator.value)
     kept = jnp.where(counted, value, jnp.zeros_like(value))
     return [part for part, _ in limbs_of(kept, accumulator.range, accumulator.limbs)]
@@ -268,32 +280,51 @@ def from_tree(fold: Fold, frames: Frames) -> State:
     """The fold over each frame, from a tree of which every node combines two of the level below."""
     rows = frames.start.shape[0]
     size = 1 << max(0, rows - 1).bit_length()
-    level = tuple(
-        jnp.concatenate([value, jnp.broadcast_to(neutral, (size - rows,))])
-        for value, neutral in zip(fold.values, fold.identity, strict=True)
-    )
-    levels = [level]
-    while level[0].shape[0] > 1:
-        pairs = [value.reshape(-1, 2) for value in level]
-        level = fold.combine(tuple(pair[:, 0] for pair in pairs), tuple(pair[:, 1] for pair in pairs))
-        levels.append(level)
-    tree = [jnp.concatenate(parts) for parts in zip(*levels, strict=True)]
+    tree = tree_of(fold, size)
 
     def node(taken: Array, place: Array) -> State:
         found = [values.at[place].get(mode="clip") for values in tree]
         return tuple(jnp.where(taken, value, neutral) for value, neutral in zip(found, fold.identity, strict=True))
 
-    def climb(state: tuple[Array, Array, Array, Array, State, State]) -> tuple[Array, Array, Array, Array, State, State]:
-        left, right, base, width, before, after = state
+    def climb(state: tuple[Array, Array, Array, Array, State]) -> tuple[Array, Array, Array, Array, State]:
+        left, right, base, width, total = state
         open_left = (left < right) & (left % 2 == 1)
-        before = fold.combine(before, node(open_left, base + left))
+        total = fold.combine(total, node(open_left, base + left))
         left = left + open_left.astype(left.dtype)
         open_right = (left < right) & (right % 2 == 1)
         right = right - open_right.astype(right.dtype)
-        after = fold.combine(node(open_right, base + right), after)
-        return left // 2, right // 2, base + width, width // 2, before, after
+        total = fold.combine(total, node(open_right, base + right))
+        return left // 2, right // 2, base + width, width // 2, total
 
     nothing = tuple(jnp.broadcast_to(neutral, (rows,)) for neutral in fold.identity)
-    start = (frames.start, frames.end, jnp.int32(0), jnp.int32(size), nothing, nothing)
-    *_, before, after = lax.while_loop(lambda state: (state[0] < state[1]).any(), climb, start)
-    return fold.combine(before, after)
+    start = (frames.start, frames.end, jnp.int32(0), jnp.int32(size), nothing)
+    return lax.while_loop(lambda state: (state[0] < state[1]).any(), climb, start)[-1]
+
+
+def tree_of(fold: Fold, size: int) -> list[Array]:
+    """The values, then level by level the nodes above: node t above has the children 2 t and 2 t + 1, counted from the values on.
+
+    Nodes are computed in blocks of neighbours by loops, whose programs do not grow with the number of levels as one program for
+    each level would. A block may have no node whose children are in the block; towards the root blocks get smaller.
+    """
+    rows = fold.values[0].shape[0]
+    tree = tuple(
+        jnp.concatenate([value, jnp.broadcast_to(neutral, (2 * size - rows,))])
+        for value, neutral in zip(fold.values, fold.identity, strict=True)
+    )
+    first = 0
+    for block in BLOCKS:
+
+        def combine_block(index: Array, tree: State, block: int = block, first: int = first) -> State:
+            start = first + index * block
+            children = [lax.dynamic_slice_in_dim(values, 2 * start, 2 * block).reshape(block, 2) for values in tree]
+            parents = fold.combine(tuple(pair[:, 0] for pair in children), tuple(pair[:, 1] for pair in children))
+            return tuple(
+                lax.dynamic_update_slice_in_dim(values, nodes, size + start, 0) for values, nodes in zip(tree, parents, strict=True)
+            )
+
+        blocks = (size - block - first) // block
+        if blocks > 0:
+            tree = lax.fori_loop(jnp.int32(0), jnp.int32(blocks), combine_block, tree)
+            first += blocks * block
+    return list(tree)

@@ -1,7 +1,7 @@
-"""Prefixes over all rows at once, for windows: rows are cut into lanes that are scanned side by side.
+"""Prefixes over all rows at once, for windows.
 
-jnp.cumsum and lax.associative_scan take any n log n shape XLA is given and are slow to compile; a loop over the rows of a
-matrix is one small loop, and works for any associative function.
+Sums of integers are jnp.cumsum. For other associative functions rows are cut into lanes that are scanned side by side: one small
+loop to compile, however many rows there are, where lax.associative_scan unrolls a program that grows with their logarithm.
 """
 
 from __future__ import annotations
@@ -30,52 +30,30 @@ def segmented_scan(combine: Combine, identity: State, starts: Array, values: Sta
     missing = -rows % lanes
 
     def cut(array: Array) -> Array:
-        return jnp.pad(array, (0, missing)).reshape(lanes, -1).T
-
-    def chosen(fresh: Array, alone: State, joined: State) -> State:
-        return tuple(jnp.where(fresh, a, b) for a, b in zip(alone, joined, strict=True))
+        return (jnp.pad(array, (0, missing)) if missing else array).reshape(lanes, -1).T
 
     def step(carry: tuple[Array, State], row: tuple[Array, State]) -> tuple[tuple[Array, State], tuple[Array, State]]:
         fresh, value = row
         state = (carry[0] | fresh, chosen(fresh, value, combine(carry[1], value)))
         return state, state
 
-    nothing = tuple(jnp.full(lanes, item, value.dtype) for item, value in zip(identity, values, strict=True))
+    def next_lane(before: State, lane: tuple[Array, State]) -> tuple[State, State]:
+        seen, total = lane
+        return chosen(seen, total, combine(before, total)), before
+
+    neutral = tuple(jnp.asarray(item, value.dtype) for item, value in zip(identity, values, strict=True))
+    nothing = tuple(jnp.broadcast_to(item, (lanes,)) for item in neutral)
     cut_rows = (cut(starts), tuple(cut(value) for value in values))
     (seen, totals), (known, local) = lax.scan(step, (jnp.zeros(lanes, jnp.bool_), nothing), cut_rows)
-    before = lanes_before(combine, nothing, seen, totals)
+    _, before = lax.scan(next_lane, neutral, (seen, totals))
     whole = chosen(known, local, combine(before, local))
     return tuple(value.T.reshape(-1)[:rows] for value in whole)
 
 
-def lanes_before(combine: Combine, nothing: State, seen: Array, totals: State) -> State:
-    """What the lanes before each lane leave to it: [lanes] each, by doubling distances."""
-    lanes = seen.shape[0]
-    number = jnp.arange(lanes, dtype=jnp.int32)
-
-    def shifted(array: Array, distance: Array, empty: Array) -> Array:
-        return jnp.where(number >= distance, jnp.roll(array, distance), empty)
-
-    def double(step: Array, state: tuple[Array, State]) -> tuple[Array, State]:
-        distance = jnp.int32(1) << step
-        flag, value = state
-        earlier = tuple(shifted(part, distance, empty) for part, empty in zip(value, nothing, strict=True))
-        joined = combine(earlier, value)
-        new = tuple(jnp.where(flag, alone, both) for alone, both in zip(value, joined, strict=True))
-        return flag | shifted(flag, distance, jnp.zeros_like(flag)), new
-
-    _, inclusive = lax.fori_loop(jnp.int32(0), jnp.int32(lanes.bit_length() - 1), double, (seen, totals))
-    one = jnp.int32(1)
-    return tuple(shifted(part, one, empty) for part, empty in zip(inclusive, nothing, strict=True))
+def chosen(fresh: Array, alone: State, joined: State) -> State:
+    return tuple(jnp.where(fresh, a, b) for a, b in zip(alone, joined, strict=True))
 
 
 def prefix_sums(values: Sequence[Array]) -> list[Array]:
     """The sums of the first 0, 1, ... n values of integer arrays, int64[n + 1]; wrapped differences are right all the same."""
-    wide = tuple(value.astype(jnp.int64) for value in values)
-    nowhere = jnp.zeros(wide[0].shape[0], jnp.bool_)
-
-    def add(left: State, right: State) -> State:
-        return tuple(a + b for a, b in zip(left, right, strict=True))
-
-    sums = segmented_scan(add, tuple(jnp.int64(0) for _ in wide), nowhere, wide)
-    return [jnp.pad(total, (1, 0)) for total in sums]
+    return [jnp.pad(jnp.cumsum(value.astype(jnp.int64)), (1, 0)) for value in values]
