@@ -175,7 +175,7 @@ class ExpressionBinder:
                 return self._subscript(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
-            case exp.Filter() | exp.Func():
+            case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
                 raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)

@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
@@ -14,9 +16,8 @@ from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
-AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
-ANONYMOUS = frozenset({"count_star", "mean", "iff"})
+ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
 _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
     {
@@ -29,9 +30,10 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
+        exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
         exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
         # functions
-        exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
+        exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
 )  # fmt: skip
 
@@ -45,7 +47,7 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
     exp.With: frozenset({"expressions"}),
-    exp.Order: frozenset({"expressions"}),
+    exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_"}),
@@ -63,9 +65,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
     exp.Qualify: "QUALIFY",
-    exp.GroupingSets: "GROUPING SETS",
-    exp.Rollup: "ROLLUP",
-    exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
@@ -73,7 +72,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
     exp.Dot: "fields of structs",
-    exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
     exp.Unnest: "UNNEST",
 }
@@ -88,9 +86,6 @@ _PART_NAMES = {
     "limit": "LIMIT after a parenthesised query",
     "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
-    "grouping_sets": "GROUPING SETS",
-    "rollup": "ROLLUP",
-    "cube": "CUBE",
     "laterals": "LATERAL",
     "windows": "WINDOW",
     "locks": "FOR UPDATE",
@@ -174,13 +169,18 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return f"{node.method} joins"
         case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             return f"{node.kind} joins"
-        case exp.Tuple() if not (_compared_with_query(node)):
-            return "tuples"
+        case exp.Tuple():
+            listed = _compared_with_query(node) or _in_group_by(node) or _call_around(node) == "count"
+            return None if listed else "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func) else "FILTER here"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
+            return None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls) else "FILTER here"
+        case exp.WithinGroup():
+            return None if aggregate_name(node) is not None else "WITHIN GROUP here"
+        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+            return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
+        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery) and _call_around(node) is None:
             return "ORDER BY inside a function"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
@@ -193,6 +193,19 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _call_around(node: exp.Expr) -> str | None:
+    """The aggregate of whose call `node` is a part, as its arguments' DISTINCT and ORDER BY are."""
+    parent = node.parent
+    while isinstance(parent, exp.Distinct | exp.Order):
+        parent = parent.parent
+    return None if parent is None else aggregate_name(parent)
+
+
+def _in_group_by(node: exp.Expr) -> bool:
+    """Whether a tuple is a set of keys in GROUP BY."""
+    return isinstance(node.parent, exp.Group | exp.GroupingSets | exp.Rollup | exp.Cube)
 
 
 def _compared_with_query(node: exp.Tuple) -> bool:

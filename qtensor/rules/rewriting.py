@@ -77,9 +77,10 @@ def map_named(named: tuple[NamedExpr, ...], function: Callable[[Expr], Expr]) ->
 
 def map_aggregate(aggregate: NamedAggregate, function: Callable[[Expr], Expr]) -> NamedAggregate:
     call = aggregate.call
-    argument = None if call.argument is None else function(call.argument)
+    arguments = tuple(function(argument) for argument in call.arguments)
     condition = None if call.filter is None else function(call.filter)
-    return replace(aggregate, call=replace(call, argument=argument, filter=condition))
+    order = tuple(replace(key, expr=function(key.expr)) for key in call.order)
+    return replace(aggregate, call=replace(call, arguments=arguments, filter=condition, order=order))
 
 
 def map_window(named: NamedWindow, function: Callable[[Expr], Expr]) -> NamedWindow:

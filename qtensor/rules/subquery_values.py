@@ -173,7 +173,7 @@ class Rows:
         plan, comparison = subquery.plan, subquery.comparison
         argument = all_columns(plan)[0]
         extremes = {"less": ["max"], "less_equal": ["max"], "not_equal": ["min", "max"]}.get(comparison, ["min"])
-        calls = tuple(NamedAggregate(name, AggregateCall(name, argument, argument.type)) for name in extremes)
+        calls = tuple(NamedAggregate(name, AggregateCall(name, (argument,), argument.type)) for name in extremes)
         rows, known, *bounds = self.scalars(Aggregate(plan, (), (*counts(plan), *calls)))
         holds = [call(comparison, operand, bound) for bound in bounds]
         found = call("coalesce", holds[0] if len(holds) == 1 else call("or", *holds), Literal(False, BOOLEAN))
@@ -193,8 +193,8 @@ def three_valued(found: Expr, possible: Expr) -> Expr:
 def counts(plan: Plan) -> tuple[NamedAggregate, NamedAggregate]:
     """How many rows `plan` has, and how many of them have a value."""
     return (
-        NamedAggregate("rows", AggregateCall("count_star", None, BIGINT)),
-        NamedAggregate("known", AggregateCall("count", all_columns(plan)[0], BIGINT)),
+        NamedAggregate("rows", AggregateCall("count_star", (), BIGINT)),
+        NamedAggregate("known", AggregateCall("count", (all_columns(plan)[0],), BIGINT)),
     )
 
 
