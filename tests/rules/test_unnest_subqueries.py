@@ -116,7 +116,7 @@ def test_a_constant_of_no_row_is_null() -> None:
 
 def test_a_count_of_no_rows_is_zero() -> None:
     for condition in (SAME, boolean("less_equal", B0, OUTER)):
-        counted = Aggregate(matching(condition), (), (NamedAggregate("n", AggregateCall("count_star", None, BIGINT)),))
+        counted = Aggregate(matching(condition), (), (NamedAggregate("n", AggregateCall("count_star", (), BIGINT)),))
         assert values_of(Subquery("scalar", counted, BIGINT), [(2, 0), (2, 1)]) == [0, 2, 0]
 
 
@@ -127,7 +127,7 @@ def kinds_of(plan: Plan) -> list[str]:
 
 def test_simple_cases_need_no_domain() -> None:
     """What TPC-H is full of: the rows around are read once, and equalities become keys of the right kind of join."""
-    total = Aggregate(matching(SAME), (), (NamedAggregate("n", AggregateCall("sum", B0, BIGINT)),))
+    total = Aggregate(matching(SAME), (), (NamedAggregate("n", AggregateCall("sum", (B0,), BIGINT)),))
     conditions = {
         "semi": Subquery("exists", matching(SAME), BOOLEAN),
         "anti": boolean("not", Subquery("exists", matching(SAME), BOOLEAN)),
