@@ -21,7 +21,7 @@ BUILD_SORTED = 50.0  # where several rows may have that key
 PROBE = 1.5  # to fetch its partner from a table that is in the cache
 PROBE_FAR = 6.0  # from one that is not
 IN_CACHE = 1 << 15  # rows
-EXPAND = 10.0  # to be written as one of the pairs, where there may be several partners
+EXPAND = 40.0  # to be written as one of the pairs, where there may be several partners
 LIVE = 0.5  # for each that is left: so that of orders that cost the same, the one that drops rows early is chosen
 
 
