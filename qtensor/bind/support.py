@@ -15,6 +15,7 @@ from qtensor.errors import Span, UnsupportedError
 Finding = tuple[str, Span | None]
 
 AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
 ANONYMOUS = frozenset({"count_star", "mean", "iff"})
 
@@ -168,6 +169,8 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if isinstance(node, exp.BitwiseNot) and _goes_further(node):
+        return "~ before an arithmetic operator, to whose result DuckDB applies it: write parentheses"
     if scalar_call(node, source, catalog) is not None:
         return None
     match node:
@@ -195,6 +198,16 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _goes_further(node: exp.Expr) -> bool:
+    """Whether an arithmetic operator follows the operand of a prefix, which sqlglot binds more closely than DuckDB."""
+    parent = node.parent
+    while isinstance(parent, _ARITHMETIC):
+        if parent.this is node:
+            return True
+        node, parent = parent, parent.parent
+    return False
 
 
 def _is_relation(node: exp.Expr) -> bool:
