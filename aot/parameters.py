@@ -12,8 +12,7 @@ from qtensor.errors import ArtifactError, QTensorError, suggestion
 from qtensor.expressions import Expr, Literal
 from qtensor.literals import convert_literal, parameter_literal
 from qtensor.logical import Plan
-from qtensor.optimizer import bottom_up
-from qtensor.rules.rewriting import map_expressions, transform
+from qtensor.rules.rewriting import map_expressions, map_plan, transform
 from qtensor.texts import ConversionError
 from qtensor.types import Date, Decimal, Interval, IntervalValue, Timestamp
 
@@ -33,7 +32,7 @@ def with_values(plan: Plan, values: Values) -> Plan:
             return convert_literal(values[expr.parameter], expr.type)
         return expr
 
-    return bottom_up(plan, lambda node: map_expressions(node, lambda expr: transform(expr, replaced)))
+    return map_plan(plan, lambda node: map_expressions(node, lambda expr: transform(expr, replaced)))
 
 
 def find_parameters(

@@ -9,6 +9,7 @@ else rows are sorted by it and searched.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from qtensor.errors import UnsupportedError
@@ -118,8 +119,9 @@ def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: 
         value if key.null_safe else replace(value, valid=None) for key, value in zip(join.keys, stored_keys, strict=True)
     ]
     pairs = [matching(probe.encoder, stored, value) for stored, value in zip(stored_keys, wanted, strict=True)]
-    if any(is_unbounded(stored) for stored, _ in pairs):
-        build, values, pairs = ranked(planner, probe, build, values, pairs)
+    to_rank = too_wide([stored for stored, _ in pairs], build.source.capacity)
+    if to_rank:
+        build, values, pairs = ranked(planner, probe, build, values, pairs, to_rank)
     keys = tuple(digit_key(build.encoder, stored) for stored, _ in pairs)
     code, inside = probe_code(probe.encoder, keys, [value for _, value in pairs])
     return closed(planner, probe, build, values, keys, code, inside, duplicates)
@@ -150,8 +152,6 @@ def closed(
         following = builder.emit("add", index, probe.encoder.integer(1, "int32"), dtype="int32")
         start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, width)) for at in (index, following))
     else:
-        if direct.domain >= WORD_LIMIT:
-            raise UnsupportedError("a join on keys with so many possible values is not supported")
         word = word_of(build.encoder, keys)
         number = planner.close(build, SortedLookupSink(word, direct.domain, stored.columns))
         start = builder.emit("search_left", code, dtype="int32", attribute=(number, width))
@@ -179,6 +179,19 @@ def is_unbounded(value: Value) -> bool:
     return isinstance(value.type, Float) or (value.range is not None and value.range.size >= WORD_LIMIT)
 
 
+def too_wide(keys: list[Value], capacity: int) -> set[int]:
+    """Which keys must become ranks, so that all together are one word: the widest, as few as that takes."""
+    sizes = [WORD_LIMIT if is_unbounded(value) else (value.range or BIT).size + 1 for value in keys]
+    chosen: set[int] = set()
+    while prod(sizes) >= WORD_LIMIT:
+        widest = max((index for index in range(len(sizes)) if index not in chosen), key=sizes.__getitem__, default=None)
+        if widest is None:
+            raise UnsupportedError("a join on so many keys of so many values is not supported")
+        chosen.add(widest)
+        sizes[widest] = capacity + 2
+    return chosen
+
+
 def key_word(encoder: Encoder, value: Value) -> Ref:
     """An unbounded key as int64: equal values, and only they, are equal."""
     data = order_key(encoder, value) if isinstance(value.type, Float) else value.data
@@ -186,9 +199,14 @@ def key_word(encoder: Encoder, value: Value) -> Ref:
 
 
 def ranked(
-    planner: Planner, probe: Stream, build: Stream, values: list[Value], pairs: list[tuple[Value, Value]]
+    planner: Planner,
+    probe: Stream,
+    build: Stream,
+    values: list[Value],
+    pairs: list[tuple[Value, Value]],
+    to_rank: set[int],
 ) -> tuple[Stream, list[Value], list[tuple[Value, Value]]]:
-    """Unbounded keys replaced by their rank among the build side's, which are kept for that."""
+    """Some keys replaced by their rank among the build side's, which are kept for that."""
     stored_keys = [stored for stored, _ in pairs]
     stored = Stored.of(build.encoder, [*values, *stored_keys])
     capacity = build.source.capacity
@@ -196,17 +214,17 @@ def ranked(
     kept = planner.begin(ResultSource(number, capacity))
     loaded = stored.load(slots(kept.encoder))
     new_pairs = []
-    for value, (_, wanted) in zip(loaded[len(values) :], pairs, strict=True):
-        if not is_unbounded(value):
+    for index, (value, (_, wanted)) in enumerate(zip(loaded[len(values) :], pairs, strict=True)):
+        if index not in to_rank:
             new_pairs.append((value, wanted))
             continue
         words = planner.begin(ResultSource(number, capacity))
-        again = stored.load(slots(words.encoder))[len(values) + len(new_pairs)]
+        again = stored.load(slots(words.encoder))[len(values) + index]
         words.keep(again.valid)
         ordered = planner.close(words, SortedLookupSink(key_word(words.encoder, again), None, ()))
         bounds = Range(0, capacity)
         own = rank(kept.encoder, ordered, key_word(kept.encoder, value))
-        rank_value = Value(value.type, own, value.valid, range=bounds)
+        rank_value = Value(BIGINT, own, value.valid, range=bounds)
         word = key_word(probe.encoder, wanted)
         position = rank(probe.encoder, ordered, word)
         builder = probe.encoder.builder
@@ -214,7 +232,7 @@ def ranked(
         same = builder.compare("equal", builder.emit("fetch", position, dtype="int64", attribute=(ordered, 0)), word)
         known = builder.definite(builder.both(there, same))
         code = builder.select(known, position, probe.encoder.integer(-1, "int32"))
-        new_pairs.append((rank_value, replace(wanted, data=code, range=Range(-1, capacity))))
+        new_pairs.append((rank_value, Value(BIGINT, code, wanted.valid, range=Range(-1, capacity))))
     return kept, loaded[: len(values)], new_pairs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal as Literals
 
 from sqlglot import exp
 
@@ -17,9 +18,10 @@ from qtensor.bind.scalars import bind_function, bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import Call, ColumnRef, Expr, Literal
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions import decimal_literal_type, integer_type, natural_type
 from qtensor.intervals import interval_of, parse_interval, unit_name
+from qtensor.logical import NamedExpr, Plan, Project
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BIGINT,
@@ -69,13 +71,16 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
 
-    Aggregate calls are collected by `calls`, where they stand as references to columns of negative index.
+    Aggregate calls are collected by `calls`, where they stand as references to columns of negative index. In a subquery, `outer`
+    binds the expressions around it; `query` binds the queries inside of expressions.
     """
 
     context: Context
     scope: Scope
     alias: Callable[[str, Span | None], Operand | None] = no_alias
     places: dict[int, tuple[ColumnRef, Span | None]] = field(default_factory=dict)
+    outer: ExpressionBinder | None = None
+    query: Callable[[exp.Expr, ExpressionBinder], Plan] | None = None
     calls: CallBinder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +143,12 @@ class ExpressionBinder:
             case exp.Between():
                 value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
                 return build.between(context, value, low, high, span)
+            case exp.In() if node.args.get("query") is not None:
+                return self._compared("any", "equal", node.this, node.args["query"], node)
+            case exp.Exists():
+                return plain(Subquery("exists", self._subquery(node.this), BOOLEAN, span=span), span)
+            case exp.Subquery() | exp.Select():
+                return self._scalar_subquery(node)
             case exp.In() if not node.expressions:
                 raise context.error("the list of IN is empty", span)
             case exp.In():
@@ -179,42 +190,118 @@ class ExpressionBinder:
         span = self.span(node)
         return plain(Call(function, arguments, BOOLEAN, span), span)
 
-    # --- names and values -----------------------------------------------------------------------------------------------------
+    # --- names ----------------------------------------------------------------------------------------------------------------
 
     def _column(self, node: exp.Column) -> Operand:
         span = self.span(node)
-        name, qualifier = node.name, node.table
         if isinstance(node.this, exp.Star):
-            raise self.context.error(f"{qualifier}.* stands for columns only in a list of SELECT", span)
-        if qualifier and (node.args.get("db") or not self.scope.has_qualifier(qualifier)):
-            self._unknown_qualifier(node, span)
-        column = self.scope.column(name)
-        if not qualifier and (column is None or self.prefers_alias(column)):
-            aliased = self.alias(name, span)
+            raise self.context.error(f"{node.table}.* stands for columns only in a list of SELECT", span)
+        column = self.local_column(node)
+        if not node.table and (column is None or self.prefers_alias(column)):
+            aliased = self.alias(node.name, span)
             if aliased is not None:
                 return aliased
-        if column is None:
-            return self._unknown_column(name, span)
-        self.places[id(column)] = (column, span)
-        return plain(column, span)
+        if column is not None:
+            self.places[id(column)] = (column, span)
+            return plain(column, span)
+        binder, depth = self.outer, 1
+        while binder is not None:
+            column = binder.local_column(node)
+            if column is not None:
+                binder.places[id(column)] = (column, span)
+                return plain(OuterColumn(column.index, column.type, column.name, depth), span)
+            binder, depth = binder.outer, depth + 1
+        return self._unknown(node, span)
+
+    def local_column(self, node: exp.Column) -> ColumnRef | None:
+        """The column of this query's own FROM that `node` names, None if there is none.
+
+        Raises:
+            BindError: there are several.
+        """
+        if node.args.get("db") and self.scope.relation(node.table) is not None:
+            self._unknown_qualifier(node, self.span(node))
+        if node.table:
+            relation = self.scope.relation(node.table)
+            return None if relation is None else relation.column(node.name)
+        found = self.scope.columns(node.name)
+        if len(found) > 1:
+            owners = " and ".join(f'"{owner}"' for owner in self.scope.owners(node.name))
+            hint = f"Write {self.scope.owners(node.name)[0]}.{node.name}, for example."
+            raise self.context.error(f'the column "{node.name}" is ambiguous: {owners} have one', self.span(node), hint)
+        return found[0] if found else None
+
+    def _unknown(self, node: exp.Column, span: Span | None) -> Operand:
+        if node.table:
+            relation = self.scope.relation(node.table)
+            if relation is None or node.args.get("db"):
+                self._unknown_qualifier(node, span)
+            else:
+                hint = suggestion(node.name, [field.name for field in relation.fields])
+                raise self.context.error(f'no column "{node.name}" in {relation.qualifiers[0]}', span, hint)
+        return self._unknown_column(node.name, span)
 
     def _unknown_qualifier(self, node: exp.Column, span: Span | None) -> None:
         if self.scope.column(node.table) is not None:
             self.context.unsupported("fields of structs", span)
         shown = ".".join(part.name for part in node.parts[:-1])
-        known = ", ".join(f'"{name}"' for name in self.scope.qualifiers[:1])
-        hint = suggestion(shown, self.scope.qualifiers) or (f"The table in FROM is {known}." if known else "There is no FROM.")
+        known = ", ".join(f'"{name}"' for name in self.scope.qualifiers)
+        tables = "tables in FROM are" if len(self.scope.qualifiers) > 1 else "table in FROM is"
+        hint = suggestion(shown, self.scope.qualifiers) or (f"The {tables} {known}." if known else "There is no FROM.")
         raise self.context.error(f'no table "{shown}" in FROM', self.span(node.parts[-2]) or span, hint)
 
     def _unknown_column(self, name: str, span: Span | None) -> Operand:
-        if not self.scope.qualifiers:
+        if not self.scope.relations:
             raise self.context.error(f'no column "{name}": the query has no FROM', span)
-        if self.scope.has_qualifier(name):
+        if self.scope.relation(name) is not None:
             self.context.unsupported("a whole row as one value", span)
             return plain(Literal(None, NULL), span)
-        names = [column.name for column in self.scope.fields]
-        hint = suggestion(name, names)
-        raise self.context.error(f'no column "{name}" in {self.scope.qualifiers[0]}', span, hint)
+        hint = suggestion(name, self.scope.names)
+        raise self.context.error(f'no column "{name}" in {" or ".join(self.scope.qualifiers)}', span, hint)
+
+    # --- subqueries -----------------------------------------------------------------------------------------------------------
+
+    def _subquery(self, node: exp.Expr) -> Plan:
+        """The plan of a query inside an expression, which sees the columns around it."""
+        assert self.query is not None
+        return self.query(node, self)
+
+    def _scalar_subquery(self, node: exp.Expr) -> Operand:
+        plan, span = self._subquery(node), self.span(node)
+        if len(plan.schema) != 1:
+            raise self.context.error(f"a subquery used as a value has one column, not {len(plan.schema)}", span)
+        return plain(Subquery("scalar", plan, plan.schema[0].type, span=span), span)
+
+    def _quantified(self, function: str, left: exp.Expr, quantifier: exp.Any | exp.All, node: exp.Expr) -> Operand:
+        """A comparison with ANY or ALL rows of a subquery."""
+        kind: Literals["any", "all"] = "any" if isinstance(quantifier, exp.Any) else "all"
+        inner = quantifier.this
+        if not isinstance(inner.unnest() if isinstance(inner, exp.Paren) else inner, exp.Query):
+            self.context.unsupported(f"{kind.upper()} of a list", self.span(node))
+            return plain(Literal(None, BOOLEAN), self.span(node))
+        return self._compared(kind, function, left, inner, node)
+
+    def _compared(self, kind: Literals["any", "all"], function: str, left: exp.Expr, inner: exp.Expr, node: exp.Expr) -> Operand:
+        """Operands compared with the rows of a subquery, both cast to common types."""
+        span = self.span(node)
+        unwrapped = left.unnest()
+        values = [self.bind(part) for part in (unwrapped.expressions if isinstance(unwrapped, exp.Tuple) else [left])]
+        plan = self._subquery(inner)
+        if len(values) != len(plan.schema):
+            message = f"{len(values)} value{'s are' if len(values) > 1 else ' is'} compared with {len(plan.schema)} columns"
+            raise self.context.error(message, span)
+        operands, columns = [], []
+        for position, (value, given) in enumerate(zip(values, plan.schema, strict=True)):
+            column = plain(ColumnRef(position, given.type, given.name), span)
+            compared = build.comparison(self.context, function, value, column, span).expr
+            assert isinstance(compared, Call)
+            operands.append(compared.arguments[0])
+            columns.append(NamedExpr(given.name, compared.arguments[1]))
+        if not all(isinstance(column.expr, ColumnRef) for column in columns):
+            plan = Project(plan, tuple(columns))
+        return plain(Subquery(kind, plan, BOOLEAN, tuple(operands), function, span), span)
+
+    # --- values ---------------------------------------------------------------------------------------------------------------
 
     def _literal(self, node: exp.Literal, sign: int = 1) -> Operand:
         span = self.span(node)
@@ -280,6 +367,8 @@ class ExpressionBinder:
         span, operands = self.span(node), (node.this, node.args["expression"])
         if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
+        if isinstance(operands[1], exp.Any | exp.All):
+            return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qtensor.bind.build import Operand
 from qtensor.bind.calls import CallBinder, has_aggregate
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import with_outer_moved
 from qtensor.bind.expression import ExpressionBinder
-from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children
+from qtensor.expressions import ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Aggregate, NamedExpr, Plan
 
 
@@ -27,7 +28,7 @@ class HavingBinder(ExpressionBinder):
     @staticmethod
     def over(rows: ExpressionBinder, keys: Collection[Expr]) -> HavingBinder:
         """The binder above `rows`, which binds the arguments of aggregates and has collected those of SELECT."""
-        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, keys)
+        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, rows.outer, rows.query, keys)
         having.calls = CallBinder(rows.context, having, rows, rows.calls.aggregates)
         return having
 
@@ -79,6 +80,10 @@ class Grouping:
         position = self._positions.get(expr)
         if position is not None:
             return ColumnRef(position, expr.type, self.keys[position].name)
+        if isinstance(expr, Subquery):
+            operands = tuple(self.above(operand, clause) for operand in expr.operands)
+            moved = with_outer_moved(expr.plan, lambda column: self.above(column, clause))
+            return replace(expr, operands=operands, plan=moved)
         if not isinstance(expr, ColumnRef):
             return with_children(expr, tuple(self.above(child, clause) for child in children(expr)))
         if expr.index < 0:

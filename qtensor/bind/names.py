@@ -117,6 +117,14 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return f"({name(node.this)} BETWEEN {name(node.args['low'])} AND {name(node.args['high'])})"
         case exp.In() if node.expressions:
             return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
+        case exp.In() if node.args.get("query") is not None:
+            return f"({name(node.this)} = ANY({_query_text(node.args['query'])}))"
+        case exp.Exists():
+            return f"EXISTS({_query_text(node.this)})"
+        case exp.Any():
+            return f"ANY({_query_text(node.this)})"
+        case exp.Subquery() | exp.Select():
+            return f"({_query_text(node)})"
         case exp.Case():
             return _case_name(node, source)
         case exp.Cast():
@@ -157,6 +165,11 @@ def _power_sign(node: exp.Pow, source: Source) -> str:
     while source.upper_at(after) == ")":
         after += 1
     return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
+
+
+def _query_text(node: exp.Expr) -> str:
+    """A subquery, nearly as DuckDB prints it."""
+    return str(node.unnest().sql("duckdb"))
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:

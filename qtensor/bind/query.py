@@ -17,7 +17,7 @@ from qtensor.bind.relation import CommonTable, RelationBinder
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import whole_number
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import ColumnRef, Expr, children, with_children
+from qtensor.expressions import ColumnRef, Expr, Subquery, children, with_children
 from qtensor.logical import Aggregate, Filter, Limit, NamedExpr, Plan, Project, Sort, SortKey
 
 
@@ -32,33 +32,57 @@ class SelectItem:
     in_progress: bool = False
 
 
-def bind_query(context: Context, node: exp.Expr, common_tables: dict[str, CommonTable]) -> Plan:
-    """The plan of a query that sees `common_tables`."""
-    relations = RelationBinder(context, lambda inner, known: bind_query(context, inner, known), common_tables)
+def bind_query(
+    context: Context, node: exp.Expr, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None = None
+) -> Plan:
+    """The plan of a query that sees `common_tables`, and of a subquery also the columns that `outer` binds."""
+
+    def nested(inner: exp.Expr, known: dict[str, CommonTable]) -> Plan:
+        return bind_query(context, inner, known, outer)
+
+    def condition(inner: exp.Expr, scope: Scope, known: dict[str, CommonTable]) -> Operand:
+        bound = expression_binder(context, scope, known, outer).condition(inner)
+        if has_aggregate(bound.expr):
+            raise context.error("the condition of a JOIN cannot contain aggregates", bound.span)
+        return bound
+
+    relations = RelationBinder(context, nested, condition, common_tables)
     while isinstance(node, exp.Subquery):
         relations.add(node.args.get("with_"))
         node = node.this
     if isinstance(node, exp.Table):  # `(t)` where a query may stand
         node = exp.select("*").from_(node)
     relations.add(node.args.get("with_"))
-    plan, scope = relations.bind(node.args.get("from_"))
-    return SelectBinder(context, node, plan, scope).bind()
+    plan, scope = relations.bind(node.args.get("from_"), node.args.get("joins") or ())
+    return SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer)).bind()
+
+
+def expression_binder(
+    context: Context, scope: Scope, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None
+) -> ExpressionBinder:
+    """The binder of expressions over `scope`, whose subqueries see it and what is around it."""
+    binder = ExpressionBinder(context, scope, outer=outer)
+    binder.query = lambda node, around: bind_query(context, node, common_tables, around)
+    return binder
 
 
 @dataclass
 class SelectBinder:
-    """Binds one SELECT over the columns `scope` of `input`."""
+    """Binds one SELECT over the columns of `input`, which `binder` knows."""
 
     context: Context
     select: exp.Expr
     input: Plan
-    scope: Scope
+    binder: ExpressionBinder
     items: list[SelectItem] = field(default_factory=list)
-    binder: ExpressionBinder = field(init=False)
     visible: int = 0  # how many items a lateral alias may refer to: those before the one that is bound
 
     def __post_init__(self) -> None:
-        self.binder = ExpressionBinder(self.context, self.scope, self.alias)
+        self.binder.alias = self.alias
+
+    @property
+    def scope(self) -> Scope:
+        return self.binder.scope
 
     def bind(self) -> Plan:
         """The plan: Filter, Aggregate and Filter of HAVING, Project, then DISTINCT, Sort, Limit."""
@@ -92,25 +116,35 @@ class SelectBinder:
         if isinstance(node, exp.Alias):
             return [SelectItem(node.alias, node.this, aliased=True)]
         inner = node.unnest()
-        column = self.scope.column(inner.name) if isinstance(inner, exp.Column) else None
+        column = self._named_column(inner) if isinstance(inner, exp.Column) else None
         # A column keeps the spelling of its table, not of the query.
         return [SelectItem(column.name if column else expression_name(node, self.context.source), node)]
 
+    def _named_column(self, node: exp.Column) -> ColumnRef | None:
+        if not node.table:
+            return self.scope.column(node.name)
+        relation = self.scope.relation(node.table)
+        return None if relation is None else relation.column(node.name)
+
     def _star(self, node: exp.Expr, star: exp.Star) -> list[SelectItem]:
         span = self.context.source.span(node)
-        if isinstance(node, exp.Column) and not self.scope.has_qualifier(node.table):
-            known = suggestion(node.table, self.scope.qualifiers)
-            raise self.context.error(f'no table "{node.table}" in FROM', self.context.source.span(node.args["table"]), known)
-        if not self.scope.qualifiers:
+        columns = self.scope.star
+        if isinstance(node, exp.Column):
+            relation = self.scope.relation(node.table)
+            if relation is None:
+                known = suggestion(node.table, self.scope.qualifiers)
+                raise self.context.error(f'no table "{node.table}" in FROM', self.context.source.span(node.args["table"]), known)
+            columns = relation.columns
+        elif not self.scope.relations:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
         excluded = set()
         for part in star.args.get("except_") or ():
-            column = self.scope.column(part.name)
-            if column is None:
-                hint = suggestion(part.name, [known.name for known in self.scope.fields])
+            name = part.name.lower()
+            if name not in (column.name.lower() for column in columns):
+                hint = suggestion(part.name, [known.name for known in columns])
                 raise self.context.error(f'no column "{part.name}" to exclude', self.context.source.span(part) or span, hint)
-            excluded.add(column.index)
-        references = [self.scope.reference(index) for index in range(len(self.scope.fields)) if index not in excluded]
+            excluded.add(name)
+        references = [column for column in columns if column.name.lower() not in excluded]
         if not references:
             raise self.context.error("the list of SELECT is empty: every column is excluded", span)
         for reference in references:
@@ -238,7 +272,7 @@ def _over(expr: Expr, outputs: list[NamedExpr]) -> Expr | None:
     position = next((i for i, output in enumerate(outputs) if output.expr == expr), None)
     if position is not None:
         return _output(position, outputs[position])
-    if isinstance(expr, ColumnRef):
+    if isinstance(expr, ColumnRef | Subquery):
         return None
     parts = tuple(_over(child, outputs) for child in children(expr))
     known = tuple(part for part in parts if part is not None)

@@ -150,7 +150,9 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
     if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
         return exp.Literal.string(written.text)
     if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
-        return exp.column(written.text)
+        column = exp.column(written.text)
+        column.this.meta.update(start=written.start, end=written.end)
+        return column
     shown = _GRAMMAR_UNITS.get(unit.name.upper())
     return exp.Literal.string(shown or unit.name.lower())
 

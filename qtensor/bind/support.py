@@ -23,7 +23,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
     {
         # clauses
         exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Distinct,
-        exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery,
+        exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery, exp.Join, exp.Exists, exp.Any, exp.All, exp.Tuple,
         # names and values
         exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal, exp.Null, exp.Boolean, exp.Placeholder, exp.Parameter,
         exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Paren,
@@ -39,10 +39,11 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
 # Parts of nodes that may be present; any other part that is not empty is unsupported.
 _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
-        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset"}
+        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
     ),
-    exp.Table: frozenset({"this", "alias", "db", "catalog"}),
-    exp.Subquery: frozenset({"this", "alias", "with_"}),
+    exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
+    exp.Subquery: frozenset({"this", "alias", "with_", "joins"}),
+    exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
     exp.With: frozenset({"expressions"}),
     exp.Order: frozenset({"expressions"}),
@@ -50,11 +51,10 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_"}),
     exp.Distinct: frozenset({"expressions"}),
-    exp.In: frozenset({"this", "expressions"}),
+    exp.In: frozenset({"this", "expressions", "query"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {
-    exp.Join: "joins",
     exp.Window: "window functions",
     exp.Union: "UNION",
     exp.Except: "EXCEPT",
@@ -69,29 +69,23 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
-    exp.Exists: "subqueries in expressions",
     exp.Collate: "COLLATE",
-    exp.Tuple: "tuples",
     exp.Struct: "structs",
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
     exp.Dot: "fields of structs",
-    exp.Any: "ANY",
-    exp.All: "ALL",
     exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
     exp.Unnest: "UNNEST",
 }
 
 _PART_NAMES = {
-    "joins": "joins",
     "pivots": "PIVOT",
     "sample": "samples of tables",
     "recursive": "recursive CTEs",
     "replace": "* REPLACE",
     "rename": "* RENAME",
     "on": "DISTINCT ON",
-    "query": "subqueries in expressions",
     "limit": "LIMIT after a parenthesised query",
     "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
@@ -179,8 +173,12 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
                 return None  # what no one knows is an error of the binder
             return f"the function {node.name}"
-        case exp.Subquery() | exp.Select() if not _is_relation(node):
-            return "subqueries in expressions"
+        case exp.Join() if node.method and node.method != "NATURAL":
+            return f"{node.method} joins"
+        case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
+            return f"{node.kind} joins"
+        case exp.Tuple() if not (_compared_with_query(node)):
+            return "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
@@ -210,9 +208,12 @@ def _goes_further(node: exp.Expr) -> bool:
     return False
 
 
-def _is_relation(node: exp.Expr) -> bool:
-    """Whether a query stands where a table may: at the top, in FROM, as a CTE, or inside a query that does."""
-    return node.parent is None or isinstance(node.parent, exp.From | exp.CTE | exp.Subquery | exp.SetOperation)
+def _compared_with_query(node: exp.Tuple) -> bool:
+    """Whether a tuple is the left side of IN (query)."""
+    parent = node.parent
+    while isinstance(parent, exp.Paren):
+        parent = parent.parent
+    return isinstance(parent, exp.In) and parent.args.get("query") is not None
 
 
 def _described(node: exp.Expr) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtensor.expressions import Call, Cast, ColumnRef, Expr, Predict, children, conjuncts
-from qtensor.logical import Aggregate, Filter, Plan, Project, Sort
-from qtensor.rules.rewriting import columns_of, conjunction, substitute
+from qtensor.logical import Aggregate, Filter, Join, Plan, Project, Sort
+from qtensor.rules.rewriting import columns_of, conjunction, shifted, substitute
 
 
 def push_filter_down(plan: Plan) -> Plan:
@@ -29,8 +29,33 @@ def push_filter_down(plan: Plan) -> Plan:
             return replace(below, input=push_filter_down(Filter(below.input, predicate)))
         case Aggregate() if below.keys:
             return push_below_aggregate(plan, below)
+        case Join():
+            return push_into_join(plan, below)
         case _:
             return plan
+
+
+def push_into_join(plan: Filter, join: Join) -> Plan:
+    """Conditions on one side go there, where that side's rows are kept as they are; of an inner join the others are its own."""
+    width = len(join.left.schema)
+    left, right, own, rest = [], [], [], []
+    for part in conjuncts(plan.predicate):
+        read = columns_of(part)
+        if read and max(read) < width and join.kind != "full":
+            left.append(part)
+        elif read and min(read) >= width and join.kind == "inner":
+            right.append(part)
+        elif join.kind == "inner":
+            own.append(part)
+        else:
+            rest.append(part)
+    new = replace(
+        join,
+        left=push_filter_down(Filter(join.left, conjunction(left))) if left else join.left,
+        right=push_filter_down(Filter(join.right, shifted(conjunction(right), -width))) if right else join.right,
+        condition=conjunction([*([] if join.condition is None else conjuncts(join.condition)), *own]) if own else join.condition,
+    )
+    return Filter(new, conjunction(rest)) if rest else new
 
 
 def push_below_aggregate(plan: Filter, aggregate: Aggregate) -> Plan:
