@@ -12,6 +12,7 @@ from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
+from qtensor.scalars.formats import first_day, year_of
 from qtensor.types import BIGINT, DATE, DOUBLE, MICROSECONDS_PER_DAY, TIMESTAMP, Date, SqlType
 
 JULIAN_OF_1970 = 2_440_588
@@ -99,29 +100,6 @@ class Whole:
 
 def whole(encoder: Encoder, value: Value) -> Whole:
     return Whole(encoder, value.data, integer_range(value))
-
-
-def year_of(days: int) -> int:
-    """The civil year that holds a day since 1970.
-
-    >>> year_of(0), year_of(-1), year_of(-719_529)
-    (1970, 1969, -1)
-    """
-    shifted = days + 719_468
-    era, day_of_era = divmod(shifted, 146_097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    return year_of_era + era * 400 + (day_of_year >= 306)
-
-
-def first_day(year: int) -> int:
-    """The days from 1970 to 1 January of a year.
-
-    >>> first_day(1970), first_day(2000)
-    (0, 10957)
-    """
-    past = year - 1
-    return past * 365 + past // 4 - past // 100 + past // 400 - 719_162
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from qtensor.lowering.values import Choices, Domain, HostCall, LikeTable, Mapped
 from qtensor.scalars.function import ScalarFunction
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
 
+DOMAIN = 1 << 17  # values that a single number may have: the seconds of a day
 COMBINATIONS = 1 << 16  # a function of several arguments that differ by row is evaluated for no more combinations than this
 
 
@@ -58,9 +59,9 @@ def choices(encoder: Encoder, call: Call, value: Value, *, alone: bool, sees_nul
         position = encoder.builder.convert(value.data, "int32")
     else:
         bounds = Range(0, 1) if isinstance(value.type, Boolean) else value.range
-        if bounds is None or bounds.size > COMBINATIONS:
+        if bounds is None or bounds.size > DOMAIN:
             raise UnsupportedError(
-                f"not supported yet: {call.function} of a {value.type} that may have more than {COMBINATIONS:,} values"
+                f"not supported yet: {call.function} of a {value.type} that may have more than {DOMAIN:,} values"
             )
         choice = Choices(Domain(value.type, bounds.low, bounds.high), bounds.size, nullable)
         offset = encoder.integer(bounds.low, "int64")

@@ -158,6 +158,11 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return node.sql("duckdb")
 
 
+def _query_text(node: exp.Expr) -> str:
+    """A subquery, nearly as DuckDB prints it."""
+    return str(node.unnest().sql("duckdb"))
+
+
 def _power_sign(node: exp.Pow, source: Source) -> str:
     """^ or **, as the query writes it."""
     operand = source.span(node.this)
@@ -165,11 +170,6 @@ def _power_sign(node: exp.Pow, source: Source) -> str:
     while source.upper_at(after) == ")":
         after += 1
     return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
-
-
-def _query_text(node: exp.Expr) -> str:
-    """A subquery, nearly as DuckDB prints it."""
-    return str(node.unnest().sql("duckdb"))
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:
