@@ -142,7 +142,7 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             name, arguments = node.sql_name().lower(), call_arguments(node)
         case _:
             return None
-    if name not in SCALARS and name not in MACROS:
+    if (name not in SCALARS and name not in MACROS) or name.startswith("timezone"):  # date_part alone takes those
         return None
     shown = source.text(node) or _OPERATORS.get(type(node), name)
     return ScalarCall(name, tuple(arguments), shown.lower())

@@ -30,7 +30,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtensor.scalars.function import ScalarFunction, takes
-from qtensor.types import BIGINT, DATE, DOUBLE, INTERVAL, TIMESTAMP, VARCHAR, SqlType
+from qtensor.types import BIGINT, DATE, DOUBLE, INTEGER, INTERVAL, TIMESTAMP, VARCHAR, SqlType
 
 # The parts of a date or moment, and how DuckDB abbreviates them in date_part, date_trunc and the like.
 _SPECIFIERS = {
@@ -97,7 +97,7 @@ DATES: tuple[ScalarFunction, ...] = (
     ScalarFunction(("date_trunc", "datetrunc"), tuple(takes(VARCHAR, t, result=TIMESTAMP) for t in (DATE, TIMESTAMP, INTERVAL))),
     of_unit(BIGINT, "date_diff", "datediff"),
     of_unit(BIGINT, "date_sub", "datesub"),
-    ScalarFunction(("make_date",), (takes(BIGINT, BIGINT, BIGINT, result=DATE),)),
+    ScalarFunction(("make_date",), (takes(INTEGER, result=DATE), takes(BIGINT, BIGINT, BIGINT, result=DATE))),
     ScalarFunction(
         ("make_timestamp",),
         (takes(BIGINT, result=TIMESTAMP), takes(BIGINT, BIGINT, BIGINT, BIGINT, BIGINT, DOUBLE, result=TIMESTAMP)),

@@ -14,7 +14,7 @@ from tests.oracle import Engines
 
 PARTS = [
     "year", "month", "day", "decade", "century", "millennium", "quarter", "week", "isoyear", "yearweek", "dayofweek", "isodow",
-    "dayofyear", "hour", "minute", "second", "millisecond", "microsecond", "epoch", "era", "julian", "timezone",
+    "dayofyear", "hour", "minute", "second", "millisecond", "microsecond", "epoch", "era", "julian",
 ]  # fmt: skip
 FUNCTIONS = [
     *PARTS,
@@ -34,6 +34,12 @@ TRUNCATIONS = [
 ]  # fmt: skip
 UNITS = [unit for unit in TRUNCATIONS if unit not in ("yearweek", "dow", "doy", "julian", "epoch")]
 
+
+def batched(names: list[str], size: int = 7) -> list[list[str]]:
+    """Several to a query: compiling takes longer than running."""
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
 WRITTEN = [
     "SELECT extract(year FROM day), extract(month FROM moment), extract(hour FROM moment), extract('dow' FROM day) FROM t",
     "SELECT extract(isodow FROM day), extract(yr FROM day), extract(weeks FROM moment), extract(milliseconds FROM moment) FROM t",
@@ -45,7 +51,7 @@ WRITTEN = [
     "SELECT date_add(day, INTERVAL 1 MONTH), date_add(moment, INTERVAL 90 MINUTE) FROM t",
     "SELECT make_date(year(day), month(day), 1), make_date(2000 + i8, 2, 28), make_date(2020, 2, NULL) FROM t",
     "SELECT make_timestamp(2020, 1, 2, 3, 4, 5.6), make_timestamp(i64), epoch_ms(i64 // 1000), make_timestamp(2020, g + 3, 1, 0, 0, 0) FROM t",
-    "SELECT year(day) AS y, month(day) AS m, count(*) FROM t GROUP BY y, m ORDER BY y, m",
+    "SELECT year(day) AS p, month(day) AS m, count(*) FROM t GROUP BY p, m ORDER BY p, m",
     "SELECT date_trunc('month', moment) AS m, count(*) FROM t GROUP BY m ORDER BY m",
     "SELECT monthname(day) AS m, count(*) FROM t GROUP BY m ORDER BY m",
     "SELECT id FROM t WHERE extract(year FROM day) BETWEEN 1980 AND 1990 AND dayofweek(day) IN (0, 6)",
@@ -72,6 +78,8 @@ CONSTANTS = [
     "SELECT year(DATE '2020-02-03'), date_trunc('month', TIMESTAMP '2020-02-03 04:05:06'), monthname(DATE '2020-02-03')",
     "SELECT date_diff('week', DATE '2020-02-03', DATE '1969-02-03'), date_sub('month', DATE '2020-01-31', DATE '2020-02-29')",
     "SELECT extract(epoch FROM TIMESTAMP '1969-12-31 23:59:59.1'), epoch_ms(TIMESTAMP '1969-12-31 23:59:59.9995'), epoch_ms(12345)",
+    "SELECT make_timestamp(2020, 1, 1, 24, 0, 0), make_timestamp(2020, 1, 1, 23, 59, 59.9999999), make_date(5)",
+    "SELECT make_timestamp(2020, 1, 1, 0, 0, 1.0000015), make_timestamp(2020, 1, 1, 23, 59, 60)",
     "SELECT make_date(2020, 2, 29), last_day(DATE '2021-02-03'), dayname(TIMESTAMP '2020-02-03 04:05:06'), julian(DATE '2020-02-03')",
 ]
 
@@ -89,7 +97,9 @@ REFUSED = [
     "SELECT make_date(2020, 13, 1)",
     "SELECT make_date(2021, 2, 29)",
     "SELECT make_date(i64, 1, 1) FROM t",
-    "SELECT make_timestamp(2020, 1, 1, 24, 0, 0)",
+    "SELECT make_timestamp(2020, 1, 1, 24, 0, 1)",
+    "SELECT make_timestamp(2020, 1, 1, 0, 0, -1)",
+    "SELECT make_timestamp(2020, 1, 1, 0, 0, 60.5)",
     "SELECT last_day('2020-01-01')",
     "SELECT strftime(day, '%q') FROM t",
     "SELECT strftime(day, '') FROM t",
@@ -106,10 +116,10 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def calendar() -> Iterator[Engines]:
-    """Days and moments of 4,000 years, the ends of months and years among them, as `d`, `e`, `a` and `b`."""
+    """Days and moments of 2,500 years, the ends of months and years among them, as `d`, `e`, `a` and `b`."""
     chance = random.Random(5)
     first = datetime.date(1970, 1, 1)
-    days = [chance.randrange(-719_000, 700_000) for _ in range(1500)] + list(range(-800, 800))
+    days = [chance.randrange(-350_000, 600_000) for _ in range(1500)] + list(range(-800, 800))
     days += [(datetime.date(year, month, 1) - first).days - chance.randrange(2) for year in range(1895, 2005) for month in (1, 3)]
     others = days[:]
     chance.shuffle(others)
@@ -129,20 +139,22 @@ def calendar() -> Iterator[Engines]:
     engines.close()
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_function_over_the_calendar(calendar: Engines, function: str) -> None:
-    calendar.check(f"SELECT d, a, {function}(d), {function}(a) FROM t")
+@pytest.mark.parametrize("functions", batched(FUNCTIONS), ids=" ".join)
+def test_every_function_over_the_calendar(calendar: Engines, functions: list[str]) -> None:
+    calendar.check(f"SELECT d, a, {', '.join(f'{name}(d), {name}(a)' for name in functions)} FROM t")
 
 
-@pytest.mark.parametrize("unit", TRUNCATIONS)
-def test_date_trunc_over_the_calendar(calendar: Engines, unit: str) -> None:
-    calendar.check(f"SELECT d, a, date_trunc('{unit}', d), date_trunc('{unit}', a) FROM t")
+@pytest.mark.parametrize("units", batched(TRUNCATIONS), ids=" ".join)
+def test_date_trunc_over_the_calendar(calendar: Engines, units: list[str]) -> None:
+    truncated = ", ".join(f"date_trunc('{unit}', d), date_trunc('{unit}', a)" for unit in units)
+    calendar.check(f"SELECT d, a, {truncated} FROM t")
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_differences_over_the_calendar(calendar: Engines, unit: str) -> None:
-    calendar.check(f"SELECT d, e, a, b, date_diff('{unit}', d, e), date_diff('{unit}', a, b), date_diff('{unit}', a, e) FROM t")
-    calendar.check(f"SELECT d, e, a, b, date_sub('{unit}', d, e), date_sub('{unit}', a, b), date_sub('{unit}', d, b) FROM t")
+@pytest.mark.parametrize("units", batched(UNITS), ids=" ".join)
+@pytest.mark.parametrize("function", ["date_diff", "date_sub"])
+def test_differences_over_the_calendar(calendar: Engines, function: str, units: list[str]) -> None:
+    differences = [f"{function}('{unit}', {pair})" for unit in units for pair in ("d, e", "a, b", "a, e")]
+    calendar.check(f"SELECT d, e, a, b, {', '.join(differences)} FROM t")
 
 
 @pytest.mark.parametrize("query", WRITTEN + FORMATS)
@@ -162,7 +174,7 @@ def test_refused(full: Engines, query: str) -> None:
 
 def test_over_chunks(large: Engines) -> None:
     large.check(
-        "SELECT date_trunc('year', moment) AS y, quarter(day) AS q, count(*), max(dayname(day)) FROM t GROUP BY y, q ORDER BY y, q"
+        "SELECT date_trunc('year', moment) AS p, quarter(day) AS q, count(*), max(dayname(day)) FROM t GROUP BY p, q ORDER BY p, q"
     )
 
 
