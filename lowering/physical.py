@@ -136,11 +136,11 @@ class SortWord:
 
 @dataclass(frozen=True)
 class Accumulator:
-    """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min or max.
+    """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min, max, product, bit_and,
+    bit_or or bit_xor. With `distinct`, rows whose words are equal are one row.
 
-    A count has no value. A sum's `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two
-    columns of the result, high and low (see `Value.low`). The result of min and max for no rows is the far end of
-    `range`.
+    A count has no value. `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two columns of the
+    result, high and low (see `Value.low`). The result of min and max for no rows is the far end of `range`.
     """
 
     op: str
@@ -149,25 +149,83 @@ class Accumulator:
     dtype: DType
     range: Range | None = None
     limbs: int = 1
+    distinct: tuple[SortWord, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.limbs
 
 
 @dataclass(frozen=True)
-class DistinctAccumulator:
-    """Reduces the distinct values of `value` in a group where `mask` holds: count or sum.
-
-    Equal `order` words are equal values. `range` bounds integers: a bitmap over it holds them where it is small enough.
+class MomentsAccumulator:
+    """How float64 `values`, one or two, are spread in a group: result columns are the number of rows (int64), then for each
+    value its mean and the sum of its squared distances from there, then of two values the sum of the products of theirs.
     """
 
-    op: str
-    value: Ref
+    values: tuple[Ref, ...]
     mask: Ref | None
-    dtype: DType
-    range: Range | None
+    distinct: tuple[SortWord, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return 3 if len(self.values) == 1 else 6
+
+
+@dataclass(frozen=True)
+class PickAccumulator:
+    """The values of `columns` in the row of a group that comes first by `order` and then as rows come, or that comes `last`.
+
+    Result columns: `columns`, then whether there is a row at all.
+    """
+
     order: tuple[SortWord, ...]
-    limbs: int = 1
+    columns: tuple[Ref, ...]
+    mask: Ref | None
+    last: bool
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) + 1
 
 
-AnyAccumulator: TypeAlias = Accumulator | DistinctAccumulator
+@dataclass(frozen=True)
+class QuantileAccumulator:
+    """The values at a fraction of a group's rows ordered by `order`, at least -1 and at most 1, a negative one from the end.
+
+    `ratio` is the fraction as written, where a decimal. Result columns: how many rows (int64); of a `continuous` quantile the
+    two values that enclose the place and how far it is from the first to the second (float64); else the one value there.
+    """
+
+    order: tuple[SortWord, ...]
+    column: Ref
+    mask: Ref | None
+    continuous: bool
+    fraction: float
+    ratio: tuple[int, int] | None
+    distinct: bool = False
+
+    @property
+    def width(self) -> int:
+        return 4 if self.continuous else 2
+
+
+@dataclass(frozen=True)
+class ModeAccumulator:
+    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first.
+
+    Result columns: the value, and how many rows (int64).
+    """
+
+    order: tuple[SortWord, ...]
+    column: Ref
+    mask: Ref | None
+
+    @property
+    def width(self) -> int:
+        return 2
+
+
+AnyAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator | ModeAccumulator
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Protocol, assert_never
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Literal
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
-from qtensor.lowering.aggregates import AggregatePlanner, Finisher
+from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode, encode_operand
+from qtensor.lowering.finishing import Finisher
 from qtensor.lowering.joins import plan_join, rounded_capacity
 from qtensor.lowering.kernel import KernelBuilder, Ref
 from qtensor.lowering.model import Model
@@ -19,18 +20,23 @@ from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
     MANY_ROWS,
+    Accumulator,
+    AnyAccumulator,
     CollectSink,
     CompactSink,
     DenseGroupSink,
-    DistinctAccumulator,
     ExpandSource,
     FilterStep,
     FirstRowsSink,
     GroupKey,
+    ModeAccumulator,
+    MomentsAccumulator,
     OutputColumn,
     PhysicalPlan,
+    PickAccumulator,
     Pipeline,
     PlannedQuery,
+    QuantileAccumulator,
     ResultSource,
     Sink,
     Slot,
@@ -319,15 +325,29 @@ def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> V
 
 
 def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:
-    """Whether a slot for every possible group is small enough, also with the bitmaps of distinct aggregates."""
+    """Whether a slot for every possible group is small enough, also with what each accumulator keeps in it."""
     if domain > DENSE_DOMAIN and domain > min(4 * rows, DENSE_LIMIT):
         return False
-    sizes = [
-        DENSE_LIMIT + 1 if accumulator.range is None else accumulator.range.size
-        for accumulator in planner.accumulators
-        if isinstance(accumulator, DistinctAccumulator)
-    ]
-    return domain * sum(sizes) <= DENSE_LIMIT
+    return domain * sum(dense_size(accumulator, domain) for accumulator in planner.accumulators) <= DENSE_LIMIT
+
+
+def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
+    """How much an accumulator adds to a slot of `domain`, beyond a few words; more than the limit if it cannot be dense.
+
+    A bitmap of the values that were seen for DISTINCT counts and sums; other distinct aggregates, and those that need all
+    values in order, sort. What is reduced chunk by chunk and merged works over all slots for each chunk: not for many.
+    """
+    match accumulator:
+        case Accumulator(op="count" | "sum", distinct=(SortWord(radix=int() as radix),)):
+            return radix
+        case Accumulator(op="sum" | "count" | "min" | "max", distinct=()):
+            return 0
+        case Accumulator(distinct=()) | MomentsAccumulator(distinct=()) | PickAccumulator():
+            return 0 if domain <= DENSE_DOMAIN else DENSE_LIMIT + 1
+        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator():
+            return DENSE_LIMIT + 1
+        case _:
+            assert_never(accumulator)
 
 
 def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
@@ -335,7 +355,7 @@ def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
     positions: dict[int, int] = {}
     for index, accumulator in enumerate(planner.accumulators):
         positions[index] = first
-        first += accumulator.limbs
+        first += accumulator.width
     return positions
 
 

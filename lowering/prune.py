@@ -19,12 +19,15 @@ from qtensor.lowering.physical import (
     CompactSink,
     DenseGroupSink,
     DirectLookupSink,
-    DistinctAccumulator,
     FilterStep,
     FirstRowsSink,
     GroupKey,
+    ModeAccumulator,
+    MomentsAccumulator,
     PhysicalPlan,
+    PickAccumulator,
     Pipeline,
+    QuantileAccumulator,
     Sink,
     SortedGroupSink,
     SortedLookupSink,
@@ -129,10 +132,16 @@ def map_keys(keys: tuple[GroupKey, ...], renumber: Renumber) -> tuple[GroupKey, 
 def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccumulator:
     mask = map_optional(accumulator.mask, renumber)
     match accumulator:
-        case Accumulator(value=value):
-            return replace(accumulator, value=map_optional(value, renumber), mask=mask)
-        case DistinctAccumulator(value=value, order=order):
-            return replace(accumulator, value=renumber(value), mask=mask, order=map_words(order, renumber))
+        case Accumulator(value=value, distinct=distinct):
+            return replace(accumulator, value=map_optional(value, renumber), mask=mask, distinct=map_words(distinct, renumber))
+        case MomentsAccumulator(values=values, distinct=distinct):
+            moved = tuple(renumber(value) for value in values)
+            return replace(accumulator, values=moved, mask=mask, distinct=map_words(distinct, renumber))
+        case PickAccumulator(order=order, columns=columns):
+            moved = tuple(renumber(column) for column in columns)
+            return replace(accumulator, order=map_words(order, renumber), columns=moved, mask=mask)
+        case QuantileAccumulator(order=order, column=column) | ModeAccumulator(order=order, column=column):
+            return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
         case _:
             assert_never(accumulator)
 

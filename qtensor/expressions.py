@@ -163,18 +163,46 @@ Expr: TypeAlias = ColumnRef | Literal | Call | Cast | Case | Predict | OuterColu
 
 
 @dataclass(frozen=True)
-class AggregateCall:
-    """An aggregate over the rows of a group.
+class SortKey:
+    """What rows are ordered by: NaN is the greatest float, text is ordered by code points."""
 
-    `function` is count_star, count, sum, avg, min or max; `argument` is None for count_star alone. Rows where `filter` is
-    not true and NULL arguments are ignored; `distinct` counts equal values once.
+    expr: Expr
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True)
+class AggregateCall:
+    """An aggregate over the rows of a group. (T: any type.)
+
+        count_star                  () -> BIGINT
+        count                       (T) -> BIGINT; `distinct` also (T, U, ...): the different rows, NULL a value like others
+        sum                         (number) -> HUGEINT, DECIMAL or DOUBLE
+        avg                         (number) -> DOUBLE, (TIMESTAMP) -> TIMESTAMP
+        min max                     (T) -> T; text by code points, NaN the greatest
+        product                     (DOUBLE) -> DOUBLE
+        bit_and bit_or bit_xor      (integer type) -> the same
+        first last                  (T) -> T: of the first or last row by `order`, else in the input's order; NULLs count
+        stddev_samp stddev_pop var_samp var_pop sem
+                                    (DOUBLE) -> DOUBLE
+        corr covar_samp covar_pop regr_slope regr_intercept regr_r2 regr_avgx regr_avgy regr_sxx regr_syy regr_sxy
+                                    (DOUBLE y, DOUBLE x) -> DOUBLE
+        regr_count                  (DOUBLE y, DOUBLE x) -> UINTEGER
+        quantile_cont               (number or TIMESTAMP, literal in [-1, 1]) -> the value there, interpolated
+        quantile_disc               (T, literal in [-1, 1]) -> the value there; a negative fraction is counted from the top
+        mode                        (T) -> T: the most frequent value, the first of several
+
+    Rows where `filter` is not true are ignored, and but for first and last those where an argument is NULL; without rows the
+    counts are 0 and the others NULL. With `distinct`, rows of equal arguments are one. Anything else that SQL knows (any_value,
+    arg_min, bool_and, count_if, median ...) is bound to these.
     """
 
     function: str
-    argument: Expr | None
+    arguments: tuple[Expr, ...]
     type: SqlType
     distinct: bool = False
     filter: Expr | None = None
+    order: tuple[SortKey, ...] = ()
     span: Span | None = field(default=None, compare=False)
 
 
@@ -203,7 +231,7 @@ class WindowCall:
     """A function over the partition of a row: row_number, rank, dense_rank, ntile, percent_rank, cume_dist, lag, lead,
     first_value, last_value, nth_value, or an aggregate over the frame.
 
-    `arguments` are over the input's rows; of an aggregate (count_star has none) as `AggregateCall.argument`.
+    `arguments` are over the input's rows; of an aggregate (count_star has none) as `AggregateCall.arguments`.
     """
 
     function: str

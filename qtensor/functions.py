@@ -366,7 +366,7 @@ def _common_decimal(left: Decimal, right: Decimal) -> Decimal:
     return Decimal(min(whole + scale, MAX_DECIMAL_PRECISION), scale)
 
 
-# --- unary operators and aggregates -------------------------------------------------------------------------------------------
+# --- unary operators ----------------------------------------------------------------------------------------------------------
 
 
 def resolve_numeric(name: str, operand: OperandType) -> SqlType:
@@ -384,36 +384,6 @@ def resolve_numeric(name: str, operand: OperandType) -> SqlType:
             return BIGINT
         case _:
             raise TypeRuleError(f"{name} takes a number, not {natural_type(operand)}")
-
-
-def resolve_aggregate(name: str, operand: OperandType) -> Signature:
-    """What sum, avg, min, max or count casts its argument to, twice, and the type of its result.
-
-    Raises:
-        TypeRuleError: the aggregate is not defined for the argument's type.
-    """
-    argument = natural_type(operand)
-    match name, argument:
-        case "count", _:
-            return Signature((argument, argument), BIGINT)
-        case "min" | "max", _:
-            return Signature((argument, argument), argument)
-        case "sum", Boolean():
-            return Signature((INTEGER, INTEGER), HUGEINT)
-        case "sum", Integer():
-            return Signature((argument, argument), HUGEINT)
-        case "sum", Decimal(_, scale):
-            return Signature((argument, argument), Decimal(MAX_DECIMAL_PRECISION, scale))
-        case "sum", Null():
-            return Signature((BIGINT, BIGINT), HUGEINT)
-        case "avg", Integer() | Decimal():
-            return Signature((argument, argument), DOUBLE)
-        case "sum" | "avg", Float():
-            return Signature((DOUBLE, DOUBLE), DOUBLE)
-        case "avg", Null():
-            return Signature((DOUBLE, DOUBLE), DOUBLE)
-        case _:
-            raise TypeRuleError(f"{name} takes a number, not {argument}")
 
 
 # --- explicit casts -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never
 
 from qtensor.expressions import AggregateCall, Expr, WindowCall
+from qtensor.expressions import SortKey as SortKey  # a part of plans, and of some aggregates
 from qtensor.types import BOOLEAN, Field, Schema
 
 JoinKind: TypeAlias = Literal["inner", "left", "full", "semi", "anti", "mark", "single"]
@@ -40,13 +41,6 @@ class JoinKey:
     left: Expr
     right: Expr
     null_safe: bool = False
-
-
-@dataclass(frozen=True)
-class SortKey:
-    expr: Expr
-    descending: bool = False
-    nulls_first: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,21 @@ from qtensor.lowering.physical import (
     CompactSink,
     DenseGroupSink,
     DirectLookupSink,
-    DistinctAccumulator,
     ExpandSource,
     FilterStep,
     FirstRowsSink,
+    ModeAccumulator,
+    MomentsAccumulator,
+    PickAccumulator,
     Pipeline,
     PlannedQuery,
+    QuantileAccumulator,
     ResultSource,
     Sink,
     SortedGroupSink,
     SortedLookupSink,
     SortSink,
+    SortWord,
     Source,
     Step,
     TableSource,
@@ -93,12 +97,24 @@ def step_text(step: Step, checks: tuple[Check, ...]) -> str:
 def accumulator_text(accumulator: AnyAccumulator) -> str:
     mask = "" if accumulator.mask is None else f" where %{accumulator.mask}"
     match accumulator:
-        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs):
-            return f"{op}({'' if value is None else f'%{value}'}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
-        case DistinctAccumulator(op=op, value=value, dtype=dtype):
-            return f"{op}(distinct %{value}){mask} {dtype}"
+        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct):
+            of = f"distinct {words_text(distinct)}" if distinct else "" if value is None else f"%{value}"
+            return f"{op}({of}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
+        case MomentsAccumulator(values=values, distinct=distinct):
+            return f"moments({'distinct ' if distinct else ''}{refs_text(values)}){mask}"
+        case PickAccumulator(order=order, columns=columns, last=last):
+            by = f" by {words_text(order)}" if order else ""
+            return f"{'last' if last else 'first'}({refs_text(columns)}{by}){mask}"
+        case QuantileAccumulator(order=order, column=column, fraction=fraction, distinct=distinct):
+            return f"quantile {fraction}({'distinct ' if distinct else ''}%{column} by {words_text(order)}){mask}"
+        case ModeAccumulator(order=order, column=column):
+            return f"mode(%{column} by {words_text(order)}){mask}"
         case _:
             assert_never(accumulator)
+
+
+def words_text(words: tuple[SortWord, ...]) -> str:
+    return ", ".join(f"%{word.word}" for word in words)
 
 
 def sink_text(sink: Sink) -> str:

@@ -134,10 +134,11 @@ def literal_text(literal: Literal) -> str:
 
 
 def aggregate_text(call: AggregateCall) -> str:
-    argument = "*" if call.argument is None else expression_text(call.argument)
+    arguments = "*" if call.function == "count_star" else ", ".join(map(expression_text, call.arguments))
     distinct = "DISTINCT " if call.distinct else ""
+    order = f" ORDER BY {', '.join(map(sort_key_text, call.order))}" if call.order else ""
     condition = "" if call.filter is None else f" FILTER (WHERE {expression_text(call.filter)})"
-    return f"{call.function.removesuffix('_star')}({distinct}{argument}){condition}"
+    return f"{call.function.removesuffix('_star')}({distinct}{arguments}{order}){condition}"
 
 
 def sort_key_text(key: SortKey) -> str:

@@ -10,8 +10,9 @@ from typing import Literal as Literals
 from sqlglot import exp
 
 from qtensor.bind import build
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
-from qtensor.bind.calls import CallBinder, has_aggregate
+from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
 from qtensor.bind.scalars import bind_function, bind_scalar, scalar_call
@@ -177,7 +178,7 @@ class ExpressionBinder:
                 return self._try(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
-            case exp.Filter() | exp.Func():
+            case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
                 raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)

@@ -6,6 +6,7 @@ import re
 
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
@@ -154,6 +155,16 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
             return "DISTINCT " + ", ".join(map(name, node.expressions))
+        case exp.Order():
+            return f"{name(node.this)} ORDER BY {', '.join(_ordered_name(key, source) for key in node.expressions)}"
+        case exp.Tuple():
+            return f'"row"({", ".join(map(name, node.expressions))})'
+        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+            return name(node.this)
+        case exp.WithinGroup():
+            return _within_group_name(node, source)
+        case exp.Grouping() | exp.GroupingId():
+            return f"GROUPING({', '.join(map(name, node.expressions))})"
         case exp.Func() | exp.SimilarTo() | exp.BitwiseXor() | exp.Mod():
             return _call_name(node, source)
         case _:
@@ -261,6 +272,25 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
     return f"(NOT {call})" if negated else call
 
 
+def _ordered_name(node: exp.Ordered, source: Source) -> str:
+    """A key of ORDER BY with the directions that the query writes."""
+    words = []
+    span = source.span(node.this)
+    after = source.token_after(span) if span is not None else -1
+    while source.upper_at(after) in ("ASC", "DESC", "NULLS", "FIRST", "LAST"):
+        words.append(source.upper_at(after))
+        after += 1
+    return " ".join([expression_name(node.this, source), *words])
+
+
+def _within_group_name(node: exp.WithinGroup, source: Source) -> str:
+    keys = ", ".join(_ordered_name(key, source) for key in node.expression.expressions)
+    if isinstance(node.this, exp.Mode):
+        return f'"mode"() WITHIN GROUP ( ORDER BY {keys})'
+    function = "quantile_cont" if isinstance(node.this, exp.PercentileCont) else "quantile_disc"
+    return f"{function}({expression_name(node.this.this, source)} ORDER BY {keys})"
+
+
 def _call_name(node: exp.Expr, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
@@ -269,7 +299,12 @@ def _call_name(node: exp.Expr, source: Source) -> str:
         return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
     if call is not None:
         return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
-    written = source.text(node) or _CALLS.get(type(node)) or (node.sql_name() if isinstance(node, exp.Func) else node.key)
+    written = (
+        source.text(node)
+        or (source.called(node, AGGREGATES) if isinstance(node, exp.Func) else None)
+        or _CALLS.get(type(node))
+        or (node.sql_name() if isinstance(node, exp.Func) else node.key)
+    )
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
     return f"{function}({arguments})"

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
-from qtensor.bind.calls import has_aggregate
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column
+from qtensor.bind.grouping_sets import grouping_sets
 from qtensor.bind.names import expression_name
 from qtensor.bind.ordering import bind_limit, bind_order
 from qtensor.bind.relation import CommonTable, RelationBinder
@@ -99,11 +100,14 @@ class SelectBinder:
         condition = grouping.having().condition(having.this).expr if having else None
         order = bind_order(self, outputs)
         if grouping.needed or condition is not None or self.binder.calls.aggregates:
-            plan = grouping.aggregate(plan)
-            if condition is not None:
-                plan = Filter(plan, grouping.above(condition, "HAVING"))
+            grouping.settle()
+            kept = None if condition is None else grouping.above(condition, "HAVING")
             outputs = [grouping.above(output, "SELECT") for output in outputs]
             order = [replace(key, expr=grouping.above(key.expr, "ORDER BY")) for key in order]
+            plan = grouping.aggregate(plan)
+            plan = plan if kept is None else Filter(plan, kept)
+        elif any(has_aggregate(expr) for expr in (*outputs, *(key.expr for key in order))):
+            raise self.context.error("GROUPING needs a GROUP BY", self.context.source.find_words("GROUPING"))
         names = [item.name for item in self.items]
         return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order)
 
@@ -220,14 +224,16 @@ class SelectBinder:
                 elif has_column(operand.expr):
                     grouping.add_key(item.name, operand)
             return
-        for node in group.expressions:
-            position = self.position(node, "GROUP BY")
-            if position is not None:
-                grouping.add_key(self.items[position].name, self.item(position))
-            else:
-                operand = self.binder.bind(node)
-                name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
-                grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+        for keys in grouping_sets(self.context, group.expressions):
+            grouping.sets.append(frozenset([self._bind_key(grouping, node) for node in keys]))
+
+    def _bind_key(self, grouping: Grouping, node: exp.Expr) -> int:
+        position = self.position(node, "GROUP BY")
+        if position is not None:
+            return grouping.add_key(self.items[position].name, self.item(position))
+        operand = self.binder.bind(node)
+        name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
+        return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
 
     def _finish(self, plan: Plan, outputs: list[NamedExpr], order: list[SortKey]) -> Plan:
         width = len(outputs)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 
 from sqlglot import Token, TokenType, exp
 
-from qtensor.bind.syntax import connected, is_text
+from qtensor.bind.syntax import call_arguments, connected, is_text
 from qtensor.errors import Span
 
 TYPE_WORDS = frozenset({"DATE", "TIMESTAMP"})
@@ -72,6 +73,15 @@ class Source:
             if all(self.upper_at(index + offset) == word for offset, word in enumerate(words)):
                 return Span(self.tokens[index].start, self.tokens[index + len(words) - 1].end + 1)
         return None
+
+    def called(self, node: exp.Func, names: Collection[str]) -> str | None:
+        """The function that a call names, where sqlglot keeps no place of it: the last of `names` before its arguments."""
+        spans = [span for argument in call_arguments(node) if (span := self.span(argument))]
+        index = self.token_before(spans[0]) if spans else -1
+        while index >= 0 and self.upper_at(index) in ("(", ",", "-", "+", "NOT", "NULL", "DISTINCT", "CASE", "CAST"):
+            index -= 1
+        word = self.tokens[index].text if index >= 0 else ""
+        return word if word.lower() in names else None
 
     def parameter_span(self, name: str) -> Span | None:
         """The first place of the parameter `$name`."""

@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
@@ -14,10 +16,9 @@ from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
-AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
-ANONYMOUS = frozenset({"count_star", "mean", "iff"})
+ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
 _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
     {
@@ -30,9 +31,10 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
+        exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
         exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
-        exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
+        exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
 )  # fmt: skip
 
@@ -46,7 +48,7 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
     exp.With: frozenset({"expressions"}),
-    exp.Order: frozenset({"expressions"}),
+    exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_"}),
@@ -64,9 +66,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
     exp.Qualify: "QUALIFY",
-    exp.GroupingSets: "GROUPING SETS",
-    exp.Rollup: "ROLLUP",
-    exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
@@ -74,7 +73,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
     exp.Dot: "fields of structs",
-    exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
     exp.Unnest: "UNNEST",
 }
@@ -89,9 +87,6 @@ _PART_NAMES = {
     "limit": "LIMIT after a parenthesised query",
     "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
-    "grouping_sets": "GROUPING SETS",
-    "rollup": "ROLLUP",
-    "cube": "CUBE",
     "laterals": "LATERAL",
     "windows": "WINDOW",
     "locks": "FOR UPDATE",
@@ -177,13 +172,18 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return f"{node.method} joins"
         case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             return f"{node.kind} joins"
-        case exp.Tuple() if not (_compared_with_query(node)):
-            return "tuples"
+        case exp.Tuple():
+            listed = _compared_with_query(node) or _in_group_by(node) or _call_around(node) == "count"
+            return None if listed else "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func) else "FILTER here"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
+            return None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls) else "FILTER here"
+        case exp.WithinGroup():
+            return None if aggregate_name(node) is not None else "WITHIN GROUP here"
+        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+            return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
+        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery) and _call_around(node) is None:
             return "ORDER BY inside a function"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
@@ -206,6 +206,19 @@ def _goes_further(node: exp.Expr) -> bool:
             return True
         node, parent = parent, parent.parent
     return False
+
+
+def _call_around(node: exp.Expr) -> str | None:
+    """The aggregate of whose call `node` is a part, as its arguments' DISTINCT and ORDER BY are."""
+    parent = node.parent
+    while isinstance(parent, exp.Distinct | exp.Order):
+        parent = parent.parent
+    return None if parent is None else aggregate_name(parent)
+
+
+def _in_group_by(node: exp.Expr) -> bool:
+    """Whether a tuple is a set of keys in GROUP BY."""
+    return isinstance(node.parent, exp.Group | exp.GroupingSets | exp.Rollup | exp.Cube)
 
 
 def _compared_with_query(node: exp.Tuple) -> bool:

@@ -94,7 +94,8 @@ def keep_of_aggregate(plan: Aggregate, needed: set[int]) -> tuple[Plan, dict[int
     kept = [plan.aggregates[index] for index in order]
     read = {column for key in plan.keys for column in columns_of(key.expr)}
     for aggregate in kept:
-        read |= columns_of(aggregate.call.argument, aggregate.call.filter)
+        call = aggregate.call
+        read |= columns_of(*call.arguments, call.filter, *(key.expr for key in call.order))
     below, positions = keep(plan.input, read)
     keys = tuple(replace(key, expr=renumbered(key.expr, positions)) for key in plan.keys)
     aggregates = tuple(map_aggregate(aggregate, lambda expr: renumbered(expr, positions)) for aggregate in kept)

@@ -8,7 +8,17 @@ from qtensor.expressions import Call, ColumnRef, Expr, conjuncts
 from qtensor.logical import Aggregate, Filter, Join, JoinKey, Limit, NamedExpr, Plan, Project, Sort, Window
 from qtensor.rules.dependent_join import of_no_rows
 from qtensor.rules.outer import outer_columns, outer_columns_of
-from qtensor.rules.rewriting import all_columns, columns_of, conjunction, filtered, map_aggregate, map_window, shifted, substitute
+from qtensor.rules.rewriting import (
+    all_columns,
+    columns_of,
+    conjunction,
+    filtered,
+    key_condition,
+    map_aggregate,
+    map_window,
+    shifted,
+    substitute,
+)
 from qtensor.types import BOOLEAN
 
 
@@ -177,8 +187,3 @@ def identity(plan: Plan) -> Pulled:
 
 def has_outer(key: JoinKey) -> bool:
     return bool(outer_columns_of(key.left) or outer_columns_of(key.right))
-
-
-def key_condition(key: JoinKey, width: int) -> Expr:
-    """A key as a condition over the columns of both inputs, `width` those of the left one."""
-    return Call("is_not_distinct_from" if key.null_safe else "equal", (key.left, shifted(key.right, width)), BOOLEAN)

@@ -11,6 +11,7 @@ from qtensor.logical import (
     Aggregate,
     Filter,
     Join,
+    JoinKey,
     Limit,
     NamedAggregate,
     NamedExpr,
@@ -76,9 +77,10 @@ def map_named(named: tuple[NamedExpr, ...], function: Callable[[Expr], Expr]) ->
 
 def map_aggregate(aggregate: NamedAggregate, function: Callable[[Expr], Expr]) -> NamedAggregate:
     call = aggregate.call
-    argument = None if call.argument is None else function(call.argument)
+    arguments = tuple(function(argument) for argument in call.arguments)
     condition = None if call.filter is None else function(call.filter)
-    return replace(aggregate, call=replace(call, argument=argument, filter=condition))
+    order = tuple(replace(key, expr=function(key.expr)) for key in call.order)
+    return replace(aggregate, call=replace(call, arguments=arguments, filter=condition, order=order))
 
 
 def map_window(named: NamedWindow, function: Callable[[Expr], Expr]) -> NamedWindow:
@@ -155,3 +157,8 @@ def named_columns(plan: Plan, positions: Sequence[int]) -> tuple[NamedExpr, ...]
 def shifted(expr: Expr, by: int) -> Expr:
     """`expr` with every column reference moved `by` positions."""
     return transform(expr, lambda node: replace(node, index=node.index + by) if isinstance(node, ColumnRef) else node)
+
+
+def key_condition(key: JoinKey, width: int) -> Expr:
+    """A key as a condition over the columns of both inputs, `width` those of the left one."""
+    return Call("is_not_distinct_from" if key.null_safe else "equal", (key.left, shifted(key.right, width)), BOOLEAN)

@@ -202,9 +202,9 @@ def aggregate_rows(plan: Aggregate, tables: Tables, outer: Outer) -> list[Row]:
 def aggregate(call: AggregateCall, rows: Iterable[Row], tables: Tables, outer: Outer) -> Any:
     if call.filter is not None:
         rows = [row for row in rows if evaluate(call.filter, row, tables, outer) is True]
-    if call.argument is None:
+    if not call.arguments:
         return len(list(rows))
-    values = [evaluate(call.argument, row, tables, outer) for row in rows]
+    values = [evaluate(call.arguments[0], row, tables, outer) for row in rows]
     return aggregate_values(call.function, values, call.distinct)
 
 

@@ -136,10 +136,10 @@ class Plans:
         made = []
         for at in range(count):
             function = self.random.choice(("count_star", "count", "sum", "min", "max"))
-            argument = None if function == "count_star" else self.value(width, depth if self.chance(0.2) else 0, around)
+            arguments = () if function == "count_star" else (self.value(width, depth if self.chance(0.2) else 0, around),)
             condition = self.condition(width, 0, around) if self.chance(0.15) else None
-            distinct = argument is not None and self.chance(0.2)
-            made.append(NamedAggregate(f"g{at}", AggregateCall(function, argument, BIGINT, distinct, condition)))
+            distinct = bool(arguments) and self.chance(0.2)
+            made.append(NamedAggregate(f"g{at}", AggregateCall(function, arguments, BIGINT, distinct, condition)))
         return tuple(made)
 
     def value(self, width: int, depth: int, around: tuple[int, ...]) -> Expr:
