@@ -7,12 +7,20 @@ from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range, range_of_type
-from qtensor.lowering.values import Choices, Domain, HostCall, LikeTable, MappedDictionary, ResultTable, ResultTest, Value
+from qtensor.lowering.values import (
+    COMBINATIONS,
+    DOMAIN,
+    Choices,
+    Domain,
+    HostCall,
+    LikeTable,
+    MappedDictionary,
+    ResultTable,
+    ResultTest,
+    Value,
+)
 from qtensor.scalars.function import ScalarFunction
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
-
-DOMAIN = 1 << 17  # values that a single number may have: the seconds of a day
-COMBINATIONS = 1 << 16  # a function of several arguments that differ by row is evaluated for no more combinations than this
 
 
 def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
