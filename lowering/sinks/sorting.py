@@ -32,28 +32,29 @@ class Piece:
 
 
 def sorted_rows(words: Sequence[Array], radices: Sequence[int | None], live: Array) -> tuple[Array, list[Array]]:
-    """Row numbers int32[n] in the order of `words`, ties in row order, dead rows last; and the words in that order.
+    """Row numbers int32[n] in the order of `words`, ties in row order, dead rows last; and the words in that order. Every row
+    occurs once, dead or not.
 
     A word of radix r lies in [0, r); of radix None it is any int64.
     """
     rows = live.shape[0]
     numbers = jnp.arange(rows, dtype=jnp.int64)
     first, *rest = radices
-    if not rest and first is not None and first * rows < LAST:
-        ordered = lax.sort(jnp.where(live, words[0] * rows + numbers, LAST))
+    if not rest and first is not None and (first + 1) * rows < LAST:
+        ordered = lax.sort(jnp.where(live, words[0], first) * rows + numbers)
         return (ordered % rows).astype(jnp.int32), [ordered // rows]
     number_bits = max(1, (rows - 1).bit_length())
     order = numbers
-    passes = digits(radices, KEY_BITS - number_bits)
+    passes = digits(radices, KEY_BITS - number_bits - 1)  # one bit is left for the dead
     for last, digit in enumerate(passes, 1 - len(passes)):
         key = jnp.zeros((), jnp.int64)
         for piece in digit:
             key = (key << piece.bits) | bits_of(words[piece.word], radices[piece.word], piece)
         placed = key if order is numbers else key.at[order].get(mode="clip")
-        packed = (placed << number_bits) | numbers
         if last == 0:
-            packed = jnp.where(live if order is numbers else live.at[order].get(mode="clip"), packed, LAST)
-        place = lax.sort(packed) & ((1 << number_bits) - 1)
+            alive = live if order is numbers else live.at[order].get(mode="clip")
+            placed = jnp.where(alive, placed, 1 << sum(piece.bits for piece in digit))
+        place = lax.sort((placed << number_bits) | numbers) & ((1 << number_bits) - 1)
         order = place if order is numbers else order.at[place].get(mode="clip")
     return order.astype(jnp.int32), [word.at[order].get(mode="clip") for word in words]
 
