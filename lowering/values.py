@@ -8,7 +8,9 @@ dictionaries and literals need no new program.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal as Literals
 from typing import TypeAlias
 
 from qtensor.lowering.kernel import DType, Ref
@@ -47,7 +49,56 @@ class FormattedDictionary:
     high: int
 
 
-Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary
+@dataclass(frozen=True)
+class Domain:
+    """The values of `type` from `low` to `high`, as storage holds them: what an argument of few values may be."""
+
+    type: SqlType
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Choices:
+    """An argument that differs by row: one of at most `size` values, or with `nullable` NULL, which stands at index `size`."""
+
+    values: Dictionary | Domain
+    size: int
+    nullable: bool = False
+
+    @property
+    def stride(self) -> int:
+        return self.size + self.nullable
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """A scalar function evaluated by the host for each combination of what its arguments may be.
+
+    `arguments` are slots of literals and `Choices`; the index of a combination counts the last choice fastest.
+    """
+
+    function: str
+    arguments: tuple[int | Choices, ...]
+
+    @property
+    def choices(self) -> tuple[Choices, ...]:
+        return tuple(argument for argument in self.arguments if isinstance(argument, Choices))
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are."""
+        return math.prod(choice.stride for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class MappedDictionary:
+    """The sorted distinct texts that a function gives."""
+
+    call: HostCall
+
+
+Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary | MappedDictionary
 
 
 @dataclass(frozen=True)
@@ -129,7 +180,26 @@ class ParsesTable:
     type: SqlType
 
 
-HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable
+@dataclass(frozen=True)
+class ResultTable:
+    """What a function gives for each combination, as storage holds it (int64, float64 or bool); 0 for NULL.
+
+    Of texts, the codes in the function's MappedDictionary, int32.
+    """
+
+    call: HostCall
+    type: SqlType
+
+
+@dataclass(frozen=True)
+class ResultTest:
+    """bool[combinations]: where the result is not NULL (`test` "valid"), or where the function fails ("failed")."""
+
+    call: HostCall
+    test: Literals["valid", "failed"]
+
+
+HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable | ResultTable | ResultTest
 
 
 @dataclass(frozen=True)

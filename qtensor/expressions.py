@@ -27,7 +27,8 @@ The functions a `Call` may name, and what their arguments are after binding (`T`
     subscript               (ARRAY, INTEGER literal counted from 1) -> its element type
     abs                     (T) -> T
 
-Anything else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.
+and those of the tables in `qtensor/scalars/` under their first name, with arguments as one of their overloads has them. Anything
+else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimiser's driver: applies each rule in turn to every node of a logical plan, and checks that it kept the schema."""
+"""The optimiser's driver: applies each rule in turn to a logical plan, and checks that it kept the schema."""
 
 from __future__ import annotations
 
@@ -6,30 +6,49 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from qtensor.errors import InternalError
-from qtensor.logical import Plan, inputs, with_inputs
+from qtensor.logical import Plan
 from qtensor.rules.extract_join_keys import extract_join_keys
+from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
+from qtensor.rules.order_joins import order_joins
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
+from qtensor.rules.rewriting import map_plan
+from qtensor.rules.statistics import PlanStatistics
+from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
 
 Rule: TypeAlias = Callable[[Plan], Plan]
 Observer: TypeAlias = Callable[[str, Plan], None]
 
-# Rules of one node, applied bottom-up; then the rules that look at a plan from its top.
-NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down, extract_join_keys)
-PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
+# What every plan needs to be lowered.
+REQUIRED_RULES: tuple[Rule, ...] = (unnest_subqueries,)
+RULES: tuple[Rule, ...] = (
+    fold_constants,
+    unwrap_cast_in_comparison,
+    factor_disjunctions,
+    push_filter_down,
+    order_joins,
+    extract_join_keys,
+    prune_columns,
+)
+# Those that look at one node, and are applied to every node, inputs first; the others get the plan from its top.
+NODE_RULES = frozenset((fold_constants, unwrap_cast_in_comparison, factor_disjunctions, extract_join_keys))
 
 
-def optimise(plan: Plan, observe: Observer | None = None) -> Plan:
-    """An equivalent plan that reads and computes less; `observe` is told the name of each rule that changed
-    something, and the plan.
+def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
+    """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed
+    something, and the plan. `statistics` guide the order of joins.
     """
-    for rule in NODE_RULES:
-        plan = checked(rule, plan, bottom_up(plan, rule), observe)
-    for rule in PLAN_RULES:
-        plan = checked(rule, plan, rule(plan), observe)
+    for rule in (*REQUIRED_RULES, *RULES):
+        plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     return plan
+
+
+def applied(rule: Rule, plan: Plan, statistics: PlanStatistics | None) -> Plan:
+    if rule is order_joins:
+        return order_joins(plan, statistics)
+    return map_plan(plan, rule) if rule in NODE_RULES else rule(plan)
 
 
 def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
@@ -38,9 +57,3 @@ def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
     if observe is not None and new is not old and new != old:
         observe(rule.__name__, new)
     return new
-
-
-def bottom_up(plan: Plan, rule: Rule) -> Plan:
-    """`rule` applied to every node, inputs first; the same object where nothing changed."""
-    below = [bottom_up(input, rule) for input in inputs(plan)]
-    return rule(with_inputs(plan, below))

@@ -190,13 +190,13 @@ def test_division_by_zero_of_floats_is_a_value(engines: Engines) -> None:
 
 
 def test_everything_unsupported_is_named_at_once(engines: Engines) -> None:
-    query = "SELECT sum(x) OVER (), s || w, id IN (SELECT 1) FROM t JOIN t AS u ON t.id = u.id"
+    query = "SELECT sum(x) OVER (), hash(w), id IN (SELECT 1) FROM t JOIN t AS u ON t.id = u.id"
     with pytest.raises(UnsupportedError) as caught:
         engines.ours.sql(query)
     message = str(caught.value)
-    for what in ("window functions", "the operator ||", "joins", "subqueries in expressions"):
+    for what in ("window functions", "the function hash", "joins", "subqueries in expressions"):
         assert f"\n  - {what}\n" in message
-    for marked in ("sum(x)", "s || w", "t AS u ON t.id = u.id"):
+    for marked in ("sum(x)", "hash(w)", "t AS u ON t.id = u.id"):
         assert any(set(line.strip()) == {"^"} and line.index("^") == 2 + query.index(marked) for line in message.splitlines())
 
 
@@ -207,10 +207,9 @@ def test_everything_unsupported_is_named_at_once(engines: Engines) -> None:
         ("DROP TABLE t", "not supported yet: DROP statements"),
         ("INSERT INTO t VALUES (1)", "not supported yet: INSERT statements"),
         ("SELECT id FROM t UNION SELECT 1", "not supported yet: UNION"),
-        ("SELECT upper(s) FROM t", "not supported yet: the function upper"),
+        ("SELECT hash(s) FROM t", "not supported yet: the function hash"),
         ("SELECT * FROM range(5)", "not supported yet: the table function range"),
         ("WITH RECURSIVE a AS (SELECT 1) SELECT * FROM a", "not supported yet: recursive CTEs"),
-        ("SELECT s LIKE w FROM t", "not supported yet: LIKE with a pattern that is not constant"),
     ],
 )
 def test_unsupported(engines: Engines, query: str, message: str) -> None:
@@ -302,7 +301,7 @@ def test_unregistering_what_is_not_there() -> None:
 
 
 def test_the_connection_works_after_every_error(engines: Engines) -> None:
-    for query in ["SELEC", "SELECT nope FROM t", "SELECT round(x) FROM t", "SELECT 10 // i8 FROM t", "SELECT w::INTEGER FROM t"]:
+    for query in ["SELEC", "SELECT nope FROM t", "SELECT hash(x) FROM t", "SELECT 10 // i8 FROM t", "SELECT w::INTEGER FROM t"]:
         with pytest.raises(QTensorError):
             engines.ours.sql(query).fetchall()
         engines.check("SELECT count(*), sum(i8) FROM t")

@@ -22,6 +22,7 @@ from qtensor.lowering.values import (
     HostTable,
     LiteralDictionary,
     LiteralScalar,
+    MappedDictionary,
     RemapTable,
     UnionDictionary,
     Value,
@@ -74,6 +75,8 @@ class Bindings:
                 return sum(self.size_of(part) for part in parts)
             case FormattedDictionary(_, low, high):
                 return high - low + 1
+            case MappedDictionary(call):
+                return call.size
             case _:
                 assert_never(dictionary)
 

@@ -7,12 +7,13 @@ from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery
-from qtensor.lowering.encode import arithmetic, casts, comparison, dates, logic, text
+from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
+from qtensor.scalars.registry import SCALARS
 from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Varchar
 
 Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
@@ -42,6 +43,8 @@ FUNCTIONS: dict[str, Lowering] = {
     "is_not_null": logic.lower_is_not_null,
     "like": text.lower_like,
     "ilike": text.lower_like,
+    **calendar.FUNCTIONS,
+    **numbers.FUNCTIONS,
 }
 
 
@@ -71,6 +74,9 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
         case Call():
+            known = SCALARS.get(expr.function)
+            if known is not None and known.evaluate is not None:
+                return text.lower_host_call(encoder, expr, [encode_operand(encoder, part) for part in expr.arguments], known)
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too

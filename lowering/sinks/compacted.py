@@ -33,7 +33,7 @@ class Compacted:
             lax.dynamic_update_slice_in_dim(old, batch.column(ref)[rows], start, 0)
             for old, ref in zip(stored, self.sink.columns, strict=True)
         )
-        return (*new, seen + count)
+        return (*new, seen + count.astype(jnp.int64))
 
     def merge(self, left: State, right: State) -> State:
         *stored, seen = left

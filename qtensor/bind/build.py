@@ -215,6 +215,14 @@ def coalesce(context: Context, operands: Sequence[Operand], span: Span | None) -
     return plain(arguments[0] if len(arguments) == 1 else Call("coalesce", arguments, common, span), span)
 
 
+def extreme(context: Context, name: str, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """greatest(operands), least(operands): of those that are not NULL."""
+    common = _common(context, operands, name)
+    if isinstance(common, Null):
+        return plain(Literal(None, NULL), span)
+    return plain(Call(name, tuple(convert(context, operand, common) for operand in operands), common, span), span)
+
+
 def null_if(context: Context, value: Operand, other: Operand, span: Span | None) -> Operand:
     """NULLIF(value, other): it has the type of `value`."""
     equal = comparison(context, "equal", value, other, span)
@@ -232,10 +240,8 @@ def case(context: Context, branches: Sequence[tuple[Expr, Operand]], otherwise: 
 def like(
     context: Context, value: Operand, pattern: Operand, escape: Operand | None, ignores_case: bool, span: Span | None
 ) -> Operand:
-    """value LIKE pattern [ESCAPE escape], or ILIKE; pattern and escape are constants."""
+    """value LIKE pattern [ESCAPE escape], or ILIKE; the escape character is a constant."""
     arguments = [_text(context, value, "LIKE"), _text(context, pattern, "LIKE")]
-    if not isinstance(pattern.expr, Literal):
-        context.unsupported("LIKE with a pattern that is not constant", pattern.span)
     if escape is not None and not (isinstance(escape.expr, Literal) and escape.expr.value == ""):
         character = _text(context, escape, "ESCAPE")
         if not isinstance(character, Literal):
@@ -244,7 +250,10 @@ def like(
             raise context.error("ESCAPE takes a single character", escape.span)
         arguments.append(character)
     _check_pattern(context, arguments, span)
-    return plain(Call("ilike" if ignores_case else "like", tuple(arguments), BOOLEAN, span), span)
+    function = "ilike" if ignores_case else "like"
+    if not isinstance(pattern.expr, Literal):
+        function += "_escape"
+    return plain(Call(function, tuple(arguments), BOOLEAN, span), span)
 
 
 def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | None) -> None:
@@ -256,19 +265,6 @@ def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | Non
             like_regex(*texts)
         except PatternError as error:
             raise ExecutionError(str(error), context.source.sql, [span] if span else []) from error
-
-
-def concatenation(context: Context, left: Operand, right: Operand, span: Span | None) -> Operand:
-    """left || right, of constants: the text of one after the text of the other."""
-    if isinstance(left.expr.type, Null) or isinstance(right.expr.type, Null):
-        return plain(Literal(None, NULL), span)
-    parts = [convert(context, operand, VARCHAR) for operand in (left, right)]
-    texts = [part.value for part in parts if isinstance(part, Literal)]
-    if len(texts) != 2:
-        context.unsupported("the operator ||", span)
-        return plain(Literal(None, VARCHAR), span)
-    joined = None if None in texts else "".join(map(str, texts))
-    return plain(Literal(joined, VARCHAR), span)
 
 
 def _text(context: Context, operand: Operand, where: str) -> Expr:

@@ -14,6 +14,7 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
+from qtensor.bind.scalars import bind_function, bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.errors import Span, suggestion
@@ -35,6 +36,7 @@ from qtensor.types import (
     Float,
     Integer,
     IntervalValue,
+    Varchar,
 )
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -134,6 +136,9 @@ class ExpressionBinder:
 
     def _other(self, node: exp.Expr) -> Operand:
         context, span = self.context, self.span(node)
+        call = scalar_call(node, context.source, context.catalog)
+        if call is not None:
+            return bind_scalar(context, call, [self.bind(part) for part in call.arguments], span)
         match node:
             case exp.Between():
                 value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
@@ -166,8 +171,6 @@ class ExpressionBinder:
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
-            case exp.DPipe():
-                return build.concatenation(context, self.bind(node.this), self.bind(node.expression), span)
             case exp.Bracket():
                 return self._subscript(node)
             case exp.Abs():
@@ -428,9 +431,29 @@ class ExpressionBinder:
         matched = build.like(self.context, value, pattern, escape, isinstance(like_node, exp.ILike), self.span(node))
         return self._boolean_call("not", matched.expr, node=node) if like_node.args.get("negate") else matched
 
+    def _characters(self, node: exp.Bracket, text: Operand) -> Operand:
+        """text[position] or text[first:last], counted from 1, from the end if negative."""
+        index, span = node.expressions[0].unnest(), self.span(node)
+        if isinstance(index, exp.Slice):
+            first, last = index.args.get("this"), index.args.get("expression")
+            bounds = [
+                plain(Literal(default, BIGINT)) if part is None else self.bind(part) for part, default in ((first, 1), (last, -1))
+            ]
+            if index.args.get("step") is not None:
+                self.context.unsupported("slices with a step", span)
+            return bind_function(self.context, "array_slice", [text, *bounds], span)
+        position = subscript_value(node)
+        if isinstance(index, exp.Column | exp.Null):  # which sqlglot leaves as it is
+            return bind_function(self.context, "array_extract", [text, self.bind(index)], span)
+        if position is None:
+            self.context.unsupported("subscripts that are not constant", span)
+        return bind_function(self.context, "array_extract", [text, plain(Literal(position, BIGINT))], span)
+
     def _subscript(self, node: exp.Bracket) -> Operand:
         context, span = self.context, self.span(node)
         operand = self.bind(node.this)
+        if isinstance(operand.expr.type, Varchar):
+            return self._characters(node, operand)
         if not isinstance(operand.expr.type, Array):
             context.unsupported(f"subscripts of {operand.expr.type}", span)
             return plain(Literal(None, NULL), span)

@@ -7,6 +7,7 @@ import re
 from sqlglot import exp
 
 from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.words import KEYWORDS
@@ -28,6 +29,11 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
     exp.DPipe: "||",
+    exp.Glob: "~~~",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
 }
@@ -129,11 +135,18 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _interval_name(node, source)
         case exp.Escape() | exp.Like() | exp.ILike():
             return _like_name(node, source)
-        case exp.Mod() if node.meta.get("start") is not None:
-            return f"mod({name(node.this)}, {name(node.expression)})"
-        case exp.Binary() if type(node) in _OPERATORS:
+        case exp.Pow() if source.text(node) is None:
+            return f"({name(node.this)} {_power_sign(node, source)} {name(node.expression)})"
+        case exp.BitwiseNot():
+            return f"(~({name(node.this)}))"
+        case exp.Abs() if source.text(node) is None:
+            return f"(@({name(node.this)}))"
+        case exp.Binary() if type(node) in _OPERATORS and source.text(node) is None:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
         case exp.Bracket():
+            if isinstance(bounds := node.expressions[0], exp.Slice):
+                ends = (bounds.args.get(key) for key in ("this", "expression"))
+                return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
             return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
         case exp.Filter():
@@ -150,7 +163,7 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _within_group_name(node, source)
         case exp.Grouping() | exp.GroupingId():
             return f"GROUPING({', '.join(map(name, node.expressions))})"
-        case exp.Func():
+        case exp.Func() | exp.SimilarTo() | exp.BitwiseXor() | exp.Mod():
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
@@ -159,6 +172,15 @@ def expression_name(node: exp.Expr, source: Source) -> str:
 def _query_text(node: exp.Expr) -> str:
     """A subquery, nearly as DuckDB prints it."""
     return str(node.unnest().sql("duckdb"))
+
+
+def _power_sign(node: exp.Pow, source: Source) -> str:
+    """^ or **, as the query writes it."""
+    operand = source.span(node.this)
+    after = source.token_after(operand) if operand is not None else -1
+    while source.upper_at(after) == ")":
+        after += 1
+    return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:
@@ -267,10 +289,20 @@ def _within_group_name(node: exp.WithinGroup, source: Source) -> str:
     return f"{function}({expression_name(node.this.this, source)} ORDER BY {keys})"
 
 
-def _call_name(node: exp.Func, source: Source) -> str:
+def _call_name(node: exp.Expr, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
-    written = source.text(node) or source.called(node, AGGREGATES) or _CALLS.get(type(node)) or node.sql_name()
+    call = scalar_call(node, source)
+    if call is not None and call.written == "^@":
+        return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None:
+        return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
+    written = (
+        source.text(node)
+        or (source.called(node, AGGREGATES) if isinstance(node, exp.Func) else None)
+        or _CALLS.get(type(node))
+        or (node.sql_name() if isinstance(node, exp.Func) else node.key)
+    )
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
     return f"{function}({arguments})"

@@ -49,6 +49,12 @@ class Source:
         start = node.meta.get("start")
         return None if start is None else self.sql[start : node.meta["end"] + 1]
 
+    def first_argument(self, node: exp.Func) -> Token | None:
+        """The token after the opening parenthesis of the call `node`; None where the text does not tell."""
+        name = self._by_start.get(node.meta.get("start", -1))
+        is_call = name is not None and self.upper_at(name + 1) == "(" and name + 2 < len(self.tokens)
+        return self.tokens[name + 2] if is_call and name is not None else None
+
     def upper_at(self, index: int) -> str:
         """The text of token `index` in upper case, "" outside of the query."""
         return self.tokens[index].text.upper() if 0 <= index < len(self.tokens) else ""

@@ -9,6 +9,7 @@ from sqlglot import exp
 from qtensor.aggregate_functions import AGGREGATES
 from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
@@ -30,7 +31,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
         exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
@@ -72,7 +73,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Lambda: "lambda functions",
     exp.Dot: "fields of structs",
     exp.Columns: "COLUMNS",
-    exp.Slice: "slices",
     exp.Unnest: "UNNEST",
 }
 
@@ -157,6 +157,8 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if scalar_call(node, source, catalog) is not None:
+        return None
     match node:
         case exp.Anonymous():
             name = node.name.lower()
@@ -180,8 +182,6 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
         case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery) and _call_around(node) is None:
             return "ORDER BY inside a function"
-        case exp.DPipe() if node.find(exp.Column) is not None:
-            return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
         case exp.Func() if type(node) not in _SUPPORTED:

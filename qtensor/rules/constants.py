@@ -14,6 +14,8 @@ import pyarrow as pa
 from qtensor.expressions import Call, Cast, Literal, LiteralValue
 from qtensor.like import matches
 from qtensor.literals import convert_literal, holds
+from qtensor.scalars.function import value_of
+from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
@@ -73,6 +75,8 @@ def evaluate_call(call: Call) -> Literal | None:
             return Literal(comparable(values[0]) == comparable(values[1]), BOOLEAN)
         case "in":
             return Literal(is_member(values[0], values[1:]), BOOLEAN)
+        case function if (known := SCALARS.get(function)) is not None and known.evaluate is not None:
+            return value_of(known, values, call.type)
         case _ if any(value is None for value in values):
             return Literal(None, call.type)
         case "like" | "ilike":

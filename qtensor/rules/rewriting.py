@@ -11,6 +11,7 @@ from qtensor.logical import (
     Aggregate,
     Filter,
     Join,
+    JoinKey,
     Limit,
     NamedAggregate,
     NamedExpr,
@@ -22,6 +23,8 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    inputs,
+    with_inputs,
 )
 from qtensor.types import BOOLEAN
 
@@ -97,6 +100,18 @@ def renumbered(expr: Expr, positions: dict[int, int]) -> Expr:
     return transform(expr, lambda node: replace(node, index=positions[node.index]) if isinstance(node, ColumnRef) else node)
 
 
+def expressions_of(plan: Plan) -> tuple[Expr, ...]:
+    """The expressions of a node itself, not those of its inputs."""
+    found: list[Expr] = []
+
+    def collect(expr: Expr) -> Expr:
+        found.append(expr)
+        return expr
+
+    map_expressions(plan, collect)
+    return tuple(found)
+
+
 def columns_of(*expressions: Expr | None) -> set[int]:
     """The positions of all columns that the expressions read."""
     found: set[int] = set()
@@ -110,3 +125,40 @@ def columns_of(*expressions: Expr | None) -> set[int]:
 
 def conjunction(parts: Sequence[Expr]) -> Expr:
     return parts[0] if len(parts) == 1 else Call("and", tuple(parts), BOOLEAN)
+
+
+def map_plan(plan: Plan, function: Callable[[Plan], Plan]) -> Plan:
+    """`function` applied to every node, inputs first; the same object where nothing changed."""
+    below = [map_plan(input, function) for input in inputs(plan)]
+    return function(with_inputs(plan, below))
+
+
+def filtered(plan: Plan, parts: Sequence[Expr]) -> Plan:
+    """The rows of `plan` for which all of `parts` are true; `plan` itself without any."""
+    return Filter(plan, conjunction(parts)) if parts else plan
+
+
+def column(plan: Plan, index: int, shift: int = 0) -> ColumnRef:
+    """A reference to column `index` of `plan`, which stands at `index` + `shift` of the rows at hand."""
+    field = plan.schema[index]
+    return ColumnRef(index + shift, field.type, field.name)
+
+
+def all_columns(plan: Plan, shift: int = 0) -> list[Expr]:
+    """References to every column of `plan`, which start at position `shift` of the rows at hand."""
+    return [column(plan, index, shift) for index in range(len(plan.schema))]
+
+
+def named_columns(plan: Plan, positions: Sequence[int]) -> tuple[NamedExpr, ...]:
+    """The columns at `positions` under their names."""
+    return tuple(NamedExpr(plan.schema[index].name, column(plan, index)) for index in positions)
+
+
+def shifted(expr: Expr, by: int) -> Expr:
+    """`expr` with every column reference moved `by` positions."""
+    return transform(expr, lambda node: replace(node, index=node.index + by) if isinstance(node, ColumnRef) else node)
+
+
+def key_condition(key: JoinKey, width: int) -> Expr:
+    """A key as a condition over the columns of both inputs, `width` those of the left one."""
+    return Call("is_not_distinct_from" if key.null_safe else "equal", (key.left, shifted(key.right, width)), BOOLEAN)

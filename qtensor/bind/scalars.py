@@ -1,0 +1,368 @@
+"""Scalar functions: sqlglot's many classes of them in DuckDB's names, and their calls bound by the table of functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+from sqlglot import TokenType, exp
+
+from qtensor.bind import build
+from qtensor.bind.build import Operand, plain
+from qtensor.bind.catalog import Catalog
+from qtensor.bind.context import Context
+from qtensor.bind.source import Source
+from qtensor.bind.syntax import call_arguments
+from qtensor.errors import ExecutionError, Span
+from qtensor.expressions import Call, Expr, Literal, LiteralValue
+from qtensor.functions import TypeRuleError
+from qtensor.scalars.dates import TRUNCATED_AS, specifier
+from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
+from qtensor.scalars.registry import SCALARS
+from qtensor.types import BIGINT, DOUBLE, NULL, VARCHAR, Interval, Null
+
+
+@dataclass(frozen=True)
+class ScalarCall:
+    """A call as DuckDB has it: the function's name, its arguments, and the name that the query writes."""
+
+    name: str
+    arguments: tuple[exp.Expr, ...]
+    written: str
+
+
+# Classes whose DuckDB name or order of arguments differs from sqlglot's.
+NAMES: dict[type[exp.Expr], str] = {
+    exp.Pow: "power",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseXor: "xor",
+    exp.BitwiseNot: "~",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
+    exp.IsNan: "isnan",
+    exp.IsInf: "isinf",
+    exp.StrPosition: "strpos",
+    exp.StartsWith: "starts_with",
+    exp.EndsWith: "ends_with",
+    exp.SplitPart: "split_part",
+    exp.RegexpLike: "regexp_matches",
+    exp.RegexpFullMatch: "regexp_full_match",
+    exp.SimilarTo: "regexp_full_match",
+    exp.MD5: "md5",
+    exp.DayOfMonth: "day",
+    exp.DayOfWeek: "dayofweek",
+    exp.DayOfWeekIso: "isodow",
+    exp.DayOfYear: "dayofyear",
+    exp.WeekOfYear: "week",
+    exp.Substring: "substring",
+    exp.TimeToUnix: "epoch",
+    exp.DateFromParts: "make_date",
+    exp.TimestampFromParts: "make_timestamp",
+}
+# The names of those that are written as operators, or in words.
+_OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
+_SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
+_UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
+# What the grammar knows as units is written in one way by DuckDB where a column has no alias.
+_GRAMMAR_UNITS = {
+    **{unit + plural: unit for unit in _UNITS for plural in ("", "S")},
+    **dict.fromkeys(("MILLISECOND", "MILLISECONDS"), "MILLISECONDS"),
+    **dict.fromkeys(("MICROSECOND", "MICROSECONDS"), "MICROSECONDS"),
+    **dict.fromkeys(("CENTURY", "CENTURIES"), "CENTURY"),
+    **dict.fromkeys(("MILLENNIUM", "MILLENNIA"), "MILLENNIUM"),
+}  # fmt: skip
+
+
+def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
+    """The call of one of DuckDB's scalar functions that `node` is, as far as they are supported; None for all else.
+
+    A model of the catalog comes before a function of the same name.
+    """
+    call = _read(node, source)
+    if call is None or (catalog is not None and isinstance(node, exp.Func) and catalog.model(call.written) is not None):
+        return None
+    return call
+
+
+def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
+    match node:
+        case exp.Anonymous():
+            name, arguments = node.name.lower(), list(node.expressions)
+        case exp.Extract():
+            name, arguments = "date_part", [_unit(node.this), node.expression]
+        case exp.DateTrunc() | exp.TimestampTrunc():
+            name, arguments = "date_trunc", [_unit(node.args["unit"], node, source), node.this]
+        case exp.DateDiff():
+            name, arguments = "date_diff", [_unit(node.args.get("unit"), node, source), node.expression, node.this]
+        case exp.UnixToTime() if (scale := node.args.get("scale")) is not None and scale.name in _SCALES:
+            name, arguments = _SCALES[scale.name], [node.this]
+        case exp.Trim():
+            name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
+            arguments = [node.this] + ([node.expression] if node.args.get("expression") else [])
+        case exp.Pad():
+            name, arguments = "lpad" if node.args.get("is_left") else "rpad", call_arguments(node)
+        case exp.RegexpILike():
+            name, arguments = "regexp_matches", [node.this, node.expression, exp.Literal.string("i")]
+        case exp.RegexpExtract():
+            # sqlglot adds a group where none is written.
+            written = [node.args.get(key) for key in ("this", "expression", "group", "parameters")]
+            name, arguments = "regexp_extract", [part for part in written if part is not None]
+            if source.span(arguments[2]) is None and len(arguments) == 3:
+                arguments.pop()
+        case exp.SHA2() if node.args.get("length") is not None and node.args["length"].name == "256":
+            name, arguments = "sha256", [node.this]
+        case exp.Log():
+            base = node.args.get("expression") is not None
+            name, arguments = "log", [node.this] + ([node.expression] if base else [])
+            if source.span(node.this) is None and base:  # log2(x) and log10(x), where sqlglot writes the base
+                name, arguments = f"log{node.this.name}", [node.expression]
+        case exp.Abs() if source.text(node) is None:
+            name, arguments = "@", [node.this]
+        case exp.Mod() if source.text(node) is not None:
+            name, arguments = "mod", [node.this, node.expression]
+        case exp.Glob():
+            name, arguments = "glob", [node.this, node.expression]
+        case exp.DPipe():
+            name, arguments = "||", [node.this, node.expression]
+        case _ if type(node) in NAMES:
+            name, arguments = NAMES[type(node)], call_arguments(node)
+        case exp.Func():
+            name, arguments = node.sql_name().lower(), call_arguments(node)
+        case _:
+            return None
+    if name not in SCALARS and name not in MACROS:
+        return None
+    shown = source.text(node) or _OPERATORS.get(type(node), name)
+    return ScalarCall(name, tuple(arguments), shown.lower())
+
+
+def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
+    """A unit as the text that DuckDB takes. sqlglot makes no difference between 'year' and a column of the name year."""
+    if unit is None:
+        return exp.Literal.string("DAY")
+    if not isinstance(unit, exp.Var):
+        return unit
+    written = source.first_argument(node) if source is not None and node is not None else None
+    if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
+        return exp.Literal.string(written.text)
+    if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
+        return exp.column(written.text)
+    shown = _GRAMMAR_UNITS.get(unit.name.upper())
+    return exp.Literal.string(shown or unit.name.lower())
+
+
+Macro: TypeAlias = Callable[[Context, Sequence[Operand], Span | None], Operand]
+
+
+def bind_scalar(context: Context, call: ScalarCall, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """The value of a scalar call whose arguments are bound.
+
+    Raises:
+        BindError: no overload takes the operands, or a constant that the function does not know.
+    """
+    if call.name in MACROS:
+        return MACROS[call.name](context, operands, span)
+    return bind_function(context, call.name, operands, span, call.written)
+
+
+def bind_function(
+    context: Context, name: str, operands: Sequence[Operand], span: Span | None, written: str | None = None
+) -> Operand:
+    """A call of a function of the table."""
+    function = SCALARS[name]
+    constants = [operand.expr.value if isinstance(operand.expr, Literal) else None for operand in operands]
+    try:
+        resolved = resolve(function, written or name, [operand.type for operand in operands], constants)
+    except TypeRuleError as error:
+        raise context.error(str(error), span) from error
+    arguments = tuple(build.convert(context, operand, t) for operand, t in zip(operands, resolved.operands, strict=True))
+    for argument in arguments:
+        if isinstance(argument.type, Interval):
+            context.unsupported(f"{written or name} of an INTERVAL", span)
+            return plain(Literal(None, resolved.result), span)
+    if function.checked:
+        _check_constants(context, function, arguments, span)
+    return plain(_folded(Call(function.name, arguments, resolved.result, span)), span)
+
+
+def _folded(call: Call) -> Expr:
+    """The value of a call of constants, none of them a parameter: patterns and units are constants then too."""
+    constants = [item.value for item in call.arguments if isinstance(item, Literal) and item.parameter is None]
+    known = value_of(SCALARS[call.function], constants, call.type) if len(constants) == len(call.arguments) else None
+    return call if known is None else known
+
+
+def _check_constants(context: Context, function: ScalarFunction, arguments: Sequence[Expr], span: Span | None) -> None:
+    """Refuse constants that the function knows to be wrong, whatever the rows hold."""
+    constants = [argument.value for argument in arguments if isinstance(argument, Literal)]
+    if function.evaluate is None or len(constants) < len(arguments) - 1 or None in constants:
+        return
+    first = pa.array([], arrow_type(arguments[0].type))
+    result = function.evaluate([first, *(item.value for item in arguments[1:] if isinstance(item, Literal))], 0)
+    if result.message:
+        raise ExecutionError(result.message, context.source.sql, [span] if span else [])
+
+
+def _constant_text(context: Context, operand: Operand, what: str) -> LiteralValue:
+    """The text of a constant; one that is not constant is remembered as unsupported."""
+    expr = operand.expr
+    if not isinstance(expr.type, Null) and expr.type != VARCHAR:
+        raise context.error(f"{what} is a text, not a {expr.type}", operand.span)
+    if not isinstance(expr, Literal):
+        context.unsupported(f"{what} that is not constant", operand.span)
+        return None
+    return expr.value
+
+
+def _count(context: Context, name: str, operands: Sequence[Operand], counts: Sequence[int], span: Span | None) -> None:
+    if len(operands) not in counts:
+        wanted = " or ".join(map(str, counts))
+        raise context.error(f"{name} takes {wanted} argument{'s' if counts[-1] != 1 else ''}, not {len(operands)}", span)
+
+
+def _part_named(context: Context, operand: Operand) -> str | None:
+    """The part that a constant names; None if it is NULL, or not constant."""
+    text = _constant_text(context, operand, "a part of a date")
+    if text is None:
+        return None
+    name = specifier(str(text))
+    if name is None:
+        raise context.error(f'there is no part "{text}" of a date', operand.span)
+    return name
+
+
+def _date_part(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    _count(context, "date_part", operands, (2,), span)
+    name = _part_named(context, operands[0])
+    return bind_function(context, name or "epoch", operands[1:], span) if name else _null_of(context, "epoch", operands[1:], span)
+
+
+def _null_of(context: Context, name: str, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """NULL of the type that the function gives."""
+    return plain(Literal(None, bind_function(context, name, operands, span).expr.type), span)
+
+
+def _of_unit(name: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, name, operands, (2,) if name == "date_trunc" else (3,), span)
+        bound = bind_function(context, name, operands, span)
+        unit = _part_named(context, operands[0])
+        if unit is None or not isinstance(bound.expr, Call):
+            return plain(Literal(None, bound.expr.type), span)
+        if unit.startswith("timezone") or unit == "era":
+            raise context.error(f"{name} has no unit {unit}", operands[0].span)
+        literal = Literal(TRUNCATED_AS.get(unit, unit), VARCHAR)
+        return plain(Call(bound.expr.function, (literal, *bound.expr.arguments[1:]), bound.expr.type, span), span)
+
+    return bind
+
+
+def _name_of(function: str, part: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, function, operands, (1,), span)
+        number = bind_function(context, part, operands, span, function)
+        return plain(Call(function, (build.convert(context, number, BIGINT),), VARCHAR, span), span)
+
+    return bind
+
+
+def _texts(name: str, least: int) -> Macro:
+    """A function that takes values of every type as texts."""
+
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        if len(operands) < least:
+            raise context.error(f"{name} takes at least {least} arguments, not {len(operands)}", span)
+        texts = [plain(build.convert(context, operand, VARCHAR), operand.span) for operand in operands]
+        return bind_function(context, name, texts, span)
+
+    return bind
+
+
+def _concatenation(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """left || right: a chain of them is one call."""
+    if any(isinstance(operand.expr.type, Null) for operand in operands):
+        return plain(Literal(None, NULL), span)
+    parts: list[Expr] = []
+    for operand in operands:
+        text = build.convert(context, operand, VARCHAR)
+        parts += text.arguments if isinstance(text, Call) and text.function == "append" else [text]
+    return plain(_folded(Call("append", tuple(parts), VARCHAR, span)), span)
+
+
+def _extreme(name: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        if not operands:
+            raise context.error(f"{name} takes at least 1 argument", span)
+        return build.extreme(context, name, operands, span)
+
+    return bind
+
+
+def _log(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """log(x) of base 10, log(base, x)."""
+    _count(context, "log", operands, (1, 2), span)
+    return bind_function(context, "log10" if len(operands) == 1 else "log_of_base", operands, span, "log")
+
+
+def _operator(name: str, operator: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, name, operands, (2,), span)
+        return build.arithmetic(context, operator, operands[0], operands[1], span)
+
+    return bind
+
+
+def _absolute(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    return build.numeric(context, "abs", operands[0], span)
+
+
+def _floored_quotient(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """fdiv(x, y): floor(x / y)."""
+    _count(context, "fdiv", operands, (2,), span)
+    return bind_function(context, "floor", [build.arithmetic(context, "/", operands[0], operands[1], span)], span)
+
+
+def _floored_remainder(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """fmod(x, y): x - y * floor(x / y)."""
+    _count(context, "fmod", operands, (2,), span)
+    product = build.arithmetic(context, "*", operands[1], _floored_quotient(context, operands, span), span)
+    return build.arithmetic(context, "-", operands[0], product, span)
+
+
+def _pi(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    _count(context, "pi", operands, (0,), span)
+    return plain(Literal(math.pi, DOUBLE), span)
+
+
+# Functions that are bound to others.
+MACROS: dict[str, Macro] = {
+    "@": _absolute,
+    "add": _operator("add", "+"),
+    "subtract": _operator("subtract", "-"),
+    "multiply": _operator("multiply", "*"),
+    "mod": _operator("mod", "%"),
+    "fdiv": _floored_quotient,
+    "fmod": _floored_remainder,
+    "log": _log,
+    "pi": _pi,
+    "greatest": _extreme("greatest"),
+    "least": _extreme("least"),
+    "date_add": _operator("date_add", "+"),
+    "||": _concatenation,
+    "concat": _texts("concat", 1),
+    "concat_ws": _texts("concat_ws", 2),
+    "date_part": _date_part,
+    "datepart": _date_part,
+    "date_trunc": _of_unit("date_trunc"),
+    "datetrunc": _of_unit("date_trunc"),
+    "date_diff": _of_unit("date_diff"),
+    "datediff": _of_unit("date_diff"),
+    "date_sub": _of_unit("date_sub"),
+    "datesub": _of_unit("date_sub"),
+    "monthname": _name_of("monthname", "month"),
+    "dayname": _name_of("dayname", "dayofweek"),
+}
