@@ -19,7 +19,8 @@ def quantile(
     place = jnp.cumsum(counted.astype(jnp.int32), dtype=jnp.int32) - 1
     packed = jnp.zeros(length, jnp.int32).at[jnp.where(counted, place, length)].set(rows, mode="drop")
     count = groups.total(counted.astype(jnp.int64))
-    start = jnp.cumsum(count) - count
+    # Groups may come in another order than that of their numbers.
+    start = groups.least(jnp.where(counted, place, jnp.int32(length))).astype(jnp.int64)
     descending = accumulator.fraction < 0
 
     def value_at(rank: Array) -> Array:
