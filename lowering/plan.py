@@ -53,11 +53,15 @@ from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
+from qtensor.rules.estimates import Estimator
 from qtensor.types import BIGINT, Boolean, Float, Varchar
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
+THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
+THIN_SHARE = 4  # nor are more than one in four
+SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows together first
 
 
 class TableStatistics(Protocol):
@@ -85,13 +89,15 @@ class Planner:
     """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
 
     `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
-    `CompactSink`, as far as former runs have shown it. `shared`: plans that occur more than once, and their results.
+    `CompactSink`, as far as former runs have shown it. `estimator`: how many rows plans have, about; None where that must decide
+    nothing, since the program is to serve other tables. `shared`: plans that occur more than once, and their results.
     """
 
     statistics: TableStatistics
     bindings: Bindings
     usual_rows: int | None = None
     capacities: Sequence[int] = ()
+    estimator: Estimator | None = None
     finished: list[Pipeline] = field(default_factory=list)
     shared: dict[Plan, Kept | None] = field(default_factory=dict)
 
@@ -120,7 +126,7 @@ class Planner:
                 stream.flush()
                 return stream
             case Aggregate(input=input):
-                return self.aggregate(plan, self.stream(input))
+                return self.aggregate(plan, self.stream(input), may_thin=True)
             case Sort():
                 return self.sort(plan, None)
             case Limit():
@@ -152,14 +158,31 @@ class Planner:
 
     def kept(self, stream: Stream) -> Kept:
         """The rows of a stream as a result that may be read several times."""
+        if not stream.bounded:
+            return self.compacted(stream, rounded_capacity(self.expected_rows(stream.source)))
         stored = Stored.of(stream.encoder, stream.encoder.columns)
-        if stream.bounded:
-            capacity = stream.source.capacity
-            return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+        capacity = stream.source.capacity
+        return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+
+    def compacted(self, stream: Stream, room: int) -> Kept:
+        """The live rows of a stream without gaps, in room for as many as are expected, or as former runs have shown."""
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
         number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
-        known = self.capacities[number] if number < len(self.capacities) else None
-        capacity = known or rounded_capacity(self.expected_rows(stream.source))
+        capacity = self.capacities[number] if number < len(self.capacities) else room
         return Kept(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
+
+    def thinned(self, plan: Plan, stream: Stream) -> Stream:
+        """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
+        if self.estimator is None or not self.is_thin(plan, stream):
+            return stream
+        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan))))
+
+    def is_thin(self, plan: Plan, stream: Stream) -> bool:
+        """Whether few of many rows are expected to be live."""
+        capacity = stream.source.capacity
+        if self.estimator is None or not THIN_ROWS < capacity < MANY_ROWS:
+            return False
+        return roomy(self.estimator.rows(plan)) * THIN_SHARE <= capacity
 
     def expected_rows(self, source: Source) -> int:
         """A guess at the number of pairs: usually one side of a join holds the other's key."""
@@ -202,8 +225,8 @@ class Planner:
         stream.encoder = Encoder(builder, tuple(values), self.bindings)
         return stream
 
-    def aggregate(self, plan: Aggregate, stream: Stream) -> Stream:
-        """The groups of a stream's rows."""
+    def aggregate(self, plan: Aggregate, stream: Stream, may_thin: bool = False) -> Stream:
+        """The groups of a stream's rows, which may be brought together before."""
         encoder = stream.encoder
         columns = encoder.columns
         keys = [encode_operand(encoder, key.expr) for key in plan.keys]
@@ -212,12 +235,14 @@ class Planner:
         group_keys = [group_key(encoder, key) for key in keys]
         if all(key is not None for key in group_keys):
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
+            few_scatters = len(planner.accumulators) < SCATTERS or not keys
             if fits_dense(dense.domain, min(stream.source.capacity, self.usual_rows or MANY_ROWS), planner):
-                return self.dense_group(stream, dense, keys, planner, finishers)
-        if stream.bounded:
+                if few_scatters or not may_thin or not self.is_thin(plan.input, stream):
+                    return self.dense_group(stream, dense, keys, planner, finishers)
+        if stream.bounded and not (may_thin and self.is_thin(plan.input, stream)):
             return self.sorted_group(stream, keys, planner, finishers)
         encoder.columns, encoder.pending = columns, []
-        return self.aggregate(plan, self.bounded(stream))
+        return self.aggregate(plan, self.thinned(plan.input, self.bounded(stream)))
 
     def dense_group(
         self, stream: Stream, sink: DenseGroupSink, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
@@ -254,7 +279,7 @@ class Planner:
         """Sort; with `count`, only that many first rows are needed."""
         stream = self.stream(plan.input)
         if count is None or count > TOP_K_LIMIT:
-            stream = self.bounded(stream)
+            stream = self.thinned(plan.input, self.bounded(stream))
         words: list[SortWord] = []
         for key in plan.keys:
             value = encode(stream.encoder, key.expr)
@@ -375,6 +400,19 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
     return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
 
 
+def roomy(rows: float) -> int:
+    """The room for about so many rows: in steps of eight, so that other literals seldom need another program.
+
+    >>> roomy(100), roomy(10_000), roomy(30_000)
+    (4096, 32768, 262144)
+    """
+    wanted = 2 * rows
+    room = 1 << 12
+    while room < wanted:
+        room <<= 3
+    return room
+
+
 def repeated(plan: Plan) -> list[Plan]:
     """The plans that occur more than once in `plan`, and are worth keeping."""
     seen: dict[Plan, int] = {}
@@ -401,14 +439,15 @@ def plan_query(
     models: Mapping[str, Model],
     usual_rows: int | None = None,
     capacities: Sequence[int] = (),
+    estimator: Estimator | None = None,
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it.
 
     usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
-    capacities: the room that joins of unknown size need, as far as it is known.
+    capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
     """
     bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
-    planner = Planner(statistics, bindings, usual_rows, capacities, shared=dict.fromkeys(repeated(plan)))
+    planner = Planner(statistics, bindings, usual_rows, capacities, estimator, shared=dict.fromkeys(repeated(plan)))
     stream = planner.bounded(planner.stream(plan))
     stored = Stored.of(stream.encoder, stream.encoder.columns)
     found, collected = output_slots(stream, stored.columns)

@@ -20,7 +20,7 @@ BUILD = 4.0  # to put it where it is found by its key
 PROBE = 1.0  # to fetch its partner from a table that is in the cache
 PROBE_FAR = 4.0  # from one that is not
 IN_CACHE = 1 << 15  # rows
-EXPAND = 8.0  # to be written as one of the pairs, where there may be several partners
+EXPAND = 40.0  # to be written as one of the pairs, where there may be several partners
 
 
 def order_joins(plan: Plan, statistics: PlanStatistics | None = None) -> Plan:
