@@ -73,7 +73,7 @@ def test_everything_unsupported_at_once() -> None:
         ("SELECT *", "*", "there is no FROM"),
         ("SELECT FROM t", "SELECT", "the list of SELECT is empty"),
         ("SELECT i4 IN () FROM t", "i4", "the list of IN is empty"),
-        ("SELECT * EXCLUDE (i44) FROM t", "i44", 'no column "i44" to exclude'),
+        ("SELECT * EXCLUDE (i44) FROM t", "i44", 'no column "i44" for EXCLUDE'),
         ("SELECT y + 1 AS x, i4 AS y FROM t", "y", 'the alias "y" is used before it is defined'),
         ("SELECT x + 1 AS x FROM t", "x", 'the alias "x" is used before it is defined'),
         ("SELECT s + 1 FROM t", "s + 1", "there is no VARCHAR + INTEGER"),
