@@ -10,10 +10,10 @@ from qtensor.bind.build import convert, plain
 from qtensor.bind.context import Context
 from qtensor.bind.distinct import distinct_rows, references
 from qtensor.errors import Span
-from qtensor.expressions import ColumnRef, Literal, WindowCall
+from qtensor.expressions import AggregateCall, Call, Cast, ColumnRef, Frame, FrameBound, Literal, SortKey, WindowCall
 from qtensor.functions import set_operation_type
-from qtensor.logical import Join, JoinKey, NamedExpr, NamedWindow, Plan, Project, Union, Window
-from qtensor.types import BIGINT, SqlType
+from qtensor.logical import Aggregate, Filter, NamedAggregate, NamedExpr, NamedWindow, Plan, Project, Union, Window
+from qtensor.types import BIGINT, BOOLEAN, HUGEINT, TINYINT, SqlType
 
 MODIFIERS = ("with_", "order", "limit", "offset")
 
@@ -85,8 +85,9 @@ def _combined(context: Context, node: exp.SetOperation, left: Plan, right: Plan)
         branches = (part.branches if isinstance(part, Union) else (part,) for part in (left, right))
         union = Union(tuple(branch for part in branches for branch in part))
         return distinct_rows(union) if distinct else union
-    kind = isinstance(node, exp.Intersect)
-    return _partnered(distinct_rows(left), right, kind) if distinct else _by_copies(left, right, kind)
+    both = _beside_each_other(left, right)
+    intersect = isinstance(node, exp.Intersect)
+    return _matched(both, intersect) if distinct else _matched_by_copies(both, intersect)
 
 
 def _of_common_types(context: Context, word: str, left: Plan, right: Plan, span: Span | None) -> tuple[Plan, Plan]:
@@ -122,20 +123,49 @@ def _by_name(context: Context, node: exp.SetOperation, left: Plan, right: Plan) 
     return widened(left), widened(right)
 
 
-def _partnered(left: Plan, right: Plan, semi: bool) -> Plan:
-    """The left rows that are among the right ones, or those that are not."""
-    pairs = zip(references(left), references(right), strict=True)
-    keys = tuple(JoinKey(mine, other, null_safe=True) for mine, other in pairs)
-    return Join(left, right, "semi" if semi else "anti", keys)
+def _beside_each_other(left: Plan, right: Plan) -> Plan:
+    """The rows of both, and as the last column which of the two a row is from: 0 or 1."""
+    return Union(tuple(_marked(plan, Literal(side, TINYINT)) for side, plan in enumerate((left, right))))
 
 
-def _by_copies(left: Plan, right: Plan, semi: bool) -> Plan:
-    """INTERSECT ALL and EXCEPT ALL: the n-th copy of a left row has the n-th copy of that row as its partner."""
-    columns = references(left)
-    joined = _partnered(_numbered(left), _numbered(right), semi)
-    return Project(joined, tuple(NamedExpr(column.name, column) for column in columns))
+def _marked(plan: Plan, side: Literal) -> Plan:
+    return Project(plan, (*(NamedExpr(column.name, column) for column in references(plan)), NamedExpr("side", side)))
 
 
-def _numbered(plan: Plan) -> Plan:
-    columns: tuple[ColumnRef, ...] = tuple(references(plan))
-    return Window(plan, columns, (), (NamedWindow("copy", WindowCall("row_number", (), BIGINT)),))
+def _matched(both: Plan, intersect: bool) -> Plan:
+    """INTERSECT and EXCEPT: the different left rows that are, or are not, among the right ones.
+
+    A group-by and no join: a row of many columns makes a group like any other, while a join's key is to fit a machine word.
+    """
+    *columns, side = references(both)
+    width = len(columns)
+    sides = tuple(NamedAggregate(f"{name}_side", AggregateCall(name, (side,), TINYINT)) for name in ("min", "max"))
+    groups = Aggregate(both, tuple(NamedExpr(column.name, column) for column in columns), sides)
+    lowest, highest = (ColumnRef(width + position, TINYINT, sides[position].name) for position in range(2))
+    right = Call("equal", (highest, Literal(1 if intersect else 0, TINYINT)), BOOLEAN)
+    left = Call("equal", (lowest, Literal(0, TINYINT)), BOOLEAN)
+    return _first_columns(Filter(groups, Call("and", (left, right), BOOLEAN)), width)
+
+
+def _matched_by_copies(both: Plan, intersect: bool) -> Plan:
+    """INTERSECT ALL and EXCEPT ALL: each of n equal right rows takes one equal left row.
+
+    Of equal rows the right ones come first: these have the numbers up to n, the left ones that are taken those up to 2 n.
+    """
+    *columns, side = references(both)
+    width = len(columns)
+    whole = Frame(end=FrameBound("following"))
+    windows = (
+        NamedWindow("number", WindowCall("row_number", (), BIGINT)),
+        NamedWindow("matches", WindowCall("sum", (side,), HUGEINT, whole)),
+    )
+    numbered = Window(both, tuple(columns), (SortKey(side, descending=True),), windows)
+    number, matches = ColumnRef(width + 1, BIGINT, "number"), Cast(ColumnRef(width + 2, HUGEINT, "matches"), BIGINT)
+    taken = Call("multiply", (matches, Literal(2, BIGINT)), BIGINT)
+    kept = Call("less_equal" if intersect else "greater", (number, taken), BOOLEAN)
+    is_left = Call("equal", (side, Literal(0, TINYINT)), BOOLEAN)
+    return _first_columns(Filter(numbered, Call("and", (is_left, kept), BOOLEAN)), width)
+
+
+def _first_columns(plan: Plan, width: int) -> Plan:
+    return Project(plan, tuple(NamedExpr(column.name, column) for column in references(plan)[:width]))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlglot import exp
 
 from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, convert
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
-from qtensor.functions import StringLiteral, common_type
+from qtensor.functions import common_type
 from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
-from qtensor.types import VARCHAR
+from qtensor.types import NULL, SqlType
 
 
 def bind_values(context: Context, node: exp.Values, binder: ExpressionBinder) -> Plan:
@@ -29,12 +27,7 @@ def bind_values(context: Context, node: exp.Values, binder: ExpressionBinder) ->
             raise context.error(message, context.source.span(part))
     types = []
     for position in range(width):
-        column = [row[position] for row in rows]
-        common = common_type([value.type for value in column])
-        if common is None:
-            shown = " and ".join(sorted({str(value.expr.type) for value in column}))
-            raise context.error(f"values of one column have no common type: {shown}", column[-1].span, "Cast them to one.")
-        types.append(common)
+        types.append(_common_type(context, [row[position] for row in rows]))
     branches = tuple(
         Project(
             OneRow(),
@@ -48,12 +41,23 @@ def bind_values(context: Context, node: exp.Values, binder: ExpressionBinder) ->
     return branches[0] if len(branches) == 1 else Union(branches)
 
 
+def _common_type(context: Context, column: list[Operand]) -> SqlType:
+    """The type that takes up all values, from the first on: a literal becomes what stands before it, not what follows."""
+    combined: SqlType = NULL
+    for value in column:
+        wider = common_type([combined, value.type])
+        if wider is None:
+            message = f"values of one column have no common type: {combined} and {value.expr.type}"
+            raise context.error(message, value.span, "Cast them to one.")
+        combined = wider
+    return combined
+
+
 def _row(context: Context, node: exp.Expr, binder: ExpressionBinder) -> list[Operand]:
     values = []
     for part in node.expressions if isinstance(node, exp.Tuple) else [node]:
         value = binder.bind(part)
         if has_aggregate(value.expr):
             raise context.error("VALUES cannot contain aggregates", value.span)
-        # Unlike elsewhere, a text does not become what it stands beside.
-        values.append(replace(value, type=VARCHAR) if isinstance(value.type, StringLiteral) else value)
+        values.append(value)
     return values

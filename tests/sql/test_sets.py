@@ -131,12 +131,11 @@ LIMITS = [
     "SELECT id FROM t ORDER BY id LIMIT NULL OFFSET NULL",
     "SELECT id FROM t ORDER BY id LIMIT ALL",
     "SELECT id FROM t ORDER BY id LIMIT (SELECT 2)",
-    "SELECT id FROM t ORDER BY id LIMIT greatest(1, 3) OFFSET least(2, 1)",
+    "SELECT id FROM t ORDER BY id LIMIT abs(-3) OFFSET 7 // 3",
 ]
 
 REFUSED = [
     ("SELECT g, id FROM t UNION SELECT g FROM t", "equally many columns"),
-    ("SELECT g FROM t EXCEPT SELECT day FROM t", "INTEGER in one query and DATE in the other"),
     ("SELECT g FROM t UNION SELECT g FROM t ORDER BY id", "no column"),
     ("SELECT g FROM t UNION SELECT g FROM t ORDER BY 2", "out of range"),
     ("SELECT g FROM t UNION SELECT g FROM t ORDER BY max(g)", "aggregates"),
@@ -144,7 +143,7 @@ REFUSED = [
     ("SELECT g, g AS G FROM t UNION BY NAME SELECT g FROM t", "several columns"),
     ("VALUES (1, 2), (3)", "different lengths"),
     ("VALUES (1), ('a')", "no common type"),
-    ("VALUES (DATE '2020-01-01'), ('2020-01-01')", "no common type"),
+    ("VALUES ('2020-01-01'), (DATE '2020-01-01')", "no common type"),
     ("VALUES (count(*))", "aggregates"),
     ("SELECT * EXCLUDE (z) FROM t", "no column"),
     ("SELECT * EXCLUDE (g, G) FROM t", "twice"),
@@ -157,7 +156,7 @@ REFUSED = [
 ]
 
 
-@pytest.fixture(scope="module", params=[(0, 40), (40, 0), (60, 90)])
+@pytest.fixture(scope="module", params=[(40, 0), (60, 90)])
 def two(request: pytest.FixtureRequest) -> Iterator[Engines]:
     """Both engines over tables t and u that share most values; one of them may be empty."""
     rows, others = request.param
@@ -212,6 +211,11 @@ def test_refused(two: Engines, query: str, match: str | None) -> None:
 )
 def test_several_chunks(large: Engines, query: str) -> None:
     large.check(query, signed_zeros=False)
+
+
+def test_columns_without_a_common_type_are_named(full: Engines) -> None:
+    """DuckDB finds out while it casts."""
+    full.check_refused("SELECT g FROM t EXCEPT SELECT day FROM t", match="INTEGER in one query and DATE in the other")
 
 
 def test_texts_of_different_dictionaries() -> None:
