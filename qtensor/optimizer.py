@@ -7,34 +7,65 @@ from typing import TypeAlias
 
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
+from qtensor.rules.drop_distinct import drop_distinct
 from qtensor.rules.extract_join_keys import extract_join_keys
+from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
+from qtensor.rules.merge_projections import merge_projections
+from qtensor.rules.order_joins import order_joins
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
+from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.rewriting import map_plan
+from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
 
 Rule: TypeAlias = Callable[[Plan], Plan]
 Observer: TypeAlias = Callable[[str, Plan], None]
 
-# What every plan needs to be lowered; rules of one node, applied bottom-up; rules that look at a plan from its top.
+# What every plan needs to be lowered.
 REQUIRED_RULES: tuple[Rule, ...] = (unnest_subqueries,)
-NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down, extract_join_keys)
-PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
+RULES: tuple[Rule, ...] = (
+    fold_constants,
+    unwrap_cast_in_comparison,
+    factor_disjunctions,
+    push_filter_down,
+    extract_join_keys,
+    push_semi_join_down,
+    order_joins,
+    extract_join_keys,
+    prune_columns,
+    merge_projections,
+    drop_distinct,
+)
+# Those that look at one node, and are applied to every node, inputs first; the others get the plan from its top.
+NODE_RULES = frozenset(
+    (
+        fold_constants,
+        unwrap_cast_in_comparison,
+        factor_disjunctions,
+        extract_join_keys,
+        push_semi_join_down,
+        merge_projections,
+        drop_distinct,
+    )
+)
 
 
-def optimise(plan: Plan, observe: Observer | None = None) -> Plan:
+def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
     """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed
-    something, and the plan.
+    something, and the plan. `statistics` guide the order of joins.
     """
-    for rule in REQUIRED_RULES:
-        plan = checked(rule, plan, rule(plan), observe)
-    for rule in NODE_RULES:
-        plan = checked(rule, plan, map_plan(plan, rule), observe)
-    for rule in PLAN_RULES:
-        plan = checked(rule, plan, rule(plan), observe)
+    for rule in (*REQUIRED_RULES, *RULES):
+        plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     return plan
+
+
+def applied(rule: Rule, plan: Plan, statistics: PlanStatistics | None) -> Plan:
+    if rule is order_joins:
+        return order_joins(plan, statistics)
+    return map_plan(plan, rule) if rule in NODE_RULES else rule(plan)
 
 
 def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:

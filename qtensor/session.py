@@ -27,7 +27,10 @@ from qtensor.lowering.ranges import Range, widened
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.optimizer import Observer, optimise
 from qtensor.prepared import Prepared, Query, StageArguments
+from qtensor.rules.estimates import Estimator
+from qtensor.rules.statistics import ColumnStatistics
 from qtensor.table import Table
+from qtensor.types import Varchar
 
 Result = TypeVar("Result")
 
@@ -45,8 +48,8 @@ class Session:
         """All stages up to compiled code bound to its inputs."""
         clock = Clock()
         bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
-        optimised = clock.time("optimise", lambda: optimise(bound, observe))
         tables = dict(scope.tables)
+        optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
         by_name = {model.name: model for model in models.values()}
         return self.planned(query, bound, optimised, tables, by_name, clock)
 
@@ -64,7 +67,8 @@ class Session:
         measured = MeasuredTables(tables, self.threads)
         try:
             planned = clock.time(
-                "plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, capacities=capacities)
+                "plan",
+                lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, Estimator(measured)),
             )
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
@@ -197,6 +201,13 @@ class MeasuredTables:
 
     def rows(self, table: str) -> int:
         return self._tables[table].rows
+
+    def column(self, table: str, index: int) -> ColumnStatistics:
+        """What is known of a column, which the query reads."""
+        known = self._tables[table].column(index, self._threads).statistics
+        ordered = not isinstance(self._tables[table].fields[index].type, Varchar)
+        bounds = (known.minimum, known.maximum) if ordered else (None, None)
+        return ColumnStatistics(known.distinct, *bounds, known.nulls / max(known.rows, 1))
 
     def unique(self, table: str, columns: Sequence[int]) -> bool:
         """Whether no two rows are equal in all of `columns`, which the query reads."""

@@ -55,8 +55,7 @@ def engines() -> Iterator[Engines]:
 def unoptimised() -> Iterator[qtensor.Connection]:
     """A connection that runs plans as they are bound."""
     with pytest.MonkeyPatch.context() as patch, qtensor.connect(threads=2) as connection:
-        patch.setattr("qtensor.optimizer.NODE_RULES", ())
-        patch.setattr("qtensor.optimizer.PLAN_RULES", ())
+        patch.setattr("qtensor.optimizer.RULES", ())
         yield connection.register("t", every_type(300))
 
 

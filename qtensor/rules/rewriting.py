@@ -11,6 +11,7 @@ from qtensor.logical import (
     Aggregate,
     Filter,
     Join,
+    JoinKey,
     Limit,
     NamedAggregate,
     NamedExpr,
@@ -156,3 +157,8 @@ def named_columns(plan: Plan, positions: Sequence[int]) -> tuple[NamedExpr, ...]
 def shifted(expr: Expr, by: int) -> Expr:
     """`expr` with every column reference moved `by` positions."""
     return transform(expr, lambda node: replace(node, index=node.index + by) if isinstance(node, ColumnRef) else node)
+
+
+def key_condition(key: JoinKey, width: int) -> Expr:
+    """A key as a condition over the columns of both inputs, `width` those of the left one."""
+    return Call("is_not_distinct_from" if key.null_safe else "equal", (key.left, shifted(key.right, width)), BOOLEAN)

@@ -12,6 +12,7 @@ from qtensor.logical import (
     JoinKind,
     Limit,
     NamedAggregate,
+    NamedExpr,
     OneRow,
     Plan,
     Project,
@@ -19,6 +20,7 @@ from qtensor.logical import (
     Window,
 )
 from qtensor.rules.dependent_join import Domain, depend
+from qtensor.rules.facts import null_where
 from qtensor.rules.outer import moved_out, plan_moved_out
 from qtensor.rules.pull_correlation import pull_correlation
 from qtensor.rules.rewriting import all_columns, columns_of, conjunction, filtered, named_columns, shifted, transform
@@ -136,12 +138,20 @@ class Rows:
         return ColumnRef(at, BOOLEAN, "mark")
 
     def scalars(self, plan: Plan) -> tuple[Expr, ...]:
-        """New columns: the only row of a plan."""
+        """The only row of a plan, by new columns. What does not read them must be NULL, too, where there is no row."""
         partner = self.partner(plan)
         independent = not partner.keys and not partner.conditions
         kind: JoinKind = "left" if partner.total else "inner" if independent and has_one_row(partner.plan) else "single"
-        self.plan = partner.join(self.plan, kind)
-        return partner.outputs
+        width = len(self.plan.schema)
+        partners = set(range(width, width + len(partner.plan.schema)))
+        if kind != "single" or all(null_where(output, partners) for output in partner.outputs):
+            self.plan = partner.join(self.plan, kind)
+            return partner.outputs
+        found = NamedExpr("found", Literal(True, BOOLEAN))
+        right = Project(partner.plan, (*named_columns(partner.plan, range(len(partners))), found))
+        self.plan = replace(partner, plan=right).join(self.plan, kind)
+        there = ColumnRef(width + len(partners), BOOLEAN, "found")
+        return tuple(Case(((there, output),), Literal(None, output.type), output.type) for output in partner.outputs)
 
     def possible(self, subquery: Subquery) -> Expr:
         """For IN: whether a NULL stands in the way of knowing that no row is equal."""

@@ -23,12 +23,12 @@ from qtensor.logical import (
     with_inputs,
 )
 from qtensor.rules.outer import has_subquery, outer_columns
-from qtensor.rules.pull_correlation import key_condition
 from qtensor.rules.rewriting import (
     columns_of,
     conjunction,
     expressions_of,
     filtered,
+    key_condition,
     map_expressions,
     map_plan,
     named_columns,
