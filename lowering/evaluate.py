@@ -313,7 +313,6 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "divide": divide,
     "negate": lambda value: -value,
     "abs": jnp.abs,
-    "square_root": jnp.sqrt,
     "add_wraps": lambda left, right: ((left ^ (left + right)) & (right ^ (left + right))) < 0,
     "subtract_wraps": lambda left, right: ((left ^ right) & (left ^ (left - right))) < 0,
     "multiply_wraps": multiply_wraps,

@@ -11,6 +11,8 @@ from qtensor.lowering.physical import CompactSink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
 from qtensor.lowering.sinks.compact import live_rows
 
+FEW = 16  # where a batch has at most one live row in so many, only so many are written
+
 
 @dataclass(frozen=True)
 class Compacted:
@@ -27,12 +29,20 @@ class Compacted:
 
     def step(self, state: State, batch: Batch) -> State:
         *stored, seen = state
-        rows, count = live_rows(batch.live, batch.live.shape[0])
+        columns = [batch.column(ref) for ref in self.sink.columns]
+        length = batch.live.shape[0]
         start = jnp.minimum(seen, self.sink.capacity)
-        new = (
-            lax.dynamic_update_slice_in_dim(old, batch.column(ref)[rows], start, 0)
-            for old, ref in zip(stored, self.sink.columns, strict=True)
-        )
+
+        def write(most: int) -> State:
+            """The batch's rows, of which at most `most` are live, behind those that are there."""
+            rows, _ = live_rows(batch.live, most)
+            return tuple(
+                lax.dynamic_update_slice_in_dim(old, column[rows], start, 0) for old, column in zip(stored, columns, strict=True)
+            )
+
+        count = batch.live.sum(dtype=jnp.int32)
+        few = max(64, length // FEW)
+        new = write(length) if few >= length else lax.cond(count <= few, lambda: write(few), lambda: write(length))
         return (*new, seen + count.astype(jnp.int64))
 
     def merge(self, left: State, right: State) -> State:

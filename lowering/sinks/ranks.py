@@ -19,7 +19,8 @@ def quantile(
     place = jnp.cumsum(counted.astype(jnp.int32), dtype=jnp.int32) - 1
     packed = jnp.zeros(length, jnp.int32).at[jnp.where(counted, place, length)].set(rows, mode="drop")
     count = groups.total(counted.astype(jnp.int64))
-    start = jnp.cumsum(count) - count
+    # Groups may come in another order than that of their numbers.
+    start = groups.least(jnp.where(counted, place, jnp.int32(length))).astype(jnp.int64)
     descending = accumulator.fraction < 0
 
     def value_at(rank: Array) -> Array:
@@ -48,7 +49,7 @@ def discrete_rank(accumulator: QuantileAccumulator, count: Array) -> Array:
 def most_frequent(column: Array, rows: Array, live: Array, starts: Array, groups: RunGroups) -> tuple[Array, ...]:
     """The value of the longest run of each group, of several that with the first row; and how many rows it has."""
     run = jnp.maximum(jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1, 0)
-    runs = RunGroups(run, rows.shape[0], sorted=True)
+    runs = RunGroups(run, rows.shape[0])
     length = runs.of_rows(runs.total(live.astype(jnp.int64)))
     last = (1 << ROW_BITS) - 1
     score = jnp.where(starts, (length << ROW_BITS) + (last - rows.astype(jnp.int64)), 0)
