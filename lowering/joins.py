@@ -29,7 +29,7 @@ from qtensor.lowering.physical import (
 )
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.storage.layout import CHUNK
-from qtensor.lowering.stream import Stored, Stream, rows_of, slots
+from qtensor.lowering.stream import Loader, Stored, Stream, rows_of, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.uniqueness import has_unique_partner
 from qtensor.lowering.values import Value
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 DIRECT_SMALL = 1 << 16  # a table of that many addresses is never too large
 DIRECT_LIMIT = 1 << 26
 DIRECT_SPARSITY = 16  # addresses for each row of the right side, at most
+ADDRESSES_SHARE = 4  # many more addresses than rows hold row numbers, not the columns themselves
+ADDRESSES_LIMIT = 1 << 25
 WORD_LIMIT = 1 << 62
 
 
@@ -56,7 +58,8 @@ def rounded_capacity(rows: int) -> int:
 @dataclass(frozen=True)
 class Lookup:
     """A build side that is ready: pipeline `number` holds rows with `stored` columns. For the probe side at hand: `position` is
-    the row's partner, or with duplicates its first; `found` whether there is one, `count` how many there are.
+    the row's partner, or with duplicates its first, whose columns `loader` reads; `found` says whether there is one, `count` how
+    many there are.
     """
 
     number: int
@@ -64,6 +67,7 @@ class Lookup:
     position: Ref
     found: Ref
     count: Ref | None
+    loader: Loader
 
 
 def plan_join(planner: Planner, join: Join) -> Stream:
@@ -75,7 +79,9 @@ def plan_join(planner: Planner, join: Join) -> Stream:
     probe = planner.stream(join.left)
     if not unique and not probe.bounded:
         probe = planner.bounded(probe)
-    build = planner.bounded(planner.stream(join.right))
+    elif not unique:
+        probe = planner.thinned(join.left, probe)
+    build = planner.thinned(join.right, planner.bounded(planner.stream(join.right)))
     values = [] if exists else list(build.encoder.columns)
     lookup = look_up(planner, join, probe, build, values, duplicates=not unique)
     if unique:
@@ -143,12 +149,21 @@ def closed(
     direct = DirectLookupSink(keys, stored.columns, duplicates)
     width = len(stored.columns)
     rows = min(build.source.capacity, planner.usual_rows or build.source.capacity)
+    index = builder.convert(code, "int32")
+    origin = None if duplicates else where_stored(build, stored)
+    if origin is not None and DIRECT_SMALL < direct.domain <= ADDRESSES_LIMIT and direct.domain > ADDRESSES_SHARE * rows:
+        row = build.encoder.builder.convert(build.encoder.builder.emit("row", dtype="int64"), "int32")
+        number = planner.close(build, DirectLookupSink(keys, (row,), duplicates=False))
+        position = builder.emit("fetch", index, dtype="int32", attribute=(number, 0))
+        found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
+        loader = rows_of(probe.encoder, origin.pipeline, position, origin.slots)
+        return Lookup(number, stored, position, builder.definite(builder.both(inside, found)), None, loader)
     if direct.domain <= max(DIRECT_SMALL, min(DIRECT_SPARSITY * rows, DIRECT_LIMIT)):
         number = planner.close(build, direct)
-        index = builder.convert(code, "int32")
         if not duplicates:
             found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
-            return Lookup(number, stored, index, builder.definite(builder.both(inside, found)), None)
+            loader = rows_of(probe.encoder, number, index)
+            return Lookup(number, stored, index, builder.definite(builder.both(inside, found)), None, loader)
         following = builder.emit("add", index, probe.encoder.integer(1, "int32"), dtype="int32")
         start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, width)) for at in (index, following))
     else:
@@ -157,13 +172,33 @@ def closed(
         start = builder.emit("search_left", code, dtype="int32", attribute=(number, width))
         if not duplicates:
             same = builder.compare("equal", builder.emit("fetch", start, dtype="int64", attribute=(number, width)), code)
-            return Lookup(number, stored, start, builder.definite(builder.both(inside, same)), None)
+            loader = rows_of(probe.encoder, number, start)
+            return Lookup(number, stored, start, builder.definite(builder.both(inside, same)), None, loader)
         end = builder.emit("search_right", code, dtype="int32", attribute=(number, width))
     count = builder.emit("subtract", end, start, dtype="int32")
     if inside is not None:
         count = builder.select(inside, count, probe.encoder.integer(0, "int32"))
     found = builder.compare("greater", count, probe.encoder.integer(0, "int32"))
-    return Lookup(number, stored, start, found, count)
+    return Lookup(number, stored, start, found, count, rows_of(probe.encoder, number, start))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An earlier pipeline's result that a build side reads as it is, and the column that each stored one is there."""
+
+    pipeline: int
+    slots: tuple[int, ...]
+
+
+def where_stored(build: Stream, stored: Stored) -> Origin | None:
+    """Where the stored columns lie already, so that the look-up need only say in which row."""
+    if not isinstance(build.source, ResultSource):
+        return None
+    instructions = [build.encoder.builder.instructions[ref] for ref in stored.columns]
+    slots_read = [instruction.attribute for instruction in instructions if instruction.op == "load"]
+    if len(slots_read) < len(instructions):
+        return None
+    return Origin(build.source.pipeline, tuple(slot for slot in slots_read if isinstance(slot, int)))
 
 
 def matching(encoder: Encoder, stored: Value, wanted: Value) -> tuple[Value, Value]:
@@ -302,7 +337,7 @@ def with_partner(probe: Stream, lookup: Lookup, join: Join) -> Stream:
     """The probe side's rows with what was looked up, where each has one partner at most."""
     encoder = probe.encoder
     own = encoder.columns
-    fetched = lookup.stored.load(rows_of(encoder, lookup.number, lookup.position))
+    fetched = lookup.stored.load(lookup.loader)
     match join.kind:
         case "inner":
             probe.keep(lookup.found)
@@ -358,7 +393,7 @@ def with_only_partner(probe: Stream, lookup: Lookup) -> Stream:
     several = encoder.builder.compare("greater", lookup.count, encoder.integer(1, "int32"))
     encoder.check(several, None, MORE_THAN_ONE_ROW, None)
     probe.flush()
-    fetched = lookup.stored.load(rows_of(encoder, lookup.number, lookup.position))
+    fetched = lookup.stored.load(lookup.loader)
     encoder.columns = (*encoder.columns, *(only_where(encoder, lookup.found, value) for value in fetched))
     return probe
 
@@ -431,5 +466,5 @@ def single_of_pairs(planner: Planner, pairs: Stream, back: Stream, width: int) -
     start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, len(stored.columns))) for at in (row, following))
     count = builder.emit("subtract", end, start, dtype="int32")
     found = builder.compare("greater", count, encoder.integer(0, "int32"))
-    lookup = Lookup(number, stored, start, found, count)
+    lookup = Lookup(number, stored, start, found, count, rows_of(encoder, number, start))
     return with_only_partner(back, lookup)

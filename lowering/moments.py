@@ -64,7 +64,7 @@ class Moments:
         return self.apply("divide", of, self.apply("subtract", self.count, self.number(1.0)))
 
     def root(self, of: Ref) -> Ref:
-        return self.apply("square_root", of)
+        return self.apply("sqrt", of)
 
     def is_zero(self, of: Ref) -> Ref:
         return self.encoder.builder.compare("equal", of, self.number(0.0))

@@ -354,7 +354,7 @@ class FrameEnd:
 class WindowFrame:
     """Which rows of its partition a row sees: see `qtensor.expressions.Frame`.
 
-    key: by what the rows of a partition are searched, int64 in ascending order, where `valid`; the other rows come before or after.
+    key: by what the rows of a partition are searched, int64 in ascending order, where `valid`; other rows come before or after.
     """
 
     unit: Literals["rows", "range"]

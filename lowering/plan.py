@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from qtensor.expressions import Literal
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
-from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.encoder import Bindings, Encoder
-from qtensor.lowering.encode.expressions import encode, encode_operand
-from qtensor.lowering.finishing import Finisher
+from qtensor.lowering.encode.expressions import encode
+from qtensor.lowering.groups import plan_aggregate
 from qtensor.lowering.joins import plan_join, rounded_capacity
 from qtensor.lowering.kernel import KernelBuilder, Ref
 from qtensor.lowering.model import Model
@@ -19,27 +18,18 @@ from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
     MANY_ROWS,
-    Accumulator,
-    AnyAccumulator,
     CollectSink,
     CompactSink,
-    DenseGroupSink,
     ExpandSource,
     FilterStep,
     FirstRowsSink,
-    GroupKey,
-    ModeAccumulator,
-    MomentsAccumulator,
     OutputColumn,
     PhysicalPlan,
-    PickAccumulator,
     Pipeline,
     PlannedQuery,
-    QuantileAccumulator,
     ResultSource,
     Sink,
     Slot,
-    SortedGroupSink,
     SortSink,
     SortWord,
     Source,
@@ -48,16 +38,16 @@ from qtensor.lowering.physical import (
     TopKSink,
 )
 from qtensor.lowering.prune import prune
-from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
 from qtensor.lowering.windows import plan_window
-from qtensor.types import BIGINT, Boolean, Float, Varchar
+from qtensor.rules.estimates import Estimator
+from qtensor.types import BIGINT, Varchar
 
-DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
-DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
+THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
+THIN_SHARE = 3  # nor are more than one in three
 
 
 class TableStatistics(Protocol):
@@ -85,13 +75,15 @@ class Planner:
     """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
 
     `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
-    `CompactSink`, as far as former runs have shown it. `shared`: plans that occur more than once, and their results.
+    `CompactSink`, as far as former runs have shown it. `estimator`: how many rows plans have, about; None where that must decide
+    nothing, since the program is to serve other tables. `shared`: plans that occur more than once, and their results.
     """
 
     statistics: TableStatistics
     bindings: Bindings
     usual_rows: int | None = None
     capacities: Sequence[int] = ()
+    estimator: Estimator | None = None
     finished: list[Pipeline] = field(default_factory=list)
     shared: dict[Plan, Kept | None] = field(default_factory=dict)
 
@@ -119,8 +111,8 @@ class Planner:
                 stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
                 stream.flush()
                 return stream
-            case Aggregate(input=input):
-                return self.aggregate(plan, self.stream(input))
+            case Aggregate():
+                return plan_aggregate(self, plan)
             case Sort():
                 return self.sort(plan, None)
             case Limit():
@@ -152,14 +144,36 @@ class Planner:
 
     def kept(self, stream: Stream) -> Kept:
         """The rows of a stream as a result that may be read several times."""
+        if not stream.bounded:
+            return self.compacted(stream, rounded_capacity(self.expected_rows(stream.source)))
         stored = Stored.of(stream.encoder, stream.encoder.columns)
-        if stream.bounded:
-            capacity = stream.source.capacity
-            return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+        capacity = stream.source.capacity
+        return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+
+    def compacted(self, stream: Stream, room: int) -> Kept:
+        """The live rows of a stream without gaps, in room for as many as are expected, or as former runs have shown."""
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
         number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
-        known = self.capacities[number] if number < len(self.capacities) else None
-        capacity = known or rounded_capacity(self.expected_rows(stream.source))
+        capacity = self.capacities[number] if number < len(self.capacities) else room
         return Kept(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
+
+    def thinned(self, plan: Plan, stream: Stream) -> Stream:
+        """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
+        if self.estimator is None or not self.is_thin(plan, stream):
+            return stream
+        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan))))
+
+    def is_key(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows of a table are equal in `columns`, none of which is ever NULL."""
+        read = self.statistics.source(table, columns).columns
+        return not any(column.nullable for column in read) and self.statistics.unique(table, columns)
+
+    def is_thin(self, plan: Plan, stream: Stream) -> bool:
+        """Whether few of many rows are expected to be live."""
+        capacity = stream.source.capacity
+        if self.estimator is None or not THIN_ROWS < capacity < MANY_ROWS:
+            return False
+        return roomy(self.estimator.rows(plan)) * THIN_SHARE <= capacity
 
     def expected_rows(self, source: Source) -> int:
         """A guess at the number of pairs: usually one side of a join holds the other's key."""
@@ -202,59 +216,11 @@ class Planner:
         stream.encoder = Encoder(builder, tuple(values), self.bindings)
         return stream
 
-    def aggregate(self, plan: Aggregate, stream: Stream) -> Stream:
-        """The groups of a stream's rows."""
-        encoder = stream.encoder
-        columns = encoder.columns
-        keys = [encode_operand(encoder, key.expr) for key in plan.keys]
-        planner = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
-        finishers = [planner.plan(aggregate.call) for aggregate in plan.aggregates]
-        group_keys = [group_key(encoder, key) for key in keys]
-        if all(key is not None for key in group_keys):
-            dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
-            if fits_dense(dense.domain, min(stream.source.capacity, self.usual_rows or MANY_ROWS), planner):
-                return self.dense_group(stream, dense, keys, planner, finishers)
-        if stream.bounded:
-            return self.sorted_group(stream, keys, planner, finishers)
-        encoder.columns, encoder.pending = columns, []
-        return self.aggregate(plan, self.bounded(stream))
-
-    def dense_group(
-        self, stream: Stream, sink: DenseGroupSink, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
-    ) -> Stream:
-        presence = planner.count(None) if keys else None
-        sink = replace(sink, accumulators=tuple(planner.accumulators), presence=presence)
-        result = self.finish(stream, sink, sink.domain)
-        code = result.encoder.builder.emit("row", dtype="int64")
-        values: list[Value] = []
-        for key, value in reversed(list(zip(sink.keys, keys, strict=True))):
-            radix = result.encoder.integer(key.radix)
-            digit = result.encoder.builder.emit("remainder", code, radix, dtype="int64")
-            code = result.encoder.builder.emit("quotient", code, radix, dtype="int64")
-            values.insert(0, key_of_digit(result.encoder, key, value, digit))
-        values += [finisher(result.encoder, accumulator_slots(planner, 0)) for finisher in finishers]
-        result.encoder.columns = tuple(values)
-        return result
-
-    def sorted_group(self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]) -> Stream:
-        encoder = stream.encoder
-        order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
-        carried = Stored.of(encoder, keys)
-        sink = SortedGroupSink(order, carried.columns, tuple(planner.accumulators))
-        capacity = stream.source.capacity if keys else 1
-        result = self.finish(stream, sink, capacity)
-        values = carried.load(slots(result.encoder))
-        positions = accumulator_slots(planner, len(carried.columns))
-        values += [finisher(result.encoder, positions) for finisher in finishers]
-        result.encoder.columns = tuple(values)
-        result.ordered = True
-        return result
-
     def sort(self, plan: Sort, count: int | None) -> Stream:
         """Sort; with `count`, only that many first rows are needed."""
         stream = self.stream(plan.input)
         if count is None or count > TOP_K_LIMIT:
-            stream = self.bounded(stream)
+            stream = self.thinned(plan.input, self.bounded(stream))
         words: list[SortWord] = []
         for key in plan.keys:
             value = encode(stream.encoder, key.expr)
@@ -299,66 +265,6 @@ class Planner:
         return stream
 
 
-def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
-    """The key as a digit; None for floats, whose values cannot be enumerated."""
-    match value.type:
-        case Float():
-            return None
-        case Boolean():
-            return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
-        case _:
-            bounds = value.range or BIT
-            return GroupKey(value.data, bounds.low, bounds.size, value.valid)
-
-
-def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> Value:
-    """A group's key from its digit: the inverse of `group_key`."""
-    valid = None
-    if key.valid is not None:
-        valid = encoder.builder.compare("not_equal", digit, encoder.integer(key.size))
-        digit = encoder.builder.select(valid, digit, encoder.integer(0))
-    if isinstance(value.type, Boolean):
-        return Value(value.type, encoder.builder.compare("not_equal", digit, encoder.integer(0)), valid)
-    bounds = Range(key.low, key.low + key.size - 1)
-    data = encoder.builder.emit("add", digit, encoder.integer(key.low), dtype="int64")
-    return replace(value, data=encoder.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
-
-
-def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:
-    """Whether a slot for every possible group is small enough, also with what each accumulator keeps in it."""
-    if domain > DENSE_DOMAIN and domain > min(4 * rows, DENSE_LIMIT):
-        return False
-    return domain * sum(dense_size(accumulator, domain) for accumulator in planner.accumulators) <= DENSE_LIMIT
-
-
-def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
-    """How much an accumulator adds to a slot of `domain`, beyond a few words; more than the limit if it cannot be dense.
-
-    A bitmap of the values that were seen for DISTINCT counts and sums; other distinct aggregates, and those that need all
-    values in order, sort. What is reduced chunk by chunk and merged works over all slots for each chunk: not for many.
-    """
-    match accumulator:
-        case Accumulator(op="count" | "sum", distinct=(SortWord(radix=int() as radix),)):
-            return radix
-        case Accumulator(op="sum" | "count" | "min" | "max", distinct=()):
-            return 0
-        case Accumulator(distinct=()) | MomentsAccumulator(distinct=()) | PickAccumulator():
-            return 0 if domain <= DENSE_DOMAIN else DENSE_LIMIT + 1
-        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator():
-            return DENSE_LIMIT + 1
-        case _:
-            assert_never(accumulator)
-
-
-def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
-    """The result column at which each accumulator begins."""
-    positions: dict[int, int] = {}
-    for index, accumulator in enumerate(planner.accumulators):
-        positions[index] = first
-        first += accumulator.width
-    return positions
-
-
 def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tuple[Ref, ...]]:
     """Where each stored column of the result is found: among the collected ones, or in the table itself if it is one
     of its columns.
@@ -373,6 +279,19 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
                 passed[ref] = loads[instruction.attribute]
     collected = tuple(ref for ref in columns if ref not in passed)
     return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
+
+
+def roomy(rows: float) -> int:
+    """The room for about so many rows: in powers of two, so that other literals seldom need another program.
+
+    >>> roomy(100), roomy(10_000), roomy(30_000)
+    (4096, 16384, 65536)
+    """
+    wanted = 1.5 * rows
+    room = 1 << 12
+    while room < wanted:
+        room <<= 1
+    return room
 
 
 def repeated(plan: Plan) -> list[Plan]:
@@ -401,14 +320,15 @@ def plan_query(
     models: Mapping[str, Model],
     usual_rows: int | None = None,
     capacities: Sequence[int] = (),
+    estimator: Estimator | None = None,
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it.
 
     usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
-    capacities: the room that joins of unknown size need, as far as it is known.
+    capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
     """
     bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
-    planner = Planner(statistics, bindings, usual_rows, capacities, shared=dict.fromkeys(repeated(plan)))
+    planner = Planner(statistics, bindings, usual_rows, capacities, estimator, shared=dict.fromkeys(repeated(plan)))
     stream = planner.bounded(planner.stream(plan))
     stored = Stored.of(stream.encoder, stream.encoder.columns)
     found, collected = output_slots(stream, stored.columns)

@@ -101,6 +101,11 @@ def slots(encoder: Encoder, first: int = 0) -> Loader:
     return lambda position, dtype: encoder.builder.emit("load", dtype=dtype, attribute=first + position)
 
 
-def rows_of(encoder: Encoder, pipeline: int, row: Ref) -> Loader:
-    """Looks up row number `row` of an earlier pipeline's result."""
-    return lambda position, dtype: encoder.builder.emit("fetch", row, dtype=dtype, attribute=(pipeline, position))
+def rows_of(encoder: Encoder, pipeline: int, row: Ref, columns: Sequence[int] | None = None) -> Loader:
+    """Looks up row number `row` of an earlier pipeline's result, whose columns are numbered as in `columns`."""
+
+    def load(position: int, dtype: DType) -> Ref:
+        column = position if columns is None else columns[position]
+        return encoder.builder.emit("fetch", row, dtype=dtype, attribute=(pipeline, column))
+
+    return load

@@ -224,7 +224,9 @@ class WindowPlanner:
         """An aggregate over the frame: the accumulators that a group would have."""
         planner = AggregatePlanner(self.encoder, self.rows, grouped=False)
         frame = self.frame(call.frame, call.span)
-        finisher = planner.plan(AggregateCall(call.function, call.arguments, call.type, False, call.filter, call.order, call.span))
+        finisher = planner.plan(
+            AggregateCall(call.function, call.arguments, call.type, False, call.filter, call.order, call.span)
+        )
         numbers: list[int] = []
         for accumulator in planner.accumulators:
             if not isinstance(accumulator, WindowAccumulator):
@@ -243,8 +245,8 @@ class WindowPlanner:
         (order,) = self.order
         key = encode_operand(self.encoder, frame.key)
         word = self.ascending(key, order.descending)
-        ends = [self.key_away(bound, key, word, span) for bound in (frame.start, frame.end)]
-        return WindowFrame("range", *ends, key=word, valid=key.valid, nulls_first=order.nulls_first)
+        start, end = (self.key_away(bound, key, word, span) for bound in (frame.start, frame.end))
+        return WindowFrame("range", start, end, word, key.valid, order.nulls_first)
 
     def rows_away(self, bound: FrameBound, span: Span | None) -> FrameEnd:
         if bound.offset is None:

@@ -27,6 +27,7 @@ from qtensor.lowering.ranges import Range, widened
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.optimizer import Observer, optimise
 from qtensor.prepared import Prepared, Query, StageArguments
+from qtensor.rules.estimates import Estimator
 from qtensor.rules.statistics import ColumnStatistics
 from qtensor.table import Table
 from qtensor.types import Varchar
@@ -66,7 +67,8 @@ class Session:
         measured = MeasuredTables(tables, self.threads)
         try:
             planned = clock.time(
-                "plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, capacities=capacities)
+                "plan",
+                lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, Estimator(measured)),
             )
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None

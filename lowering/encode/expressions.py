@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, UnsupportedError
@@ -14,7 +15,7 @@ from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Varchar
+from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Interval, Varchar
 
 Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
 
@@ -29,6 +30,7 @@ FUNCTIONS: dict[str, Lowering] = {
     "abs": arithmetic.lower_abs,
     "add_interval": dates.lower_add_interval,
     "subtract_interval": dates.lower_subtract_interval,
+    **dict.fromkeys(dates.INTERVALS, dates.lower_interval),
     "equal": comparison.lower_comparison,
     "not_equal": comparison.lower_comparison,
     "less": comparison.lower_comparison,
@@ -73,6 +75,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_junction(encoder, expr)
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
+        case Call(function="try"):
+            return lower_try(encoder, expr)
         case Call():
             known = SCALARS.get(expr.function)
             if known is not None and known.evaluate is not None:
@@ -81,6 +85,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
             arguments = [operand(encoder, argument) for argument in expr.arguments]
+            if any(isinstance(argument.type, Interval) for argument in arguments) and expr.function not in dates.TAKE_INTERVALS:
+                raise UnsupportedError("not supported yet: an INTERVAL but to add to a date or a timestamp, or take from one")
             return FUNCTIONS[expr.function](encoder, expr, arguments)
         case Cast():
             return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))
@@ -148,6 +154,17 @@ def lower_coalesce(encoder: Encoder, call: Call) -> Value:
     with encoder.guarded(open_rows):
         otherwise = encode_operand(encoder, call.arguments[-1])
     return encoder.merge(call.type, branches, otherwise)
+
+
+def lower_try(encoder: Encoder, call: Call) -> Value:
+    """NULL for rows for which the argument is an error."""
+    outer, encoder.pending = encoder.pending, []
+    value = encode_operand(encoder, call.arguments[0])
+    failing, encoder.pending = encoder.pending, outer
+    valid = value.valid
+    for condition, _ in failing:
+        valid = encoder.builder.both(valid, encoder.builder.negation(condition))
+    return replace(value, valid=valid)
 
 
 def lower_subscript(encoder: Encoder, call: Call) -> Value:

@@ -31,7 +31,6 @@ from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.frames import Frames, Partitions
 from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
 
-
 BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
 
 Columns: TypeAlias = Callable[[Ref], Array]  # in window order
@@ -52,7 +51,8 @@ class Fold:
         """Several folds as one: one loop, of which there is one program to compile, for all of them."""
 
         def combine(left: State, right: State) -> State:
-            parts, first = [], 0
+            parts: list[Array] = []
+            first = 0
             for fold in folds:
                 end = first + len(fold.values)
                 parts += fold.combine(left[first:end], right[first:end])
@@ -320,7 +320,8 @@ def tree_of(fold: Fold, size: int) -> list[Array]:
             children = [lax.dynamic_slice_in_dim(values, 2 * start, 2 * block).reshape(block, 2) for values in tree]
             parents = fold.combine(tuple(pair[:, 0] for pair in children), tuple(pair[:, 1] for pair in children))
             return tuple(
-                lax.dynamic_update_slice_in_dim(values, nodes, size + start, 0) for values, nodes in zip(tree, parents, strict=True)
+                lax.dynamic_update_slice_in_dim(values, nodes, size + start, 0)
+                for values, nodes in zip(tree, parents, strict=True)
             )
 
         blocks = (size - block - first) // block

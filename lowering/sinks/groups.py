@@ -1,5 +1,5 @@
 """Reductions by group as the aggregates that are more than one scatter need them: the same for rows that go into slots
-chunk by chunk and for rows sorted into runs.
+chunk by chunk and for all rows at once.
 """
 
 from __future__ import annotations
@@ -68,18 +68,17 @@ class SlotGroups:
 
 @dataclass(frozen=True)
 class RunGroups:
-    """Rows and the number of each one's group, `group` int32[rows], `sorted` if they ascend."""
+    """Rows and the number of each one's group, `group` int32[rows]."""
 
     group: Array
     count: int
-    sorted: bool
 
     @property
     def rows(self) -> int:
         return int(self.group.shape[0])
 
     def reduce(self, function: Callable[..., Array], values: Array) -> Array:
-        return function(values, self.group, self.count, indices_are_sorted=self.sorted)
+        return function(values, self.group, self.count)
 
     def total(self, values: Array) -> Array:
         return self.reduce(jax.ops.segment_sum, values)
@@ -94,7 +93,7 @@ class RunGroups:
         return self.reduce(jax.ops.segment_prod, values)
 
     def of_rows(self, groups: Array) -> Array:
-        return groups.at[self.group].get(mode="clip", indices_are_sorted=self.sorted)
+        return groups.at[self.group].get(mode="clip")
 
 
 def greatest_of(dtype: np.dtype) -> Array:

@@ -1,5 +1,5 @@
-"""Group by sorting: for keys whose possible values are too many to give each a slot, and for aggregates that need a group's
-values in order. Rows are kept, sorted and reduced in runs.
+"""Groups of all rows at once: for keys whose possible values are too many to give each a slot, and for aggregates that need a
+group's values in order. Rows are kept; equal keys are found by hashing or sorting, and values are sorted where they must be.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from qtensor.lowering.physical import (
 )
 from qtensor.lowering.sinks.accumulate import SIMPLE, carried, identity_of, limbs_of
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.sinks.groups import RunGroups
 from qtensor.lowering.sinks.ranks import most_frequent, quantile
 from qtensor.lowering.sinks.reducers import reducer_of
-from qtensor.lowering.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)
@@ -102,26 +102,42 @@ class Grouped:
     live: Array
     order: tuple[SortWord, ...]
     runs: Runs = field(init=False)
-    by_value: dict[tuple[Ref | None, tuple[SortWord, ...]], Runs] = field(default_factory=dict)
+    group_of_row: Array = field(init=False)  # int32[n]; anything for dead rows
+    known: dict[tuple[Ref | None, tuple[SortWord, ...], bool], Runs] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.runs = self.find_runs()
+        """Find the groups; without keys all rows are one."""
+        numbers = jnp.arange(self.length, dtype=jnp.int32)
+        if not self.order:
+            self.group_of_row = jnp.zeros(self.length, jnp.int32)
+            self.runs = Runs(numbers, RunGroups(self.group_of_row, 1), self.live, numbers < 1)
+            return
+        equal = equal_rows(self.words(self.order), [word.radix for word in self.order], self.live)
+        self.runs = Runs(equal.rows, RunGroups(equal.number, self.length), equal.live, equal.starts)
+        target = jnp.where(equal.live, equal.rows, self.length)
+        self.group_of_row = jnp.zeros(self.length, jnp.int32).at[target].set(equal.number, mode="drop")
 
     @property
     def length(self) -> int:
         return int(self.live.shape[0])
 
-    def find_runs(self) -> Runs:
-        """The rows sorted by the keys; without keys all are one run."""
-        numbers = jnp.arange(self.length, dtype=jnp.int32)
-        if not self.order:
-            return Runs(numbers, RunGroups(jnp.zeros(self.length, jnp.int32), 1, sorted=True), self.live, numbers < 1)
-        words = [self.columns[word.word] for word in self.order]
-        rows, ordered = sorted_rows(words, [word.radix for word in self.order], self.live)
-        alive = numbers < self.live.sum(dtype=jnp.int32)
-        starts = alive & differs_from_previous(ordered)
-        group = jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1
-        return Runs(rows, RunGroups(jnp.maximum(group, 0), self.length, sorted=True), alive, starts)
+    @property
+    def narrow(self) -> bool:
+        """Whether the keys have fewer possible values than there are rows."""
+        radix = self.order[0].radix
+        return len(self.order) == 1 and radix is not None and radix < self.length
+
+    @property
+    def group_word(self) -> Array:
+        """int64[n]: for each row what tells its group from others, in as few bits as are known to suffice."""
+        return self.columns[self.order[0].word] if self.narrow else self.group_of_row.astype(jnp.int64)
+
+    @property
+    def group_radix(self) -> int | None:
+        return self.order[0].radix if self.narrow else self.length
+
+    def words(self, words: tuple[SortWord, ...]) -> list[Array]:
+        return [self.columns[word.word] for word in words]
 
     def first_rows(self) -> Array:
         """int32[groups]: a row of each group."""
@@ -129,36 +145,34 @@ class Grouped:
         target = jnp.where(runs.starts, runs.groups.group, runs.groups.count)
         return jnp.zeros(runs.groups.count, jnp.int32).at[target].set(runs.rows, mode="drop")
 
-    def ordered(self, mask: Ref | None, order: tuple[SortWord, ...]) -> Runs:
-        """The rows that count sorted by group and `order`: a run is the equal values of a group."""
-        if (mask, order) not in self.by_value:
-            runs = self.runs
+    def by_value(self, mask: Ref | None, values: tuple[SortWord, ...], ordered: bool) -> Runs:
+        """The rows that count by group and equal `values`, of which `starts` is true for the first; `ordered` also in the order
+        of groups and values.
+        """
+        key = (mask, values, ordered)
+        if key not in self.known:
             counted = self.live if mask is None else self.live & self.columns[mask]
-            words, radices = [self.columns[word.word] for word in order], [word.radix for word in order]
+            words, radices = self.words(values), [word.radix for word in values]
             if self.order:
-                group = jnp.zeros(self.length, jnp.int32).at[runs.rows].set(runs.groups.group, unique_indices=True)
-                words, radices = [group.astype(jnp.int64), *words], [self.length, *radices]
-            rows, ordered = sorted_rows(words, radices, counted)
-            alive = jnp.arange(self.length, dtype=jnp.int32) < counted.sum(dtype=jnp.int32)
-            starts = alive & differs_from_previous(ordered)
-            last = runs.groups.count - 1
-            number = jnp.where(alive, ordered[0], last).astype(jnp.int32) if self.order else runs.groups.group
-            self.by_value[mask, order] = Runs(rows, RunGroups(number, runs.groups.count, sorted=True), alive, starts)
-        return self.by_value[mask, order]
+                words, radices = [self.group_word, *words], [self.group_radix, *radices]
+            equal = (by_sorting if ordered else equal_rows)(words, radices, counted)
+            groups = RunGroups(self.group_of_row.at[equal.rows].get(mode="clip"), self.runs.groups.count)
+            self.known[key] = Runs(equal.rows, groups, equal.live, equal.starts)
+        return self.known[key]
 
     def reduce(self, accumulator: AnyAccumulator) -> list[Array]:
         """The result columns of an accumulator, [groups] each."""
         match accumulator:
             case QuantileAccumulator(mask=mask, order=order, distinct=distinct):
-                runs = self.ordered(mask, order)
+                runs = self.by_value(mask, order, ordered=True)
                 counted = runs.starts if distinct else runs.live
                 return list(quantile(accumulator, self.columns[accumulator.column], runs.rows, counted, runs.groups))
             case ModeAccumulator(mask=mask, order=order):
-                runs = self.ordered(mask, order)
+                runs = self.by_value(mask, order, ordered=True)
                 return list(most_frequent(self.columns[accumulator.column], runs.rows, runs.live, runs.starts, runs.groups))
             case _:
                 distinct_words = () if isinstance(accumulator, PickAccumulator) else accumulator.distinct
-                runs = self.ordered(accumulator.mask, distinct_words) if distinct_words else self.runs
+                runs = self.by_value(accumulator.mask, distinct_words, ordered=False) if distinct_words else self.runs
                 column = self.columns_of(runs)
                 mask_ref = accumulator.mask
                 counted = runs.live if mask_ref is None else runs.live & column(mask_ref)
@@ -178,14 +192,6 @@ class Grouped:
             return known[ref]
 
         return column
-
-
-def differs_from_previous(words: list[Array]) -> Array:
-    """bool[n]: the first row, and each whose words are not all those of the row before."""
-    changed = jnp.zeros(words[0].shape[0] - 1, jnp.bool_)
-    for word in words:
-        changed = changed | (word[1:] != word[:-1])
-    return jnp.concatenate([jnp.ones(1, jnp.bool_), changed])
 
 
 def reduce_runs(accumulator: Accumulator, column: Callable[[Ref], Array], counted: Array, groups: RunGroups) -> list[Array]:

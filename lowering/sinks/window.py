@@ -1,4 +1,4 @@
-"""Window functions: keep all rows, sort them once by partition and order, then compute each function by vectors over that order."""
+"""Window functions: keep all rows, sort them once by partition and order, compute each function by vectors over that order."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from qtensor.lowering.physical import FetchFunction, FrameFunction, PlaceFunctio
 from qtensor.lowering.prune import map_sink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
 from qtensor.lowering.sinks.compact import live_rows
+from qtensor.lowering.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.sinks.frame_aggregates import aggregate_frames
 from qtensor.lowering.sinks.frames import Frames, Partitions, frames_of
 from qtensor.lowering.sinks.scans import prefix_sums
-from qtensor.lowering.sinks.sorted_group import differs_from_previous
 from qtensor.lowering.sinks.sorting import sorted_rows
 
 

@@ -10,11 +10,12 @@ from typing import Literal as Literals
 from sqlglot import exp
 
 from qtensor.bind import build
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.scalars import bind_function, bind_scalar, scalar_call
+from qtensor.bind.scalars import bind_function, bind_scalar, interval_of_count, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.bind.windows import WindowBinder
@@ -72,8 +73,8 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
 
-    Aggregate calls are collected by `calls`, window functions by `windows`; they stand as references to columns of negative index. In a subquery, `outer`
-    binds the expressions around it; `query` binds the queries inside of expressions.
+    Aggregate calls are collected by `calls`, window functions by `windows`; they stand as columns of
+    negative index. In a subquery, `outer` binds the expressions around it; `query` binds the queries inside of expressions.
     """
 
     context: Context
@@ -176,6 +177,8 @@ class ExpressionBinder:
                 return self._like(node)
             case exp.Bracket():
                 return self._subscript(node)
+            case exp.Try():
+                return self._try(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
             case exp.Window():
@@ -338,10 +341,12 @@ class ExpressionBinder:
     def _interval(self, node: exp.Interval) -> Operand:
         span = self.span(node)
         quantity = self.bind(node.this).expr if node.this else None
-        if not isinstance(quantity, Literal):
-            self.context.unsupported("intervals that are not constant", span)
-            return plain(Literal(IntervalValue(), INTERVAL), span)
         unit = node.args.get("unit")
+        if not isinstance(quantity, Literal) and quantity is not None and unit is not None and unit_name(unit.name) is not None:
+            return interval_of_count(self.context, unit_name(unit.name) or "", plain(quantity, span), span)
+        if not isinstance(quantity, Literal):
+            self.context.unsupported("intervals of several units that are not constant", span)
+            return plain(Literal(IntervalValue(), INTERVAL), span)
         if unit is not None and unit_name(unit.name) is None:
             raise self.context.error(f'"{unit.name.lower()}" is not a unit of time', span)
         try:
@@ -435,6 +440,13 @@ class ExpressionBinder:
         value, pattern = self.bind(like_node.this), self.bind(like_node.expression)
         matched = build.like(self.context, value, pattern, escape, isinstance(like_node, exp.ILike), self.span(node))
         return self._boolean_call("not", matched.expr, node=node) if like_node.args.get("negate") else matched
+
+    def _try(self, node: exp.Try) -> Operand:
+        """TRY(value): NULL where the value is an error."""
+        operand, span = self.bind(node.this), self.span(node)
+        if has_aggregate(operand.expr):
+            raise self.context.error("aggregates are not allowed inside TRY", span)
+        return plain(Call("try", (operand.expr,), operand.expr.type, span), span)
 
     def _characters(self, node: exp.Bracket, text: Operand) -> Operand:
         """text[position] or text[first:last], counted from 1, from the end if negative."""

@@ -17,6 +17,7 @@ from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
 ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
@@ -25,6 +26,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # clauses
         exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Distinct,
         exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery, exp.Join, exp.Exists, exp.Any, exp.All, exp.Tuple,
+        exp.Union, exp.Intersect, exp.Except, exp.Values,
         # names and values
         exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal, exp.Null, exp.Boolean, exp.Placeholder, exp.Parameter,
         exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Paren,
@@ -33,7 +35,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
         exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
         exp.Window, exp.WindowSpec, exp.Qualify, exp.RespectNulls, *FUNCTIONS,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
@@ -46,24 +48,25 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
         | {"windows", "qualify"}
     ),
     exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
-    exp.Subquery: frozenset({"this", "alias", "with_", "joins"}),
+    exp.Subquery: frozenset({"this", "alias", "with_", "joins", "order", "limit", "offset"}),
     exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
-    exp.With: frozenset({"expressions"}),
+    exp.Union: frozenset({"this", "expression", "distinct", "by_name", "with_", "order", "limit", "offset"}),
+    exp.Intersect: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Except: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Values: frozenset({"expressions", "alias", "with_", "order", "limit", "offset"}),
+    exp.With: frozenset({"expressions", "recursive"}),
+    exp.CTE: frozenset({"this", "alias", "materialized"}),
     exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
-    exp.Star: frozenset({"except_"}),
-    exp.Distinct: frozenset({"expressions"}),
+    exp.Star: frozenset({"except_", "replace", "rename"}),
+    exp.Distinct: frozenset({"expressions", "on"}),
     exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.In: frozenset({"this", "expressions", "query"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {
-    exp.Union: "UNION",
-    exp.Except: "EXCEPT",
-    exp.Intersect: "INTERSECT",
-    exp.Values: "VALUES",
     exp.Lateral: "LATERAL",
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
@@ -81,12 +84,6 @@ _NAMES: dict[type[exp.Expr], str] = {
 _PART_NAMES = {
     "pivots": "PIVOT",
     "sample": "samples of tables",
-    "recursive": "recursive CTEs",
-    "replace": "* REPLACE",
-    "rename": "* RENAME",
-    "on": "DISTINCT ON",
-    "limit": "LIMIT after a parenthesised query",
-    "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
     "laterals": "LATERAL",
     "exclude": "EXCLUDE in a window's frame",
@@ -121,12 +118,11 @@ def _walk(tree: exp.Expr, source: Source, catalog: Catalog) -> list[Finding]:
         what = _unsupported_node(node, source, catalog)
         if what is not None:
             findings.append((what, _place(node, source)))
-            if not isinstance(node, exp.SetOperation):
-                continue
+            continue
         allowed = _PARTS.get(type(node))
         for key, value in node.args.items():
             children = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, exp.Expr)]
-            if allowed is not None and key not in allowed and value and what is None:
+            if allowed is not None and key not in allowed and value:
                 findings.append((_PART_NAMES.get(key, _part_name(key, children)), _part_place(node, children, source)))
             else:
                 pending += children
@@ -140,14 +136,12 @@ def _part_name(key: str, children: list[exp.Expr]) -> str:
 
 def _part_place(node: exp.Expr, children: list[exp.Expr], source: Source) -> Span | None:
     spans = [span for child in children if (span := source.span(child))]
-    if isinstance(node, exp.With):
-        return source.find_words("RECURSIVE")
     return Span(spans[0].start, spans[-1].end) if spans else source.span(node)
 
 
 def _place(node: exp.Expr, source: Source) -> Span | None:
-    if isinstance(node, exp.SetOperation):
-        return source.find_words(node.key.upper())
+    if isinstance(node, exp.CTE):
+        return source.find_words("RECURSIVE")
     named = source.find_words(node.sql_name()) if isinstance(node, exp.Func) and source.span(node) is None else None
     current: exp.Expr | None = None if named else node
     while current is not None:
@@ -159,6 +153,8 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if isinstance(node, exp.BitwiseNot) and _goes_further(node):
+        return "~ before an arithmetic operator, to whose result DuckDB applies it: write parentheses"
     if scalar_call(node, source, catalog) is not None:
         return None
     match node:
@@ -171,18 +167,27 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return f"{node.method} joins"
         case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             return f"{node.kind} joins"
+        case exp.CTE() if _is_recursive(node):
+            return "recursive CTEs"
         case exp.Tuple():
-            listed = _compared_with_query(node) or _in_group_by(node) or _call_around(node) == "count"
+            listed = (
+                isinstance(node.parent, exp.Values | exp.Distinct)
+                or _compared_with_query(node)
+                or _in_group_by(node)
+                or _call_around(node) == "count"
+            )
             return None if listed else "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls) else "FILTER here"
+            return (
+                None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls) else "FILTER here"
+            )
         case exp.WithinGroup():
             return None if aggregate_name(node) is not None else "WITHIN GROUP here"
         case exp.IgnoreNulls():  # sqlglot wraps every any_value so
             return None if isinstance(node.this, exp.AnyValue) or node.find_ancestor(exp.Window) else "IGNORE NULLS"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery | exp.Window) and _call_around(node) is None:
+        case exp.Order() if not isinstance(node.parent, exp.Query | exp.Values | exp.Window) and _call_around(node) is None:
             return "ORDER BY inside a function"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
@@ -195,6 +200,16 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _goes_further(node: exp.Expr) -> bool:
+    """Whether an arithmetic operator follows the operand of a prefix, which sqlglot binds more closely than DuckDB."""
+    parent = node.parent
+    while isinstance(parent, _ARITHMETIC):
+        if parent.this is node:
+            return True
+        node, parent = parent, parent.parent
+    return False
 
 
 def _call_around(node: exp.Expr) -> str | None:
@@ -216,6 +231,13 @@ def _compared_with_query(node: exp.Tuple) -> bool:
     while isinstance(parent, exp.Paren):
         parent = parent.parent
     return isinstance(parent, exp.In) and parent.args.get("query") is not None
+
+
+def _is_recursive(node: exp.CTE) -> bool:
+    """Whether a CTE of WITH RECURSIVE reads itself; one that does not is like any other."""
+    if not isinstance(node.parent, exp.With) or not node.parent.args.get("recursive"):
+        return False
+    return any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))
 
 
 def _described(node: exp.Expr) -> str:

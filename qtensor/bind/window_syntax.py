@@ -76,7 +76,9 @@ def _resolved(node: exp.Window, defined: dict[str, exp.Window]) -> WrittenWindow
         if known is None:
             raise WindowError(f'there is no window "{base.name}"')
         # A window sees only those that are defined before it.
-        earlier = {name: item for name, item in defined.items() if list(defined).index(name) < list(defined).index(base.name.lower())}
+        earlier = {
+            name: item for name, item in defined.items() if list(defined).index(name) < list(defined).index(base.name.lower())
+        }
         below = _resolved(known, earlier)
         if not partition and not keys and spec is None:
             return below

@@ -104,9 +104,7 @@ class WindowBinder:
 
     # --- calls ----------------------------------------------------------------------------------------------------------------
 
-    def call(
-        self, node: exp.Expr, written: WrittenWindow, order: tuple[SortKey, ...], span: Span | None
-    ) -> WindowCall | None:
+    def call(self, node: exp.Expr, written: WrittenWindow, order: tuple[SortKey, ...], span: Span | None) -> WindowCall | None:
         """The call, None if it is not supported, which the context remembers."""
         inner, ignore_nulls, filtered = node, False, False
         while isinstance(inner, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
@@ -195,8 +193,8 @@ class WindowBinder:
         target = common_type([key.type, *types])
         if target is None or isinstance(target, Null):
             raise self.context.error(f"RANGE cannot count from a {key.expr.type}", key.span or span)
-        bounds = [self.bound_at(bound, end, target) for bound, end in zip((written.start, written.end), ends, strict=True)]
-        return Frame("range", *bounds, key=build.convert(self.context, key, target))
+        start, end = (self.bound_at(*pair, target) for pair in zip((written.start, written.end), ends, strict=True))
+        return Frame("range", start, end, build.convert(self.context, key, target))
 
     def rows_away(self, bound: WrittenBound) -> FrameBound:
         if bound.offset is None:

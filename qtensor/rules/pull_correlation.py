@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from qtensor.expressions import Call, ColumnRef, Expr, conjuncts
 from qtensor.logical import Aggregate, Filter, Join, JoinKey, Limit, NamedExpr, Plan, Project, Sort, Window
-from qtensor.rules.dependent_join import of_no_rows
+from qtensor.rules.dependent_join import values_of_groups
 from qtensor.rules.outer import outer_columns, outer_columns_of
 from qtensor.rules.rewriting import (
     all_columns,
@@ -54,8 +54,8 @@ def pull_correlation(plan: Plan) -> Pulled | None:
         case Project(input=input, expressions=expressions):
             pulled = pull_correlation(input)
             return pulled and replace(pulled, outputs=tuple(pulled.moved(named.expr) for named in expressions))
-        case Sort(input=input):
-            return pull_correlation(input)
+        case Sort():
+            return pull_sort(plan)
         case Limit(input=input, count=count, offset=0) if count != 0:
             pulled = pull_correlation(input)
             return pulled if pulled is not None and pulled.total else None
@@ -83,6 +83,17 @@ def pull_filter(plan: Filter) -> Pulled | None:
     own = [part for part in parts if not outer_columns_of(part)]
     conditions = [part for part in parts if outer_columns_of(part)]
     return replace(pulled, plan=filtered(pulled.plan, own), conditions=(*pulled.conditions, *conditions))
+
+
+def pull_sort(plan: Sort) -> Pulled | None:
+    """Order matters to some aggregates above; rows of other values in between do not."""
+    pulled = pull_correlation(plan.input)
+    if pulled is None or pulled.total:
+        return pulled
+    keys = tuple(replace(key, expr=pulled.moved(key.expr)) for key in plan.keys)
+    if any(outer_columns_of(key.expr) for key in keys):
+        return None
+    return replace(pulled, plan=Sort(pulled.plan, keys))
 
 
 @dataclass(frozen=True)
@@ -129,11 +140,7 @@ def pull_aggregate(plan: Aggregate) -> Pulled | None:
     conditions = tuple(equality.with_inner(columns[first + at]) for at, equality in enumerate(equal))
     if plan.keys:
         return Pulled(grouped, (*columns[:first], *columns[width:]), conditions)
-    values = (
-        of_no_rows(aggregate.call, ColumnRef(width + at, aggregate.call.type, aggregate.name))
-        for at, aggregate in enumerate(aggregates)
-    )
-    return Pulled(grouped, tuple(values), conditions, total=True)
+    return Pulled(grouped, tuple(values_of_groups(grouped, width)), conditions, total=True)
 
 
 def pull_window(plan: Window) -> Pulled | None:
