@@ -270,7 +270,8 @@ class WindowPlanner:
         beyond = self.encoder.builder.compare("greater" if bound.kind == "preceding" else "less", target, word)
         both = self.encoder.builder.both(key.valid, value.valid)
         self.encoder.check(beyond, both, f"an invalid RANGE {bound.kind.upper()} value: it is negative", span)
-        return FrameEnd(bound.kind, target)
+        # Without an offset the bound is at the row's own key.
+        return FrameEnd(bound.kind, target if value.valid is None else self.encoder.builder.select(value.valid, target, word))
 
     def ascending(self, value: Value, descending: bool) -> Ref:
         """An order key as an int64 that ascends in window order."""

@@ -46,7 +46,7 @@ def segmented_scan(combine: Combine, identity: State, starts: Array, values: Sta
     cut_rows = (cut(starts), tuple(cut(value) for value in values))
     (seen, totals), (known, local) = lax.scan(step, (jnp.zeros(lanes, jnp.bool_), nothing), cut_rows)
     _, before = lax.scan(next_lane, neutral, (seen, totals))
-    whole = chosen(known, local, combine(before, local))
+    whole = chosen(known, local, combine(tuple(value[None] for value in before), local))
     return tuple(value.T.reshape(-1)[:rows] for value in whole)
 
 

@@ -66,6 +66,7 @@ FRAMES = [
     "PARTITION BY b ORDER BY moment RANGE BETWEEN INTERVAL 1 YEAR PRECEDING AND CURRENT ROW",
     "ORDER BY day DESC RANGE BETWEEN 100 PRECEDING AND 100 FOLLOWING",
     "ORDER BY id RANGE BETWEEN id % 3 PRECEDING AND id % 2 FOLLOWING",
+    "ORDER BY id RANGE BETWEEN u8 PRECEDING AND CURRENT ROW",
 ]
 
 AGGREGATES = [
@@ -91,7 +92,7 @@ PLACES = [
     "SELECT id, row_number() OVER (ORDER BY id) AS r FROM t QUALIFY r % 3 = 1",
     "SELECT id FROM t QUALIFY row_number() OVER (PARTITION BY g ORDER BY id DESC) = 1 ORDER BY id",
     "SELECT id FROM t WHERE i8 > 0 QUALIFY g = 1 AND count(*) OVER () > 1",
-    "SELECT g, count(*) AS n FROM t GROUP BY g QUALIFY rank() OVER (ORDER BY count(*) DESC, g) <= 2 OR n < 0",
+    "SELECT g, count(*) AS n FROM t GROUP BY g QUALIFY rank() OVER (ORDER BY count(*) DESC, g) <= 2",
     "SELECT g, sum(i16), sum(sum(i16)) OVER (ORDER BY g), rank() OVER (ORDER BY count(*), g) FROM t GROUP BY g",
     "SELECT g, sum(i16) * 100 / sum(sum(i16)) OVER (), lag(count(*)) OVER (ORDER BY g) FROM t GROUP BY g HAVING count(*) > 1",
     "SELECT g, s, row_number() OVER (PARTITION BY g ORDER BY max(id), s) FROM t GROUP BY g, s",
@@ -111,7 +112,7 @@ PLACES = [
     "SELECT id, CASE WHEN row_number() OVER (ORDER BY id) = 1 THEN 'first' ELSE lag(s) OVER (ORDER BY id) END FROM t",
     "SELECT r, count(*) FROM (SELECT rank() OVER (ORDER BY i8) AS r FROM t) GROUP BY r",
     "SELECT a.id, a.r FROM (SELECT id, rank() OVER (ORDER BY id) AS r FROM t) a JOIN t b ON a.r = b.id",
-    "SELECT id FROM t WHERE id IN (SELECT max(id) OVER (PARTITION BY g) FROM t)",
+    "SELECT id FROM t WHERE id IN (SELECT max(u.id) OVER (PARTITION BY u.g) FROM t AS u)",
     "SELECT id, (SELECT max(r) FROM (SELECT rank() OVER (ORDER BY id) AS r FROM t)) AS last FROM t",
 ]
 
