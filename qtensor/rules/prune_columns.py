@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -19,6 +20,8 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    inputs,
+    repeated,
     with_inputs,
 )
 from qtensor.rules.rewriting import columns_of, map_aggregate, map_expressions, renumbered
@@ -27,14 +30,56 @@ from qtensor.rules.rewriting import columns_of, map_aggregate, map_expressions, 
 def prune_columns(plan: Plan) -> Plan:
     """Drop unused columns, from the top of the plan down into the scan.
 
+    A plan that occurs several times keeps what any of them needs, so that it is still one plan, to be computed once.
+
     Sound: a column that nothing reads has no influence on a row, except by an error while it is computed, which SQL does
     not promise.
     """
-    width = len(plan.schema)
-    pruned, positions = keep(plan, set(range(width)))
-    if pruned == plan:
+    shared: dict[Plan, Scan] = {part: stand_in(number, part) for number, part in enumerate(repeated(plan)) if part != plan}
+    outline = replaced(plan, shared)
+    pruned, positions = keep(outline, set(range(len(plan.schema))))
+    pruned = in_order(pruned, plan, positions)
+    if shared:
+        pruned = with_shared(pruned, {scan.table: part for part, scan in shared.items()})
+    return plan if pruned == plan else pruned
+
+
+def stand_in(number: int, plan: Plan) -> Scan:
+    """A scan of all columns of `plan`, as if it were a table, of a name that no table has."""
+    return Scan(f"\0{number}", plan.schema, tuple(range(len(plan.schema))))
+
+
+def replaced(plan: Plan, parts: Mapping[Plan, Plan]) -> Plan:
+    """`plan` with others in the place of some of its parts."""
+    if plan in parts:
+        return parts[plan]
+    return with_inputs(plan, [replaced(input, parts) for input in inputs(plan)])
+
+
+def with_shared(plan: Plan, parts: Mapping[str, Plan]) -> Plan:
+    """`plan` with the parts in the place of their stand-ins, each pruned to the columns that all of its stand-ins read."""
+    scans = [scan for scan in scans_of(plan) if scan.table in parts]
+    needed = {table: sorted({column for scan in scans if scan.table == table for column in scan.columns}) for table in parts}
+    pruned = {table: prune_columns(projected(parts[table], order)) for table, order in needed.items()}
+    chosen: dict[Plan, Plan] = {scan: chosen_of(scan, pruned[scan.table], needed[scan.table]) for scan in scans}
+    return replaced(plan, chosen)
+
+
+def scans_of(plan: Plan) -> list[Scan]:
+    return [plan] if isinstance(plan, Scan) else [scan for input in inputs(plan) for scan in scans_of(input)]
+
+
+def projected(plan: Plan, order: Sequence[int]) -> Plan:
+    """The columns `order` of `plan`; the plan itself if these are all."""
+    if list(order) == list(range(len(plan.schema))):
         return plan
-    return in_order(pruned, plan, positions)
+    fields = [(index, plan.schema[index]) for index in order]
+    return Project(plan, tuple(NamedExpr(field.name, ColumnRef(index, field.type, field.name)) for index, field in fields))
+
+
+def chosen_of(scan: Scan, part: Plan, columns: Sequence[int]) -> Plan:
+    """What the stand-in `scan` reads of `part`, whose columns were once `columns`."""
+    return projected(part, [columns.index(column) for column in scan.columns])
 
 
 def in_order(pruned: Plan, plan: Plan, positions: dict[int, int]) -> Plan:
