@@ -13,10 +13,12 @@ import pyarrow as pa
 from qtensor.aot.blocks import BLOCK, LADDER, layout_of
 from qtensor.aot.manifest import Form, Manifest
 from qtensor.errors import ArtifactError, InternalError, QTensorError
+from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import CollectSink, OutputColumn, PhysicalPlan, Slot, SourceSlot
-from qtensor.lowering.values import FormattedDictionary
-from qtensor.types import Array
+from qtensor.lowering.values import COMBINATIONS, DOMAIN, Choices, Domain, FormattedDictionary, HostCall
+from qtensor.scalars.registry import SCALARS
+from qtensor.types import VARCHAR, Array, SqlType
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
@@ -127,9 +129,14 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
     for column in planned.output:  # decoding makes Arrow arrays of so many elements over the program's memory
         if len(column.elements) != (column.type.length if isinstance(column.type, Array) else 0):
             yield f"the column {column.name} has {len(column.elements)} elements"
-    written = [node for node in nodes((plan.tables, plan.scalars, planned.output)) if isinstance(node, FormattedDictionary)]
-    if any(not 0 < node.high - node.low + 1 <= _TEXTS_LIMIT for node in written):
+    described = list(nodes((plan.tables, plan.scalars, planned.output)))
+    if any(not 0 < node.high - node.low + 1 <= _TEXTS_LIMIT for node in described if isinstance(node, FormattedDictionary)):
         yield "too many values are written out as text"
+    if any(not 0 < node.high - node.low + 1 <= DOMAIN for node in described if isinstance(node, Domain)):
+        yield "too many values are an argument of a function"
+    for call in described:
+        if isinstance(call, HostCall) and not evaluable(call, planned.literals):
+            yield f"the function {call.function} cannot be evaluated"
     host = HostInputs(planned.literals, lambda table, column: empty_dictionary(assumed[column].strings))
     host.scalars(plan)
     if any(len(host.entries(table.table)) > table.size for table in plan.tables):
@@ -137,6 +144,27 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
     for column in planned.output:
         if column.dictionary is not None:
             host.strings(column.dictionary)
+
+
+def evaluable(call: HostCall, literals: Sequence[Literal]) -> bool:
+    """Whether the host knows a function, for constants of such types, and of no more combinations than are allowed."""
+    function = SCALARS.get(call.function)
+    if function is None or function.evaluate is None:
+        return False
+    if (len(call.choices) > 1 and call.size > COMBINATIONS) or any(choice.size < 0 for choice in call.choices):
+        return False
+    constants = [None if isinstance(argument, Choices) else literals[argument] for argument in call.arguments]
+    return any(
+        all(constant is None or is_value(constant, parameter) for constant, parameter in zip(constants, parameters, strict=True))
+        for overload in function.overloads
+        if (parameters := overload.expanded(len(constants))) is not None
+    )
+
+
+def is_value(literal: Literal, type: SqlType) -> bool:
+    """Whether a literal is a value of `type`, or a NULL."""
+    wanted = str if type == VARCHAR else int
+    return literal.type == type and (literal.value is None or isinstance(literal.value, wanted))
 
 
 def nodes(value: object) -> Iterator[object]:

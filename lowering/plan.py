@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Literal
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, repeated
-from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.encoder import Bindings, Encoder
-from qtensor.lowering.encode.expressions import encode, encode_operand
-from qtensor.lowering.finishing import Finisher
+from qtensor.lowering.encode.expressions import encode
+from qtensor.lowering.groups import plan_aggregate
 from qtensor.lowering.joins import plan_join, rounded_capacity
 from qtensor.lowering.kernel import KernelBuilder, Ref
 from qtensor.lowering.model import Model
@@ -20,27 +19,18 @@ from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
     MANY_ROWS,
-    Accumulator,
-    AnyAccumulator,
     CollectSink,
     CompactSink,
-    DenseGroupSink,
     ExpandSource,
     FilterStep,
     FirstRowsSink,
-    GroupKey,
-    ModeAccumulator,
-    MomentsAccumulator,
     OutputColumn,
     PhysicalPlan,
-    PickAccumulator,
     Pipeline,
     PlannedQuery,
-    QuantileAccumulator,
     ResultSource,
     Sink,
     Slot,
-    SortedGroupSink,
     SortSink,
     SortWord,
     Source,
@@ -49,19 +39,15 @@ from qtensor.lowering.physical import (
     TopKSink,
 )
 from qtensor.lowering.prune import prune
-from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
 from qtensor.rules.estimates import Estimator
-from qtensor.types import BIGINT, Boolean, Float, Varchar
+from qtensor.types import BIGINT, Varchar
 
-DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
-DENSE_LIMIT = 1 << 24
 TOP_K_LIMIT = 1 << 10
 THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
 THIN_SHARE = 4  # nor are more than one in four
-SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows together first
 
 
 class TableStatistics(Protocol):
@@ -125,8 +111,8 @@ class Planner:
                 stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
                 stream.flush()
                 return stream
-            case Aggregate(input=input):
-                return self.aggregate(plan, self.stream(input), may_thin=True)
+            case Aggregate():
+                return plan_aggregate(self, plan)
             case Sort():
                 return self.sort(plan, None)
             case Limit():
@@ -177,6 +163,11 @@ class Planner:
             return stream
         return self.read(self.compacted(stream, roomy(self.estimator.rows(plan))))
 
+    def is_key(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows of a table are equal in `columns`, none of which is ever NULL."""
+        read = self.statistics.source(table, columns).columns
+        return not any(column.nullable for column in read) and self.statistics.unique(table, columns)
+
     def is_thin(self, plan: Plan, stream: Stream) -> bool:
         """Whether few of many rows are expected to be live."""
         capacity = stream.source.capacity
@@ -224,56 +215,6 @@ class Planner:
         stream = self.begin(source)
         stream.encoder = Encoder(builder, tuple(values), self.bindings)
         return stream
-
-    def aggregate(self, plan: Aggregate, stream: Stream, may_thin: bool = False) -> Stream:
-        """The groups of a stream's rows, which may be brought together before."""
-        encoder = stream.encoder
-        columns = encoder.columns
-        keys = [encode_operand(encoder, key.expr) for key in plan.keys]
-        planner = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
-        finishers = [planner.plan(aggregate.call) for aggregate in plan.aggregates]
-        group_keys = [group_key(encoder, key) for key in keys]
-        if all(key is not None for key in group_keys):
-            dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
-            few_scatters = len(planner.accumulators) < SCATTERS or not keys
-            if fits_dense(dense.domain, min(stream.source.capacity, self.usual_rows or MANY_ROWS), planner):
-                if few_scatters or not may_thin or not self.is_thin(plan.input, stream):
-                    return self.dense_group(stream, dense, keys, planner, finishers)
-        if stream.bounded and not (may_thin and self.is_thin(plan.input, stream)):
-            return self.sorted_group(stream, keys, planner, finishers)
-        encoder.columns, encoder.pending = columns, []
-        return self.aggregate(plan, self.thinned(plan.input, self.bounded(stream)))
-
-    def dense_group(
-        self, stream: Stream, sink: DenseGroupSink, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]
-    ) -> Stream:
-        presence = planner.count(None) if keys else None
-        sink = replace(sink, accumulators=tuple(planner.accumulators), presence=presence)
-        result = self.finish(stream, sink, sink.domain)
-        code = result.encoder.builder.emit("row", dtype="int64")
-        values: list[Value] = []
-        for key, value in reversed(list(zip(sink.keys, keys, strict=True))):
-            radix = result.encoder.integer(key.radix)
-            digit = result.encoder.builder.emit("remainder", code, radix, dtype="int64")
-            code = result.encoder.builder.emit("quotient", code, radix, dtype="int64")
-            values.insert(0, key_of_digit(result.encoder, key, value, digit))
-        values += [finisher(result.encoder, accumulator_slots(planner, 0)) for finisher in finishers]
-        result.encoder.columns = tuple(values)
-        return result
-
-    def sorted_group(self, stream: Stream, keys: list[Value], planner: AggregatePlanner, finishers: list[Finisher]) -> Stream:
-        encoder = stream.encoder
-        order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
-        carried = Stored.of(encoder, keys)
-        sink = SortedGroupSink(order, carried.columns, tuple(planner.accumulators))
-        capacity = stream.source.capacity if keys else 1
-        result = self.finish(stream, sink, capacity)
-        values = carried.load(slots(result.encoder))
-        positions = accumulator_slots(planner, len(carried.columns))
-        values += [finisher(result.encoder, positions) for finisher in finishers]
-        result.encoder.columns = tuple(values)
-        result.ordered = True
-        return result
 
     def sort(self, plan: Sort, count: int | None) -> Stream:
         """Sort; with `count`, only that many first rows are needed."""
@@ -324,66 +265,6 @@ class Planner:
         return stream
 
 
-def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
-    """The key as a digit; None for floats, whose values cannot be enumerated."""
-    match value.type:
-        case Float():
-            return None
-        case Boolean():
-            return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
-        case _:
-            bounds = value.range or BIT
-            return GroupKey(value.data, bounds.low, bounds.size, value.valid)
-
-
-def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> Value:
-    """A group's key from its digit: the inverse of `group_key`."""
-    valid = None
-    if key.valid is not None:
-        valid = encoder.builder.compare("not_equal", digit, encoder.integer(key.size))
-        digit = encoder.builder.select(valid, digit, encoder.integer(0))
-    if isinstance(value.type, Boolean):
-        return Value(value.type, encoder.builder.compare("not_equal", digit, encoder.integer(0)), valid)
-    bounds = Range(key.low, key.low + key.size - 1)
-    data = encoder.builder.emit("add", digit, encoder.integer(key.low), dtype="int64")
-    return replace(value, data=encoder.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
-
-
-def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:
-    """Whether a slot for every possible group is small enough, also with what each accumulator keeps in it."""
-    if domain > DENSE_DOMAIN and domain > min(4 * rows, DENSE_LIMIT):
-        return False
-    return domain * sum(dense_size(accumulator, domain) for accumulator in planner.accumulators) <= DENSE_LIMIT
-
-
-def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
-    """How much an accumulator adds to a slot of `domain`, beyond a few words; more than the limit if it cannot be dense.
-
-    A bitmap of the values that were seen for DISTINCT counts and sums; other distinct aggregates, and those that need all
-    values in order, sort. What is reduced chunk by chunk and merged works over all slots for each chunk: not for many.
-    """
-    match accumulator:
-        case Accumulator(op="count" | "sum", distinct=(SortWord(radix=int() as radix),)):
-            return radix
-        case Accumulator(op="sum" | "count" | "min" | "max", distinct=()):
-            return 0
-        case Accumulator(distinct=()) | MomentsAccumulator(distinct=()) | PickAccumulator():
-            return 0 if domain <= DENSE_DOMAIN else DENSE_LIMIT + 1
-        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator():
-            return DENSE_LIMIT + 1
-        case _:
-            assert_never(accumulator)
-
-
-def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
-    """The result column at which each accumulator begins."""
-    positions: dict[int, int] = {}
-    for index, accumulator in enumerate(planner.accumulators):
-        positions[index] = first
-        first += accumulator.width
-    return positions
-
-
 def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tuple[Ref, ...]]:
     """Where each stored column of the result is found: among the collected ones, or in the table itself if it is one
     of its columns.
@@ -401,15 +282,15 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
 
 
 def roomy(rows: float) -> int:
-    """The room for about so many rows: in steps of eight, so that other literals seldom need another program.
+    """The room for about so many rows: in steps of four, so that other literals seldom need another program.
 
     >>> roomy(100), roomy(10_000), roomy(30_000)
-    (4096, 32768, 262144)
+    (4096, 16384, 65536)
     """
-    wanted = 2 * rows
+    wanted = 1.5 * rows
     room = 1 << 12
     while room < wanted:
-        room <<= 3
+        room <<= 2
     return room
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from qtensor.expressions import ColumnRef
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Window
+from qtensor.types import Float
 
 # Whether no two rows of a table are equal in all of some columns, by their positions in the table.
 UniqueColumns = Callable[[str, Sequence[int]], bool]
@@ -60,6 +61,53 @@ def mirrored(join: Join) -> Join:
     """The keys of an inner join seen from the other side."""
     keys = tuple(type(key)(key.right, key.left, key.null_safe) for key in join.keys)
     return Join(join.right, join.left, "inner", keys)
+
+
+def determined(plan: Plan, columns: Collection[int], is_key: UniqueColumns) -> set[int]:
+    """The columns that have one value in all rows that are equal in `columns` (NULL equal to NULL): those, and perhaps others.
+
+    A row follows from a column that is a key: unique, and never NULL. A join's other side follows from keys that equal it.
+    """
+    given = set(columns)
+    match plan:
+        case Scan(columns=positions):
+            everything = set(range(len(positions)))
+            return everything if any(is_key(plan.table, [positions[column]]) for column in given) else given
+        case Filter() | Sort() | Limit():
+            return determined(plan.input, given, is_key)
+        case Project(input=input, expressions=expressions):
+            read = {at: named.expr.index for at, named in enumerate(expressions) if isinstance(named.expr, ColumnRef)}
+            below = determined(input, {read[column] for column in given if column in read}, is_key)
+            return given | {at for at, index in read.items() if index in below}
+        case Aggregate(keys=keys):
+            everything = set(range(len(plan.schema)))
+            return everything if set(range(len(keys))) <= given else given
+        case Join(kind="semi" | "anti", left=left):
+            return determined(left, given, is_key)
+        case Join(kind="inner"):
+            return given | of_both_sides(plan, given, is_key)
+        case _:
+            return given
+
+
+def of_both_sides(join: Join, given: set[int], is_key: UniqueColumns) -> set[int]:
+    """What is determined of an inner join: each side by what is given of it, and by keys that equal the other side's."""
+    width = len(join.left.schema)
+    left = {column for column in given if column < width}
+    right = {column - width for column in given if column >= width}
+    pairs = [
+        (key.left.index, key.right.index)
+        for key in join.keys
+        if isinstance(key.left, ColumnRef) and isinstance(key.right, ColumnRef) and not isinstance(key.left.type, Float)
+    ]
+    while True:
+        known = len(left), len(right)
+        left = determined(join.left, left, is_key)
+        right |= {theirs for mine, theirs in pairs if mine in left}
+        right = determined(join.right, right, is_key)
+        left |= {mine for mine, theirs in pairs if theirs in right}
+        if (len(left), len(right)) == known:
+            return left | {column + width for column in right}
 
 
 def at_most_one_row(plan: Plan) -> bool:

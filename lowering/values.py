@@ -17,6 +17,9 @@ from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
 from qtensor.types import SqlType
 
+DOMAIN = 1 << 17  # values that a number may have as an argument of a function of the host: the seconds of a day are fewer
+COMBINATIONS = 1 << 16  # of arguments that differ by row, where there are several
+
 
 @dataclass(frozen=True)
 class ColumnDictionary:

@@ -26,6 +26,8 @@ The functions a `Call` may name, and what their arguments are after binding (`T`
     like ilike              (VARCHAR, VARCHAR literal pattern[, VARCHAR literal escape character]) -> BOOLEAN
     subscript               (ARRAY, INTEGER literal counted from 1) -> its element type
     abs                     (T) -> T
+    try                     (T) -> T: NULL where the argument is an error
+    greatest least          (T, ...) -> T: of the arguments that are not NULL
 
 and those of the tables in `qtensor/scalars/` under their first name, with arguments as one of their overloads has them. Anything
 else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.

@@ -7,12 +7,15 @@ from typing import TypeAlias
 
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
+from qtensor.rules.drop_distinct import drop_distinct
 from qtensor.rules.extract_join_keys import extract_join_keys
 from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
+from qtensor.rules.merge_projections import merge_projections
 from qtensor.rules.order_joins import order_joins
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
+from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.rewriting import map_plan
 from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
@@ -28,12 +31,26 @@ RULES: tuple[Rule, ...] = (
     unwrap_cast_in_comparison,
     factor_disjunctions,
     push_filter_down,
+    extract_join_keys,
+    push_semi_join_down,
     order_joins,
     extract_join_keys,
     prune_columns,
+    merge_projections,
+    drop_distinct,
 )
 # Those that look at one node, and are applied to every node, inputs first; the others get the plan from its top.
-NODE_RULES = frozenset((fold_constants, unwrap_cast_in_comparison, factor_disjunctions, extract_join_keys))
+NODE_RULES = frozenset(
+    (
+        fold_constants,
+        unwrap_cast_in_comparison,
+        factor_disjunctions,
+        extract_join_keys,
+        push_semi_join_down,
+        merge_projections,
+        drop_distinct,
+    )
+)
 
 
 def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:

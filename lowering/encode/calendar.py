@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Literal
@@ -12,6 +12,7 @@ from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
+from qtensor.scalars.formats import first_day, year_of
 from qtensor.types import BIGINT, DATE, DOUBLE, MICROSECONDS_PER_DAY, TIMESTAMP, Date, SqlType
 
 JULIAN_OF_1970 = 2_440_588
@@ -99,29 +100,6 @@ class Whole:
 
 def whole(encoder: Encoder, value: Value) -> Whole:
     return Whole(encoder, value.data, integer_range(value))
-
-
-def year_of(days: int) -> int:
-    """The civil year that holds a day since 1970.
-
-    >>> year_of(0), year_of(-1), year_of(-719_529)
-    (1970, 1969, -1)
-    """
-    shifted = days + 719_468
-    era, day_of_era = divmod(shifted, 146_097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    return year_of_era + era * 400 + (day_of_year >= 306)
-
-
-def first_day(year: int) -> int:
-    """The days from 1970 to 1 January of a year.
-
-    >>> first_day(1970), first_day(2000)
-    (0, 10957)
-    """
-    past = year - 1
-    return past * 365 + past // 4 - past // 100 + past // 400 - 719_162
 
 
 @dataclass(frozen=True)
@@ -409,7 +387,9 @@ def whole_months(start: Moment, end: Moment) -> Whole:
 
 
 def lower_make_date(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
-    """The day of a year, a month and a day of the month; an error where there is no such day."""
+    """The day of a year, a month and a day of the month, an error where there is no such day; or of days since 1970."""
+    if len(arguments) == 1:
+        return replace(arguments[0], type=DATE)
     valid = encoder.builder.both(*(value.valid for value in arguments))
     return valued(encoder, civil_days(encoder, call, arguments, valid), DATE, valid)
 
@@ -437,20 +417,33 @@ def lower_make_timestamp(encoder: Encoder, call: Call, arguments: list[Value]) -
     builder, valid = encoder.builder, encoder.builder.both(*(value.valid for value in arguments))
     days = civil_days(encoder, call, arguments[:3], valid)
     time = days.lift(0)
-    for value, length, most in zip(arguments[3:5], (HOUR, MINUTE), (23, 59), strict=True):
+    for value, length, most in zip(arguments[3:5], (HOUR, MINUTE), (24, 59), strict=True):
         part = whole(encoder, value)
         wrong = builder.either(part.less(0), part.lift(most).less(part))
         encoder.check(wrong, valid, "a time of day out of range", call.span)
         time = time + part.lift(0).where(wrong, part).within(Range(0, most)) * length
-    seconds = arguments[5].data
-    zero, sixty = builder.constant(0.0, "float64"), builder.constant(60.0, "float64")
-    inside = builder.definite(
-        builder.both(builder.compare("greater_equal", seconds, zero), builder.compare("less", seconds, sixty))
-    )
+    time = time + seconds_read(encoder, call, arguments[5].data, valid)
+    late = time.lift(MICROSECONDS_PER_DAY).less(time)  # 24:00:00 is the last time that there is
+    encoder.check(late, valid, "a time of day out of range", call.span)
+    return valued(encoder, days * MICROSECONDS_PER_DAY + time, TIMESTAMP, valid)
+
+
+def seconds_read(encoder: Encoder, call: Call, seconds: Ref, valid: Ref | None) -> Whole:
+    """Seconds as microseconds, the fraction rounded on its own."""
+    builder = encoder.builder
+    zero, most = builder.constant(0.0, "float64"), builder.constant(60.0, "float64")
+    cut = builder.emit("truncate", seconds, dtype="float64")
+    in_range = (builder.compare("greater_equal", cut, zero), builder.compare("less_equal", cut, most))
+    inside = builder.definite(builder.both(*in_range))
     encoder.check(builder.negation(inside), valid, "a time of day out of range", call.span)
-    scaled = builder.emit("multiply", builder.select(inside, seconds, zero), builder.constant(1e6, "float64"), dtype="float64")
-    rounded = builder.convert(builder.emit("round_half_even", scaled, dtype="float64"), "int32")
-    return valued(encoder, days * MICROSECONDS_PER_DAY + time + Whole(encoder, rounded, Range(0, MINUTE)), TIMESTAMP, valid)
+    kept, read = builder.select(inside, cut, zero), builder.select(inside, seconds, zero)
+    fraction = builder.emit("subtract", read, kept, dtype="float64")
+    million = builder.constant(1e6, "float64")
+    rounded = builder.emit("round_away", builder.emit("multiply", fraction, million, dtype="float64"), dtype="float64")
+    microseconds = Whole(encoder, builder.convert(rounded, "int32"), Range(0, SECOND))
+    result = Whole(encoder, builder.convert(kept, "int32"), Range(0, 60)) * SECOND + microseconds
+    encoder.check(result.lift(MINUTE).less(result), valid, "a time of day out of range", call.span)
+    return result
 
 
 FUNCTIONS: dict[str, Callable[[Encoder, Call, list[Value]], Value]] = {

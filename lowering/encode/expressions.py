@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, UnsupportedError
@@ -73,6 +74,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_junction(encoder, expr)
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
+        case Call(function="try"):
+            return lower_try(encoder, expr)
         case Call():
             known = SCALARS.get(expr.function)
             if known is not None and known.evaluate is not None:
@@ -148,6 +151,17 @@ def lower_coalesce(encoder: Encoder, call: Call) -> Value:
     with encoder.guarded(open_rows):
         otherwise = encode_operand(encoder, call.arguments[-1])
     return encoder.merge(call.type, branches, otherwise)
+
+
+def lower_try(encoder: Encoder, call: Call) -> Value:
+    """NULL for rows for which the argument is an error."""
+    outer, encoder.pending = encoder.pending, []
+    value = encode_operand(encoder, call.arguments[0])
+    failing, encoder.pending = encoder.pending, outer
+    valid = value.valid
+    for condition, _ in failing:
+        valid = encoder.builder.both(valid, encoder.builder.negation(condition))
+    return replace(value, valid=valid)
 
 
 def lower_subscript(encoder: Encoder, call: Call) -> Value:

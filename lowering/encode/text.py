@@ -7,11 +7,20 @@ from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range, range_of_type
-from qtensor.lowering.values import Choices, Domain, HostCall, LikeTable, MappedDictionary, ResultTable, ResultTest, Value
+from qtensor.lowering.values import (
+    COMBINATIONS,
+    DOMAIN,
+    Choices,
+    Domain,
+    HostCall,
+    LikeTable,
+    MappedDictionary,
+    ResultTable,
+    ResultTest,
+    Value,
+)
 from qtensor.scalars.function import ScalarFunction
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
-
-COMBINATIONS = 1 << 16  # a function of several arguments that differ by row is evaluated for no more combinations than this
 
 
 def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
@@ -58,9 +67,9 @@ def choices(encoder: Encoder, call: Call, value: Value, *, alone: bool, sees_nul
         position = encoder.builder.convert(value.data, "int32")
     else:
         bounds = Range(0, 1) if isinstance(value.type, Boolean) else value.range
-        if bounds is None or bounds.size > COMBINATIONS:
+        if bounds is None or bounds.size > DOMAIN:
             raise UnsupportedError(
-                f"not supported yet: {call.function} of a {value.type} that may have more than {COMBINATIONS:,} values"
+                f"not supported yet: {call.function} of a {value.type} that may have more than {DOMAIN:,} values"
             )
         choice = Choices(Domain(value.type, bounds.low, bounds.high), bounds.size, nullable)
         offset = encoder.integer(bounds.low, "int64")

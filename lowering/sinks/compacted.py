@@ -42,10 +42,7 @@ class Compacted:
 
         count = batch.live.sum(dtype=jnp.int32)
         few = max(64, length // FEW)
-        if few >= length:
-            new = write(length)
-        else:
-            new = lax.cond(count <= few, lambda: write(few), lambda: write(length))
+        new = write(length) if few >= length else lax.cond(count <= few, lambda: write(few), lambda: write(length))
         return (*new, seen + count.astype(jnp.int64))
 
     def merge(self, left: State, right: State) -> State:

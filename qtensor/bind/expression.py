@@ -10,6 +10,7 @@ from typing import Literal as Literals
 from sqlglot import exp
 
 from qtensor.bind import build
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
@@ -173,6 +174,8 @@ class ExpressionBinder:
                 return self._like(node)
             case exp.Bracket():
                 return self._subscript(node)
+            case exp.Try():
+                return self._try(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
             case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.Func():
@@ -430,6 +433,13 @@ class ExpressionBinder:
         value, pattern = self.bind(like_node.this), self.bind(like_node.expression)
         matched = build.like(self.context, value, pattern, escape, isinstance(like_node, exp.ILike), self.span(node))
         return self._boolean_call("not", matched.expr, node=node) if like_node.args.get("negate") else matched
+
+    def _try(self, node: exp.Try) -> Operand:
+        """TRY(value): NULL where the value is an error."""
+        operand, span = self.bind(node.this), self.span(node)
+        if has_aggregate(operand.expr):
+            raise self.context.error("aggregates are not allowed inside TRY", span)
+        return plain(Call("try", (operand.expr,), operand.expr.type, span), span)
 
     def _characters(self, node: exp.Bracket, text: Operand) -> Operand:
         """text[position] or text[first:last], counted from 1, from the end if negative."""

@@ -137,6 +137,8 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _like_name(node, source)
         case exp.Pow() if source.text(node) is None:
             return f"({name(node.this)} {_power_sign(node, source)} {name(node.expression)})"
+        case exp.Try():
+            return f"TRY({name(node.this)})"
         case exp.BitwiseNot():
             return f"(~({name(node.this)}))"
         case exp.Abs() if source.text(node) is None:

@@ -16,13 +16,15 @@ from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
-from qtensor.errors import ExecutionError, Span
-from qtensor.expressions import Call, Expr, Literal, LiteralValue
-from qtensor.functions import TypeRuleError
+from qtensor.errors import ExecutionError, Span, UnsupportedError
+from qtensor.expressions import Call, Cast, Expr, Literal, LiteralValue
+from qtensor.functions import TypeRuleError, natural_type
 from qtensor.scalars.dates import TRUNCATED_AS, specifier
+from qtensor.scalars.formats import OF_DATE, SMALLER, letters_of, reader_of
 from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, DOUBLE, NULL, VARCHAR, Interval, Null
+from qtensor.texts import ConversionError
+from qtensor.types import BIGINT, DATE, DOUBLE, INTEGER, NULL, VARCHAR, Date, Interval, Null, Timestamp, Varchar
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ NAMES: dict[type[exp.Expr], str] = {
     exp.BitwiseRightShift: ">>",
     exp.IsNan: "isnan",
     exp.IsInf: "isinf",
+    exp.TimeToStr: "strftime",
+    exp.StrToTime: "strptime",
     exp.StrPosition: "strpos",
     exp.StartsWith: "starts_with",
     exp.EndsWith: "ends_with",
@@ -128,13 +132,17 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             name, arguments = "glob", [node.this, node.expression]
         case exp.DPipe():
             name, arguments = "||", [node.this, node.expression]
+        case exp.TimeToStr() | exp.StrToTime():
+            name, arguments = NAMES[type(node)], [node.this, node.args["format"]]
+            if arguments[1].name == "None" and "'None'" not in source.sql:  # what sqlglot makes of an empty format
+                arguments[1] = exp.Literal.string("")
         case _ if type(node) in NAMES:
             name, arguments = NAMES[type(node)], call_arguments(node)
         case exp.Func():
             name, arguments = node.sql_name().lower(), call_arguments(node)
         case _:
             return None
-    if name not in SCALARS and name not in MACROS:
+    if (name not in SCALARS and name not in MACROS) or name.startswith("timezone"):  # date_part alone takes those
         return None
     shown = source.text(node) or _OPERATORS.get(type(node), name)
     return ScalarCall(name, tuple(arguments), shown.lower())
@@ -150,7 +158,9 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
     if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
         return exp.Literal.string(written.text)
     if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
-        return exp.column(written.text)
+        column = exp.column(written.text)
+        column.this.meta.update(start=written.start, end=written.end)
+        return column
     shown = _GRAMMAR_UNITS.get(unit.name.upper())
     return exp.Literal.string(shown or unit.name.lower())
 
@@ -338,6 +348,64 @@ def _pi(context: Context, operands: Sequence[Operand], span: Span | None) -> Ope
     return plain(Literal(math.pi, DOUBLE), span)
 
 
+def _strftime(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """Of a day, and of a count of hours, minutes or seconds after its midnight: each as far as the format shows it."""
+    _count(context, "strftime", operands, (2,), span)
+    moment, pattern = operands
+    if isinstance(pattern.expr.type, Date | Timestamp):
+        moment, pattern = pattern, moment
+    if isinstance(natural_type(moment.type), Varchar | Null) and not isinstance(moment.expr, Cast):
+        raise context.error("strftime takes a DATE or a TIMESTAMP", span, "Cast the text to one of them.")
+    if not isinstance(moment.expr.type, Date | Timestamp):
+        raise context.error(f"strftime takes a DATE or a TIMESTAMP, not a {moment.expr.type}", span)
+    text = _constant_text(context, pattern, "a format of a date")
+    if text is None:
+        return plain(Literal(None, VARCHAR), span)
+    try:
+        letters = letters_of(str(text))
+    except ConversionError as error:
+        raise context.conversion_error(error, pattern.span) from error
+    day, count, unit = moment, plain(Literal(0, BIGINT)), 1
+    if isinstance(moment.expr.type, Timestamp):
+        if set(letters) & set(SMALLER):
+            context.unsupported("fractions of a second in strftime of a TIMESTAMP", span)
+        shows_day = set(letters) & set(OF_DATE)
+        day = plain(build.convert(context, moment, DATE) if shows_day else Literal(0, DATE), moment.span)
+        if set(letters) & set("HIpMS"):
+            unit = 1 if "S" in letters else 60 if "M" in letters else 3600
+            count = _units_of_day(context, moment, unit, span)
+        if not shows_day:
+            # The day is shown nowhere, but where the moment is NULL the text is too.
+            count = count if set(letters) & set("HIpMS") else _units_of_day(context, moment, 3600, span)
+    arguments = (day.expr, count.expr, Literal(unit, BIGINT), build.convert(context, pattern, VARCHAR))
+    return plain(_folded(Call("strftime", arguments, VARCHAR, span)), span)
+
+
+def _units_of_day(context: Context, moment: Operand, unit: int, span: Span | None) -> Operand:
+    """How many hours (unit 3600), minutes (60) or seconds (1) have passed since midnight."""
+    total = bind_function(context, "hour", [moment], span)
+    for name in {3600: (), 60: ("minute",), 1: ("minute", "second")}[unit]:
+        sixty, part = build.literal(Literal(60, INTEGER), span), bind_function(context, name, [moment], span)
+        total = build.arithmetic(context, "+", build.arithmetic(context, "*", total, sixty, span), part, span)
+    return total
+
+
+def _strptime(name: str) -> Macro:
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, name, operands, (2,), span)
+        text = _constant_text(context, operands[1], "a format of a date")
+        try:
+            if text is not None:
+                reader_of(str(text))
+        except ConversionError as error:
+            raise context.conversion_error(error, operands[1].span) from error
+        except UnsupportedError as error:
+            raise error.shown_in(context.source.sql, operands[1].span) from None
+        return bind_function(context, name, operands, span)
+
+    return bind
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
     "@": _absolute,
@@ -363,6 +431,9 @@ MACROS: dict[str, Macro] = {
     "datediff": _of_unit("date_diff"),
     "date_sub": _of_unit("date_sub"),
     "datesub": _of_unit("date_sub"),
+    "strftime": _strftime,
+    "strptime": _strptime("strptime"),
+    "try_strptime": _strptime("try_strptime"),
     "monthname": _name_of("monthname", "month"),
     "dayname": _name_of("dayname", "dayofweek"),
 }

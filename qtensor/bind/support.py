@@ -16,6 +16,7 @@ from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
 ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
@@ -31,7 +32,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
         exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
@@ -157,6 +158,8 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if isinstance(node, exp.BitwiseNot) and _goes_further(node):
+        return "~ before an arithmetic operator, to whose result DuckDB applies it: write parentheses"
     if scalar_call(node, source, catalog) is not None:
         return None
     match node:
@@ -196,6 +199,16 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _goes_further(node: exp.Expr) -> bool:
+    """Whether an arithmetic operator follows the operand of a prefix, which sqlglot binds more closely than DuckDB."""
+    parent = node.parent
+    while isinstance(parent, _ARITHMETIC):
+        if parent.this is node:
+            return True
+        node, parent = parent, parent.parent
+    return False
 
 
 def _call_around(node: exp.Expr) -> str | None:

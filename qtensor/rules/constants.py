@@ -75,6 +75,12 @@ def evaluate_call(call: Call) -> Literal | None:
             return Literal(comparable(values[0]) == comparable(values[1]), BOOLEAN)
         case "in":
             return Literal(is_member(values[0], values[1:]), BOOLEAN)
+        case "try":
+            return Literal(values[0], call.type)
+        case "greatest" | "least":
+            known_values = [value for value in values if value is not None]
+            choose = max if call.function == "greatest" else min
+            return Literal(choose(known_values, key=comparable) if known_values else None, call.type)
         case function if (known := SCALARS.get(function)) is not None and known.evaluate is not None:
             return value_of(known, values, call.type)
         case _ if any(value is None for value in values):

@@ -31,7 +31,7 @@ from qtensor.rules.rewriting import conjunction, map_aggregate, map_window, name
 from qtensor.types import BIGINT, BOOLEAN
 
 # What these aggregates are over no rows; all others are NULL.
-OF_NO_ROWS = {"count_star": 0, "count": 0}
+OF_NO_ROWS = {"count_star": 0, "count": 0, "regr_count": 0}
 
 
 def of_no_rows(call: AggregateCall, value: ColumnRef) -> Expr:

@@ -16,11 +16,13 @@ from qtensor.rules.statistics import NoStatistics, PlanStatistics
 EXHAUSTIVE = 10  # relations; of more, the best pair is joined first
 
 # Costs of a row, measured in rows of a scan. A row streams on with its partner's columns, wherever it is filtered.
-BUILD = 4.0  # to put it where it is found by its key
-PROBE = 1.0  # to fetch its partner from a table that is in the cache
-PROBE_FAR = 4.0  # from one that is not
+BUILD = 5.0  # to put it where it is found by its key
+BUILD_SORTED = 50.0  # where several rows may have that key
+PROBE = 1.5  # to fetch its partner from a table that is in the cache
+PROBE_FAR = 6.0  # from one that is not
 IN_CACHE = 1 << 15  # rows
 EXPAND = 40.0  # to be written as one of the pairs, where there may be several partners
+LIVE = 0.5  # for each that is left: so that of orders that cost the same, the one that drops rows early is chosen
 
 
 def order_joins(plan: Plan, statistics: PlanStatistics | None = None) -> Plan:
@@ -43,11 +45,11 @@ def order_joins(plan: Plan, statistics: PlanStatistics | None = None) -> Plan:
     >>> crossed = Join(Join(a, b, "inner"), c, "inner", (), Call("and", (equal(a2, c1), equal(b2, c2)), BOOLEAN))
     >>> print(plan_text(order_joins(crossed)))
     Project a1, a2, b1, b2, c1, c2
-    └─ Join inner b2 = c2
-       ├─ Scan b (b1, b2)
-       └─ Join inner c1 = a2
-          ├─ Scan c (c1, c2)
-          └─ Scan a (a1, a2)
+    └─ Join inner c1 = a2
+       ├─ Join inner c2 = b2
+       │  ├─ Scan c (c1, c2)
+       │  └─ Scan b (b1, b2)
+       └─ Scan a (a1, a2)
     """
     return ordered(plan, Estimator(statistics or NoStatistics()))
 
@@ -128,16 +130,16 @@ class Search:
         graph = self.graph
         mask = left.mask | right.mask
         probe = PROBE if right.stream <= IN_CACHE else min(PROBE_FAR, PROBE + log2(right.stream / IN_CACHE))
-        cost = left.cost + right.cost + BUILD * right.stream + probe * left.stream
+        cost = left.cost + right.cost + probe * left.stream + LIVE * graph.rows(mask)
         equalities = graph.equalities(left.mask, right.mask)
         keys = frozenset(theirs.index for _, theirs in equalities)
         if graph.is_one_row(right.mask) or (right.anchor is not None and graph.unique(right.anchor, keys)):
-            return Order(mask, cost, left.stream, left.anchor, (left, right))
+            return Order(mask, cost + BUILD * right.stream, left.stream, left.anchor, (left, right))
         pairs = max(graph.rows(mask), 1.0) if equalities else graph.rows(left.mask) * graph.rows(right.mask)
-        anchor = None
-        if left.anchor is not None and graph.unique(left.anchor, frozenset(mine.index for mine, _ in equalities)):
-            anchor = right.anchor
-        return Order(mask, cost + EXPAND * (left.stream + pairs), pairs, anchor, (left, right))
+        mine = frozenset(own.index for own, _ in equalities)
+        anchor = right.anchor if left.anchor is not None and graph.unique(left.anchor, mine) else None
+        cost += BUILD_SORTED * right.stream + EXPAND * (left.stream + pairs)
+        return Order(mask, cost, pairs, anchor, (left, right))
 
     def largest_sets(self) -> list[Order]:
         """Known orders that together have every relation once: the largest first."""

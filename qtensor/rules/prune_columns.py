@@ -24,6 +24,7 @@ from qtensor.logical import (
     repeated,
     with_inputs,
 )
+from qtensor.lowering.uniqueness import has_unique_partner
 from qtensor.rules.rewriting import columns_of, map_aggregate, map_expressions, renumbered
 
 
@@ -158,8 +159,13 @@ def exactly(plan: Plan, order: list[int]) -> Plan:
 
 
 def keep_of_join(plan: Join, needed: set[int]) -> tuple[Plan, dict[int, int]]:
-    """What is needed above, and what keys and condition read."""
+    """What is needed above, and what keys and condition read.
+
+    A left join that adds one row at most, of which nothing is read, keeps the left rows as they are.
+    """
     width = len(plan.left.schema)
+    if plan.kind in ("left", "single") and all(index < width for index in needed) and has_unique_partner(plan, never_known):
+        return keep(plan.left, needed)
     paired = plan.kind not in ("semi", "anti", "mark")
     read = columns_of(plan.condition) | (needed if paired else {index for index in needed if index < width})
     left, left_positions = keep(
@@ -177,6 +183,11 @@ def keep_of_join(plan: Join, needed: set[int]) -> tuple[Plan, dict[int, int]]:
     if paired:
         return new, positions
     return new, left_positions | ({width: new_width} if plan.kind == "mark" else {})
+
+
+def never_known(table: str, columns: Sequence[int]) -> bool:
+    """Rules rely on what a plan says, not on what its tables happen to hold."""
+    return False
 
 
 def keep_of_window(plan: Window, needed: set[int]) -> tuple[Plan, dict[int, int]]:

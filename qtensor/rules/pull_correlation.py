@@ -54,8 +54,8 @@ def pull_correlation(plan: Plan) -> Pulled | None:
         case Project(input=input, expressions=expressions):
             pulled = pull_correlation(input)
             return pulled and replace(pulled, outputs=tuple(pulled.moved(named.expr) for named in expressions))
-        case Sort(input=input):
-            return pull_correlation(input)
+        case Sort():
+            return pull_sort(plan)
         case Limit(input=input, count=count, offset=0) if count != 0:
             pulled = pull_correlation(input)
             return pulled if pulled is not None and pulled.total else None
@@ -83,6 +83,17 @@ def pull_filter(plan: Filter) -> Pulled | None:
     own = [part for part in parts if not outer_columns_of(part)]
     conditions = [part for part in parts if outer_columns_of(part)]
     return replace(pulled, plan=filtered(pulled.plan, own), conditions=(*pulled.conditions, *conditions))
+
+
+def pull_sort(plan: Sort) -> Pulled | None:
+    """Order matters to some aggregates above; rows of other values in between do not."""
+    pulled = pull_correlation(plan.input)
+    if pulled is None or pulled.total:
+        return pulled
+    keys = tuple(replace(key, expr=pulled.moved(key.expr)) for key in plan.keys)
+    if any(outer_columns_of(key.expr) for key in keys):
+        return None
+    return replace(pulled, plan=Sort(pulled.plan, keys))
 
 
 @dataclass(frozen=True)

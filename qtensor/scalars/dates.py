@@ -1,12 +1,9 @@
-"""Functions of days and moments. The machine computes them (`lowering/encode/dates.py`), but those that give or read text."""
+"""Functions of days and moments, all computed by the machine (`lowering/encode/calendar.py`)."""
 
 from __future__ import annotations
 
-from qtensor.scalars.function import Overload, ScalarFunction, each, takes
-from qtensor.types import BIGINT, DATE, DOUBLE, INTERVAL, TIMESTAMP, VARCHAR, SqlType
-
-_MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
-_DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+from qtensor.scalars.function import ScalarFunction, takes
+from qtensor.types import BIGINT, DATE, DOUBLE, INTEGER, INTERVAL, TIMESTAMP, VARCHAR, SqlType
 
 # The parts of a date or moment, and how DuckDB abbreviates them in date_part, date_trunc and the like.
 _SPECIFIERS = {
@@ -100,12 +97,9 @@ DATES: tuple[ScalarFunction, ...] = (
     ScalarFunction(("date_trunc", "datetrunc"), tuple(takes(VARCHAR, t, result=TIMESTAMP) for t in (DATE, TIMESTAMP, INTERVAL))),
     of_unit(BIGINT, "date_diff", "datediff"),
     of_unit(BIGINT, "date_sub", "datesub"),
-    ScalarFunction(("make_date",), (takes(BIGINT, BIGINT, BIGINT, result=DATE),)),
+    ScalarFunction(("make_date",), (takes(INTEGER, result=DATE), takes(BIGINT, BIGINT, BIGINT, result=DATE))),
     ScalarFunction(
         ("make_timestamp",),
         (takes(BIGINT, result=TIMESTAMP), takes(BIGINT, BIGINT, BIGINT, BIGINT, BIGINT, DOUBLE, result=TIMESTAMP)),
     ),
-    # The binder gives these the number of the month (1 to 12) and of the day (0 to 6).
-    ScalarFunction(("monthname",), (Overload((BIGINT,), VARCHAR),), each(lambda month: _MONTHS[month - 1], VARCHAR)),
-    ScalarFunction(("dayname",), (Overload((BIGINT,), VARCHAR),), each(lambda day: _DAYS[day], VARCHAR)),
 )

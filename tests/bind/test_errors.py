@@ -184,7 +184,6 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT i4 FROM t LIMIT 10%", "LIMIT with PERCENT or WITH TIES"),
         ("SELECT i4 FROM t LIMIT 1 + 1", "LIMIT that is not a number or a parameter"),
         ("SELECT f8 || 'a' FROM t", "casts from DOUBLE to VARCHAR"),
-        ("SELECT s LIKE s ESCAPE s FROM t", "ESCAPE with a character that is not constant"),
         ("SELECT s[i4 + 1] FROM t", "subscripts that are not constant"),
         ("SELECT date_trunc(s, dt) FROM t", "a part of a date that is not constant"),
         ("SELECT year(interval 1 day)", "year of an INTERVAL"),
