@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
-from qtensor.errors import UnsupportedError
 from qtensor.expressions import Literal
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
 from qtensor.lowering.encode.encoder import Bindings, Encoder
@@ -42,6 +41,7 @@ from qtensor.lowering.prune import prune
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
+from qtensor.lowering.windows import plan_window
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.repeated import repeated
 from qtensor.types import BIGINT, Varchar
@@ -122,8 +122,8 @@ class Planner:
                 return plan_join(self, plan)
             case Union(branches=branches):
                 return plan_union(self, [self.stream(branch) for branch in branches])
-            case Window():
-                raise UnsupportedError("window functions are not supported yet")
+            case Window(input=input):
+                return plan_window(self, plan, self.bounded(self.stream(input)))
             case _:
                 assert_never(plan)
 

@@ -104,8 +104,7 @@ class Encoder:
 
     def check(self, condition: Ref, valid: Ref | None, message: str, span: Span | None) -> None:
         """An error for rows where `condition` holds, the operands are valid and the expression is evaluated at all."""
-        failing = self.builder.both(condition, valid, self.guard)
-        assert failing is not None
+        failing = self.builder.definite(self.builder.both(condition, valid, self.guard))
         if not self.builder.is_constant(failing, False):
             self.pending.append((failing, slot_of(self.bindings.checks, Check(message, span))))
 

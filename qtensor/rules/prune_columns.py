@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias, assert_never
 
-from qtensor.expressions import ColumnRef
+from qtensor.expressions import ColumnRef, parts_of_window
 from qtensor.logical import (
     Aggregate,
     Filter,
@@ -169,7 +169,7 @@ def keep_of_window(plan: Window, needed: set[int], shared: Shared) -> tuple[Plan
         return keep(plan.input, read, shared)
     read |= columns_of(*plan.partition, *(key.expr for key in plan.order))
     for item in kept:
-        read |= columns_of(*item.call.arguments, item.call.filter)
+        read |= columns_of(*parts_of_window(item.call))
     below, positions = keep(plan.input, read, shared)
     moved = map_expressions(replace(plan, functions=tuple(kept)), lambda expr: renumbered(expr, positions))
     new_width = len(below.schema)
