@@ -16,6 +16,7 @@ from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.sinks.base import Result
+from qtensor.lowering.sinks.prefix import positions
 from qtensor.types import MICROSECONDS_PER_DAY
 
 Array = jax.Array
@@ -84,8 +85,8 @@ class Evaluation:
                 found = self.result_column(attribute)
                 return found.at[self.value(instruction.operands[0])].get(mode="clip")
             case "search_left" | "search_right":
-                words, side = self.result_column(attribute), instruction.op.removeprefix("search_")
-                return jnp.searchsorted(words, self.value(instruction.operands[0]), side=side).astype(dtype)
+                words, wanted = self.result_column(attribute), self.value(instruction.operands[0])
+                return positions(words, wanted, after_equals=instruction.op == "search_right")
             case "copy":
                 return self.value(instruction.operands[0])
             case "convert":

@@ -47,7 +47,7 @@ from qtensor.types import BIGINT, Varchar
 
 TOP_K_LIMIT = 1 << 10
 THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
-THIN_SHARE = 4  # nor are more than one in four
+THIN_SHARE = 3  # nor are more than one in three
 
 
 class TableStatistics(Protocol):
@@ -283,7 +283,7 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
 
 
 def roomy(rows: float) -> int:
-    """The room for about so many rows: in steps of four, so that other literals seldom need another program.
+    """The room for about so many rows: in powers of two, so that other literals seldom need another program.
 
     >>> roomy(100), roomy(10_000), roomy(30_000)
     (4096, 16384, 65536)
@@ -291,7 +291,7 @@ def roomy(rows: float) -> int:
     wanted = 1.5 * rows
     room = 1 << 12
     while room < wanted:
-        room <<= 2
+        room <<= 1
     return room
 
 

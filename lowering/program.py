@@ -45,6 +45,7 @@ from qtensor.lowering.sinks.compacted import Compacted
 from qtensor.lowering.sinks.dense_group import DenseGroup
 from qtensor.lowering.sinks.first_rows import FirstRows
 from qtensor.lowering.sinks.lookup import DirectLookup, SortedLookup
+from qtensor.lowering.sinks.prefix import positions, running_sum
 from qtensor.lowering.sinks.sort import Sort
 from qtensor.lowering.sinks.sorted_group import SortedGroup
 from qtensor.lowering.sinks.top_k import TopK
@@ -333,13 +334,13 @@ def pairs_feed(source: ExpandSource, probe: Result, build: Result) -> Feed:
     *columns, starts, counts = probe.columns
     matched = jnp.where(probe.live, counts.astype(jnp.int64), 0)
     wanted = jnp.where(probe.live, jnp.maximum(matched, 1), 0) if source.outer else matched
-    ends = jnp.cumsum(wanted)
+    ends = running_sum(wanted)
     first = starts.astype(jnp.int64) - (ends - wanted)  # an output row's number and this make its partner's number
     offset = jnp.arange(source.chunk, dtype=jnp.int64)
 
     def slots(index: Array) -> list[Array]:
         output = offset + index.astype(jnp.int64) * source.chunk
-        row = jnp.minimum(jnp.searchsorted(ends, output, side="right").astype(jnp.int32), ends.shape[0] - 1)
+        row = jnp.minimum(positions(ends, output, after_equals=True), ends.shape[0] - 1)
         partner = jnp.minimum(first[row] + output, build.live.shape[0] - 1).astype(jnp.int32)
         paired = [column.at[partner].get(mode="clip") for column in build.columns[: source.width]]
         return [*(column[row] for column in columns), *paired, row.astype(jnp.int64), matched[row] > 0]

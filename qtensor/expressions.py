@@ -8,8 +8,10 @@ The functions a `Call` may name, and what their arguments are after binding (`T`
     add subtract multiply   (T, T) -> T, T INTEGER or FLOAT; or (DATE, INTEGER) -> DATE; subtract (DATE, DATE) -> BIGINT;
                             DECIMAL: add and subtract take two DECIMALs of the result's scale, multiply two of any scale
                             (the result's scale is their sum); the result's precision bounds the value, else overflow
-    add_interval            (DATE | TIMESTAMP, INTERVAL literal) -> TIMESTAMP
-    subtract_interval       (DATE | TIMESTAMP, INTERVAL literal) -> TIMESTAMP
+    add_interval            (DATE | TIMESTAMP, INTERVAL literal, or one of the next) -> TIMESTAMP
+    subtract_interval       (DATE | TIMESTAMP, INTERVAL literal, or one of the next) -> TIMESTAMP
+    interval_months interval_days interval_microseconds
+                            (BIGINT) -> INTERVAL
     divide                  (T, T) -> T, T FLOAT or DOUBLE: IEEE division
     floor_divide modulo     (T, T) -> T, T integer (truncating, as C; by zero: error), or FLOAT, DOUBLE; modulo also DECIMALs
                             of one scale

@@ -310,6 +310,15 @@ def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> S
     return natural_type(combined)
 
 
+def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
+    """The type of a column that UNION, INTERSECT or EXCEPT makes of two; None if there is none. Text takes up everything.
+
+    >>> print(set_operation_type(DATE, VARCHAR), set_operation_type(BOOLEAN, DOUBLE), set_operation_type(INTEGER, DATE))
+    VARCHAR DOUBLE None
+    """
+    return VARCHAR if VARCHAR in (left, right) else common_type([left, right], equality=True)
+
+
 def _combine(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
     if left == right or isinstance(right, Null):
         return left

@@ -17,6 +17,7 @@ from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
 from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.rewriting import map_plan
+from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
 from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
@@ -35,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     push_semi_join_down,
     order_joins,
     extract_join_keys,
+    semi_join_by_extremes,
     prune_columns,
     merge_projections,
     drop_distinct,
@@ -47,6 +49,7 @@ NODE_RULES = frozenset(
         factor_disjunctions,
         extract_join_keys,
         push_semi_join_down,
+        semi_join_by_extremes,
         merge_projections,
         drop_distinct,
     )

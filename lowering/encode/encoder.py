@@ -28,7 +28,7 @@ from qtensor.lowering.values import (
     UnionDictionary,
     Value,
 )
-from qtensor.types import BOOLEAN, Boolean, Float, SqlType, Varchar
+from qtensor.types import BOOLEAN, Boolean, Float, Interval, SqlType, Varchar
 
 Item = TypeVar("Item")
 
@@ -211,6 +211,8 @@ class Encoder:
 
     def merge(self, type: SqlType, branches: list[tuple[Ref, Value]], otherwise: Value) -> Value:
         """The value of the first branch whose condition (never NULL) holds, else `otherwise`; all of one SQL type."""
+        if isinstance(type, Interval):
+            raise UnsupportedError("not supported yet: a choice between INTERVALs")
         values = [self.narrow(value) for _, value in branches] + [self.narrow(otherwise)]
         dictionary = None
         if isinstance(type, Varchar):

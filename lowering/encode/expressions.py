@@ -15,7 +15,7 @@ from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Varchar
+from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Interval, Varchar
 
 Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
 
@@ -30,6 +30,7 @@ FUNCTIONS: dict[str, Lowering] = {
     "abs": arithmetic.lower_abs,
     "add_interval": dates.lower_add_interval,
     "subtract_interval": dates.lower_subtract_interval,
+    **dict.fromkeys(dates.INTERVALS, dates.lower_interval),
     "equal": comparison.lower_comparison,
     "not_equal": comparison.lower_comparison,
     "less": comparison.lower_comparison,
@@ -84,6 +85,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
             arguments = [operand(encoder, argument) for argument in expr.arguments]
+            if any(isinstance(argument.type, Interval) for argument in arguments) and expr.function not in dates.TAKE_INTERVALS:
+                raise UnsupportedError("not supported yet: an INTERVAL but to add to a date or a timestamp, or take from one")
             return FUNCTIONS[expr.function](encoder, expr, arguments)
         case Cast():
             return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))

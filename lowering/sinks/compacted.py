@@ -9,9 +9,9 @@ from jax import lax
 
 from qtensor.lowering.physical import CompactSink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
-from qtensor.lowering.sinks.compact import live_rows
+from qtensor.lowering.sinks.compact import LiveRows
 
-FEW = 16  # where a batch has at most one live row in so many, only so many are written
+PIECES = 16  # live rows are written a sixteenth of a batch at a time, so that few of them cost little
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,22 @@ class Compacted:
     def step(self, state: State, batch: Batch) -> State:
         *stored, seen = state
         columns = [batch.column(ref) for ref in self.sink.columns]
-        length = batch.live.shape[0]
+        found = LiveRows.of(batch.live)
+        piece = max(64, batch.live.shape[0] // PIECES)
         start = jnp.minimum(seen, self.sink.capacity)
 
-        def write(most: int) -> State:
-            """The batch's rows, of which at most `most` are live, behind those that are there."""
-            rows, _ = live_rows(batch.live, most)
-            return tuple(
-                lax.dynamic_update_slice_in_dim(old, column[rows], start, 0) for old, column in zip(stored, columns, strict=True)
-            )
+        def write(loop: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
+            """The next live rows behind those that are there; what is arbitrary past the last is overwritten or never read."""
+            first, stored = loop
+            rows = found.listed(piece, first)
+            target = start + first
+            new = [
+                lax.dynamic_update_slice_in_dim(old, column[rows], target, 0) for old, column in zip(stored, columns, strict=True)
+            ]
+            return first + piece, new
 
-        count = batch.live.sum(dtype=jnp.int32)
-        few = max(64, length // FEW)
-        new = write(length) if few >= length else lax.cond(count <= few, lambda: write(few), lambda: write(length))
-        return (*new, seen + count.astype(jnp.int64))
+        _, new = lax.while_loop(lambda loop: loop[0] < found.total, write, (jnp.int32(0), stored))
+        return (*new, seen + found.total.astype(jnp.int64))
 
     def merge(self, left: State, right: State) -> State:
         *stored, seen = left

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.sinks.base import Array
+from qtensor.lowering.sinks.prefix import running_sum
 from qtensor.lowering.sinks.sorting import sorted_rows
 
 SLOT_BITS = 17  # a table of row numbers that stays in L2
@@ -52,7 +53,7 @@ def by_sorting(words: Sequence[Array], radices: Sequence[int | None], live: Arra
     rows, ordered = sorted_rows(words, radices, live)
     alive = jnp.arange(live.shape[0], dtype=jnp.int32) < live.sum(dtype=jnp.int32)
     starts = alive & differs_from_previous(ordered)
-    number = jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1
+    number = running_sum(starts.astype(jnp.int32)) - 1
     return EqualRows(rows, jnp.maximum(number, 0), alive, starts)
 
 
@@ -111,5 +112,5 @@ def numbered(representative: Array, live: Array) -> EqualRows:
     """The classes of rows in the order of the table, by the first row of each."""
     rows = jnp.arange(live.shape[0], dtype=jnp.int32)
     starts = live & (representative == rows)
-    number = jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1
+    number = running_sum(starts.astype(jnp.int32)) - 1
     return EqualRows(rows, number.at[jnp.maximum(representative, 0)].get(mode="clip"), live, starts)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from qtensor.lowering.physical import DirectLookupSink, SortedLookupSink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.sinks.prefix import running_sum
 from qtensor.lowering.sinks.slots import codes
 from qtensor.lowering.sinks.sorting import LAST, sorted_rows
 
@@ -48,7 +49,7 @@ class DirectLookup:
         code, *columns, live = flat(state)
         domain = self.sink.domain
         counts = jnp.zeros(domain, jnp.int32).at[jnp.where(live, code, domain)].add(1, mode="drop")
-        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
+        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), running_sum(counts)])
         rows, _ = sorted_rows([code.astype(jnp.int64)], [domain], live)
         present = jnp.arange(live.shape[0], dtype=jnp.int32) < starts[-1]
         return Result((*(column[rows] for column in columns), starts), present)

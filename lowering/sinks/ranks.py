@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from qtensor.lowering.physical import QuantileAccumulator
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.groups import RunGroups
+from qtensor.lowering.sinks.prefix import running_sum
 
 ROW_BITS = 32  # a row's number fits
 
@@ -16,7 +17,7 @@ def quantile(
 ) -> tuple[Array, ...]:
     """The result columns [groups]; `counted` says which of the sorted `rows` are there, of equal values perhaps only one."""
     length = rows.shape[0]
-    place = jnp.cumsum(counted.astype(jnp.int32), dtype=jnp.int32) - 1
+    place = running_sum(counted.astype(jnp.int32)) - 1
     packed = jnp.zeros(length, jnp.int32).at[jnp.where(counted, place, length)].set(rows, mode="drop")
     count = groups.total(counted.astype(jnp.int64))
     # Groups may come in another order than that of their numbers.
@@ -48,7 +49,7 @@ def discrete_rank(accumulator: QuantileAccumulator, count: Array) -> Array:
 
 def most_frequent(column: Array, rows: Array, live: Array, starts: Array, groups: RunGroups) -> tuple[Array, ...]:
     """The value of the longest run of each group, of several that with the first row; and how many rows it has."""
-    run = jnp.maximum(jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1, 0)
+    run = jnp.maximum(running_sum(starts.astype(jnp.int32)) - 1, 0)
     runs = RunGroups(run, rows.shape[0])
     length = runs.of_rows(runs.total(live.astype(jnp.int64)))
     last = (1 << ROW_BITS) - 1

@@ -26,7 +26,9 @@ from qtensor.like import PatternError, like_regex
 from qtensor.literals import convert_literal
 from qtensor.texts import ConversionError
 from qtensor.types import (
+    BIGINT,
     BOOLEAN,
+    INTERVAL,
     NULL,
     VARCHAR,
     Boolean,
@@ -42,6 +44,8 @@ from qtensor.types import (
 )
 
 ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "modulo"}
+# The functions that make an interval of a number of months, days or microseconds, in the order of `IntervalValue`.
+INTERVALS = ("interval_months", "interval_days", "interval_microseconds")
 TRUE = Literal(True, BOOLEAN)
 FALSE = Literal(False, BOOLEAN)
 
@@ -139,14 +143,40 @@ def arithmetic(context: Context, operator: str, left: Operand, right: Operand, s
     if is_temporal(operands[1].type) and not is_temporal(operands[0].type):
         operands.reverse()  # 1 + DATE is DATE + 1
     if isinstance(signature.result, Interval):
+        multiple = interval_times(context, operands, span) if operator == "*" else None
+        if multiple is not None:
+            return multiple
         context.unsupported("arithmetic that gives an INTERVAL", span)
         return plain(Literal(IntervalValue(), signature.result), span)
     function = ARITHMETIC[operator]
     if isinstance(operands[1].type, Interval):
         function += "_interval"
-        if not isinstance(operands[1], Literal):
-            context.unsupported("intervals that are not constant", right.span)
+        if not isinstance(operands[1], Literal) and not (isinstance(operands[1], Call) and operands[1].function in INTERVALS):
+            context.unsupported("intervals of several units that are not constant", right.span)
     return plain(Call(function, tuple(operands), signature.result, span), span)
+
+
+def interval_times(context: Context, operands: Sequence[Expr], span: Span | None) -> Operand | None:
+    """A constant interval of one unit times an integer; None if the operands are something else."""
+    number, length = sorted(operands, key=lambda operand: isinstance(operand.type, Interval))
+    if not isinstance(number.type, Integer) or not isinstance(length, Literal) or not isinstance(length.value, IntervalValue):
+        return None
+    units = [(name, part) for name, part in zip(INTERVALS, length.value, strict=True) if part]
+    if len(units) != 1:
+        return None
+    return interval_of_units(context, *units[0], plain(number, span), span)
+
+
+def interval_of_units(context: Context, function: str, length: int, count: Operand, span: Span | None) -> Operand:
+    """So many units of so many months, days or microseconds: `function` is one of INTERVALS, `count` an integer."""
+    if isinstance(count.expr, Literal):
+        if not isinstance(count.expr.value, int):
+            return plain(Literal(None, INTERVAL), span)
+        parts = [count.expr.value * length if name == function else 0 for name in INTERVALS]
+        return plain(Literal(IntervalValue(*parts), INTERVAL, count.expr.parameter), span)
+    wide = plain(convert(context, count, BIGINT), span)
+    scaled = wide if length == 1 else arithmetic(context, "*", wide, plain(Literal(length, BIGINT), span), span)
+    return plain(Call(function, (scaled.expr,), INTERVAL, span), span)
 
 
 def numeric(context: Context, name: str, operand: Operand, span: Span | None) -> Operand:

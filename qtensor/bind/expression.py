@@ -15,7 +15,7 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.scalars import bind_function, bind_scalar, scalar_call
+from qtensor.bind.scalars import bind_function, bind_scalar, interval_of_count, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.errors import Span, suggestion
@@ -336,10 +336,12 @@ class ExpressionBinder:
     def _interval(self, node: exp.Interval) -> Operand:
         span = self.span(node)
         quantity = self.bind(node.this).expr if node.this else None
-        if not isinstance(quantity, Literal):
-            self.context.unsupported("intervals that are not constant", span)
-            return plain(Literal(IntervalValue(), INTERVAL), span)
         unit = node.args.get("unit")
+        if not isinstance(quantity, Literal) and quantity is not None and unit is not None and unit_name(unit.name) is not None:
+            return interval_of_count(self.context, unit_name(unit.name) or "", plain(quantity, span), span)
+        if not isinstance(quantity, Literal):
+            self.context.unsupported("intervals of several units that are not constant", span)
+            return plain(Literal(IntervalValue(), INTERVAL), span)
         if unit is not None and unit_name(unit.name) is None:
             raise self.context.error(f'"{unit.name.lower()}" is not a unit of time', span)
         try:

@@ -9,17 +9,19 @@ from sqlglot import exp
 from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
+from qtensor.bind.distinct import distinct_rows
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column
 from qtensor.bind.grouping_sets import grouping_sets
 from qtensor.bind.names import expression_name
-from qtensor.bind.ordering import bind_limit, bind_order
+from qtensor.bind.ordering import ResultOrder, bind_order, limited, order_expression, output_position
 from qtensor.bind.relation import CommonTable, RelationBinder
 from qtensor.bind.scope import Scope
-from qtensor.bind.syntax import whole_number
+from qtensor.bind.sets import bind_set_operation, leaves
+from qtensor.bind.values import bind_values
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, Subquery, children, with_children
-from qtensor.logical import Aggregate, Filter, Limit, NamedExpr, Plan, Project, Sort, SortKey
+from qtensor.logical import Filter, NamedExpr, Plan, Project, Sort, SortKey
 
 
 @dataclass
@@ -31,6 +33,15 @@ class SelectItem:
     aliased: bool = False
     bound: Operand | None = None
     in_progress: bool = False
+
+
+@dataclass
+class StarChanges:
+    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions."""
+
+    excluded: set[int] = field(default_factory=set)
+    replaced: dict[int, exp.Alias] = field(default_factory=dict)
+    renamed: dict[int, str] = field(default_factory=dict)
 
 
 def bind_query(
@@ -48,14 +59,37 @@ def bind_query(
         return bound
 
     relations = RelationBinder(context, nested, condition, common_tables)
-    while isinstance(node, exp.Subquery):
+    while True:
         relations.add(node.args.get("with_"))
-        node = node.this
-    if isinstance(node, exp.Table):  # `(t)` where a query may stand
+        if not isinstance(node, exp.Subquery):
+            break
+        inner = exp.select("*").from_(node.this) if isinstance(node.this, exp.Table) else node.this  # `(t)`
+        if not _moved_inside(node, inner):
+            plan = nested(inner, relations.common_tables)
+            binder = expression_binder(context, Scope(), relations.common_tables, outer)
+            return ResultOrder(context, plan, binder, leaves(inner)).bind(node)
+        node = inner
+    if isinstance(node, exp.Table):
         node = exp.select("*").from_(node)
-    relations.add(node.args.get("with_"))
+    if isinstance(node, exp.SetOperation | exp.Values):
+        binder = expression_binder(context, Scope(), relations.common_tables, outer)
+        if isinstance(node, exp.Values):
+            return ResultOrder(context, bind_values(context, node, binder), binder).bind(node)
+        plan = bind_set_operation(context, node, lambda branch: nested(branch, relations.common_tables))
+        return ResultOrder(context, plan, binder, leaves(node)).bind(node)
     plan, scope = relations.bind(node.args.get("from_"), node.args.get("joins") or ())
     return SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer)).bind()
+
+
+def _moved_inside(node: exp.Subquery, inner: exp.Expr) -> bool:
+    """Let the query in parentheses have what follows them, so that ORDER BY may name what it reads; False if it has its own."""
+    clauses = [key for key in ("order", "limit", "offset") if node.args.get(key)]
+    if clauses and (inner.args.get("limit") or inner.args.get("offset") or ("order" in clauses and inner.args.get("order"))):
+        return False
+    for key in clauses:
+        inner.set(key, node.args[key])
+        node.set(key, None)
+    return True
 
 
 def expression_binder(
@@ -99,17 +133,19 @@ class SelectBinder:
         having = self.select.args.get("having")
         condition = grouping.having().condition(having.this).expr if having else None
         order = bind_order(self, outputs)
+        on = self._distinct_on(outputs)
         if grouping.needed or condition is not None or self.binder.calls.aggregates:
             grouping.settle()
             kept = None if condition is None else grouping.above(condition, "HAVING")
             outputs = [grouping.above(output, "SELECT") for output in outputs]
             order = [replace(key, expr=grouping.above(key.expr, "ORDER BY")) for key in order]
+            on = [grouping.above(expr, "DISTINCT ON") for expr in on]
             plan = grouping.aggregate(plan)
             plan = plan if kept is None else Filter(plan, kept)
-        elif any(has_aggregate(expr) for expr in (*outputs, *(key.expr for key in order))):
+        elif any(has_aggregate(expr) for expr in (*outputs, *on, *(key.expr for key in order))):
             raise self.context.error("GROUPING needs a GROUP BY", self.context.source.find_words("GROUPING"))
         names = [item.name for item in self.items]
-        return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order)
+        return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order, on)
 
     # --- the list of SELECT ---------------------------------------------------------------------------------------------------
 
@@ -141,19 +177,56 @@ class SelectBinder:
             columns = relation.columns
         elif not self.scope.relations:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
-        excluded = set()
-        for part in star.args.get("except_") or ():
-            name = part.name.lower()
-            if name not in (column.name.lower() for column in columns):
-                hint = suggestion(part.name, [known.name for known in columns])
-                raise self.context.error(f'no column "{part.name}" to exclude', self.context.source.span(part) or span, hint)
-            excluded.add(name)
-        references = [column for column in columns if column.name.lower() not in excluded]
+        changes = self._star_changes(star, columns, span)
+        references = [column for column in columns if column.index not in changes.excluded]
         if not references:
             raise self.context.error("the list of SELECT is empty: every column is excluded", span)
+        items = []
         for reference in references:
+            replaced = changes.replaced.get(reference.index)
+            if replaced is not None:
+                items.append(SelectItem(replaced.alias, replaced.this))
+                continue
             self.binder.places[id(reference)] = (reference, span)
-        return [SelectItem(reference.name, bound=plain(reference, span)) for reference in references]
+            name = changes.renamed.get(reference.index, reference.name)
+            items.append(SelectItem(name, bound=plain(reference, span)))
+        return items
+
+    def _star_changes(self, star: exp.Star, columns: list[ColumnRef], span: Span | None) -> StarChanges:
+        """What EXCLUDE, REPLACE and RENAME say, by the columns' positions."""
+        changes = StarChanges()
+        named: dict[int, str] = {}
+        for clause, key in (("EXCLUDE", "except_"), ("REPLACE", "replace"), ("RENAME", "rename")):
+            for part in star.args.get(key) or ():
+                target = part.args["alias"] if clause == "REPLACE" else part.this if clause == "RENAME" else part
+                found = self._starred(target, columns)
+                place = self.context.source.span(target) or span
+                if not found and clause == "RENAME":
+                    continue  # as in DuckDB
+                if not found:
+                    hint = suggestion(target.name, [known.name for known in columns])
+                    raise self.context.error(f'no column "{target.name}" for {clause}', place, hint)
+                for column in found:
+                    if column.index in named:
+                        both = sorted({named[column.index], clause})
+                        raise self.context.error(f'the column "{target.name}" is listed twice: {" and ".join(both)}', place)
+                    named[column.index] = clause
+                    match clause:
+                        case "EXCLUDE":
+                            changes.excluded.add(column.index)
+                        case "REPLACE":
+                            changes.replaced[column.index] = part
+                        case _:
+                            changes.renamed[column.index] = part.alias
+        return changes
+
+    def _starred(self, target: exp.Expr, columns: list[ColumnRef]) -> list[ColumnRef]:
+        """The columns of `*` that `target`, a name or a qualified name, means."""
+        if isinstance(target, exp.Column) and target.table:
+            relation = self.scope.relation(target.table)
+            column = relation.column(target.name) if relation else None
+            return [known for known in columns if column is not None and known.index == column.index]
+        return [known for known in columns if known.name.lower() == target.name.lower()]
 
     def item(self, index: int) -> Operand:
         """The expression of output column `index`, over the input's columns and the aggregates."""
@@ -198,17 +271,7 @@ class SelectBinder:
 
     def position(self, node: exp.Expr, clause: str) -> int | None:
         """The output column that the integer literal `node` counts to, None if `node` is no integer literal."""
-        inner = node.unnest()
-        digits = inner.this.unnest() if isinstance(inner, exp.Neg) else inner
-        if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdecimal():
-            return None
-        number = whole_number(digits.name)
-        if number is None or isinstance(inner, exp.Neg) or not 1 <= number <= len(self.items):
-            shown = f"-{digits.name}" if isinstance(inner, exp.Neg) else digits.name
-            columns = f"{len(self.items)} column{'s' if len(self.items) > 1 else ''}"
-            message = f"{clause} {shown} is out of range: SELECT has {columns}"
-            raise self.context.error(message, self.context.source.span(node))
-        return number - 1
+        return output_position(self.context, node, clause, len(self.items))
 
     def _bind_keys(self, grouping: Grouping) -> None:
         group = self.select.args.get("group")
@@ -235,38 +298,41 @@ class SelectBinder:
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
 
-    def _finish(self, plan: Plan, outputs: list[NamedExpr], order: list[SortKey]) -> Plan:
+    def _distinct_on(self, outputs: list[Expr]) -> list[Expr]:
+        """What DISTINCT ON names, read as ORDER BY reads its expressions."""
+        distinct = self.select.args.get("distinct")
+        on = distinct.args.get("on") if distinct else None
+        return [order_expression(self, node, outputs, "DISTINCT ON") for node in on.expressions] if on else []
+
+    def _finish(self, plan: Plan, outputs: list[NamedExpr], order: list[SortKey], on: list[Expr]) -> Plan:
+        """The output columns of `plan`, beside them those that only ORDER BY and DISTINCT ON need until these are done."""
         width = len(outputs)
-        distinct = bool(self.select.args.get("distinct"))
-        hidden: list[NamedExpr] = []
+        distinct = bool(self.select.args.get("distinct")) and not on
+        columns = list(outputs)
+
+        def position(expr: Expr) -> int:
+            known = next((i for i, column in enumerate(columns) if column.expr == expr), None)
+            if known is None:
+                columns.append(NamedExpr(f"hidden_{len(columns) - width + 1}", expr))
+            return len(columns) - 1 if known is None else known
+
         keys: list[SortKey] = []
         for key in order:
-            over_outputs = _over(key.expr, outputs)
-            if over_outputs is None and distinct:
-                self.context.unsupported(
-                    "ORDER BY what SELECT DISTINCT does not give", self.context.source.find_words("ORDER BY")
-                )
-            elif over_outputs is None or not (distinct or isinstance(over_outputs, ColumnRef)):
-                position = next((i for i, known in enumerate(hidden) if known.expr == key.expr), len(hidden))
-                if position == len(hidden):
-                    hidden.append(NamedExpr(f"order_{position + 1}", key.expr))
-                keys.append(replace(key, expr=_output(width + position, hidden[position])))
-            else:
-                keys.append(replace(key, expr=over_outputs))
-        plan = Project(plan, (*outputs, *hidden))
-        if distinct:
-            plan = Aggregate(plan, tuple(NamedExpr(out.name, _output(i, out)) for i, out in enumerate(outputs)), ())
+            over_outputs = _over(key.expr, outputs) if distinct else None
+            if over_outputs is None:
+                place = position(key.expr)
+                over_outputs = _output(place, columns[place])
+            keys.append(replace(key, expr=over_outputs))
+        on_places = [position(expr) for expr in on]
+        plan = Project(plan, tuple(columns))
+        if distinct or on:
+            plan = distinct_rows(plan, on_places or range(width), keys)
         if keys:
             plan = Sort(plan, tuple(keys))
-        plan = self._limit(plan)
-        if hidden:
+        plan = limited(self.context, self.binder, plan, self.select)
+        if len(columns) > width:
             plan = Project(plan, tuple(NamedExpr(out.name, _output(i, out)) for i, out in enumerate(outputs)))
         return plan
-
-    def _limit(self, plan: Plan) -> Plan:
-        count = bind_limit(self.context, self.binder, self.select.args.get("limit"), "LIMIT")
-        offset = bind_limit(self.context, self.binder, self.select.args.get("offset"), "OFFSET") or 0
-        return plan if count is None and not offset else Limit(plan, count, offset)
 
 
 def _output(position: int, output: NamedExpr) -> Expr:

@@ -19,12 +19,28 @@ from qtensor.bind.syntax import call_arguments
 from qtensor.errors import ExecutionError, Span, UnsupportedError
 from qtensor.expressions import Call, Cast, Expr, Literal, LiteralValue
 from qtensor.functions import TypeRuleError, natural_type
+from qtensor.intervals import interval_of, unit_name
 from qtensor.scalars.dates import TRUNCATED_AS, specifier
 from qtensor.scalars.formats import OF_DATE, SMALLER, letters_of, reader_of
 from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError
-from qtensor.types import BIGINT, DATE, DOUBLE, INTEGER, NULL, VARCHAR, Date, Interval, Null, Timestamp, Varchar
+from qtensor.types import (
+    BIGINT,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    VARCHAR,
+    Date,
+    Decimal,
+    Float,
+    Integer,
+    Interval,
+    Null,
+    Timestamp,
+    Varchar,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ NAMES: dict[type[exp.Expr], str] = {
     exp.IsNan: "isnan",
     exp.IsInf: "isinf",
     exp.TimeToStr: "strftime",
+    exp.ToDays: "to_days",
     exp.StrToTime: "strptime",
     exp.StrPosition: "strpos",
     exp.StartsWith: "starts_with",
@@ -70,6 +87,10 @@ NAMES: dict[type[exp.Expr], str] = {
 # The names of those that are written as operators, or in words.
 _OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
+_UNITS_OF_INTERVALS = (
+    "millennia", "centuries", "decades", "years", "quarters", "months", "weeks", "days", "hours", "minutes", "seconds",
+    "milliseconds", "microseconds",
+)  # fmt: skip
 _UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
 # What the grammar knows as units is written in one way by DuckDB where a column has no alias.
 _GRAMMAR_UNITS = {
@@ -406,8 +427,41 @@ def _strptime(name: str) -> Macro:
     return bind
 
 
+def _interval_function(name: str) -> Macro:
+    """to_days(n) and the like: n units of time."""
+    unit = unit_name(name.removeprefix("to_"))
+
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        _count(context, name, operands, (1,), span)
+        kind = natural_type(operands[0].type)
+        fractional = unit in _FRACTIONAL and isinstance(kind, Float | Decimal)
+        if unit is None or not (isinstance(kind, Integer | Null) or fractional):
+            raise context.error(f"there is no {name}({kind})", span)
+        return interval_of_count(context, unit, operands[0], span)
+
+    return bind
+
+
+_FRACTIONAL = ("SECOND", "MILLISECOND")
+
+
+def interval_of_count(context: Context, unit: str, count: Operand, span: Span | None) -> Operand:
+    """An interval of a number of units of time; a fraction is cut off, except of seconds and milliseconds."""
+    function, length = next((name, part) for name, part in zip(build.INTERVALS, interval_of("1", unit), strict=True) if part)
+    if not isinstance(natural_type(count.type), Integer | Null):
+        number = plain(build.convert(context, count, DOUBLE), span)
+        if unit in _FRACTIONAL:
+            number = build.arithmetic(context, "*", number, plain(Literal(float(length), DOUBLE), span), span)
+            length = 1
+        else:
+            number = bind_function(context, "trunc", [number], span)
+        count = build.explicit_cast(context, number, BIGINT, span, False)
+    return build.interval_of_units(context, function, length, count, span)
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
+    **{f"to_{unit}": _interval_function(f"to_{unit}") for unit in _UNITS_OF_INTERVALS},
     "@": _absolute,
     "add": _operator("add", "+"),
     "subtract": _operator("subtract", "-"),

@@ -25,6 +25,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         # clauses
         exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Distinct,
         exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery, exp.Join, exp.Exists, exp.Any, exp.All, exp.Tuple,
+        exp.Union, exp.Intersect, exp.Except, exp.Values,
         # names and values
         exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal, exp.Null, exp.Boolean, exp.Placeholder, exp.Parameter,
         exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Paren,
@@ -44,24 +45,25 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
         {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
     ),
     exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
-    exp.Subquery: frozenset({"this", "alias", "with_", "joins"}),
+    exp.Subquery: frozenset({"this", "alias", "with_", "joins", "order", "limit", "offset"}),
     exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
-    exp.With: frozenset({"expressions"}),
+    exp.Union: frozenset({"this", "expression", "distinct", "by_name", "with_", "order", "limit", "offset"}),
+    exp.Intersect: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Except: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Values: frozenset({"expressions", "alias", "with_", "order", "limit", "offset"}),
+    exp.With: frozenset({"expressions", "recursive"}),
+    exp.CTE: frozenset({"this", "alias", "materialized"}),
     exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
-    exp.Star: frozenset({"except_"}),
-    exp.Distinct: frozenset({"expressions"}),
+    exp.Star: frozenset({"except_", "replace", "rename"}),
+    exp.Distinct: frozenset({"expressions", "on"}),
     exp.In: frozenset({"this", "expressions", "query"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {
     exp.Window: "window functions",
-    exp.Union: "UNION",
-    exp.Except: "EXCEPT",
-    exp.Intersect: "INTERSECT",
-    exp.Values: "VALUES",
     exp.Lateral: "LATERAL",
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
@@ -80,12 +82,6 @@ _NAMES: dict[type[exp.Expr], str] = {
 _PART_NAMES = {
     "pivots": "PIVOT",
     "sample": "samples of tables",
-    "recursive": "recursive CTEs",
-    "replace": "* REPLACE",
-    "rename": "* RENAME",
-    "on": "DISTINCT ON",
-    "limit": "LIMIT after a parenthesised query",
-    "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
     "laterals": "LATERAL",
     "windows": "WINDOW",
@@ -120,12 +116,11 @@ def _walk(tree: exp.Expr, source: Source, catalog: Catalog) -> list[Finding]:
         what = _unsupported_node(node, source, catalog)
         if what is not None:
             findings.append((what, _place(node, source)))
-            if not isinstance(node, exp.SetOperation):
-                continue
+            continue
         allowed = _PARTS.get(type(node))
         for key, value in node.args.items():
             children = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, exp.Expr)]
-            if allowed is not None and key not in allowed and value and what is None:
+            if allowed is not None and key not in allowed and value:
                 findings.append((_PART_NAMES.get(key, _part_name(key, children)), _part_place(node, children, source)))
             else:
                 pending += children
@@ -139,14 +134,12 @@ def _part_name(key: str, children: list[exp.Expr]) -> str:
 
 def _part_place(node: exp.Expr, children: list[exp.Expr], source: Source) -> Span | None:
     spans = [span for child in children if (span := source.span(child))]
-    if isinstance(node, exp.With):
-        return source.find_words("RECURSIVE")
     return Span(spans[0].start, spans[-1].end) if spans else source.span(node)
 
 
 def _place(node: exp.Expr, source: Source) -> Span | None:
-    if isinstance(node, exp.SetOperation):
-        return source.find_words(node.key.upper())
+    if isinstance(node, exp.CTE):
+        return source.find_words("RECURSIVE")
     named = source.find_words(node.sql_name()) if isinstance(node, exp.Func) and source.span(node) is None else None
     current: exp.Expr | None = None if named else node
     while current is not None:
@@ -172,8 +165,15 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return f"{node.method} joins"
         case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             return f"{node.kind} joins"
+        case exp.CTE() if _is_recursive(node):
+            return "recursive CTEs"
         case exp.Tuple():
-            listed = _compared_with_query(node) or _in_group_by(node) or _call_around(node) == "count"
+            listed = (
+                isinstance(node.parent, exp.Values | exp.Distinct)
+                or _compared_with_query(node)
+                or _in_group_by(node)
+                or _call_around(node) == "count"
+            )
             return None if listed else "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
@@ -183,7 +183,7 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             return None if aggregate_name(node) is not None else "WITHIN GROUP here"
         case exp.IgnoreNulls():  # sqlglot wraps every any_value so
             return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery) and _call_around(node) is None:
+        case exp.Order() if not isinstance(node.parent, exp.Query | exp.Values) and _call_around(node) is None:
             return "ORDER BY inside a function"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
@@ -227,6 +227,13 @@ def _compared_with_query(node: exp.Tuple) -> bool:
     while isinstance(parent, exp.Paren):
         parent = parent.parent
     return isinstance(parent, exp.In) and parent.args.get("query") is not None
+
+
+def _is_recursive(node: exp.CTE) -> bool:
+    """Whether a CTE of WITH RECURSIVE reads itself; one that does not is like any other."""
+    if not isinstance(node.parent, exp.With) or not node.parent.args.get("recursive"):
+        return False
+    return any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))
 
 
 def _described(node: exp.Expr) -> str:

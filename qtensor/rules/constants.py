@@ -110,6 +110,8 @@ def comparable(value: LiteralValue) -> tuple[int, LiteralValue]:
     """`value` as SQL compares it: NaN equals NaN and is greater than every number; NULL is a value of its own."""
     if value is None:
         return (2, 0)
+    if isinstance(value, IntervalValue):  # a month counts as 30 days
+        return (0, (value.months * 30 + value.days) * MICROSECONDS_PER_DAY + value.microseconds)
     return (1, 0.0) if value != value else (0, value)
 
 

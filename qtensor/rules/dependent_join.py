@@ -127,18 +127,26 @@ def depend(domain: Domain, plan: Plan) -> Plan:
 
 def depend_aggregate(domain: Domain, plan: Aggregate) -> Plan:
     """Groups within each value; without keys one group for each value, even where there is no row."""
-    keys = tuple(replace(key, expr=domain.moved(key.expr)) for key in plan.keys)
-    aggregates = tuple(map_aggregate(aggregate, domain.moved) for aggregate in plan.aggregates)
-    groups = replace(plan, input=depend(domain, plan.input), keys=(*domain.named(), *keys), aggregates=aggregates)
+    groups = depend_groups(domain, plan)
     if plan.keys:
         return groups
     joined = Join(domain.plan, groups, "left", domain.keys())
-    first = 2 * domain.width
-    values = (
-        NamedExpr(aggregate.name, of_no_rows(aggregate.call, ColumnRef(first + at, aggregate.call.type, aggregate.name)))
-        for at, aggregate in enumerate(aggregates)
-    )
-    return Project(joined, (*domain.named(), *values))
+    values = values_of_groups(groups, 2 * domain.width)
+    named = (NamedExpr(item.name, value) for item, value in zip(plan.aggregates, values, strict=True))
+    return Project(joined, (*domain.named(), *named))
+
+
+def depend_groups(domain: Domain, plan: Aggregate) -> Aggregate:
+    """The groups of each value that are there."""
+    keys = tuple(replace(key, expr=domain.moved(key.expr)) for key in plan.keys)
+    aggregates = tuple(map_aggregate(aggregate, domain.moved) for aggregate in plan.aggregates)
+    return replace(plan, input=depend(domain, plan.input), keys=(*domain.named(), *keys), aggregates=aggregates)
+
+
+def values_of_groups(groups: Aggregate, at: int) -> list[Expr]:
+    """The aggregates of `groups`, the first of which stands at `at`, where a left join may have found no group."""
+    columns = (ColumnRef(at + index, item.call.type, item.name) for index, item in enumerate(groups.aggregates))
+    return [of_no_rows(item.call, column) for item, column in zip(groups.aggregates, columns, strict=True)]
 
 
 def depend_limit(domain: Domain, plan: Limit) -> Plan:

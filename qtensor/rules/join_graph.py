@@ -61,6 +61,7 @@ class JoinGraph:
     others: list[tuple[int, Expr]]
     owner: list[int]
     first: list[int]
+    class_masks: list[int]
     _rows: dict[int, float] = field(default_factory=dict)
     _unique: dict[tuple[int, frozenset[int]], bool] = field(default_factory=dict)
 
@@ -76,7 +77,8 @@ class JoinGraph:
                     classes = merged(classes, one, other)
                 case _:
                     others.append((mask_of({owner[index] for index in columns_of(part)}), part))
-        return cls(tree.relations, estimator, classes, others, owner, first)
+        masks = [mask_of({owner[column.index] for column in group}) for group in classes]
+        return cls(tree.relations, estimator, classes, others, owner, first, masks)
 
     @property
     def everything(self) -> int:
@@ -92,8 +94,12 @@ class JoinGraph:
 
     def equalities(self, left: int, right: int) -> list[tuple[ColumnRef, ColumnRef]]:
         """For each class on both sides one equality: within a side its columns are equal already."""
-        sides = ((self.members(group, left), self.members(group, right)) for group in self.classes)
-        return [(mine[0], theirs[0]) for mine, theirs in sides if mine and theirs]
+        shared = (group for group, mask in zip(self.classes, self.class_masks, strict=True) if mask & left and mask & right)
+        return [(self.member(group, left), self.member(group, right)) for group in shared]
+
+    def member(self, group: list[ColumnRef], mask: int) -> ColumnRef:
+        """One of the class's columns that belong to the relations in `mask`."""
+        return next(column for column in group if mask >> self.owner[column.index] & 1)
 
     def conditions(self, left: int, right: int) -> list[Expr]:
         """The conditions that a join of two sets of relations is the first to be able to ask."""
@@ -113,7 +119,7 @@ class JoinGraph:
 
     def connected(self, left: int, right: int) -> bool:
         """Whether a join of the two is no cross product, or one with a single row."""
-        if any(self.members(group, left) and self.members(group, right) for group in self.classes):
+        if any(mask & left and mask & right for mask in self.class_masks):
             return True
         if any(mask & left and mask & right and mask & (left | right) == mask for mask, _ in self.others):
             return True

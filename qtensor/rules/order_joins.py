@@ -14,10 +14,12 @@ from qtensor.rules.rewriting import conjunction, filtered, renumbered, shifted
 from qtensor.rules.statistics import NoStatistics, PlanStatistics
 
 EXHAUSTIVE = 10  # relations; of more, the best pair is joined first
+MOST_PAIRS = 10_000  # so many pairs of sets are looked at, about half a second: enough for ten relations but in a dense graph
 
 # Costs of a row, measured in rows of a scan. A row streams on with its partner's columns, wherever it is filtered.
 BUILD = 5.0  # to put it where it is found by its key
 BUILD_SORTED = 50.0  # where several rows may have that key
+THIN = 2.0  # for the few rows that are live to be brought together, before they are put there
 PROBE = 1.5  # to fetch its partner from a table that is in the cache
 PROBE_FAR = 6.0  # from one that is not
 IN_CACHE = 1 << 15  # rows
@@ -98,28 +100,46 @@ class Search:
             self.orders[1 << number] = Order(1 << number, read, read, number)
 
     def best(self) -> Order:
-        if len(self.graph.relations) <= EXHAUSTIVE:
-            self.enumerate_sets()
-        if self.graph.everything in self.orders:
-            return self.orders[self.graph.everything]
-        return self.pair_by_pair(self.largest_sets())
+        relations = list(self.orders.values())
+        if len(relations) <= EXHAUSTIVE and self.enumerate_sets():
+            return self.orders.get(self.graph.everything) or self.pair_by_pair(self.largest_sets())
+        return self.pair_by_pair(relations)
 
-    def enumerate_sets(self) -> None:
-        """Every connected set, smaller ones first, from each of its divisions in two connected sets."""
+    def enumerate_sets(self) -> bool:
+        """Every connected set, smaller ones first, from its divisions in two connected sets; False if these are too many."""
+        pairs = 0
         for mask in range(3, self.graph.everything + 1):
-            if mask.bit_count() < 2:
-                continue
             part = (mask - 1) & mask
-            while part:
+            while part > mask ^ part:
                 left, right = self.orders.get(part), self.orders.get(mask ^ part)
                 if left is not None and right is not None and self.graph.connected(part, mask ^ part):
-                    self.consider(self.joined(left, right))
+                    self.consider(left, right)
+                    pairs += 1
                 part = (part - 1) & mask
+            if pairs > MOST_PAIRS:
+                return False
+        return True
 
-    def consider(self, order: Order) -> None:
-        known = self.orders.get(order.mask)
-        if known is None or self.total(order) < self.total(known):
-            self.orders[order.mask] = order
+    def consider(self, one: Order, other: Order) -> None:
+        """Join two orders either way, the larger as the left side first: tables that stream need not be measured."""
+        left, right = sorted((one, other), key=lambda order: -order.stream)
+        for sides in ((left, right), (right, left)):
+            known = self.orders.get(one.mask | other.mask)
+            if known is not None and self.least(*sides) >= self.total(known):
+                continue
+            order = self.joined(*sides)
+            if known is None or self.total(order) < self.total(known):
+                self.orders[order.mask] = order
+
+    def least(self, left: Order, right: Order) -> float:
+        """What a join costs at least: each left row has one partner at most."""
+        rows = self.graph.rows(left.mask | right.mask)
+        return left.cost + right.cost + PROBE * left.stream + BUILD * self.build_rows(right) + LIVE * rows
+
+    def build_rows(self, right: Order) -> float:
+        """How many rows the right side puts into its table, or what costs as much: those of many that are live are brought
+        together before."""
+        return min(right.stream, THIN * right.stream / BUILD + self.graph.rows(right.mask))
 
     def total(self, order: Order) -> float:
         """What it costs, and what follows costs by its stream."""
@@ -130,15 +150,16 @@ class Search:
         graph = self.graph
         mask = left.mask | right.mask
         probe = PROBE if right.stream <= IN_CACHE else min(PROBE_FAR, PROBE + log2(right.stream / IN_CACHE))
+        build = self.build_rows(right)
         cost = left.cost + right.cost + probe * left.stream + LIVE * graph.rows(mask)
         equalities = graph.equalities(left.mask, right.mask)
         keys = frozenset(theirs.index for _, theirs in equalities)
         if graph.is_one_row(right.mask) or (right.anchor is not None and graph.unique(right.anchor, keys)):
-            return Order(mask, cost + BUILD * right.stream, left.stream, left.anchor, (left, right))
+            return Order(mask, cost + BUILD * build, left.stream, left.anchor, (left, right))
         pairs = max(graph.rows(mask), 1.0) if equalities else graph.rows(left.mask) * graph.rows(right.mask)
         mine = frozenset(own.index for own, _ in equalities)
         anchor = right.anchor if left.anchor is not None and graph.unique(left.anchor, mine) else None
-        cost += BUILD_SORTED * right.stream + EXPAND * (left.stream + pairs)
+        cost += BUILD_SORTED * build + EXPAND * (left.stream + pairs)
         return Order(mask, cost, pairs, anchor, (left, right))
 
     def largest_sets(self) -> list[Order]:
@@ -149,11 +170,7 @@ class Search:
             if not mask & covered:
                 chosen.append(self.orders[mask])
                 covered |= mask
-        return (
-            chosen
-            if len(self.graph.relations) <= EXHAUSTIVE
-            else [self.orders[1 << at] for at in range(len(self.graph.relations))]
-        )
+        return chosen
 
     def pair_by_pair(self, orders: Sequence[Order]) -> Order:
         """Greedily: always the two whose join has the fewest rows, connected ones before others."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from qtensor.expressions import Call, ColumnRef, Expr, conjuncts
 from qtensor.logical import Aggregate, Filter, Join, JoinKey, Limit, NamedExpr, Plan, Project, Sort, Window
-from qtensor.rules.dependent_join import of_no_rows
+from qtensor.rules.dependent_join import values_of_groups
 from qtensor.rules.outer import outer_columns, outer_columns_of
 from qtensor.rules.rewriting import (
     all_columns,
@@ -140,11 +140,7 @@ def pull_aggregate(plan: Aggregate) -> Pulled | None:
     conditions = tuple(equality.with_inner(columns[first + at]) for at, equality in enumerate(equal))
     if plan.keys:
         return Pulled(grouped, (*columns[:first], *columns[width:]), conditions)
-    values = (
-        of_no_rows(aggregate.call, ColumnRef(width + at, aggregate.call.type, aggregate.name))
-        for at, aggregate in enumerate(aggregates)
-    )
-    return Pulled(grouped, tuple(values), conditions, total=True)
+    return Pulled(grouped, tuple(values_of_groups(grouped, width)), conditions, total=True)
 
 
 def pull_window(plan: Window) -> Pulled | None:

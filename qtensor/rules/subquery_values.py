@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from qtensor.expressions import AggregateCall, Call, Case, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.logical import (
@@ -19,11 +21,11 @@ from qtensor.logical import (
     Sort,
     Window,
 )
-from qtensor.rules.dependent_join import Domain, depend
+from qtensor.rules.dependent_join import Domain, depend, depend_groups, values_of_groups
 from qtensor.rules.facts import null_where
 from qtensor.rules.outer import moved_out, plan_moved_out
 from qtensor.rules.pull_correlation import pull_correlation
-from qtensor.rules.rewriting import all_columns, columns_of, conjunction, filtered, named_columns, shifted, transform
+from qtensor.rules.rewriting import all_columns, columns_of, conjunction, filtered, named_columns, shifted, substitute, transform
 from qtensor.types import BIGINT, BOOLEAN
 
 
@@ -99,13 +101,20 @@ class Rows:
             outputs = tuple(moved_out(shifted(output, width), resolve) for output in pulled.outputs)
             conditions = tuple(moved_out(shifted(part, width), resolve) for part in pulled.conditions)
             return Partner(plan_moved_out(pulled.plan), outputs, (), conditions, pulled.total)
-        domain = Domain.of(self.original, plan)
-        right = depend(domain, plan)
+        only_group = group_of(plan)
+        domain = Domain.of(self.original, plan if only_group is None else only_group.input)
         keys = tuple(
             JoinKey(resolve(outer), reference, null_safe=True)
             for outer, reference in zip(domain.columns, domain.references(), strict=True)
         )
-        return Partner(right, tuple(all_columns(right, width)[domain.width :]), keys)
+        if only_group is None:
+            right = depend(domain, plan)
+            return Partner(right, tuple(all_columns(right, width)[domain.width :]), keys)
+        groups = depend_groups(domain, only_group.input)
+        values = values_of_groups(groups, width + domain.width)
+        return Partner(
+            groups, tuple(moved_out(substitute(output, values), resolve) for output in only_group.outputs), keys, (), True
+        )
 
     def restrict(self, part: Expr) -> Expr | None:
         """Keep only the rows for which `part`, a condition of a filter, is true; what of it is left to ask (None: nothing)."""
@@ -179,6 +188,24 @@ class Rows:
         found = call("coalesce", holds[0] if len(holds) == 1 else call("or", *holds), Literal(False, BOOLEAN))
         unknown = call("or", call("is_null", operand), call("not_equal", known, rows))
         return three_valued(found, call("and", unknown, call("greater", rows, Literal(0, BIGINT))))
+
+
+class OnlyGroup(NamedTuple):
+    """A plan of one row: expressions over the row of an aggregate without keys."""
+
+    input: Aggregate
+    outputs: Sequence[Expr]
+
+
+def group_of(plan: Plan) -> OnlyGroup | None:
+    match plan:
+        case Aggregate(keys=()):
+            return OnlyGroup(plan, all_columns(plan))
+        case Project(input=input, expressions=expressions):
+            below = group_of(input)
+            return below and OnlyGroup(below.input, [substitute(named.expr, below.outputs) for named in expressions])
+        case _:
+            return None
 
 
 def call(function: str, *arguments: Expr) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -60,9 +61,23 @@ def regexp_full_match(texts: pa.Array, pattern: str, options: str = "") -> pa.Ar
 def regexp_replace(texts: pa.Array, pattern: str, replacement: str, options: str = "") -> pa.Array:
     """The first match, or with the option g all of them, replaced; \\1 stands for a group."""
     checked = expression(pattern, options, OPTIONS + "g")
-    most = -1 if "g" in options else 1
-    run(pc.replace_substring_regex, pa.array([""], pa.large_string()), checked, replacement, max_replacements=most)
-    return run(pc.replace_substring_regex, texts, checked, replacement, max_replacements=most)
+    run(pc.replace_substring_regex, pa.array([""], pa.large_string()), checked, replacement)
+    if "g" in options:
+        return run(pc.replace_substring_regex, texts, checked, replacement)
+    try:
+        return pc.replace_substring_regex(texts, checked, replacement, max_replacements=1)
+    except pa.ArrowInvalid:  # Arrow stumbles over matches of nothing, as of \\b: the text before the match is made part of it
+        moved = re.sub(r"\\(.)", lambda found: later_group(found[1]), replacement)
+        return run(pc.replace_substring_regex, texts, rf"(?s:\A(.*?))({checked})", rf"\1{moved}")
+
+
+def later_group(character: str) -> str:
+    """What follows a backslash in a replacement, two groups having been put before those that it names."""
+    if not character.isdecimal():
+        return "\\" + character
+    if int(character) > GROUPS - 2:
+        raise ConversionError(f"a replacement that names group {character} cannot be computed here")
+    return f"\\{int(character) + 2}"
 
 
 def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str = "") -> pa.Array:

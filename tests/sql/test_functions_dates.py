@@ -58,6 +58,17 @@ WRITTEN = [
     "SELECT quarter(moment + INTERVAL 1 MONTH), year(moment::DATE), month(day + 45) FROM t",
 ]
 
+INTERVALS = [
+    "SELECT day + INTERVAL (i8) DAY, day - INTERVAL (g) MONTH, moment + INTERVAL (i16) HOUR, day + INTERVAL (g + 1) YEAR FROM t",
+    "SELECT day + to_days(i8), day + to_months(i16), moment - to_years(g), to_weeks(g) + day, moment + to_quarters(g) FROM t",
+    "SELECT moment + to_hours(i16), moment - to_minutes(i16), moment + to_microseconds(i64), moment - INTERVAL (i8) WEEK FROM t",
+    "SELECT moment + to_seconds(y), moment - to_milliseconds(y), moment + INTERVAL (y) SECOND, moment + INTERVAL (y) DAY FROM t",
+    "SELECT day + g * INTERVAL 1 DAY, day + INTERVAL 2 MONTH * g, moment - i8 * INTERVAL '90 minutes', day + to_days(2) FROM t",
+    "SELECT moment + to_seconds(1.5), day + INTERVAL (NULL) DAY, day + INTERVAL (n) DAY, moment + INTERVAL (i8) SECOND FROM t",
+    "SELECT DATE '2020-01-31' + to_months(1), DATE '2020-01-31' + 2 * INTERVAL 1 MONTH, INTERVAL 30 DAY = INTERVAL 1 MONTH AS e",
+    "SELECT id FROM t WHERE day < DATE '1990-01-01' + to_days(g)",
+]
+
 FORMATS = [
     "SELECT strftime(day, '%Y-%m-%d'), strftime(day, '%a %A %w %d %b %B %h %m %y %Y'), strftime(day, '%j %U %W %G %V %u') FROM t",
     "SELECT strftime(day, '%H:%M:%S %p %I %f'), strftime('%d/%m', day), strftime(day, '%-d.%-m.%-y %-j %%'), strftime(day, '%x %X') FROM t",
@@ -79,7 +90,7 @@ CONSTANTS = [
     "SELECT date_diff('week', DATE '2020-02-03', DATE '1969-02-03'), date_sub('month', DATE '2020-01-31', DATE '2020-02-29')",
     "SELECT extract(epoch FROM TIMESTAMP '1969-12-31 23:59:59.1'), epoch_ms(TIMESTAMP '1969-12-31 23:59:59.9995'), epoch_ms(12345)",
     "SELECT make_timestamp(2020, 1, 1, 24, 0, 0), make_timestamp(2020, 1, 1, 23, 59, 59.9999999), make_date(5)",
-    "SELECT make_timestamp(2020, 1, 1, 0, 0, 1.0000015), make_timestamp(2020, 1, 1, 23, 59, 60)",
+    "SELECT make_timestamp(2020, 1, 1, 0, 0, 1.0000015), make_timestamp(2020, 1, 1, 23, 59, 60), make_timestamp(2020, 1, 1, 0, 0, 60.5)",
     "SELECT make_date(2020, 2, 29), last_day(DATE '2021-02-03'), dayname(TIMESTAMP '2020-02-03 04:05:06'), julian(DATE '2020-02-03')",
 ]
 
@@ -99,7 +110,8 @@ REFUSED = [
     "SELECT make_date(i64, 1, 1) FROM t",
     "SELECT make_timestamp(2020, 1, 1, 24, 0, 1)",
     "SELECT make_timestamp(2020, 1, 1, 0, 0, -1)",
-    "SELECT make_timestamp(2020, 1, 1, 0, 0, 60.5)",
+    "SELECT make_timestamp(2020, 1, 1, 0, 0, 61)",
+    "SELECT make_timestamp(2020, 1, 1, 23, 59, 60.5)",
     "SELECT last_day('2020-01-01')",
     "SELECT strftime(day, '%q') FROM t",
     "SELECT strftime(day, '') FROM t",
@@ -111,6 +123,7 @@ REFUSED = [
     "SELECT strptime('24', '%H')",
     "SELECT strptime('x', '%q')",
     "SELECT strptime(day, '%Y') FROM t",
+    "SELECT day + to_days(y) FROM t",
 ]
 
 
@@ -157,7 +170,7 @@ def test_differences_over_the_calendar(calendar: Engines, function: str, units: 
     calendar.check(f"SELECT d, e, a, b, {', '.join(differences)} FROM t")
 
 
-@pytest.mark.parametrize("query", WRITTEN + FORMATS)
+@pytest.mark.parametrize("query", WRITTEN + INTERVALS + FORMATS)
 def test_of_columns(row_engines: Engines, query: str) -> None:
     row_engines.check(query)
 
@@ -187,6 +200,10 @@ def test_over_chunks(large: Engines) -> None:
         ("SELECT strptime(s, '%z') FROM t", "%z in a format that is read"),
         ("SELECT strftime(day, s) FROM t", "a format of a date that is not constant"),
         ("SELECT now()", "the function now"),
+        ("SELECT to_days(g) FROM t", "a column of type INTERVAL"),
+        ("SELECT to_days(g) = INTERVAL 1 DAY FROM t", "an INTERVAL but to add to a date"),
+        ("SELECT day + (CASE WHEN b THEN INTERVAL 1 DAY ELSE to_days(g) END) FROM t", "intervals of several units"),
+        ("SELECT count(*) FROM t GROUP BY CASE WHEN b THEN to_days(g) ELSE INTERVAL 1 MONTH END", "a choice between INTERVALs"),
         ("SELECT current_date", "current_date"),
     ],
 )

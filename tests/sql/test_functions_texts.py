@@ -25,6 +25,7 @@ OF_COLUMNS = [
     "SELECT regexp_matches(s, '^a'), regexp_matches(s, 'A', 'i'), regexp_full_match(s, 'a.?c'), s ~ 'a', s !~ 'a' FROM t",
     "SELECT s SIMILAR TO 'a|ab', s NOT SIMILAR TO 'a|ab', regexp_matches(s, '.', 'l'), regexp_matches(s, NULL) FROM t",
     "SELECT regexp_replace(s, 'a', 'x'), regexp_replace(s, '(a)(.)', '\\2\\1'), regexp_replace(s, '[a-z]', '-', 'g') FROM t",
+    "SELECT regexp_replace(s, '\\b', '<\\0>'), regexp_replace(s, '(a)?\\b', '[\\1]'), regexp_replace(s, '$', '\\\\') FROM t",
     "SELECT regexp_extract(s, 'a.'), regexp_extract(s, '(a)(.)', 2), regexp_extract(s, '(A)', 1, 'i') FROM t",
     "SELECT s GLOB 'a*', s GLOB '?', s GLOB '[a-b]*', s GLOB 'a[!b]c', s NOT GLOB 'a*' FROM t",
     "SELECT ascii(s), unicode(s), ord(w), md5(s), sha256(w), translate(s, 'ab', 'x'), strip_accents(s), hex(s) FROM t",
