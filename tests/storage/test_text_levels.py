@@ -111,6 +111,6 @@ def test_a_table_keeps_what_it_was_asked_for() -> None:
     assert table.column(0, 2, "ordered") is ordered
 
 
-def test_few_strings_that_a_sample_takes_for_many_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strings_that_recur_are_hashed_and_then_sorted_if_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_text, "FEW_STRINGS", 2)
-    assert encoded(pa.array(["b", "a", "b"])).level == "ordered"  # a third of the sample comes twice: hashed, and then few
+    assert encoded(pa.array(["b", "a", "b"])).level == "ordered"
