@@ -12,9 +12,10 @@ from qtensor.aggregate_functions import ALIASES, ARITIES, IDEMPOTENT, resolve_ag
 from qtensor.bind import build
 from qtensor.bind.build import Operand
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import reads
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
-from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, SortKey, children
+from qtensor.expressions import AggregateCall, Call, Expr, Literal, SortKey, children
 from qtensor.functions import TypeRuleError, natural_type
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, Boolean, Decimal, Float, Integer, Interval, Null, SqlType, Varchar
 
@@ -84,9 +85,12 @@ def aggregate_name(node: exp.Expr) -> str | None:
 
 def has_aggregate(expr: Expr) -> bool:
     """Whether `expr` refers to an aggregate call, which stands in it as a column of negative index, or asks for GROUPING."""
-    if isinstance(expr, ColumnRef):
-        return expr.index < 0
-    return (isinstance(expr, Call) and expr.function == "grouping") or any(has_aggregate(child) for child in children(expr))
+    return asks_for_grouping(expr) or any(depth == 0 and index < 0 for depth, index in reads(expr))
+
+
+def asks_for_grouping(expr: Expr) -> bool:
+    """Whether `expr` calls GROUPING."""
+    return (isinstance(expr, Call) and expr.function == "grouping") or any(asks_for_grouping(child) for child in children(expr))
 
 
 @dataclass

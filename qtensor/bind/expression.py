@@ -91,6 +91,14 @@ class ExpressionBinder:
         """Whether a name means an alias before it means `column`."""
         return False
 
+    def calls_around(self, depth: int) -> CallBinder:
+        """What binds the calls of the query `depth` levels out."""
+        binder = self
+        for _ in range(depth):
+            assert binder.outer is not None
+            binder = binder.outer
+        return binder.calls
+
     def span(self, node: exp.Expr) -> Span | None:
         """Where `node` stands in the query."""
         return self.context.source.span(node)
