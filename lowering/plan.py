@@ -211,7 +211,7 @@ class Planner:
             data = builder.emit("load", dtype=column.dtype, attribute=slot)
             valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
             slot += 1 + column.nullable
-            dictionary = ColumnDictionary(scan.table, column.index) if isinstance(type_, Varchar) else None
+            dictionary = ColumnDictionary(scan.table, column.index, column.level) if isinstance(type_, Varchar) else None
             values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
         stream = self.begin(source)
         stream.encoder = Encoder(builder, tuple(values), self.bindings)
@@ -225,6 +225,7 @@ class Planner:
         words: list[SortWord] = []
         for key in plan.keys:
             value = encode(stream.encoder, key.expr)
+            stream.encoder.require(value, "ordered")
             words += words_of(stream.encoder, value, key.descending, key.nulls_first)
         return self.materialise(stream, pack(stream.encoder, words), count)
 
