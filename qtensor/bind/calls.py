@@ -56,14 +56,14 @@ class CallBinder:
             return self._aggregate(node, span)
         if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
             raise self.context.error("FILTER belongs to an aggregate", span)
-        if type(node) in FUNCTIONS:
-            raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
         if isinstance(node, exp.Grouping | exp.GroupingId):
             return plain(Call("grouping", tuple(self.rows.bind(key).expr for key in node.expressions), BIGINT, span), span)
         name = node.name if isinstance(node, exp.Anonymous) else self.context.source.text(node) or ""
         model = self.context.catalog.model(name)
         if model is not None and isinstance(node, exp.Func):
             return self._predict(model, call_arguments(node), span)
+        if type(node) in FUNCTIONS:
+            raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
         if name.lower() == "iff" and isinstance(node, exp.Anonymous):
             return self._iff(node, span)
         known = [*self.context.catalog.model_names(), *AGGREGATES, *_SCALAR_FUNCTIONS]
