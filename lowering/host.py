@@ -85,14 +85,14 @@ class HostInputs:
         return pa.scalar(self.literals[literal].value, pa.large_string())
 
     def strings(self, dictionary: Dictionary) -> pa.Array:
-        """The sorted distinct strings of a dictionary, large_string."""
+        """The strings of a dictionary, large_string; sorted and distinct but for a weaker column."""
         if dictionary not in self.resolved:
             self.resolved[dictionary] = self.resolve(dictionary)
         return self.resolved[dictionary]
 
     def resolve(self, dictionary: Dictionary) -> pa.Array:
         match dictionary:
-            case ColumnDictionary(table, column):
+            case ColumnDictionary(table=table, column=column):
                 return self.column_dictionary(table, column)
             case LiteralDictionary(literals):
                 return sorted_distinct([pa.array([self.literals[slot].value for slot in literals], pa.large_string())])
