@@ -129,7 +129,7 @@ def test_a_key_with_duplicates(paths: Callable[[str], Path]) -> None:
 def test_a_broken_assumption_names_its_table(paths: Callable[[str], Path]) -> None:
     artifact = qtensor.load(paths("joined"), threads=2)
     high = SAMPLE["customers"].set_column(1, "region", pa.array([1_000] * 700))
-    with pytest.raises(ArtifactError, match='the table "customers".*\\n.*column "region": assumed values'):
+    with pytest.raises(ArtifactError, match=r'the table "customers".*\n.*column "region": assumed values'):
         artifact(orders=SAMPLE["orders"], customers=high)
 
 
@@ -169,7 +169,7 @@ def test_native_libraries_read_one_table(tmp_path: Path) -> None:
         for name, table in SAMPLE.items():
             connection.register(name, table)
         for sql in (PASSED_ON, TWICE):
-            with pytest.raises(NativeError, match="use Relation.export"):
+            with pytest.raises(NativeError, match=r"use Relation\.export"):
                 connection.sql(sql).export_native(tmp_path / "library")
 
 
