@@ -106,6 +106,32 @@ def test_codes_that_are_too_weak_are_an_error(engines: Engines, monkeypatch: pyt
             fresh(engines).sql(query).fetchall()
 
 
+@pytest.fixture(scope="module")
+def large() -> Iterator[Engines]:
+    """Both engines over nearly as many different strings as rows, enough for several threads; each level is natural."""
+    rows = 140_003
+    s = [None if row % 101 == 0 else "twice" if row % 5003 == 1 else f"k{row * 7919 % rows}é" for row in range(rows)]
+    with_engines = Engines.over(threads=2, t=pa.table({"id": range(rows), "s": s}))
+    assert level_of(with_engines.tables["t"]["s"]) == "plain"
+    yield with_engines
+    with_engines.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*), sum(id) FROM t WHERE s NOT LIKE '%9%1%' AND s NOT IN ('k1é', 'k2é') AND s <> 'twice'",
+        "SELECT id, s FROM t WHERE s = 'twice' OR s LIKE 'k12_45é' OR s IS NULL",
+        "SELECT s, count(*) AS n FROM t GROUP BY s HAVING count(*) > 1",
+        "SELECT count(DISTINCT s), count(s), min(s), max(s) FROM t",
+        "SELECT id, s FROM t ORDER BY s DESC NULLS FIRST, id LIMIT 7",
+        "SELECT s FROM t",
+    ],
+)
+def test_many_strings(large: Engines, query: str) -> None:
+    large.check(query)
+
+
 def fresh(engines: Engines) -> qtensor.Connection:
     """A connection whose tables nobody has asked for more yet."""
     connection = qtensor.connect(2)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from qtensor.errors import InternalError
 from qtensor.lowering.storage import LEVELS, EncodedColumn, Level, encode_column, layout_for, strengthened
 from qtensor.lowering.storage import text as storage_text
 from qtensor.sources.arrow import ArrowSource
+from qtensor.sources.files import ParquetSource
 from qtensor.table import Table
 from qtensor.types import VARCHAR
 
@@ -114,3 +118,15 @@ def test_a_table_keeps_what_it_was_asked_for() -> None:
 def test_strings_that_recur_are_hashed_and_then_sorted_if_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_text, "FEW_STRINGS", 2)
     assert encoded(pa.array(["b", "a", "b"])).level == "ordered"
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_parquet_with_dictionaries_and_without(tmp_path: Path, dictionary: bool) -> None:
+    table = pa.table({"distinct": TEXTS["distinct"], "few": TEXTS["few"], "nulls": TEXTS["distinct with NULL and empty"]})
+    pq.write_table(table, tmp_path / "t.parquet", use_dictionary=dictionary, row_group_size=30_000)
+    source = ParquetSource(tmp_path / "t.parquet")
+    columns = source.read([0, 1, 2], layout_for(ROWS, threads=2))
+    assert [column.level for column in columns[:2]] == ["plain", "ordered"]
+    for column, name in zip(columns, table.column_names, strict=True):
+        assert rows_of(column) == table.column(name).to_pylist()
+        check(column)
