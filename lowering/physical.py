@@ -20,6 +20,7 @@ from qtensor.errors import Span
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.levels import Level
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
 
@@ -28,7 +29,10 @@ MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is r
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values."""
+    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values.
+
+    `level`: of text, what the program takes its codes to tell.
+    """
 
     index: int
     name: str = field(compare=False, repr=False)  # for people: a program does not depend on it
@@ -36,6 +40,7 @@ class SourceColumn:
     nullable: bool
     range: Range | None
     may_be_nan: bool
+    level: Level = "ordered"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
 from qtensor.rules.drop_distinct import drop_distinct
+from qtensor.rules.drop_unseen_order import drop_unseen_order
 from qtensor.rules.extract_join_keys import extract_join_keys
 from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     unwrap_cast_in_comparison,
     factor_disjunctions,
     push_filter_down,
+    drop_unseen_order,
     extract_join_keys,
     push_semi_join_down,
     order_joins,

@@ -12,6 +12,7 @@ from qtensor.aggregate_functions import ALIASES, ARITIES, IDEMPOTENT, resolve_ag
 from qtensor.bind import build
 from qtensor.bind.build import Operand
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import reads
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
 from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, SortKey, children
@@ -93,9 +94,12 @@ def has_window(expr: Expr) -> bool:
 
 def has_aggregate(expr: Expr) -> bool:
     """Whether `expr` refers to an aggregate call, which stands in it as a column of negative index, or asks for GROUPING."""
-    if isinstance(expr, ColumnRef):
-        return FIRST_WINDOW < expr.index < 0
-    return (isinstance(expr, Call) and expr.function == "grouping") or any(has_aggregate(child) for child in children(expr))
+    return asks_for_grouping(expr) or any(depth == 0 and FIRST_WINDOW < index < 0 for depth, index in reads(expr))
+
+
+def asks_for_grouping(expr: Expr) -> bool:
+    """Whether `expr` calls GROUPING."""
+    return (isinstance(expr, Call) and expr.function == "grouping") or any(asks_for_grouping(child) for child in children(expr))
 
 
 @dataclass

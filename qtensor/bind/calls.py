@@ -13,11 +13,12 @@ from qtensor.bind.aggregates import aggregate_name, bind_aggregate
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.catalog import ModelSignature
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import reads
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
 from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import Call, ColumnRef, Expr, Literal, Predict
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Predict
 from qtensor.logical import NamedAggregate
 from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
 
@@ -29,6 +30,7 @@ class Binder(Protocol):
 
     def bind(self, node: exp.Expr) -> Operand: ...
     def condition(self, node: exp.Expr) -> Operand: ...
+    def calls_around(self, depth: int) -> CallBinder: ...
 
 
 @dataclass
@@ -105,6 +107,12 @@ class CallBinder:
         call = bind_aggregate(self.context, self.rows, node)
         if call is None:
             return plain(Literal(None, NULL), span)
+        parts = (*call.arguments, *(key.expr for key in call.order), *((call.filter,) if call.filter else ()))
+        depth = min((depth for part in parts for depth, _ in reads(part)), default=0)
+        if depth:  # an aggregate of columns of a query further out is that query's
+            found = self.rows.calls_around(depth).bind(node).expr
+            assert isinstance(found, ColumnRef)
+            return plain(OuterColumn(found.index, found.type, found.name, depth), span)
         position = next((i for i, known in enumerate(self.aggregates) if known.call == call), None)
         if position is None:
             position = len(self.aggregates)

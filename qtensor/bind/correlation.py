@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
 from qtensor.expressions import ColumnRef, Expr, OuterColumn, Subquery, children, with_children
 from qtensor.logical import Plan, inputs, with_inputs
-from qtensor.rules.rewriting import map_expressions
+from qtensor.rules.rewriting import expressions_of, map_expressions
 
 Move: TypeAlias = Callable[[ColumnRef], Expr]
 
@@ -41,3 +41,24 @@ def with_outer_moved(plan: Plan, move: Move, depth: int = 1) -> Plan:
 
     below = with_inputs(plan, [with_outer_moved(part, move, depth) for part in inputs(plan)])
     return map_expressions(below, visit)
+
+
+def reads(expr: Expr) -> Iterator[tuple[int, int]]:
+    """The columns that `expr` reads, also in subqueries: how many queries further out each is (0: this one), and its index."""
+    match expr:
+        case ColumnRef():
+            yield 0, expr.index
+        case OuterColumn():
+            yield expr.depth, expr.index
+        case Subquery(plan=plan):
+            yield from ((depth - 1, index) for depth, index in _plan_reads(plan))
+    for child in children(expr):
+        yield from reads(child)
+
+
+def _plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
+    """What a plan reads from outside."""
+    for expr in expressions_of(plan):
+        yield from ((depth, index) for depth, index in reads(expr) if depth)
+    for part in inputs(plan):
+        yield from _plan_reads(part)

@@ -15,7 +15,8 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.scalars import bind_function, bind_scalar, interval_of_count, scalar_call
+from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
 from qtensor.bind.windows import WindowBinder
@@ -93,6 +94,14 @@ class ExpressionBinder:
     def prefers_alias(self, column: ColumnRef) -> bool:
         """Whether a name means an alias before it means `column`."""
         return False
+
+    def calls_around(self, depth: int) -> CallBinder:
+        """What binds the calls of the query `depth` levels out."""
+        binder = self
+        for _ in range(depth):
+            assert binder.outer is not None
+            binder = binder.outer
+        return binder.calls
 
     def span(self, node: exp.Expr) -> Span | None:
         """Where `node` stands in the query."""

@@ -11,7 +11,7 @@ from qtensor.bind.aggregates import FIRST_WINDOW, has_aggregate, has_window
 from qtensor.bind.build import Operand
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
-from qtensor.bind.correlation import with_outer_moved
+from qtensor.bind.correlation import reads, with_outer_moved
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Aggregate, NamedAggregate, NamedExpr, Plan, Project, Union
@@ -20,7 +20,7 @@ from qtensor.types import BIGINT
 
 def has_column(expr: Expr) -> bool:
     """Whether `expr` reads a column of the input (aggregates' results are none)."""
-    return (isinstance(expr, ColumnRef) and expr.index >= 0) or any(has_column(child) for child in children(expr))
+    return any(depth == 0 and index >= 0 for depth, index in reads(expr))
 
 
 @dataclass

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
 from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.query_names import query_text
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.window_syntax import WindowError, WrittenBound, written_window
-from qtensor.bind.words import KEYWORDS
+from qtensor.bind.words import quoted
 from qtensor.intervals import unit_name
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.Add: "+",
@@ -37,6 +34,15 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.BitwiseRightShift: ">>",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
+}
+# What a comparison with ALL rows is the negation of, with ANY.
+_NEGATED: dict[type[exp.Expr], str] = {
+    exp.EQ: "!=",
+    exp.NEQ: "=",
+    exp.LT: ">=",
+    exp.LTE: ">",
+    exp.GT: "<=",
+    exp.GTE: "<",
 }
 _LIKE = {(False, False): "~~", (False, True): "!~~", (True, False): "~~*", (True, True): "!~~*"}
 _CALLS: dict[type[exp.Expr], str] = {
@@ -70,17 +76,6 @@ _GRAMMAR_TYPES = {
 _BIGINT_UNITS = ("HOUR", "MINUTE", "MICROSECOND")
 _DOUBLE_UNITS = ("SECOND", "MILLISECOND")
 _UNIT_PLURALS = {"MILLENNIUM": "millennia", "CENTURY": "centuries"}
-
-
-def quoted(name: str) -> str:
-    """`name` as an identifier: quoted where it would not read back as itself.
-
-    >>> quoted("rape"), quoted("My col"), quoted("year")
-    ('rape', '"My col"', '"year"')
-    """
-    if _PLAIN.fullmatch(name) and name.lower() not in KEYWORDS:
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 def expression_name(node: exp.Expr, source: Source) -> str:
@@ -120,13 +115,15 @@ def expression_name(node: exp.Expr, source: Source) -> str:
         case exp.In() if node.expressions:
             return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
         case exp.In() if node.args.get("query") is not None:
-            return f"({name(node.this)} = ANY({_query_text(node.args['query'])}))"
+            return f"({name(node.this)} = ANY({query_text(node.args['query'], name)}))"
         case exp.Exists():
-            return f"EXISTS({_query_text(node.this)})"
+            return f"EXISTS({query_text(node.this, name)})"
         case exp.Any():
-            return f"ANY({_query_text(node.this)})"
+            return f"ANY({query_text(node.this.unnest(), name)})"
         case exp.Subquery() | exp.Select():
-            return f"({_query_text(node)})"
+            return f"({query_text(node, name)})"
+        case exp.Binary() if type(node) in _NEGATED and isinstance(node.expression, exp.All):
+            return f"(NOT ({name(node.this)} {_NEGATED[type(node)]} ANY({query_text(node.expression.this.unnest(), name)})))"
         case exp.Case():
             return _case_name(node, source)
         case exp.Cast():
@@ -158,6 +155,8 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return "DISTINCT " + ", ".join(map(name, node.expressions))
         case exp.Order():
             return f"{name(node.this)} ORDER BY {', '.join(_ordered_name(key, source) for key in node.expressions)}"
+        case exp.Ordered():
+            return _ordered_name(node, source)
         case exp.Tuple():
             return f'"row"({", ".join(map(name, node.expressions))})'
         case exp.IgnoreNulls():
@@ -175,11 +174,6 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
-
-
-def _query_text(node: exp.Expr) -> str:
-    """A subquery, nearly as DuckDB prints it."""
-    return str(node.unnest().sql("duckdb"))
 
 
 def _power_sign(node: exp.Pow, source: Source) -> str:

@@ -195,7 +195,10 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             written = source.text(node)
             if written is not None and catalog.model(written) is not None:
                 return None
-            return _NAMES.get(type(node)) or f"the function {written or node.sql_name().lower()}"
+            return (
+                _NAMES.get(type(node))
+                or f"the function {written or source.called(node, DUCKDB_FUNCTIONS) or node.sql_name().lower()}"
+            )
         case _ if type(node) in _SUPPORTED:
             return None
         case _:
