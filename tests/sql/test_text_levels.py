@@ -51,6 +51,8 @@ QUERIES = [
     "SELECT s, id FROM t UNION ALL SELECT s, 0 FROM t",
     "SELECT s FROM t EXCEPT SELECT s FROM u",
     "SELECT s FROM t INTERSECT SELECT v FROM t",
+    "SELECT id, s, row_number() OVER (PARTITION BY s ORDER BY v, id), lag(v) OVER (ORDER BY s, id), "
+    "max(s) OVER (PARTITION BY v) FROM t",
     "SELECT a < 'b', count(*) FROM (SELECT CASE WHEN id > 2 THEN s END AS a FROM t) GROUP BY 1",
 ]
 
