@@ -163,7 +163,7 @@ def _interval(json: JSON) -> sql_types.IntervalValue:
 
 @functools.cache
 def _field_types(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, localns={"Plan": logical.Plan})  # expressions.py knows it only while types are checked
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
