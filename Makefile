@@ -2,6 +2,7 @@
 #
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
+#   make thorough     the same with every case of the large grids, of which make test takes a sample
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot tpch clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot tpch thorough clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +47,9 @@ tpch: $(VENV)/.installed-bench
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+thorough: lint
+	$(BIN)/python -m pytest -n 2 --thorough
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
