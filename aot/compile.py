@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,9 +17,10 @@ import numpy as np
 
 from qtensor.aot.cache import ExecutableCache, environment_key
 from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, stablehlo
+from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, TableSource
-from qtensor.lowering.program import NOTHING, Carried, Progress, Share, Shared, TensorProgram
+from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
 
 QUERIES_KEPT = 512
 
@@ -90,38 +92,35 @@ class Compiler:
             whole = self._module("whole", program.whole, (shares, shared), plan)
             return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
         carried = NOTHING
-        stages = []
-        for pipelines in plan.stages:
-            stage, carried = self._stage(program, pipelines, carried, shared)
-            stages.append(stage)
-        return CompiledQuery(plan, tuple(stages))
+        with ThreadPoolExecutor(available_cores()) as pool:  # XLA lets go of Python's lock while it compiles
+            stages = []
+            for pipelines in plan.stages:
+                stage, carried = self._stage(program, pipelines, carried, shared, pool)
+                stages.append(stage)
+            return CompiledQuery(plan, tuple(stage() for stage in stages))
 
-    def _stage(self, program: TensorProgram, pipelines: range, carried: Carried, shared: Shared) -> tuple[CompiledStage, Carried]:
-        """One stage, and the shapes of what it carries on."""
+    def _stage(
+        self, program: TensorProgram, pipelines: range, carried: Carried, shared: Shared, pool: ThreadPoolExecutor
+    ) -> tuple[Callable[[], CompiledStage], Carried]:
+        """One stage, being compiled, and the shapes of what it carries on."""
         plan, first = program.plan, pipelines.start
         suffix = f"_{first}" if first else ""
         scans = [number for number in plan.scans if number in pipelines]
-        parallel = first in scans and plan.scan(first).shares > 1
-        if not parallel:
-            shapes = (tuple(share_shapes(plan.scan(number)) for number in scans), carried, shared)
+        if not (first in scans and plan.scan(first).shares > 1):
+            shapes: tuple[Any, ...] = (tuple(share_shapes(plan.scan(number)) for number in scans), carried, shared)
             function: Callable[..., Any] = functools.partial(program.stage, pipelines)
-            with jax.enable_x64(True):
-                carried = jax.eval_shape(function, *shapes)
-            return CompiledStage(pipelines, None, self._module(f"stage{suffix}", function, shapes, plan)), carried
+            whole = pool.submit(self._module, f"stage{suffix}", function, shapes, plan)
+            return lambda: CompiledStage(pipelines, None, whole.result()), shapes_of(function, shapes)
         share = share_shapes(plan.scan(first))
         function = functools.partial(program.partial, first)
-        with jax.enable_x64(True):
-            progress: Progress = jax.eval_shape(function, share, carried, shared)
-        partial = self._module(f"partial{suffix}", function, (share, carried, shared), plan)
+        partial = pool.submit(self._module, f"partial{suffix}", function, (share, carried, shared), plan)
         if plan.row_wise and pipelines.stop == len(plan.pipelines) and len(pipelines) == 1:
-            return CompiledStage(pipelines, partial, None), carried
-        parts = (progress,) * plan.scan(first).shares
-        others = tuple(share_shapes(plan.scan(number)) for number in scans[1:])
+            return lambda: CompiledStage(pipelines, partial.result(), None), carried
+        parts = (shapes_of(function, (share, carried, shared)),) * plan.scan(first).shares
+        shapes = (parts, tuple(share_shapes(plan.scan(number)) for number in scans[1:]), carried, shared)
         function = functools.partial(program.final, pipelines)
-        with jax.enable_x64(True):
-            left = jax.eval_shape(function, parts, others, carried, shared)
-        final = self._module(f"final{suffix}", function, (parts, others, carried, shared), plan)
-        return CompiledStage(pipelines, partial, final), left
+        final = pool.submit(self._module, f"final{suffix}", function, shapes, plan)
+        return lambda: CompiledStage(pipelines, partial.result(), final.result()), shapes_of(function, shapes)
 
     def _module(self, name: str, function: Callable[..., Any], shapes: tuple[Any, ...], plan: PhysicalPlan) -> Module:
         start = time.perf_counter()
@@ -135,6 +134,12 @@ class Compiler:
         if self._cache:
             self._cache.save(key, executable)  # before its first run: afterwards one that sorts does not serialise
         return Module(name, executable, False, time.perf_counter() - start)
+
+
+def shapes_of(function: Callable[..., Any], shapes: tuple[Any, ...]) -> Any:
+    """The shapes and dtypes of what a function gives."""
+    with jax.enable_x64(True):
+        return jax.eval_shape(function, *shapes)
 
 
 def share_shapes(source: TableSource) -> Share:

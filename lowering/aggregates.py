@@ -35,8 +35,8 @@ class AggregatePlanner:
     grouped: bool
     accumulators: list[AnyAccumulator] = field(default_factory=list)
 
-    def plan(self, call: AggregateCall) -> Finisher:
-        """The accumulators of `call` and how to finish them."""
+    def plan(self, call: AggregateCall, *, alike: bool = False) -> Finisher:
+        """The accumulators of `call` and how to finish them. alike: the arguments are equal in all rows of a group."""
         filtered = None if call.filter is None else encode_condition(self.encoder, call.filter)
         if call.function == "count_star":
             return self.finish_count(self.count(filtered))
@@ -47,6 +47,11 @@ class AggregatePlanner:
                 for key in call.order
                 for word in words_of(self.encoder, encode_operand(self.encoder, key.expr), key.descending, key.nulls_first)
             ]
+            for key in call.order:
+                self.encoder.require(encode_operand(self.encoder, key.expr), "ordered")
+        if call.function not in ("count", "first", "last") and not alike:
+            for value in values:
+                self.encoder.require(value, "ordered")
         if call.function == "count" and len(values) > 1:
             return self.finish_count(self.add(Accumulator("count", None, filtered, "int64", distinct=self.words(values))))
         if call.function in ("first", "last"):

@@ -76,7 +76,7 @@ class Grouping:
         keys = {at: encode_operand(encoder, plan.keys[at].expr) for at in making}
         aggregates = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
         others = {
-            at: aggregates.plan(AggregateCall("min", (key.expr,), key.expr.type))
+            at: aggregates.plan(AggregateCall("min", (key.expr,), key.expr.type), alike=True)
             for at, key in enumerate(plan.keys)
             if at not in keys
         }
@@ -144,6 +144,7 @@ def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
 
 def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
     """The key as a digit; None for floats, whose values cannot be enumerated."""
+    encoder.require(value, "unique")
     match value.type:
         case Float():
             return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from qtensor.cores import available_cores
 from qtensor.errors import ExecutionError, InternalError
 from qtensor.expressions import Literal
 from qtensor.like import PatternError, matches
@@ -47,6 +49,8 @@ from qtensor.scalars.function import Evaluated
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError, format_value, parse_text
 from qtensor.types import Boolean, SqlType, Varchar
+
+PART = 1 << 16  # strings: so many are worth a thread
 
 
 @dataclass
@@ -85,14 +89,14 @@ class HostInputs:
         return pa.scalar(self.literals[literal].value, pa.large_string())
 
     def strings(self, dictionary: Dictionary) -> pa.Array:
-        """The sorted distinct strings of a dictionary, large_string."""
+        """The strings of a dictionary, large_string; sorted and distinct but for a weaker column."""
         if dictionary not in self.resolved:
             self.resolved[dictionary] = self.resolve(dictionary)
         return self.resolved[dictionary]
 
     def resolve(self, dictionary: Dictionary) -> pa.Array:
         match dictionary:
-            case ColumnDictionary(table, column):
+            case ColumnDictionary(table=table, column=column):
                 return self.column_dictionary(table, column)
             case LiteralDictionary(literals):
                 return sorted_distinct([pa.array([self.literals[slot].value for slot in literals], pa.large_string())])
@@ -167,7 +171,10 @@ class HostInputs:
                 escape_text = "" if escape is None else str(self.literals[escape].value)
                 pattern_text = str(self.literals[pattern].value)
                 try:
-                    return as_numpy(matches(self.strings(dictionary), pattern_text, escape_text, ignores_case=ignore_case))
+                    return each_part(
+                        self.strings(dictionary),
+                        lambda strings: matches(strings, pattern_text, escape_text, ignores_case=ignore_case),
+                    )
                 except PatternError as error:
                     raise ExecutionError(str(error)) from error
             case MemberTable(dictionary, literals):
@@ -193,6 +200,17 @@ class HostInputs:
 def as_numpy(array: pa.Array) -> NDArray[Any]:
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values
+
+
+def each_part(strings: pa.Array, function: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
+    """What `function` gives for each of the strings; of many, on all cores, since Arrow releases the interpreter's lock."""
+    workers = min(available_cores(), len(strings) // PART)
+    if workers <= 1:
+        return as_numpy(function(strings))
+    size = -(-len(strings) // workers)
+    with ThreadPoolExecutor(workers) as pool:
+        parts = pool.map(lambda start: as_numpy(function(strings.slice(start, size))), range(0, len(strings), size))
+        return np.concatenate(list(parts))
 
 
 def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:

@@ -205,6 +205,7 @@ def matching(encoder: Encoder, stored: Value, wanted: Value) -> tuple[Value, Val
     """Both sides of a key as comparable data: text of the probe side as codes of the build side's dictionary, -1 if not there."""
     if isinstance(stored.type, Varchar):
         assert stored.dictionary is not None
+        encoder.require(stored, "unique")
         return stored, encoder.translate(wanted, stored.dictionary)
     return stored, wanted
 

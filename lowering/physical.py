@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal as Literals
 from typing import TypeAlias
 
 from qtensor.errors import Span
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.levels import Level
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
 
@@ -27,7 +29,10 @@ MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is r
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values."""
+    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values.
+
+    `level`: of text, what the program takes its codes to tell.
+    """
 
     index: int
     name: str = field(compare=False, repr=False)  # for people: a program does not depend on it
@@ -35,6 +40,7 @@ class SourceColumn:
     nullable: bool
     range: Range | None
     may_be_nan: bool
+    level: Level = "ordered"
 
 
 @dataclass(frozen=True)
@@ -338,8 +344,99 @@ class SortedLookupSink:
     columns: tuple[Ref, ...]
 
 
+@dataclass(frozen=True)
+class FrameEnd:
+    """An end of a frame; "preceding" and "following" without `offset` are the partition's ends.
+
+    `offset`: int64, how many rows away, not negative; in a range the key there.
+    """
+
+    kind: Literals["preceding", "following", "current"]
+    offset: Ref | None = None
+
+
+@dataclass(frozen=True)
+class WindowFrame:
+    """Which rows of its partition a row sees: see `qtensor.expressions.Frame`.
+
+    key: by what the rows of a partition are searched, int64 in ascending order, where `valid`; other rows come before or after.
+    """
+
+    unit: Literals["rows", "range"]
+    start: FrameEnd
+    end: FrameEnd
+    key: Ref | None = None
+    valid: Ref | None = None
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True)
+class PlaceFunction:
+    """Where a row stands in its partition, counted from 1, int64: itself (row_number), the first of its peers (rank), its group
+    of peers (dense_rank), the last of its peers (last_peer); or how many `rows` the partition has.
+    """
+
+    kind: Literals["row_number", "rank", "dense_rank", "last_peer", "rows"]
+
+    @property
+    def width(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True)
+class FetchFunction:
+    """`columns` of another row: `count` rows before (lag) or after (lead); the first, last or `count`th of the frame.
+
+    count: int64; None: 1. present: only rows where this holds are counted. Result columns: `columns`, then whether there is
+    such a row.
+    """
+
+    kind: Literals["lag", "lead", "first", "last", "nth"]
+    columns: tuple[Ref, ...]
+    count: Ref | None = None
+    present: Ref | None = None
+    frame: WindowFrame | None = None
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) + 1
+
+
+WindowAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator
+
+
+@dataclass(frozen=True)
+class FrameFunction:
+    """An accumulator, without DISTINCT, over the rows of the frame."""
+
+    accumulator: WindowAccumulator
+    frame: WindowFrame
+
+    @property
+    def width(self) -> int:
+        return self.accumulator.width
+
+
+WindowFunction: TypeAlias = PlaceFunction | FetchFunction | FrameFunction
+
+
+@dataclass(frozen=True)
+class WindowSink:
+    """All rows ordered by `order`, whose words begin with those of `partition`, packed more densely; live rows first.
+
+    Result columns: `columns`, then those of each function.
+    """
+
+    partition: tuple[SortWord, ...]
+    order: tuple[SortWord, ...]
+    columns: tuple[Ref, ...]
+    functions: tuple[WindowFunction, ...]
+
+
 LookupSink: TypeAlias = DirectLookupSink | SortedLookupSink
-Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink | CompactSink | LookupSink
+Sink: TypeAlias = (
+    DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink | CompactSink | WindowSink | LookupSink
+)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
-from qtensor.errors import UnsupportedError
 from qtensor.expressions import Literal
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
+from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
 from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode
 from qtensor.lowering.groups import plan_aggregate
@@ -42,7 +41,9 @@ from qtensor.lowering.prune import prune
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
+from qtensor.lowering.windows import plan_window
 from qtensor.rules.estimates import Estimator
+from qtensor.rules.repeated import repeated
 from qtensor.types import BIGINT, Varchar
 
 TOP_K_LIMIT = 1 << 10
@@ -121,8 +122,8 @@ class Planner:
                 return plan_join(self, plan)
             case Union(branches=branches):
                 return plan_union(self, [self.stream(branch) for branch in branches])
-            case Window():
-                raise UnsupportedError("window functions are not supported yet")
+            case Window(input=input):
+                return plan_window(self, plan, self.bounded(self.stream(input)))
             case _:
                 assert_never(plan)
 
@@ -210,7 +211,7 @@ class Planner:
             data = builder.emit("load", dtype=column.dtype, attribute=slot)
             valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
             slot += 1 + column.nullable
-            dictionary = ColumnDictionary(scan.table, column.index) if isinstance(type_, Varchar) else None
+            dictionary = ColumnDictionary(scan.table, column.index, column.level) if isinstance(type_, Varchar) else None
             values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
         stream = self.begin(source)
         stream.encoder = Encoder(builder, tuple(values), self.bindings)
@@ -224,6 +225,7 @@ class Planner:
         words: list[SortWord] = []
         for key in plan.keys:
             value = encode(stream.encoder, key.expr)
+            stream.encoder.require(value, "ordered")
             words += words_of(stream.encoder, value, key.descending, key.nulls_first)
         return self.materialise(stream, pack(stream.encoder, words), count)
 
@@ -292,25 +294,6 @@ def roomy(rows: float) -> int:
     while room < wanted:
         room <<= 1
     return room
-
-
-def repeated(plan: Plan) -> list[Plan]:
-    """The plans that occur more than once in `plan`, and are worth keeping."""
-    seen: dict[Plan, int] = {}
-
-    def count(part: Plan) -> None:
-        seen[part] = seen.get(part, 0) + 1
-        if seen[part] == 1:
-            for below in inputs(part):
-                count(below)
-
-    count(plan)
-    return [part for part, times in seen.items() if times > 1 and is_costly(part)]
-
-
-def is_costly(plan: Plan) -> bool:
-    """Whether a plan does more than to read a table row by row."""
-    return isinstance(plan, Aggregate | Join | Limit | Sort | Union | Window) or any(is_costly(part) for part in inputs(plan))
 
 
 def plan_query(

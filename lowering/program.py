@@ -38,6 +38,7 @@ from qtensor.lowering.physical import (
     TableSource,
     TopKSink,
     UnionSource,
+    WindowSink,
 )
 from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State
 from qtensor.lowering.sinks.collect import Collect
@@ -49,6 +50,7 @@ from qtensor.lowering.sinks.prefix import positions, running_sum
 from qtensor.lowering.sinks.sort import Sort
 from qtensor.lowering.sinks.sorted_group import SortedGroup
 from qtensor.lowering.sinks.top_k import TopK
+from qtensor.lowering.sinks.window import Window
 from qtensor.lowering.storage.layout import CHUNK
 
 Array: TypeAlias = jax.Array
@@ -119,6 +121,8 @@ def sink_program(sink: Sink) -> SinkProgram:
             return Collect(sink)
         case CompactSink():
             return Compacted(sink)
+        case WindowSink():
+            return Window(sink)
         case DirectLookupSink():
             return DirectLookup(sink)
         case SortedLookupSink():

@@ -19,14 +19,18 @@ from qtensor.lowering.physical import (
     CompactSink,
     DenseGroupSink,
     DirectLookupSink,
+    FetchFunction,
     FilterStep,
     FirstRowsSink,
+    FrameEnd,
+    FrameFunction,
     GroupKey,
     ModeAccumulator,
     MomentsAccumulator,
     PhysicalPlan,
     PickAccumulator,
     Pipeline,
+    PlaceFunction,
     QuantileAccumulator,
     Sink,
     SortedGroupSink,
@@ -35,6 +39,10 @@ from qtensor.lowering.physical import (
     SortWord,
     Step,
     TopKSink,
+    WindowAccumulator,
+    WindowFrame,
+    WindowFunction,
+    WindowSink,
 )
 
 Item = TypeVar("Item")
@@ -146,6 +154,34 @@ def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccum
             assert_never(accumulator)
 
 
+def map_frame(frame: WindowFrame, renumber: Renumber) -> WindowFrame:
+    def moved(end: FrameEnd) -> FrameEnd:
+        return replace(end, offset=map_optional(end.offset, renumber))
+
+    key, valid = map_optional(frame.key, renumber), map_optional(frame.valid, renumber)
+    return replace(frame, start=moved(frame.start), end=moved(frame.end), key=key, valid=valid)
+
+
+def map_function(function: WindowFunction, renumber: Renumber) -> WindowFunction:
+    match function:
+        case PlaceFunction():
+            return function
+        case FetchFunction(columns=columns, count=count, present=present, frame=frame):
+            return replace(
+                function,
+                columns=tuple(renumber(ref) for ref in columns),
+                count=map_optional(count, renumber),
+                present=map_optional(present, renumber),
+                frame=None if frame is None else map_frame(frame, renumber),
+            )
+        case FrameFunction(accumulator=accumulator, frame=frame):
+            moved = map_accumulator(accumulator, renumber)
+            assert isinstance(moved, WindowAccumulator)
+            return FrameFunction(moved, map_frame(frame, renumber))
+        case _:
+            assert_never(function)
+
+
 def map_sink(sink: Sink, renumber: Renumber) -> Sink:
     """The sink with every kernel reference passed through `renumber`."""
     match sink:
@@ -168,6 +204,13 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
         case CollectSink(columns=columns) | FirstRowsSink(columns=columns) | CompactSink(columns=columns):
             return replace(sink, columns=tuple(renumber(ref) for ref in columns))
+        case WindowSink(partition=partition, order=order, columns=columns, functions=functions):
+            return WindowSink(
+                map_words(partition, renumber),
+                map_words(order, renumber),
+                tuple(renumber(ref) for ref in columns),
+                tuple(map_function(function, renumber) for function in functions),
+            )
         case DirectLookupSink(keys=keys, columns=columns):
             return replace(sink, keys=map_keys(keys, renumber), columns=tuple(renumber(ref) for ref in columns))
         case SortedLookupSink(word=word, columns=columns):

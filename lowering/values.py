@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.levels import Level
 from qtensor.types import SqlType
 
 DOMAIN = 1 << 17  # values that a number may have as an argument of a function of the host: the seconds of a day are fewer
@@ -23,10 +24,11 @@ COMBINATIONS = 1 << 16  # of arguments that differ by row, where there are sever
 
 @dataclass(frozen=True)
 class ColumnDictionary:
-    """The sorted distinct strings of a table's column."""
+    """The strings of a table's column; distinct and sorted as far as `level` says."""
 
     table: str
     column: int
+    level: Level = "ordered"
 
 
 @dataclass(frozen=True)

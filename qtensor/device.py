@@ -14,6 +14,7 @@ from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.program import Share, Shared
+from qtensor.lowering.storage import Level
 from qtensor.table import Table
 
 
@@ -22,7 +23,7 @@ class DeviceMemory:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType, Level], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
@@ -43,9 +44,9 @@ class DeviceMemory:
     def column(self, table: Table, column: SourceColumn) -> list[tuple[jax.Array, ...]]:
         """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
         kept = self._columns.setdefault(table, {})
-        key = (column.index, column.dtype)
+        key = (column.index, column.dtype, column.level)
         if key not in kept:
-            encoded = table.column(column.index, self._threads)
+            encoded = table.column(column.index, self._threads, column.level)
             shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
             with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
                 kept[key] = [

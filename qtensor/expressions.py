@@ -37,6 +37,7 @@ else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 from typing import Literal as Literals
@@ -210,9 +211,10 @@ class AggregateCall:
 
 @dataclass(frozen=True)
 class FrameBound:
-    """An end of a window frame: `offset` rows (or, in RANGE, units of the order key) before or after the current row.
+    """An end of a window frame: before or after the current row, without `offset` the partition's end.
 
-    kind: "preceding", "following" (offset None: unbounded), "current".
+    offset: in ROWS how many rows away (BIGINT, an error if negative or NULL); in RANGE the value of the frame's `key` there, of
+    the key's type (an error if it lies on the other side of the current row's).
     """
 
     kind: Literals["preceding", "following", "current"]
@@ -221,19 +223,29 @@ class FrameBound:
 
 @dataclass(frozen=True)
 class Frame:
-    """Which rows around the current one a window function sees; in RANGE, peers by the order keys belong together."""
+    """Which rows around the current one a window function sees; in RANGE, peers by the order keys belong together.
+
+    key: the order key in the type of the offsets, where RANGE has some; where it is NULL, they stand for the row's peers.
+    """
 
     unit: Literals["rows", "range"] = "range"
     start: FrameBound = FrameBound("preceding")
     end: FrameBound = FrameBound("current")
+    key: Expr | None = None
 
 
 @dataclass(frozen=True)
 class WindowCall:
-    """A function over the partition of a row: row_number, rank, dense_rank, ntile, percent_rank, cume_dist, lag, lead,
-    first_value, last_value, nth_value, or an aggregate over the frame.
+    """A function over the partition of a row.
 
-    `arguments` are over the input's rows; of an aggregate (count_star has none) as `AggregateCall.arguments`.
+        row_number rank dense_rank  () -> BIGINT; percent_rank cume_dist: () -> DOUBLE
+        ntile                       (BIGINT) -> BIGINT
+        lag lead                    (T, BIGINT offset, T default) -> T; a negative offset goes the other way
+        first_value last_value      (T) -> T, of the frame; nth_value (T, BIGINT counted from 1) -> T
+
+    or an aggregate over the frame with arguments as `AggregateCall` has them, but for first and last, which are first_value and
+    last_value with `filter`. `arguments` are over the input's rows. With `ignore_nulls` rows whose value is NULL do not count;
+    `order`: of the aggregate, as in `AggregateCall`.
     """
 
     function: str
@@ -242,7 +254,31 @@ class WindowCall:
     frame: Frame = Frame()
     filter: Expr | None = None
     ignore_nulls: bool = False
+    order: tuple[SortKey, ...] = ()
     span: Span | None = field(default=None, compare=False)
+
+
+def parts_of_window(call: WindowCall) -> tuple[Expr, ...]:
+    """All expressions of a call."""
+    bounds = (call.frame.start.offset, call.frame.end.offset, call.frame.key)
+    present = tuple(expr for expr in (*bounds, call.filter) if expr is not None)
+    return (*call.arguments, *(key.expr for key in call.order), *present)
+
+
+def map_window_call(call: WindowCall, function: Callable[[Expr], Expr]) -> WindowCall:
+    """`call` with `function` applied to each of its expressions."""
+
+    def mapped(expr: Expr | None) -> Expr | None:
+        return None if expr is None else function(expr)
+
+    start, end = (replace(bound, offset=mapped(bound.offset)) for bound in (call.frame.start, call.frame.end))
+    return replace(
+        call,
+        arguments=tuple(function(argument) for argument in call.arguments),
+        frame=replace(call.frame, start=start, end=end, key=mapped(call.frame.key)),
+        filter=mapped(call.filter),
+        order=tuple(replace(key, expr=function(key.expr)) for key in call.order),
+    )
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

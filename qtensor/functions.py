@@ -290,10 +290,11 @@ def rescaled(decimal: Decimal, scale: int) -> Decimal:
 # --- common types -------------------------------------------------------------------------------------------------------------
 
 
-def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> SqlType | None:
+def common_type(operands: Iterable[OperandType], *, comparison: bool = False, equality: bool = False) -> SqlType | None:
     """The type that all of `operands` are cast to before they are compared or returned by one CASE; None if there is none.
 
-    With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast to whatever they are compared with.
+    A `comparison` keeps all digits after the point. With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast
+    to whatever they are compared with.
 
     >>> print(common_type([UBIGINT, TINYINT]), common_type([Decimal(9, 2), INTEGER]), common_type([FLOAT, BIGINT]))
     HUGEINT DECIMAL(12,2) FLOAT
@@ -303,7 +304,7 @@ def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> S
 
     combined: OperandType = NULL
     for operand in operands:
-        wider = _combine(combined, operand, equality)
+        wider = _combine(combined, operand, comparison, equality)
         if wider is None:
             return None
         combined = wider
@@ -319,16 +320,16 @@ def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
     return VARCHAR if VARCHAR in (left, right) else common_type([left, right], equality=True)
 
 
-def _combine(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
+def _combine(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
     if left == right or isinstance(right, Null):
         return left
     if isinstance(left, Null):
         return right
-    one_way = _combine_ordered(left, right, equality)
-    return one_way if one_way is not None else _combine_ordered(right, left, equality)
+    one_way = _combine_ordered(left, right, comparison, equality)
+    return one_way if one_way is not None else _combine_ordered(right, left, comparison, equality)
 
 
-def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
+def _combine_ordered(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
     match left, right:
         case StringLiteral(), _:
             return right
@@ -337,9 +338,9 @@ def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> O
         case IntegerLiterals(minimum, maximum), Integer():
             if right.minimum <= minimum and maximum <= right.maximum:
                 return right
-            return _combine(natural_type(left), right, equality)
+            return _combine(natural_type(left), right, comparison, equality)
         case IntegerLiterals(), _:
-            return _combine(natural_type(left), right, equality)
+            return _combine(natural_type(left), right, comparison, equality)
         case Boolean(), Integer():
             return right
         case Boolean(), Decimal() | Float() if equality:
@@ -349,9 +350,9 @@ def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> O
         case Integer(), Integer():
             return _common_integer(left, right)
         case Integer(), Decimal():
-            return _common_decimal(integer_as_decimal(left), right)
+            return _common_decimal(integer_as_decimal(left), right, fitted=False)
         case Decimal(), Decimal():
-            return _common_decimal(left, right)
+            return _common_decimal(left, right, fitted=not comparison)
         case Integer() | Decimal(), Float():
             return right
         case Float(), Float():
@@ -369,10 +370,11 @@ def _common_integer(left: Integer, right: Integer) -> Integer:
     return signed if signed.bits > unsigned.bits else Integer(unsigned.bits * 2)
 
 
-def _common_decimal(left: Decimal, right: Decimal) -> Decimal:
+def _common_decimal(left: Decimal, right: Decimal, fitted: bool) -> Decimal:
+    """`fitted`: where there is no room for the digits before and after the point of both, those after it go."""
     scale = max(left.scale, right.scale)
     whole = max(left.precision - left.scale, right.precision - right.scale)
-    return Decimal(min(whole + scale, MAX_DECIMAL_PRECISION), scale)
+    return Decimal(min(whole + scale, MAX_DECIMAL_PRECISION), min(scale, MAX_DECIMAL_PRECISION - whole) if fitted else scale)
 
 
 # --- unary operators ----------------------------------------------------------------------------------------------------------

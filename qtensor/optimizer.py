@@ -8,6 +8,7 @@ from typing import TypeAlias
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
 from qtensor.rules.drop_distinct import drop_distinct
+from qtensor.rules.drop_unseen_order import drop_unseen_order
 from qtensor.rules.extract_join_keys import extract_join_keys
 from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
@@ -17,6 +18,7 @@ from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
 from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.rewriting import map_plan
+from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
 from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
@@ -31,10 +33,12 @@ RULES: tuple[Rule, ...] = (
     unwrap_cast_in_comparison,
     factor_disjunctions,
     push_filter_down,
+    drop_unseen_order,
     extract_join_keys,
     push_semi_join_down,
     order_joins,
     extract_join_keys,
+    semi_join_by_extremes,
     prune_columns,
     merge_projections,
     drop_distinct,
@@ -47,6 +51,7 @@ NODE_RULES = frozenset(
         factor_disjunctions,
         extract_join_keys,
         push_semi_join_down,
+        semi_join_by_extremes,
         merge_projections,
         drop_distinct,
     )

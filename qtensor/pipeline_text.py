@@ -15,12 +15,16 @@ from qtensor.lowering.physical import (
     DenseGroupSink,
     DirectLookupSink,
     ExpandSource,
+    FetchFunction,
     FilterStep,
     FirstRowsSink,
+    FrameEnd,
+    FrameFunction,
     ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
     Pipeline,
+    PlaceFunction,
     PlannedQuery,
     QuantileAccumulator,
     ResultSource,
@@ -34,6 +38,9 @@ from qtensor.lowering.physical import (
     TableSource,
     TopKSink,
     UnionSource,
+    WindowFrame,
+    WindowFunction,
+    WindowSink,
 )
 
 
@@ -140,6 +147,11 @@ def sink_text(sink: Sink) -> str:
             return f"collect {refs_text(columns)}"
         case CompactSink(columns=columns, capacity=capacity):
             return f"compact: {refs_text(columns)}, room for {capacity}"
+        case WindowSink(partition=partition, order=order, columns=columns, functions=functions):
+            by = f" by {words_text(partition)}" if partition else ""
+            ordered = f" ordered by {words_text(order)}" if order else ""
+            calls = ", ".join(function_text(function) for function in functions)
+            return f"window{by}{ordered}: {calls}; {refs_text(columns)}"
         case DirectLookupSink(keys=keys, columns=columns, duplicates=duplicates):
             by = ", ".join(f"%{key.code} in {key.radix} slots" for key in keys) or "nothing"
             return f"look up by {by}{', several each' if duplicates else ''}: {refs_text(columns)}"
@@ -147,6 +159,31 @@ def sink_text(sink: Sink) -> str:
             return f"look up sorted by %{word}: {refs_text(columns)}"
         case _:
             assert_never(sink)
+
+
+def function_text(function: WindowFunction) -> str:
+    match function:
+        case PlaceFunction(kind=kind):
+            return kind
+        case FetchFunction(kind=kind, columns=columns, count=count, present=present, frame=frame):
+            distance = "" if count is None else f" %{count}"
+            where = "" if present is None else f" where %{present}"
+            return f"{kind}{distance}({refs_text(columns)}){where}{'' if frame is None else frame_text(frame)}"
+        case FrameFunction(accumulator=accumulator, frame=frame):
+            return f"{accumulator_text(accumulator)}{frame_text(frame)}"
+        case _:
+            assert_never(function)
+
+
+def frame_text(frame: WindowFrame) -> str:
+    key = "" if frame.key is None else f" of %{frame.key}"
+    return f" over {frame.unit}{key} {frame_end_text(frame.start)} to {frame_end_text(frame.end)}"
+
+
+def frame_end_text(end: FrameEnd) -> str:
+    if end.kind == "current":
+        return "current"
+    return f"{'unbounded' if end.offset is None else f'%{end.offset}'} {end.kind}"
 
 
 def refs_text(columns: tuple[int, ...]) -> str:

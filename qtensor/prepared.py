@@ -16,6 +16,7 @@ from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.text_levels import TextLevels
 from qtensor.table import Table
 from qtensor.types import Schema
 
@@ -57,6 +58,7 @@ class Prepared:
     tables: dict[str, Table]
     models: tuple[Model, ...]
     threads: int
+    levels: TextLevels  # of the text columns
     seconds: dict[str, float] = field(default_factory=dict)
     replacement: Prepared | None = None
 
@@ -75,7 +77,7 @@ class Prepared:
         """A column of the table whose rows the query's are, as it was when the query was prepared."""
         source = self.planned.plan.pipelines[-1].source
         assert isinstance(source, TableSource)
-        return self.tables[source.table].column(index, self.threads)
+        return self.tables[source.table].column(index, self.threads, self.levels.get((source.table, index), "ordered"))
 
     @property
     def schema(self) -> Schema:

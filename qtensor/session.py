@@ -24,7 +24,8 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.plan import plan_query
 from qtensor.lowering.ranges import Range, widened
-from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.storage import EncodedColumn, Level
+from qtensor.lowering.text_levels import TextLevels, text_levels
 from qtensor.optimizer import Observer, optimise
 from qtensor.prepared import Prepared, Query, StageArguments
 from qtensor.rules.estimates import Estimator
@@ -64,7 +65,8 @@ class Session:
         capacities: Sequence[int] = (),
     ) -> Prepared:
         """The stages after optimisation. capacities: how much room former runs are known to have needed."""
-        measured = MeasuredTables(tables, self.threads)
+        levels = text_levels(optimised)
+        measured = MeasuredTables(tables, self.threads, levels)
         try:
             planned = clock.time(
                 "plan",
@@ -90,6 +92,7 @@ class Session:
             tables,
             used,
             self.threads,
+            levels,
             {**clock.seconds, **measured.seconds},
         )
 
@@ -179,17 +182,22 @@ class Clock:
 
 
 class MeasuredTables:
-    """Tables as planning sees them: which columns exist is known at once, what holds of their data once they are encoded."""
+    """Tables as planning sees them: which columns exist is known at once, what holds of their data once they are encoded.
 
-    def __init__(self, tables: Mapping[str, Table], threads: int) -> None:
+    levels: what text columns must be at least; "ordered" where they are not named.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], threads: int, levels: TextLevels | None = None) -> None:
         self._tables = tables
         self._threads = threads
+        self._levels: TextLevels = levels or {}
         self.dictionary_sizes: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, float] = {}
 
     def source(self, table: str, columns: Sequence[int]) -> TableSource:
         start = time.perf_counter()
-        encoded = self._tables[table].columns(columns, self._threads)
+        levels: list[Level] = [self._levels.get((table, index), "ordered") for index in columns]
+        encoded = self._tables[table].columns(columns, self._threads, levels)
         self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
         layout = self._tables[table].layout(self._threads)
         for index, column in zip(columns, encoded, strict=True):
@@ -204,7 +212,7 @@ class MeasuredTables:
 
     def column(self, table: str, index: int) -> ColumnStatistics:
         """What is known of a column, which the query reads."""
-        known = self._tables[table].column(index, self._threads).statistics
+        known = self._tables[table].column(index, self._threads, "plain").statistics
         ordered = not isinstance(self._tables[table].fields[index].type, Varchar)
         bounds = (known.minimum, known.maximum) if ordered else (None, None)
         return ColumnStatistics(known.distinct, *bounds, known.nulls / max(known.rows, 1))
@@ -214,7 +222,8 @@ class MeasuredTables:
         return self._tables[table].unique(columns, self._threads)
 
     def dictionary(self, table: str, column: int) -> pa.Array:
-        dictionary = self._tables[table].column(column, self._threads).dictionary
+        level = self._levels.get((table, column), "ordered")
+        dictionary = self._tables[table].column(column, self._threads, level).dictionary
         assert dictionary is not None
         return dictionary
 
@@ -228,4 +237,4 @@ def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
         limits = np.iinfo(column.data.dtype)
         bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
     unusual = statistics.has_nan or column.has_denormals
-    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual)  # type: ignore[arg-type]
+    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual, column.level)  # type: ignore[arg-type]

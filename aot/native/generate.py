@@ -248,7 +248,7 @@ class FormSource:
     def dictionary_source(self, dictionary: Dictionary) -> str:
         nothing = ("nullptr", "nullptr", "0")
         match dictionary:
-            case ColumnDictionary(_, column):
+            case ColumnDictionary(column=column):
                 return braces(("Dictionary::OfColumn", str(self.columns[column]), "nullptr", "0", *nothing))
             case LiteralDictionary(literals):
                 members = self.numbers([str(literal) for literal in literals])

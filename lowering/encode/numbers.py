@@ -8,9 +8,9 @@ from dataclasses import replace
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, ColumnRef, Literal
 from qtensor.lowering.encode.arithmetic import bounds_of, check_bounds, checked, floating, integer_range
-from qtensor.lowering.encode.calendar import Whole, valued, whole
 from qtensor.lowering.encode.comparison import compare
 from qtensor.lowering.encode.encoder import Encoder
+from qtensor.lowering.encode.whole import Whole, valued, whole
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ranges import INT64, INT64_MAX, Range
 from qtensor.lowering.values import Value

@@ -32,7 +32,7 @@ class Compacted:
         columns = [batch.column(ref) for ref in self.sink.columns]
         found = LiveRows.of(batch.live)
         piece = max(64, batch.live.shape[0] // PIECES)
-        start = jnp.minimum(seen, self.sink.capacity)
+        start = jnp.minimum(seen, self.sink.capacity).astype(jnp.int32)
 
         def write(loop: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
             """The next live rows behind those that are there; what is arbitrary past the last is overwritten or never read."""

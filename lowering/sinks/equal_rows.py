@@ -1,7 +1,8 @@
 """Finds the rows whose words are equal: by a small hash table if there are few different ones, else by sorting.
 
-Measured (2 cores, jaxlib 0.10.1, 2 M rows of one 64-bit word): 1,000 different words take 15 ns a row by hashing and 140 by
-sorting. A round of hashing that turns out to be useless costs 10 ns a row.
+Measured (2 cores, jaxlib 0.10.1, 2 M rows grouped by a DOUBLE, the whole query): 1,000 different values take 52 ms by hashing,
+and 680 took sorting by several operands; 2 M different values take 290 ms by packed sorts, 780 before. A round of hashing that
+turns out to be useless is a tenth of that.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Slots:
         """`total` [count] with the rows' values added; in place where groups are many."""
         values = values.astype(total.dtype)
         if self.code is None:
-            return total + self.partial_sums(values).sum(1)
+            return total + self.partial_sums(values).sum(1, dtype=total.dtype)
         return total.at[self.code].add(self.spread(values), mode="drop")
 
     def least(self, total: Array, values: Array) -> Array:

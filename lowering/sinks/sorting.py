@@ -1,7 +1,7 @@
 """Sorting rows by words: bits of the key beside the row's number in one int64, as often as it takes.
 
-Measured (2 cores, jaxlib 0.10.1, 2 M rows): sorting one int64 takes 50 ns a row, sorting a float64 key by several operands
-330, by two passes of packed words 130.
+Measured (2 cores, jaxlib 0.10.1, 2 M rows): sorting one int64 takes 50 ns a row; a 64-bit key and the row's number take 235 as
+several operands, and 130 by two passes of packed words.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.correlation import reads
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
-from qtensor.expressions import AggregateCall, Call, Expr, Literal, SortKey, children
+from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, SortKey, children
 from qtensor.functions import TypeRuleError, natural_type
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, Boolean, Decimal, Float, Integer, Interval, Null, SqlType, Varchar
 
@@ -73,7 +73,7 @@ class RowBinder(Protocol):
 def aggregate_name(node: exp.Expr) -> str | None:
     """The aggregate that `node` calls, None if it calls none."""
     match node:
-        case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls():
+        case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.RespectNulls():
             return aggregate_name(node.this)
         case exp.Anonymous():
             name = node.name.lower()
@@ -83,9 +83,18 @@ def aggregate_name(node: exp.Expr) -> str | None:
             return CLASSES.get(type(node))
 
 
+# Window functions stand in expressions as columns of this index or less, below those of aggregates.
+FIRST_WINDOW = -(1 << 32)
+
+
+def has_window(expr: Expr) -> bool:
+    """Whether `expr` refers to a window function."""
+    return (isinstance(expr, ColumnRef) and expr.index <= FIRST_WINDOW) or any(has_window(child) for child in children(expr))
+
+
 def has_aggregate(expr: Expr) -> bool:
     """Whether `expr` refers to an aggregate call, which stands in it as a column of negative index, or asks for GROUPING."""
-    return asks_for_grouping(expr) or any(depth == 0 and index < 0 for depth, index in reads(expr))
+    return asks_for_grouping(expr) or any(depth == 0 and FIRST_WINDOW < index < 0 for depth, index in reads(expr))
 
 
 def asks_for_grouping(expr: Expr) -> bool:
@@ -109,7 +118,7 @@ def read_call(node: exp.Expr, name: str) -> Written:
     """The parts of a call, wherever sqlglot hangs them."""
     condition = None
     within: Sequence[exp.Ordered] | None = None
-    while isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls):
+    while isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
         if isinstance(node, exp.Filter):
             condition = node.expression.this
         elif isinstance(node, exp.WithinGroup):
@@ -134,15 +143,17 @@ def read_call(node: exp.Expr, name: str) -> Written:
     return written
 
 
-def bind_aggregate(context: Context, rows: RowBinder, node: exp.Expr) -> AggregateCall | None:
+def bind_aggregate(context: Context, rows: RowBinder, node: exp.Expr, windowed: bool = False) -> AggregateCall | None:
     """The call at `node`, of which `aggregate_name` knows the name; None if it is not supported, which the context remembers.
+
+    windowed: it is a window function, over rows that may be groups: other aggregates may stand in its arguments.
 
     Raises:
         BindError: arguments that do not fit the aggregate, or aggregates among them.
     """
     name = aggregate_name(node)
     assert name is not None
-    return AggregateBinder(context, rows, context.source.span(node), read_call(node, name)).bind()
+    return AggregateBinder(context, rows, context.source.span(node), read_call(node, name), windowed).bind()
 
 
 @dataclass
@@ -153,6 +164,7 @@ class AggregateBinder:
     rows: RowBinder
     span: Span | None
     written: Written
+    windowed: bool = False
 
     def bind(self) -> AggregateCall | None:
         written = self.written
@@ -176,15 +188,21 @@ class AggregateBinder:
 
     def row_condition(self, node: exp.Expr) -> Expr:
         operand = self.rows.condition(node)
-        if has_aggregate(operand.expr):
+        if has_aggregate(operand.expr) and not self.windowed:
             raise self.context.error("aggregates are not allowed in FILTER", operand.span)
+        self.reject_window(operand)
         return operand.expr
 
     def row_value(self, node: exp.Expr) -> Operand:
         operand = self.rows.bind(node)
-        if has_aggregate(operand.expr):
+        if has_aggregate(operand.expr) and not self.windowed:
             raise self.context.error("aggregate function calls cannot be nested", self.span)
+        self.reject_window(operand)
         return operand
+
+    def reject_window(self, operand: Operand) -> None:
+        if has_window(operand.expr):
+            raise self.context.error("aggregate function calls cannot contain window functions", operand.span or self.span)
 
     def sort_key(self, ordered: exp.Ordered) -> SortKey:
         expr = self.row_value(ordered.this).expr

@@ -202,8 +202,10 @@ def _align(context: Context, operand: Operand, target: SqlType) -> Expr:
     return convert(context, operand, target)
 
 
-def _common(context: Context, operands: Sequence[Operand], where: str, *, equality: bool = False) -> SqlType:
-    common = common_type((operand.type for operand in operands), equality=equality)
+def _common(
+    context: Context, operands: Sequence[Operand], where: str, *, comparison: bool = False, equality: bool = False
+) -> SqlType:
+    common = common_type((operand.type for operand in operands), comparison=comparison, equality=equality)
     if common is None:
         types = list(dict.fromkeys(str(natural_type(operand.type)) for operand in operands))
         spans = [operand.span for operand in operands if operand.span]
@@ -215,14 +217,14 @@ def _common(context: Context, operands: Sequence[Operand], where: str, *, equali
 def comparison(context: Context, function: str, left: Operand, right: Operand, span: Span | None) -> Operand:
     """`equal`, `less`, `is_distinct_from` and so on."""
     equality = function in ("equal", "not_equal", "is_distinct_from", "is_not_distinct_from")
-    common = _common(context, (left, right), "a comparison", equality=equality)
+    common = _common(context, (left, right), "a comparison", comparison=True, equality=equality)
     arguments = (_align(context, left, common), _align(context, right, common))
     return plain(Call(function, arguments, BOOLEAN, span), span)
 
 
 def between(context: Context, value: Operand, low: Operand, high: Operand, span: Span | None) -> Operand:
     """value BETWEEN low AND high."""
-    common = _common(context, (value, low, high), "BETWEEN")
+    common = _common(context, (value, low, high), "BETWEEN", comparison=True)
     aligned, least, greatest = (_align(context, operand, common) for operand in (value, low, high))
     bounds = (
         Call("greater_equal", (aligned, least), BOOLEAN, span),
@@ -233,7 +235,7 @@ def between(context: Context, value: Operand, low: Operand, high: Operand, span:
 
 def in_list(context: Context, value: Operand, choices: Sequence[Operand], span: Span | None) -> Operand:
     """value IN (choices)."""
-    common = _common(context, (value, *choices), "IN", equality=True)
+    common = _common(context, (value, *choices), "IN", comparison=True, equality=True)
     arguments = tuple(_align(context, operand, common) for operand in (value, *choices))
     return plain(Call("in", arguments, BOOLEAN, span), span)
 

@@ -16,6 +16,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.correlation import reads
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
+from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Predict
 from qtensor.logical import NamedAggregate
@@ -53,7 +54,7 @@ class CallBinder:
         span = self.context.source.span(node)
         if aggregate_name(node) is not None:
             return self._aggregate(node, span)
-        if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls):
+        if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
             raise self.context.error("FILTER belongs to an aggregate", span)
         if isinstance(node, exp.Grouping | exp.GroupingId):
             return plain(Call("grouping", tuple(self.rows.bind(key).expr for key in node.expressions), BIGINT, span), span)
@@ -61,6 +62,8 @@ class CallBinder:
         model = self.context.catalog.model(name)
         if model is not None and isinstance(node, exp.Func):
             return self._predict(model, call_arguments(node), span)
+        if type(node) in FUNCTIONS:
+            raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
         if name.lower() == "iff" and isinstance(node, exp.Anonymous):
             return self._iff(node, span)
         known = [*self.context.catalog.model_names(), *AGGREGATES, *_SCALAR_FUNCTIONS]

@@ -15,9 +15,11 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.scalars import bind_function, bind_scalar, interval_of_count, scalar_call
+from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
+from qtensor.bind.windows import WindowBinder
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions import decimal_literal_type, integer_type, natural_type
@@ -72,8 +74,8 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
 
-    Aggregate calls are collected by `calls`, where they stand as references to columns of negative index. In a subquery, `outer`
-    binds the expressions around it; `query` binds the queries inside of expressions.
+    Aggregate calls are collected by `calls`, window functions by `windows`; they stand as columns of
+    negative index. In a subquery, `outer` binds the expressions around it; `query` binds the queries inside of expressions.
     """
 
     context: Context
@@ -83,9 +85,11 @@ class ExpressionBinder:
     outer: ExpressionBinder | None = None
     query: Callable[[exp.Expr, ExpressionBinder], Plan] | None = None
     calls: CallBinder = field(init=False)
+    windows: WindowBinder = field(init=False)
 
     def __post_init__(self) -> None:
         self.calls = CallBinder(self.context, self, self)
+        self.windows = WindowBinder(self.context, self)
 
     def prefers_alias(self, column: ColumnRef) -> bool:
         """Whether a name means an alias before it means `column`."""
@@ -186,7 +190,9 @@ class ExpressionBinder:
                 return self._try(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
-            case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.Func():
+            case exp.Window():
+                return self.windows.bind(node)
+            case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.RespectNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
                 raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)

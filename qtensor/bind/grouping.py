@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from qtensor.bind.aggregates import has_aggregate
+from qtensor.bind.aggregates import FIRST_WINDOW, has_aggregate, has_window
 from qtensor.bind.build import Operand
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
@@ -56,6 +56,8 @@ class Grouping:
         """Group by `operand` too, unless that is done already; its position."""
         if has_aggregate(operand.expr):
             raise self.context.error("GROUP BY cannot contain aggregates", operand.span)
+        if has_window(operand.expr):
+            raise self.context.error("GROUP BY cannot contain window functions", operand.span)
         if operand.expr not in self._positions:
             self._positions[operand.expr] = len(self.keys)
             self.keys.append(NamedExpr(name, operand.expr))
@@ -114,6 +116,8 @@ class Grouping:
             return replace(expr, operands=operands, plan=moved)
         if not isinstance(expr, ColumnRef):
             return with_children(expr, tuple(self.above(child, clause) for child in children(expr)))
+        if expr.index <= FIRST_WINDOW:
+            return expr
         if expr.index < 0:
             return ColumnRef(len(self.keys) - 1 - expr.index, expr.type, expr.name)
         _, span = self.binder.places.get(id(expr), (expr, None))

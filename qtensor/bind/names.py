@@ -9,6 +9,7 @@ from qtensor.bind.query_names import query_text
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
+from qtensor.bind.window_syntax import WindowError, WrittenBound, written_window
 from qtensor.bind.words import quoted
 from qtensor.intervals import unit_name
 
@@ -158,7 +159,12 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _ordered_name(node, source)
         case exp.Tuple():
             return f'"row"({", ".join(map(name, node.expressions))})'
-        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+        case exp.IgnoreNulls():
+            shown = name(node.this)  # sqlglot wraps every any_value so
+            return shown if isinstance(node.this, exp.AnyValue) else f"{shown[:-1]} IGNORE NULLS)"
+        case exp.Window():
+            return _window_name(node, source)
+        case exp.RespectNulls():
             return name(node.this)
         case exp.WithinGroup():
             return _within_group_name(node, source)
@@ -275,6 +281,31 @@ def _ordered_name(node: exp.Ordered, source: Source) -> str:
         words.append(source.upper_at(after))
         after += 1
     return " ".join([expression_name(node.this, source), *words])
+
+
+def _window_name(node: exp.Window, source: Source) -> str:
+    """A call and its window, of a named one what it stands for."""
+    try:
+        window = written_window(node)
+    except WindowError:  # which is an error of the binder
+        return str(node.sql("duckdb"))
+    shown = expression_name(node.this, source)
+    for alone, known in (("count_star()", "count()"), ('"first"(', "first_value("), ('"last"(', "last_value(")):
+        shown = known + shown.removeprefix(alone) if shown.startswith(alone) else shown
+    parts = []
+    if window.partition:
+        parts.append("PARTITION BY " + ", ".join(expression_name(part, source) for part in window.partition))
+    if window.order:
+        parts.append("ORDER BY " + ", ".join(_ordered_name(key, source) for key in window.order))
+    if not window.default_frame:
+        parts.append(f"{window.unit} BETWEEN {_bound_name(window.start, source)} AND {_bound_name(window.end, source)}")
+    return f"{shown} OVER ({' '.join(parts)})"
+
+
+def _bound_name(bound: WrittenBound, source: Source) -> str:
+    if bound.side == "CURRENT ROW":
+        return bound.side
+    return f"{'UNBOUNDED' if bound.offset is None else expression_name(bound.offset, source)} {bound.side}"
 
 
 def _within_group_name(node: exp.WithinGroup, source: Source) -> str:

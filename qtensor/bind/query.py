@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from qtensor.bind.aggregates import has_aggregate
+from qtensor.bind.aggregates import has_aggregate, has_window
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.distinct import distinct_rows
@@ -56,6 +56,8 @@ def bind_query(
         bound = expression_binder(context, scope, known, outer).condition(inner)
         if has_aggregate(bound.expr):
             raise context.error("the condition of a JOIN cannot contain aggregates", bound.span)
+        if has_window(bound.expr):
+            raise context.error("the condition of a JOIN cannot contain window functions", bound.span)
         return bound
 
     relations = RelationBinder(context, nested, condition, common_tables)
@@ -120,7 +122,7 @@ class SelectBinder:
         return self.binder.scope
 
     def bind(self) -> Plan:
-        """The plan: Filter, Aggregate and Filter of HAVING, Project, then DISTINCT, Sort, Limit."""
+        """The plan: Filter, Aggregate and Filter of HAVING, Window and Filter of QUALIFY, Project, then DISTINCT, Sort, Limit."""
         if not self.select.expressions:
             raise self.context.error("the list of SELECT is empty", self.context.source.find_words("SELECT"))
         for node in self.select.expressions:
@@ -132,6 +134,11 @@ class SelectBinder:
         outputs = [self.item(index).expr for index in range(len(self.items))]
         having = self.select.args.get("having")
         condition = grouping.having().condition(having.this).expr if having else None
+        if condition is not None and has_window(condition):
+            raise self.context.error(
+                "HAVING cannot contain window functions; QUALIFY can", self.context.source.find_words("HAVING")
+            )
+        qualify = self._qualify()
         order = bind_order(self, outputs)
         on = self._distinct_on(outputs)
         if grouping.needed or condition is not None or self.binder.calls.aggregates:
@@ -139,11 +146,18 @@ class SelectBinder:
             kept = None if condition is None else grouping.above(condition, "HAVING")
             outputs = [grouping.above(output, "SELECT") for output in outputs]
             order = [replace(key, expr=grouping.above(key.expr, "ORDER BY")) for key in order]
+            qualify = None if qualify is None else grouping.above(qualify, "QUALIFY")
+            self.binder.windows.rewrite(lambda expr: grouping.above(expr, "OVER"))
             on = [grouping.above(expr, "DISTINCT ON") for expr in on]
             plan = grouping.aggregate(plan)
             plan = plan if kept is None else Filter(plan, kept)
         elif any(has_aggregate(expr) for expr in (*outputs, *on, *(key.expr for key in order))):
             raise self.context.error("GROUPING needs a GROUP BY", self.context.source.find_words("GROUPING"))
+        plan, placed = self.binder.windows.plan(plan)
+        outputs = [placed(output) for output in outputs]
+        order = [replace(key, expr=placed(key.expr)) for key in order]
+        on = [placed(expr) for expr in on]
+        plan = plan if qualify is None else Filter(plan, placed(qualify))
         names = [item.name for item in self.items]
         return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order, on)
 
@@ -267,7 +281,18 @@ class SelectBinder:
         condition = self.binder.condition(where.this)
         if has_aggregate(condition.expr):
             raise self.context.error("WHERE cannot contain aggregates; HAVING can", condition.span)
+        if has_window(condition.expr):
+            raise self.context.error("WHERE cannot contain window functions; QUALIFY can", condition.span)
         return Filter(plan, condition.expr)
+
+    def _qualify(self) -> Expr | None:
+        qualify = self.select.args.get("qualify")
+        if qualify is None:
+            return None
+        condition = self.binder.condition(qualify.this)
+        if not self.binder.windows.entries:
+            raise self.context.error("QUALIFY needs a window function, there or in the list of SELECT", condition.span)
+        return condition.expr
 
     def position(self, node: exp.Expr, clause: str) -> int | None:
         """The output column that the integer literal `node` counts to, None if `node` is no integer literal."""

@@ -11,6 +11,7 @@ from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
+from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
 
@@ -33,6 +34,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
         exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
+        exp.Window, exp.WindowSpec, exp.Qualify, exp.RespectNulls, *FUNCTIONS,
         exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
         exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
@@ -43,6 +45,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
 _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
         {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
+        | {"windows", "qualify"}
     ),
     exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
     exp.Subquery: frozenset({"this", "alias", "with_", "joins", "order", "limit", "offset"}),
@@ -59,15 +62,14 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_", "replace", "rename"}),
     exp.Distinct: frozenset({"expressions", "on"}),
+    exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.In: frozenset({"this", "expressions", "query"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {
-    exp.Window: "window functions",
     exp.Lateral: "LATERAL",
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
-    exp.Qualify: "QUALIFY",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
@@ -84,7 +86,7 @@ _PART_NAMES = {
     "sample": "samples of tables",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
     "laterals": "LATERAL",
-    "windows": "WINDOW",
+    "exclude": "EXCLUDE in a window's frame",
     "locks": "FOR UPDATE",
     "with_fill": "ORDER BY with FILL",
 }
@@ -178,12 +180,14 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls) else "FILTER here"
+            return (
+                None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls) else "FILTER here"
+            )
         case exp.WithinGroup():
             return None if aggregate_name(node) is not None else "WITHIN GROUP here"
         case exp.IgnoreNulls():  # sqlglot wraps every any_value so
-            return None if isinstance(node.this, exp.AnyValue) else "IGNORE NULLS"
-        case exp.Order() if not isinstance(node.parent, exp.Query | exp.Values) and _call_around(node) is None:
+            return None if isinstance(node.this, exp.AnyValue) or node.find_ancestor(exp.Window) else "IGNORE NULLS"
+        case exp.Order() if not isinstance(node.parent, exp.Query | exp.Values | exp.Window) and _call_around(node) is None:
             return "ORDER BY inside a function"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
@@ -191,7 +195,10 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             written = source.text(node)
             if written is not None and catalog.model(written) is not None:
                 return None
-            return _NAMES.get(type(node)) or f"the function {written or node.sql_name().lower()}"
+            return (
+                _NAMES.get(type(node))
+                or f"the function {written or source.called(node, DUCKDB_FUNCTIONS) or node.sql_name().lower()}"
+            )
         case _ if type(node) in _SUPPORTED:
             return None
         case _:

@@ -19,7 +19,8 @@ MOST_PAIRS = 10_000  # so many pairs of sets are looked at, about half a second:
 # Costs of a row, measured in rows of a scan. A row streams on with its partner's columns, wherever it is filtered.
 BUILD = 5.0  # to put it where it is found by its key
 BUILD_SORTED = 50.0  # where several rows may have that key
-THIN = 2.0  # for the few rows that are live to be brought together, before they are put there
+THIN = 2.0  # to see whether it is one of few that are live and are brought together before they are put there
+THIN_ROWS, THIN_SHARE = 1 << 17, 4  # of so many rows, one in so many at most: what `Planner.thinned` does
 PROBE = 1.5  # to fetch its partner from a table that is in the cache
 PROBE_FAR = 6.0  # from one that is not
 IN_CACHE = 1 << 15  # rows
@@ -137,9 +138,13 @@ class Search:
         return left.cost + right.cost + PROBE * left.stream + BUILD * self.build_rows(right) + LIVE * rows
 
     def build_rows(self, right: Order) -> float:
-        """How many rows the right side puts into its table, or what costs as much: those of many that are live are brought
-        together before."""
-        return min(right.stream, THIN * right.stream / BUILD + self.graph.rows(right.mask))
+        """How many rows the right side puts into its table, or what costs as much: a few of very many are brought together
+        before.
+        """
+        live = self.graph.rows(right.mask)
+        if right.stream <= THIN_ROWS or live * THIN_SHARE > right.stream:
+            return right.stream
+        return THIN * right.stream / BUILD + live
 
     def total(self, order: Order) -> float:
         """What it costs, and what follows costs by its stream."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from qtensor.expressions import Call, ColumnRef, Expr, children, with_children
+from qtensor.expressions import Call, ColumnRef, Expr, children, map_window_call, with_children
 from qtensor.logical import (
     Aggregate,
     Filter,
@@ -84,10 +84,7 @@ def map_aggregate(aggregate: NamedAggregate, function: Callable[[Expr], Expr]) -
 
 
 def map_window(named: NamedWindow, function: Callable[[Expr], Expr]) -> NamedWindow:
-    call = named.call
-    arguments = tuple(function(argument) for argument in call.arguments)
-    condition = None if call.filter is None else function(call.filter)
-    return replace(named, call=replace(call, arguments=arguments, filter=condition))
+    return replace(named, call=map_window_call(named.call, function))
 
 
 def substitute(expr: Expr, columns: Sequence[Expr]) -> Expr:

@@ -45,6 +45,7 @@ SEVERAL = [
     "SELECT greatest(i8, i16), least(i8, i16, 0), greatest(x, y), least(x, y), greatest(d, e), greatest(i8), greatest(NULL, i8) FROM t",
     "SELECT greatest(s, w), least(s, c, 'm'), greatest(day, moment), least(b, TRUE), greatest(i8, d, x), greatest(NULL, NULL) FROM t",
     "SELECT least(x, f, 0), greatest(5, i8, i16), least(n, i8), greatest(day, '1990-01-01'), greatest(0, x) FROM t",
+    "SELECT greatest(h, e), least(e, i8, h), CASE WHEN b THEN h ELSE e END, coalesce(h, e), h = e, h < e, coalesce(h, g) FROM t",
     "SELECT max(greatest(i8, i16)), min(least(x, y)), count(greatest(s, NULL)) FROM t",
 ]
 

@@ -74,3 +74,21 @@ def test_refused_as_by_duckdb(query: str, says: str, full: Engines) -> None:
 def test_too_many_sets(full: Engines) -> None:
     with pytest.raises(UnsupportedError, match="more than 64 grouping sets"):
         full.ours.sql("SELECT count(*) FROM t GROUP BY CUBE (g, b, c, s, w, i8, i16)").fetchall()
+
+
+def test_input_is_computed_once(full: Engines) -> None:
+    """The sets read different columns of one join, which is still one."""
+    joined = "(SELECT t.g, t.b, t.i8 FROM t JOIN (SELECT DISTINCT g AS h FROM t) AS q ON t.g = q.h)"
+    query = f"SELECT g, b, count(*), sum(i8) FROM {joined} GROUP BY ROLLUP (g, b)"
+    full.check(query)
+    assert full.ours.sql(query).explain("physical").count(": scan t ") == 2
+
+
+def test_common_table_is_computed_once(full: Engines) -> None:
+    """Each use reads other columns of it."""
+    query = (
+        "WITH c AS (SELECT g, b, sum(i8) AS s, count(*) AS n FROM t GROUP BY g, b) "
+        "SELECT x.g, x.s, y.n FROM c AS x JOIN c AS y ON x.g = y.g AND x.b = y.b"
+    )
+    full.check(query)
+    assert full.ours.sql(query).explain("physical").count(": scan t ") == 1
