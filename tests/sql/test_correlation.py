@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from tests.oracle import Engines
-from tests.sql.windows import check_if_windows_run
 
 OUTER = pa.table(
     {
@@ -207,7 +206,7 @@ def test_in_select(engines: Engines, value: str) -> None:
 
 @pytest.mark.parametrize("query", COUNTED)
 def test_limits_for_each_row(filled: Engines, query: str) -> None:
-    check_if_windows_run(filled, query)
+    filled.check(query)
 
 
 @pytest.mark.parametrize("query", [*PLACES, *OUTER_AGGREGATES])
