@@ -2,9 +2,11 @@
 #
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
+#   make thorough     the same with every case of the large grids, of which make test takes a sample
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
+#   make tpch         all 22 queries of TPC-H at scale 1, rows compared with DuckDB, and timed
 #   make clean        remove what these made
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made with.
@@ -13,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot tpch thorough clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,8 +42,14 @@ bench-seed: $(VENV)/.installed-bench
 bench-aot: $(VENV)/.installed-bench
 	$(BIN)/python bench/aot.py
 
+tpch: $(VENV)/.installed-bench
+	$(BIN)/python bench/tpch_all.py
+
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+thorough: lint
+	$(BIN)/python -m pytest -n 2 --thorough
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -32,7 +32,7 @@ from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
 from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery
+from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import keep_heap
 from qtensor.sources import OpenedTables, open_table
@@ -45,26 +45,54 @@ INPUTS_KEPT = 64  # sets of parameters whose literals and look-up tables are kep
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A call's table, encoded and checked: blocks of buffers, and what decoding takes from the columns."""
+    """A call's table, encoded and checked, and its columns as buffers: by index, machine type and block."""
 
     layout: Layout
     columns: Mapping[int, EncodedColumn]
+    buffers: dict[tuple[int, str, int], Buffers] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)  # the last one, of which this is the first table
+
+    def block(self, source: TableSource, share: int) -> Buffers:
+        """What a scan of one block takes: columns, then the number of rows."""
+        taken: Buffers = []
+        for column in source.columns:
+            key = column.index, column.dtype, share
+            data, valid = self.columns[column.index].share(share)
+            if key not in self.buffers:
+                with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
+                    self.buffers[key] = [to_device(data.astype(column.dtype, copy=False))]
+            if column.nullable and len(self.buffers[key]) == 1:
+                self.buffers[key].append(to_device(np.ones(data.shape, np.bool_) if valid is None else valid))
+            taken += self.buffers[key][: 1 + column.nullable]
+        return [*taken, to_device(np.int32(self.layout.rows_in_share(share)))]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The tables of a call bound by name, the blocks of buffers that a form takes, and by the parameters' values the rest of what
+    programs take, and how their results are read.
+    """
+
+    form: Form
+    tables: Mapping[str, Bound]
     blocks: list[Buffers]
-    inputs: dict[tuple[Literal, ...], tuple[Buffers, Decoder]] = field(default_factory=dict)  # by the parameters' values
+    inputs: dict[tuple[Literal, ...], tuple[Buffers, Decoder]] = field(default_factory=dict)
 
 
 class Artifact:
-    """A query read by `qtensor.load`. Call it with its table and parameters; safe to use from several threads.
+    """A query read by `qtensor.load`. Call it with its tables and parameters; safe to use from several threads.
 
     threads: how many cores a call over a large table uses (default: all that this process may use).
     """
 
-    def __init__(self, container: Container, threads: int | None = None) -> None:
-        """Raises ArtifactError: the manifest contradicts itself, or a part is not what it should be."""
+    def __init__(self, container: Container, threads: int | None = None, trusted: bool | None = None) -> None:
+        """trusted: whether its native code may run (default: what the user has said).
+
+        Raises ArtifactError: the manifest contradicts itself, or a part is not what it should be."""
         keep_heap()
         self.manifest: Manifest = container.manifest
         self.digest = container.digest
-        self.trusted = is_trusted(container.digest)
+        self.trusted = is_trusted(container.digest) if trusted is None else trusted
         check_manifest(self.manifest)
         executables = self.manifest.executables if self.trusted else ()
         self._programs = Programs(container.parts, executables, ExecutableCache())
@@ -93,22 +121,21 @@ class Artifact:
     @property
     def tables(self) -> list[str]:
         """The names of the tables that a call is given."""
-        return [] if self.manifest.input is None else [self.manifest.input.table]
+        return [read.table for read in self.manifest.inputs]
 
     def __call__(self, *tables: object, **named: object) -> pa.Table:
-        """The result for a table, given by its name or alone, and parameters by name.
+        """The result for tables and parameters, given by name; a single table may stand alone.
 
-        The table is whatever `Connection.register` accepts; columns are found by name, in any order, others are ignored.
+        A table is whatever `Connection.register` accepts; columns are found by name, in any order, others are ignored.
 
         Raises ArtifactError: what the data is and was assumed to be, column by column; unknown names; parameters that
-        need another plan. DataError: unreadable data. ExecutionError: overflow, division by zero, a cast that fails.
+        need another plan. CapacityError: more rows than there is room for.
+        DataError: unreadable data. ExecutionError: overflow, division by zero, a cast that fails.
         """
-        source, parameters = self._arguments(tables, named)
+        sources, parameters = self._arguments(tables, named)
         literals = bound_parameters(self.manifest.parameters, parameters)
-        if self.manifest.input is None:
-            return self._run(self.manifest.forms[0], literals, None)
-        table = self._tables.of(self.manifest.input.table, source)
-        return self._run(self._form(table.rows), literals, table)
+        opened = {name: self._tables.of(name, source) for name, source in sources.items()}
+        return self._run(self._form({name: table.rows for name, table in opened.items()}), literals, opened)
 
     def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
         """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
@@ -118,34 +145,61 @@ class Artifact:
 
         Raises as a call does, while the batches are fetched.
         """
-        source, parameters = self._arguments(readers, named)
+        if len(self.manifest.inputs) != 1:
+            several = ", ".join(self.tables)
+            raise ArtifactError(f"the query reads {f'several tables ({several})' if several else 'no table'}: call it")
+        sources, parameters = self._arguments(readers, named)
         literals = bound_parameters(self.manifest.parameters, parameters)
-        if self.manifest.input is None:
-            raise ArtifactError("the query reads no table: call it")
+        (source,) = sources.values()
         try:
             reader = pa.RecordBatchReader.from_stream(source)
         except (pa.ArrowException, TypeError) as error:
             raise ArtifactError(f"a stream is a RecordBatchReader or an object with __arrow_c_stream__: {error}") from error
-        return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.input))
+        return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.inputs[0]))
 
-    def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[object, dict[str, object]]:
-        """The table and the parameters of a call. A name that both have is the parameter's where the table stands alone."""
+    def room_needed(self, tables: Mapping[str, Table]) -> tuple[Form, list[int]]:
+        """The form that serves the tables, with the parameters of the export; how much room each of its sinks of unknown size
+        needs, about, where an earlier one of them has too little.
+        """
+        form = self._form({name: table.rows for name, table in tables.items()})
+        literals = bound_parameters(self.manifest.parameters, {})
+        call = self._bind(form, tables)
+        parts = self._execute(form, call.blocks, self._inputs(call, literals)[0])
+        width = len(form.planned.plan.capacities)
+        return form, [max(int(part[len(part) - width + number]) for part in parts) for number in range(width)]
+
+    def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+        """The tables by name, and the parameters. A name that both have is the parameter's where the table stands alone."""
         wanted = self.tables
+        if tables and len(wanted) > 1:
+            raise ArtifactError(f"the query reads several tables: give each by its name ({', '.join(wanted)})")
         known = {parameter.name for parameter in self.manifest.parameters} if tables else set()
-        own = {table.lower() for table in wanted} - known
+        own = {table.lower(): table for table in wanted if table.lower() not in known}
         parameters = {name: value for name, value in named.items() if name.lower() not in own}
-        given = [*tables, *(value for name, value in named.items() if name not in parameters)]
-        if len(given) != len(wanted):
-            names = f"one table: {wanted[0]}" if wanted else "no table"
-            raise ArtifactError(f"the query reads {names}; {len(given)} given")
-        return (given[0] if given else None), parameters
+        given = {own[name.lower()]: value for name, value in named.items() if name not in parameters}
+        count = len(tables) + len(named) - len(parameters)
+        if len(wanted) > 1 and (missing := [table for table in wanted if table not in given]):
+            raise ArtifactError(f"the query reads the tables {', '.join(wanted)}; not given: {', '.join(missing)}")
+        if count != len(wanted):
+            names = f"one table: {wanted[0]}" if len(wanted) == 1 else "no table" if not wanted else ", ".join(wanted)
+            raise ArtifactError(f"the query reads {names}; {count} given")
+        return (given if not tables else dict(zip(wanted, tables, strict=True))), parameters
 
-    def _form(self, rows: int) -> Form:
-        """The smallest form for `rows` rows."""
+    def _form(self, rows: Mapping[str, int]) -> Form:
+        """The smallest form for tables of so many rows."""
         for form in self.manifest.forms:
-            if form.kind != "whole" or rows <= form.rows:
+            if form.kind != "whole" or all(rows[name] <= size for name, size in zip(self.tables, form.sizes, strict=True)):
                 return form
-        raise CapacityError(f"the exported query sorts at most {self.manifest.forms[-1].rows:,} rows; {rows:,} given")
+        largest = self.manifest.forms[-1].sizes
+        if len(self.tables) == 1:
+            (given,) = rows.values()
+            raise CapacityError(f"the exported query takes at most {largest[0]:,} rows at once; {given:,} given")
+        too_large = [
+            f'"{name}" may have {size:,} rows; {rows[name]:,} given'
+            for name, size in zip(self.tables, largest, strict=True)
+            if rows[name] > size
+        ]
+        raise CapacityError(f"the exported query has no room for such tables; export it with larger ones: {'; '.join(too_large)}")
 
     def _planned(self, form: Form, literals: Mapping[str, Literal]) -> PlannedQuery:
         """What to bind and how to decode, with the literals of this call."""
@@ -155,56 +209,54 @@ class Artifact:
 
         return replanned(self.manifest, form, literals)
 
-    def _bind(self, table: Table, size: int) -> Bound:
-        """The table's columns in blocks of `size` rows, checked; kept as long as the table."""
-        assumed = self.manifest.input
-        assert assumed is not None
+    def _bind(self, form: Form, tables: Mapping[str, Table]) -> Call:
+        """The tables' columns in blocks of buffers, checked; kept as long as the tables, the last combination of several."""
         with self._lock:
-            kept = self._bound.setdefault(table, {})
-            layout = layout_of(table.rows, size)
-            if layout not in kept:
-                columns = table.encoded(positions(assumed, table.fields, assumed.table), layout)
-                by_index = {expected.column.index: column for expected, column in zip(assumed.columns, columns, strict=True)}
-                with contradictions():
-                    check(assumed, columns, assumed.table)
-                    kept[layout] = Bound(layout, by_index, self._blocks(layout, by_index))
-            return kept[layout]
+            sizes = dict(zip(self.tables, form.sizes, strict=True))
+            bound = {read.table: self._bind_table(read, tables[read.table], sizes[read.table]) for read in self.manifest.inputs}
+            first = next(iter(bound.values()), None)
+            for call in first.calls if first is not None else ():
+                if call.form is form and all(call.tables[name] is each for name, each in bound.items()):
+                    return call
+            with contradictions():
+                call = Call(form, bound, blocks_of_form(form.planned.plan, bound))
+            if first is not None:
+                first.calls[:] = [call]
+            return call
 
-    def _blocks(self, layout: Layout, columns: Mapping[int, EncodedColumn]) -> list[Buffers]:
-        """For each block the buffers that the programs take: columns, then the number of rows."""
-        source = self.manifest.forms[0].planned.plan.source
-        blocks: list[Buffers] = []
-        for share in range(layout.shares):
-            buffers: Buffers = []
-            for column in source.columns:
-                data, valid = columns[column.index].share(share)
-                with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
-                    buffers.append(to_device(data.astype(column.dtype, copy=False)))
-                if column.nullable:
-                    buffers.append(to_device(np.ones(data.shape, np.bool_) if valid is None else valid))
-            blocks.append([*buffers, to_device(np.int32(layout.rows_in_share(share)))])
-        return blocks
+    def _bind_table(self, assumed: Input, table: Table, size: int) -> Bound:
+        kept = self._bound.setdefault(table, {})
+        layout = layout_of(table.rows, size)
+        if layout not in kept:
+            columns = table.encoded(positions(assumed, table.fields, assumed.table), layout)
+            with contradictions():
+                check(assumed, columns, assumed.table)
+            by_index = {expected.column.index: column for expected, column in zip(assumed.columns, columns, strict=True)}
+            kept[layout] = Bound(layout, by_index)
+        return kept[layout]
 
-    def _run(self, form: Form, literals: Mapping[str, Literal], table: Table | None) -> pa.Table:
-        bound = Bound(layout_of(1, 1), {}, [[to_device(np.int32(1))]]) if table is None else self._bind(table, form.rows)
-        shared, decoder = self._inputs(form, literals, bound)
-        results = self._execute(form, bound.blocks, shared)
+    def _run(self, form: Form, literals: Mapping[str, Literal], tables: Mapping[str, Table]) -> pa.Table:
+        call = self._bind(form, tables)
+        shared, decoder = self._inputs(call, literals)
+        parts = [without_room(form.planned.plan, part) for part in self._execute(form, call.blocks, shared)]
         with contradictions():
-            return decoder.decode(results)
+            return decoder.decode(parts)
 
-    def _inputs(self, form: Form, literals: Mapping[str, Literal], bound: Bound) -> tuple[Buffers, Decoder]:
-        """What the programs take beside the table, and how their results are read: kept for the last parameters."""
+    def _inputs(self, call: Call, literals: Mapping[str, Literal]) -> tuple[Buffers, Decoder]:
+        """What the programs take beside the tables, and how their results are read: kept for the last parameters."""
         key = tuple(literals.values())
-        kept = bound.inputs.get(key)
+        kept = call.inputs.get(key)
         if kept is not None:
             return kept
         with self._lock, contradictions():
-            planned = self._planned(form, literals)
-            host = HostInputs(planned.literals, lambda _, index: dictionary_of(bound.columns[index]))
-            decoder = Decoder(planned.output, planned.checks, self.sql, bound.columns.__getitem__, host.strings)
-            while len(bound.inputs) >= INPUTS_KEPT:
-                del bound.inputs[next(iter(bound.inputs))]
-            bound.inputs[key] = kept = self._shared(planned.plan, host), decoder
+            planned = self._planned(call.form, literals)
+            host = HostInputs(planned.literals, lambda table, index: dictionary_of(call.tables[table].columns[index]))
+            source = planned.plan.pipelines[-1].source
+            columns = call.tables[source.table].columns if isinstance(source, TableSource) and source.table else {}
+            decoder = Decoder(planned.output, planned.checks, self.sql, columns.__getitem__, host.strings)
+            while len(call.inputs) >= INPUTS_KEPT:
+                del call.inputs[next(iter(call.inputs))]
+            call.inputs[key] = kept = self._shared(planned.plan, host), decoder
             return kept
 
     def _shared(self, plan: PhysicalPlan, host: HostInputs) -> Buffers:
@@ -247,12 +299,13 @@ class Artifact:
         positions(assumed, open_table(assumed.table, chosen.schema.empty_table()).fields, assumed.table)  # also if no batch comes
         if last.kind == "by_rows":
             for batch in chosen:
-                yield from self._run(self._form(batch.num_rows), literals, open_table(assumed.table, batch)).to_batches()
+                table = open_table(assumed.table, batch)
+                yield from self._run(self._form({assumed.table: table.rows}), literals, {assumed.table: table}).to_batches()
         elif last.kind == "by_state" and all(column.strings is None for column in assumed.columns):
             yield from self._fold_stream(chosen, literals, assumed, last)
         else:
             table = open_table(assumed.table, chosen.read_all())
-            yield from self._run(self._form(table.rows), literals, table).to_batches()
+            yield from self._run(self._form({assumed.table: table.rows}), literals, {assumed.table: table}).to_batches()
 
     def _fold_stream(
         self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input, form: Form
@@ -268,10 +321,10 @@ class Artifact:
             rows += block.num_rows
             if rows > MANY_ROWS:
                 raise CapacityError(f"the exported query is exact for at most {MANY_ROWS:,} rows")
-            for buffers in self._bind(open_table(assumed.table, block), form.rows).blocks:
+            for buffers in self._bind(form, {assumed.table: open_table(assumed.table, block)}).blocks:
                 progress = self._programs.call(form, "step", [*progress, *buffers, *shared])
         decoder = Decoder(planned.output, planned.checks, self.sql, no_column, host.strings)
-        result = self._result(form, "finish", [*progress, *shared])
+        result = without_room(planned.plan, self._result(form, "finish", [*progress, *shared]))
         with contradictions():
             rows_found = decoder.decode([result])
         yield from rows_found.to_batches()
@@ -332,6 +385,28 @@ def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
             rows -= whole
     if rows:
         yield pa.Table.from_batches(held, reader.schema)
+
+
+def blocks_of_form(plan: PhysicalPlan, tables: Mapping[str, Bound]) -> list[Buffers]:
+    """For each block of a query's only table the buffers that the programs take; for several tables, the buffers of all."""
+    scans = [plan.scan(number) for number in plan.scans]
+    nowhere = [to_device(np.int32(1))]  # the one row of a query without FROM
+    if len(scans) == 1 and scans[0].table:
+        bound = tables[scans[0].table]
+        return [bound.block(scans[0], share) for share in range(bound.layout.shares)]
+    return [[buffer for scan in scans for buffer in (tables[scan.table].block(scan, 0) if scan.table else nowhere)]]
+
+
+def without_room(plan: PhysicalPlan, results: Buffers) -> Buffers:
+    """A result without what its sinks of unknown size needed. Raises CapacityError: one had too little room."""
+    end = len(results) - len(plan.capacities)
+    for room, needed in zip(plan.capacities, results[end:], strict=True):
+        if int(needed) > room:
+            raise CapacityError(
+                f"the exported query has room for {room:,} rows of a join's result; there are {int(needed):,}: export it with "
+                "tables like these"
+            )
+    return results[:end]
 
 
 def dictionary_of(column: EncodedColumn) -> pa.Array:

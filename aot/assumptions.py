@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qtensor.aot.manifest import AssumedColumn, Input
 from qtensor.errors import ArtifactError, suggestion
-from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.storage import EncodedColumn, unique_together
 from qtensor.texts import format_value
 from qtensor.types import Integer, Schema, SqlType, Varchar
 
@@ -44,8 +44,18 @@ def check(assumed: Input, columns: Sequence[EncodedColumn], table: str) -> None:
     for expected, column in zip(assumed.columns, columns, strict=True):
         name = assumed.fields[expected.column.index].name
         problems += [f'column "{name}": {problem}' for problem in differences(expected, column)]
+    by_index = {expected.column.index: column for expected, column in zip(assumed.columns, columns, strict=True)}
+    for key in assumed.unique:
+        if not are_unique([by_index[index] for index in key]):
+            names = ", ".join(assumed.fields[index].name for index in key)
+            problems.append(f"assumed no two equal rows of ({names}), found some")
     if problems:
         raise broken(table, problems)
+
+
+def are_unique(columns: Sequence[EncodedColumn]) -> bool:
+    """Whether no two rows are equal in all columns; one row is unlike all others even in none."""
+    return unique_together(columns) if columns else False
 
 
 def differences(assumed: AssumedColumn, column: EncodedColumn) -> list[str]:

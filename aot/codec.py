@@ -20,6 +20,7 @@ from qtensor import types as sql_types
 from qtensor.aot import manifest
 from qtensor.lowering import physical, ranges, values
 from qtensor.lowering.kernel import Instruction
+from qtensor.rules.statistics import ColumnStatistics
 
 JSON: TypeAlias = Any
 
@@ -41,7 +42,7 @@ def node_classes() -> dict[str, type]:
         for value in vars(module).values()
         if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
     ]
-    return {cls.__name__: cls for cls in [*found, errors.Span, Instruction]}
+    return {cls.__name__: cls for cls in [*found, errors.Span, Instruction, ColumnStatistics]}
 
 
 _CLASSES = node_classes()
@@ -162,7 +163,7 @@ def _interval(json: JSON) -> sql_types.IntervalValue:
 
 @functools.cache
 def _field_types(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, localns={"Plan": logical.Plan})  # expressions.py knows it only while types are checked
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 

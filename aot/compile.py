@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,9 +17,10 @@ import numpy as np
 
 from qtensor.aot.cache import ExecutableCache, environment_key
 from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, stablehlo
+from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan
-from qtensor.lowering.program import Progress, Share, Shared, TensorProgram
+from qtensor.lowering.physical import PhysicalPlan, TableSource
+from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
 
 QUERIES_KEPT = 512
 
@@ -42,17 +45,26 @@ class Module:
 
 
 @dataclass(frozen=True)
-class CompiledQuery:
-    """The modules of a plan: `whole`, or on several shares `partial` and `final` (a row-wise query has nothing to merge)."""
+class CompiledStage:
+    """One stage of a plan: `partial` for each share of its first table, then `final`. A stage of tables of one share is `final`
+    alone, and one whose result are its table's rows `partial` alone.
+    """
 
-    plan: PhysicalPlan
-    whole: Module | None
+    pipelines: range
     partial: Module | None
     final: Module | None
 
+
+@dataclass(frozen=True)
+class CompiledQuery:
+    """The stages of a plan; most have one."""
+
+    plan: PhysicalPlan
+    stages: tuple[CompiledStage, ...]
+
     @property
     def modules(self) -> tuple[Module, ...]:
-        return tuple(module for module in (self.whole, self.partial, self.final) if module is not None)
+        return tuple(module for stage in self.stages for module in (stage.partial, stage.final) if module is not None)
 
 
 class Compiler:
@@ -74,16 +86,41 @@ class Compiler:
 
     def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         program = TensorProgram(plan, models)
-        share, shared = argument_shapes(plan, models)
-        if plan.source.shares == 1:
-            return CompiledQuery(plan, self._module("whole", program.whole, (share, shared), plan), None, None)
-        with jax.enable_x64(True):
-            progress: Progress = jax.eval_shape(program.partial, share, shared)
-        partial = self._module("partial", program.partial, (share, shared), plan)
-        if plan.row_wise:
-            return CompiledQuery(plan, None, partial, None)
-        final = self._module("final", program.final, ((progress,) * plan.source.shares, shared), plan)
-        return CompiledQuery(plan, None, partial, final)
+        shared = shared_shapes(plan, models)
+        if len(plan.stages) == 1 and plan.source.shares == 1:
+            shares = tuple(share_shapes(plan.scan(number)) for number in plan.scans)
+            whole = self._module("whole", program.whole, (shares, shared), plan)
+            return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
+        carried = NOTHING
+        with ThreadPoolExecutor(available_cores()) as pool:  # XLA lets go of Python's lock while it compiles
+            stages = []
+            for pipelines in plan.stages:
+                stage, carried = self._stage(program, pipelines, carried, shared, pool)
+                stages.append(stage)
+            return CompiledQuery(plan, tuple(stage() for stage in stages))
+
+    def _stage(
+        self, program: TensorProgram, pipelines: range, carried: Carried, shared: Shared, pool: ThreadPoolExecutor
+    ) -> tuple[Callable[[], CompiledStage], Carried]:
+        """One stage, being compiled, and the shapes of what it carries on."""
+        plan, first = program.plan, pipelines.start
+        suffix = f"_{first}" if first else ""
+        scans = [number for number in plan.scans if number in pipelines]
+        if not (first in scans and plan.scan(first).shares > 1):
+            shapes: tuple[Any, ...] = (tuple(share_shapes(plan.scan(number)) for number in scans), carried, shared)
+            function: Callable[..., Any] = functools.partial(program.stage, pipelines)
+            whole = pool.submit(self._module, f"stage{suffix}", function, shapes, plan)
+            return lambda: CompiledStage(pipelines, None, whole.result()), shapes_of(function, shapes)
+        share = share_shapes(plan.scan(first))
+        function = functools.partial(program.partial, first)
+        partial = pool.submit(self._module, f"partial{suffix}", function, (share, carried, shared), plan)
+        if plan.row_wise and pipelines.stop == len(plan.pipelines) and len(pipelines) == 1:
+            return lambda: CompiledStage(pipelines, partial.result(), None), carried
+        parts = (shapes_of(function, (share, carried, shared)),) * plan.scan(first).shares
+        shapes = (parts, tuple(share_shapes(plan.scan(number)) for number in scans[1:]), carried, shared)
+        function = functools.partial(program.final, pipelines)
+        final = pool.submit(self._module, f"final{suffix}", function, shapes, plan)
+        return lambda: CompiledStage(pipelines, partial.result(), final.result()), shapes_of(function, shapes)
 
     def _module(self, name: str, function: Callable[..., Any], shapes: tuple[Any, ...], plan: PhysicalPlan) -> Module:
         start = time.perf_counter()
@@ -99,21 +136,30 @@ class Compiler:
         return Module(name, executable, False, time.perf_counter() - start)
 
 
-def argument_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> tuple[Share, Shared]:
-    """The shapes and dtypes of a run's arguments."""
-    source = plan.source
+def shapes_of(function: Callable[..., Any], shapes: tuple[Any, ...]) -> Any:
+    """The shapes and dtypes of what a function gives."""
+    with jax.enable_x64(True):
+        return jax.eval_shape(function, *shapes)
+
+
+def share_shapes(source: TableSource) -> Share:
+    """The shapes and dtypes of one share of a table."""
     grid = (source.chunks, source.chunk)
     columns: list[Any] = []
     for column in source.columns:
         columns.append(shape_of(grid, np.dtype(column.dtype)))
         if column.nullable:
             columns.append(shape_of(grid, np.bool_))
+    return Share(tuple(columns), shape_of((), np.int32))
+
+
+def shared_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> Shared:
+    """The shapes and dtypes of what all parts of a run are given."""
     vectors = [(len(plan.scalars), "int64"), (len(plan.float_scalars), "float64")]
     scalars, float_scalars = (shape_of((length,), np.dtype(dtype)) for length, dtype in vectors)
     tables = tuple(shape_of((table.size,), np.dtype(table.dtype)) for table in plan.tables)
     weights = tuple(tuple(shape_of(weight.shape, weight.dtype) for weight in model.weights) for model in models)
-    rows = shape_of((), np.int32)
-    return Share(tuple(columns), rows), Shared(scalars, float_scalars, tables, weights)
+    return Shared(scalars, float_scalars, tables, weights)
 
 
 def without_locations(hlo: str) -> str:

@@ -2,20 +2,22 @@
 
 A program has static shapes. A sink whose state is small whatever it has seen (groups in slots, the first rows, the best rows)
 goes on from block to block, and a query whose rows are the table's does so without a state; both serve any number of rows. A
-sink that must see all rows at once (a sort, groups by sorting) is compiled for a ladder of sizes.
+sink that must see all rows at once (a sort, groups by sorting) is compiled for a ladder of sizes. A query that reads several
+tables, or one twice, is compiled for tables as large as those it was exported with, and for larger ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
 
-from qtensor.aot.blocks import BLOCK, LADDER, SMALL, layout_of
-from qtensor.aot.compile import argument_shapes
+from qtensor.aot.blocks import BLOCK, LADDER, SMALL, layout_of, sizes_of_several
+from qtensor.aot.compile import share_shapes, shared_shapes
+from qtensor.aot.facts import AssumedStatistics, ManifestStatistics, TableFacts, facts_of, never_unique
 from qtensor.aot.manifest import Form, Manifest, ModelRecord
 from qtensor.aot.parameters import python_value, with_values
 from qtensor.errors import ArtifactError, InternalError
@@ -28,8 +30,6 @@ from qtensor.lowering.physical import (
     FirstRowsSink,
     PhysicalPlan,
     PlannedQuery,
-    SourceColumn,
-    TableSource,
     TopKSink,
 )
 from qtensor.lowering.plan import plan_query
@@ -39,6 +39,8 @@ from qtensor.optimizer import optimise
 from qtensor.texts import ConversionError
 
 Kind: TypeAlias = Literal["whole", "by_rows", "by_state"]
+Sizes: TypeAlias = tuple[int, ...]
+Room: TypeAlias = Callable[[Sizes], Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,13 @@ class PlannedForm:
     """A form before it is compiled; see `aot/manifest.py`."""
 
     kind: Kind
-    rows: int
+    sizes: Sizes
     planned: PlannedQuery
+
+    @property
+    def rows(self) -> int:
+        """The size of the first table; 1 without one."""
+        return self.sizes[0] if self.sizes else 1
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -55,62 +62,69 @@ class PlannedForm:
 
     @property
     def name(self) -> str:
-        return f"{self.kind}_{self.rows}"
+        return "_".join([self.kind, *map(str, self.sizes or (1,))])
+
+
+def scans_of(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """The tables that a plan reads, each with the columns that are read of it, by index."""
+    found: dict[str, set[int]] = {}
+
+    def visit(part: Plan) -> None:
+        if isinstance(part, Scan):
+            found.setdefault(part.table, set()).update(part.columns)
+        for below in inputs(part):
+            visit(below)
+
+    visit(plan)
+    return {table: tuple(sorted(columns)) for table, columns in found.items()}
+
+
+def no_room_known(sizes: Sizes) -> Sequence[int]:
+    return ()
 
 
 @dataclass(frozen=True)
-class AssumedStatistics:
-    """A table's columns as assumed, for planning; `shares` blocks of `size` rows."""
+class FormPlanner:
+    """Plans the forms of one optimised plan.
 
-    columns: Mapping[int, SourceColumn]
-    strings: Mapping[int, int]
-    size: int
-    shares: int = 1
-
-    def source(self, table: str, columns: Sequence[int]) -> TableSource:
-        missing = [index for index in columns if index not in self.columns]
-        if missing:
-            raise ArtifactError("with these parameters the query reads columns of which nothing is assumed: export it again")
-        layout = layout_of(0, self.size)
-        return TableSource(table, tuple(self.columns[index] for index in columns), self.shares, layout.chunks, layout.chunk)
-
-
-def scanned(plan: Plan) -> Scan | None:
-    """The scan at the bottom of a plan; None without FROM."""
-    if isinstance(plan, Scan):
-        return plan
-    below = inputs(plan)
-    return scanned(below[0]) if below else None
-
-
-def plan_forms(
-    plan: Plan,
-    columns: Mapping[int, SourceColumn],
-    strings: Mapping[int, int],
-    models: Mapping[str, Model],
-    usual_rows: int,
-) -> list[PlannedForm]:
-    """The forms of an optimised plan, the smallest first.
-
-    columns: what is assumed of the table's columns, by index. strings: how many different ones a VARCHAR has at most.
+    facts: what is assumed of its tables. is_unique: which columns of theirs. room: for forms of given sizes, how much each
+    `CompactSink` should have, as far as it is known.
     """
-    scan = scanned(plan)
 
-    def planned(size: int, shares: int = 1) -> PlannedQuery:
-        sizes = {} if scan is None else {(scan.table, index): count for index, count in strings.items()}
-        return plan_query(plan, AssumedStatistics(columns, strings, size, shares), sizes, models, usual_rows)
+    plan: Plan
+    facts: Mapping[str, TableFacts]
+    models: Mapping[str, Model]
+    is_unique: Callable[[str, Sequence[int]], bool] = never_unique
+    room: Room = no_room_known
 
-    if scan is None:
-        return [PlannedForm("whole", 1, planned(SMALL))]
-    anywhere = planned(BLOCK, MANY_ROWS // BLOCK)
-    if anywhere.plan.row_wise:
-        kind: Kind = "by_rows"
-    elif isinstance(anywhere.plan.pipelines[0].sink, DenseGroupSink | FirstRowsSink | TopKSink):
-        kind = "by_state"
-    else:
-        return [PlannedForm("whole", rows, planned(rows)) for rows in LADDER]
-    sizes: list[tuple[Kind, int]] = [("whole", SMALL), ("whole", CHUNK), (kind, BLOCK)]
-    return [PlannedForm(form, rows, replace(anywhere, plan=cut(anywhere.plan, rows))) for form, rows in sizes]
+    def planned(
+        self, sizes: Sizes, shares: int = 1, is_unique: Callable[[str, Sequence[int]], bool] = never_unique
+    ) -> PlannedQuery:
+        strings = {(table, index): count for table, facts in self.facts.items() for index, count in facts.strings.items()}
+        statistics = AssumedStatistics(self.facts, dict(zip(self.facts, sizes, strict=True)), shares, is_unique)
+        usual_rows = max((facts.rows for facts in self.facts.values()), default=0)
+        return plan_query(self.plan, statistics, strings, self.models, usual_rows, self.room(sizes))
+
+    def forms(self) -> list[PlannedForm]:
+        """The forms, the smallest first."""
+        if not self.facts:
+            return [PlannedForm("whole", (), self.planned(()))]
+        if len(self.facts) > 1 or len(self.planned((SMALL,)).plan.scans) > 1:
+            steps = sizes_of_several([(facts.rows, facts.only_types) for facts in self.facts.values()])
+            return [PlannedForm("whole", sizes, self.planned(sizes, is_unique=self.is_unique)) for sizes in steps]
+        return self.forms_of_one_table()
+
+    def forms_of_one_table(self) -> list[PlannedForm]:
+        """Nothing is assumed to be unique: blocks do not see each other."""
+        anywhere = self.planned((BLOCK,), MANY_ROWS // BLOCK)
+        if anywhere.plan.row_wise:
+            kind: Kind = "by_rows"
+        elif isinstance(anywhere.plan.pipelines[0].sink, DenseGroupSink | FirstRowsSink | TopKSink):
+            kind = "by_state"
+        else:
+            return [PlannedForm("whole", (rows,), self.planned((rows,))) for rows in LADDER]
+        sizes: list[tuple[Kind, int]] = [("whole", SMALL), ("whole", CHUNK), (kind, BLOCK)]
+        return [PlannedForm(form, (rows,), replace(anywhere, plan=cut(anywhere.plan, rows))) for form, rows in sizes]
 
 
 def cut(plan: PhysicalPlan, size: int) -> PhysicalPlan:
@@ -129,17 +143,24 @@ def replanned(manifest: Manifest, form: Form, literals: Mapping[str, Constant]) 
         bound = with_values(manifest.bound, literals)
     except ConversionError as error:
         raise ArtifactError(f"with these parameters: {error}") from error
-    read = manifest.input
     models = {model.name: shape_of_model(model) for model in manifest.models}
-    planned = plan_forms(
-        optimise(bound),
-        {} if read is None else {column.column.index: column.column for column in read.columns},
-        {} if read is None else {column.column.index: column.strings for column in read.columns if column.strings is not None},
+    assumed = {(read.table, columns) for read in manifest.inputs for columns in read.unique}
+    rooms = {known.sizes: known.planned.plan.capacities for known in manifest.forms}
+    planner = FormPlanner(
+        optimise(bound, None, ManifestStatistics(manifest.inputs)),
+        {read.table: facts_of(read) for read in manifest.inputs},
         models,
-        0 if read is None else read.usual_rows,
+        lambda table, columns: (table, tuple(sorted(columns))) in assumed,
+        lambda sizes: rooms.get(sizes, ()),
+    )
+    several = len(form.planned.plan.scans) > 1 and bool(manifest.inputs)
+    planned = (
+        [PlannedForm("whole", form.sizes, planner.planned(form.sizes, is_unique=planner.is_unique))]
+        if several
+        else planner.forms()
     )
     for candidate in planned:
-        if (candidate.kind, candidate.rows) == (form.kind, form.rows) and candidate.planned.plan == form.planned.plan:
+        if (candidate.kind, candidate.sizes) == (form.kind, form.sizes) and candidate.planned.plan == form.planned.plan:
             return candidate.planned
     given = ", ".join(f"{name} = {python_value(literal)!r}" for name, literal in literals.items())
     raise ArtifactError(f"with {given} the query needs another program than the exported one: export it with such values")
@@ -157,14 +178,15 @@ def shape_of_model(record: ModelRecord) -> Model:
 
 def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:
     """The form's functions as StableHLO; `models` in the plan's order."""
-    program = TensorProgram(form.planned.plan, models)
-    share, shared = argument_shapes(form.planned.plan, models)
+    plan = form.planned.plan
+    program = TensorProgram(plan, models)
+    shares, shared = tuple(share_shapes(plan.scan(number)) for number in plan.scans), shared_shapes(plan, models)
     with jax.enable_x64(True):
-        progress = jax.eval_shape(program.start)
+        progress = jax.eval_shape(program.start) if form.kind == "by_state" else None
         arguments: dict[str, tuple[Any, tuple[Any, ...]]] = {
-            "whole": (program.whole, (share, shared)),
+            "whole": (program.whole, (shares, shared)),
             "start": (program.start, ()),
-            "step": (program.step, (progress, share, shared)),
+            "step": (program.step, (progress, shares[0], shared)),
             "merge": (program.merge, (progress, progress)),
             "finish": (program.finish, (progress, shared)),
         }

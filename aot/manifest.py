@@ -8,9 +8,10 @@ from typing import Literal
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan
 from qtensor.lowering.physical import PlannedQuery, SourceColumn
+from qtensor.rules.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
-FORMAT = 1
+FORMAT = 2
 UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 
@@ -32,16 +33,28 @@ class AssumedColumn:
 
 
 @dataclass(frozen=True)
-class Input:
-    """The table that the query reads: its columns when it was exported, and what is assumed of those that are read.
+class GuessedColumn:
+    """What a column was like when the query was exported: it decided the order of joins, and is not assumed."""
 
-    `usual_rows` is how many rows it had: it decided between strategies, and limits nothing.
+    index: int
+    statistics: ColumnStatistics
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table that the query reads: its columns when it was exported, and what is assumed of those that are read.
+
+    `unique`: sets of columns, by index, in all of which no two rows are assumed to be equal. `usual_rows` is how many rows it
+    had; this, `guesses` and `guessed_unique` decided between strategies, and limit nothing.
     """
 
     table: str
     fields: Schema
     columns: tuple[AssumedColumn, ...]
+    unique: tuple[tuple[int, ...], ...]
     usual_rows: int
+    guesses: tuple[GuessedColumn, ...]
+    guessed_unique: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -75,16 +88,21 @@ class Module:
 
 @dataclass(frozen=True)
 class Form:
-    """The query compiled for tables of a certain size.
+    """The query compiled for tables of certain sizes: `sizes` in rows, in the order of the manifest's inputs.
 
-    whole: at most `rows` rows at once. by_rows: any number, `rows` at a time, each block's result for itself (a query whose
-    rows are the table's). by_state: any number, `rows` at a time, a state of fixed size going on from block to block.
+    whole: at most so many rows at once. by_rows: any number of one table, so many at a time, each block's result for itself (a
+    query whose rows are the table's). by_state: the same, a state of fixed size going on from block to block.
     """
 
     kind: Literal["whole", "by_rows", "by_state"]
-    rows: int
+    sizes: tuple[int, ...]
     planned: PlannedQuery
     modules: tuple[Module, ...]
+
+    @property
+    def rows(self) -> int:
+        """The size of the first table; 1 without one."""
+        return self.sizes[0] if self.sizes else 1
 
 
 @dataclass(frozen=True)
@@ -106,7 +124,7 @@ class Manifest:
     jaxlib: str
     sql: str
     dialect: str
-    input: Input | None
+    inputs: tuple[Input, ...]
     output: Schema
     parameters: tuple[Parameter, ...]
     models: tuple[ModelRecord, ...]

@@ -6,14 +6,14 @@ import datetime
 import decimal
 import numbers
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from qtensor.aot.manifest import Parameter
 from qtensor.errors import ArtifactError, QTensorError, suggestion
-from qtensor.expressions import Expr, Literal
+from qtensor.expressions import Expr, Literal, Subquery
 from qtensor.literals import convert_literal, parameter_literal
 from qtensor.logical import Plan
-from qtensor.optimizer import bottom_up
-from qtensor.rules.rewriting import map_expressions, transform
+from qtensor.rules.rewriting import map_expressions, map_plan, transform
 from qtensor.texts import ConversionError
 from qtensor.types import Date, Decimal, Interval, IntervalValue, Timestamp
 
@@ -31,9 +31,9 @@ def with_values(plan: Plan, values: Values) -> Plan:
     def replaced(expr: Expr) -> Expr:
         if isinstance(expr, Literal) and expr.parameter is not None and expr.parameter in values:
             return convert_literal(values[expr.parameter], expr.type)
-        return expr
+        return replace(expr, plan=with_values(expr.plan, values)) if isinstance(expr, Subquery) else expr
 
-    return bottom_up(plan, lambda node: map_expressions(node, lambda expr: transform(expr, replaced)))
+    return map_plan(plan, lambda node: map_expressions(node, lambda expr: transform(expr, replaced)))
 
 
 def find_parameters(

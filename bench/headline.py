@@ -79,7 +79,7 @@ def qtensor_contestants(data: pa.Table, model: Any) -> list[Contestant]:
     result = relation.arrow()
 
     def execute() -> pa.Table:
-        for part in session.execute(prepared):
+        for part in session.execute(prepared).parts:
             for array in part:
                 array.block_until_ready()
         return result  # decoding is what this leaves out

@@ -4,7 +4,8 @@
 name, since it needs TensorFlow. The modules are named after what they hold, not after the functions, so that no name means both.
 """
 
+from qtensor.datasets.tpch_queries import TPCH_QUERIES
 from qtensor.datasets.tpchgen import tpch
 from qtensor.datasets.usarrests import crime
 
-__all__ = ["crime", "tpch"]
+__all__ = ["TPCH_QUERIES", "crime", "tpch"]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
+from qtensor.aggregate_functions import PAIRS, VARIANCES
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import AggregateCall
+from qtensor.expressions import AggregateCall, Expr
+from qtensor.lowering import moments, order_statistics
 from qtensor.lowering.encode.casts import limbs_to_double
 from qtensor.lowering.encode.comparison import order_key
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.encode.expressions import encode_condition, encode_operand
+from qtensor.lowering.finishing import Finisher, load, present
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ordering import pack, words_of
-from qtensor.lowering.physical import Accumulator, AnyAccumulator, DistinctAccumulator
+from qtensor.lowering.physical import Accumulator, AnyAccumulator, SortWord
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.values import Value
-from qtensor.types import BIGINT, DOUBLE, Boolean, Float, scale_of
+from qtensor.types import BIGINT, DOUBLE, Boolean, Float, Timestamp, scale_of
 
-# Given the encoder over the sink's result and the slot of each accumulator's first column: the aggregate's value.
-Finisher: TypeAlias = Callable[[Encoder, dict[int, int]], Value]
+AVERAGE_STEPS = 2  # a division by the count is carried on in so many parts of 32 / AVERAGE_STEPS bits
 
 
 @dataclass
@@ -35,25 +35,59 @@ class AggregatePlanner:
     grouped: bool
     accumulators: list[AnyAccumulator] = field(default_factory=list)
 
-    def plan(self, call: AggregateCall) -> Finisher:
-        """The accumulators of `call` and how to finish them."""
+    def plan(self, call: AggregateCall, *, alike: bool = False) -> Finisher:
+        """The accumulators of `call` and how to finish them. alike: the arguments are equal in all rows of a group."""
         filtered = None if call.filter is None else encode_condition(self.encoder, call.filter)
         if call.function == "count_star":
             return self.finish_count(self.count(filtered))
-        assert call.argument is not None
         with self.encoder.guarded(filtered):
-            value = encode_operand(self.encoder, call.argument)
-        mask = self.encoder.builder.both(filtered, value.valid)
+            values = [encode_operand(self.encoder, argument) for argument in self.computed(call)]
+            order = [
+                word
+                for key in call.order
+                for word in words_of(self.encoder, encode_operand(self.encoder, key.expr), key.descending, key.nulls_first)
+            ]
+            for key in call.order:
+                self.encoder.require(encode_operand(self.encoder, key.expr), "ordered")
+        if call.function not in ("count", "first", "last") and not alike:
+            for value in values:
+                self.encoder.require(value, "ordered")
+        if call.function == "count" and len(values) > 1:
+            return self.finish_count(self.add(Accumulator("count", None, filtered, "int64", distinct=self.words(values))))
+        if call.function in ("first", "last"):
+            picked = order_statistics.pick(self.encoder, call, values[0], pack(self.encoder, order), filtered)
+            return picked.finisher(self.add(picked.accumulator))
+        mask = self.encoder.builder.both(filtered, *(value.valid for value in values))
+        values = [replace(value, valid=None) for value in values]
+        return self.plan_masked(call, values, mask)
+
+    def plan_masked(self, call: AggregateCall, values: list[Value], mask: Ref | None) -> Finisher:
+        """An aggregate of the rows where `mask` holds, none of whose `values` is NULL there."""
+        distinct = self.words(values) if call.distinct else ()
         match call.function:
             case "count":
-                count = self.distinct("count", value, mask, "int64", 1) if call.distinct else self.count(mask)
-                return self.finish_count(count)
+                return self.finish_count(self.add(Accumulator("count", None, mask, "int64", distinct=distinct)))
             case "sum" | "avg":
-                return self.plan_sum(call, value, mask)
+                return self.plan_sum(call, values[0], mask, distinct)
             case "min" | "max":
-                return self.plan_extreme(call, value, mask)
+                return self.plan_extreme(call, values[0], mask)
+            case "product" | "bit_and" | "bit_or" | "bit_xor":
+                return self.plan_reduction(call, values[0], mask, distinct)
+            case function if function in VARIANCES or function in PAIRS:
+                accumulator = moments.accumulator(self.encoder, values, mask, distinct)
+                return moments.finisher(call, self.add(accumulator))
+            case "quantile_cont" | "quantile_disc":
+                planned = order_statistics.quantile(self.encoder, call, values[0], self.words(values), mask)
+                return planned.finisher(self.add(planned.accumulator))
+            case "mode":
+                planned = order_statistics.mode(self.encoder, values[0], self.words(values), mask)
+                return planned.finisher(self.add(planned.accumulator))
             case _:
                 raise UnsupportedError(f"the aggregate {call.function} is not supported")
+
+    def computed(self, call: AggregateCall) -> tuple[Expr, ...]:
+        """The arguments that are computed for each row."""
+        return call.arguments[:1] if call.function in ("quantile_cont", "quantile_disc") else call.arguments
 
     def add(self, accumulator: AnyAccumulator) -> int:
         return slot_of(self.accumulators, accumulator)
@@ -61,10 +95,8 @@ class AggregatePlanner:
     def count(self, mask: Ref | None) -> int:
         return self.add(Accumulator("count", None, mask, "int64"))
 
-    def distinct(self, op: str, value: Value, mask: Ref | None, dtype: DType, limbs: int) -> int:
-        order = pack(self.encoder, words_of(self.encoder, replace(value, valid=None)))
-        bounds = BIT if isinstance(value.type, Boolean) else value.range
-        return self.add(DistinctAccumulator(op, value.data, mask, dtype, bounds, order, limbs))
+    def words(self, values: list[Value]) -> tuple[SortWord, ...]:
+        return pack(self.encoder, [word for value in values for word in words_of(self.encoder, value)])
 
     def nonempty(self, mask: Ref | None) -> int | None:
         """The accumulator that counts the rows of `mask`; None if every group has one."""
@@ -76,7 +108,7 @@ class AggregatePlanner:
 
         return finish
 
-    def plan_sum(self, call: AggregateCall, value: Value, mask: Ref | None) -> Finisher:
+    def plan_sum(self, call: AggregateCall, value: Value, mask: Ref | None, distinct: tuple[SortWord, ...]) -> Finisher:
         """A sum, or for avg the sum divided by the count, both NULL for no rows."""
         if isinstance(value.type, Boolean):
             value = replace(value, data=self.encoder.builder.convert(value.data, "int8"), range=BIT)
@@ -87,12 +119,9 @@ class AggregatePlanner:
             bounds = value.range or BIT
             total = Range(min(0, bounds.low * self.rows), max(0, bounds.high * self.rows))
             limbs, dtype = 1 if total.fits else 2, "int64"
-        if call.distinct:
-            index = self.distinct("sum", value, mask, dtype, limbs)
-        else:
-            index = self.add(Accumulator("sum", value.data, mask, dtype, value.range, limbs))
+        index = self.add(Accumulator("sum", value.data, mask, dtype, value.range, limbs, distinct))
         if call.function == "avg":
-            count = self.distinct("count", value, mask, "int64", 1) if call.distinct else self.count(mask)
+            count = self.add(Accumulator("count", None, mask, "int64", distinct=distinct))
         nonempty = self.nonempty(mask) if call.function == "sum" else count
 
         def finish(encoder: Encoder, slots: dict[int, int]) -> Value:
@@ -102,7 +131,10 @@ class AggregatePlanner:
             if call.function == "sum":
                 return Value(call.type, data, valid, range=total, low=low)
             summed = Value(value.type, data, valid, range=total, low=low)
-            return average(encoder, summed, load(encoder, slots[count], "int64"))
+            rows = load(encoder, slots[count], "int64")
+            if isinstance(call.type, Timestamp):
+                return average_moment(encoder, summed, rows, value.range or BIT)
+            return average(encoder, summed, rows)
 
         return finish
 
@@ -131,16 +163,25 @@ class AggregatePlanner:
 
         return finish
 
+    def plan_reduction(self, call: AggregateCall, value: Value, mask: Ref | None, distinct: tuple[SortWord, ...]) -> Finisher:
+        """product (of doubles) and the bitwise aggregates (of integers); NULL for no rows."""
+        dtype: DType = "float64" if call.function == "product" else "int64"
+        data = self.encoder.builder.convert(value.data, dtype)
+        index = self.add(Accumulator(call.function, data, mask, dtype, value.range, distinct=distinct))
+        nonempty = self.nonempty(mask)
+        bounds = None if value.range is None else bits_of(value.range)
 
-def load(encoder: Encoder, slot: int, dtype: DType) -> Ref:
-    return encoder.builder.emit("load", dtype=dtype, attribute=slot)
+        def finish(encoder: Encoder, slots: dict[int, int]) -> Value:
+            result = load(encoder, slots[index], dtype)
+            return Value(call.type, result, present(encoder, slots, nonempty), range=bounds)
+
+        return finish
 
 
-def present(encoder: Encoder, slots: dict[int, int], count: int | None) -> Ref | None:
-    """Whether any row was accumulated."""
-    if count is None:
-        return None
-    return encoder.builder.compare("greater", load(encoder, slots[count], "int64"), encoder.integer(0))
+def bits_of(bounds: Range) -> Range:
+    """What integers of the bits of those in `bounds` lie in."""
+    bits = max(bounds.low.bit_length(), bounds.high.bit_length())
+    return Range(-(1 << bits) if bounds.low < 0 else 0, (1 << bits) - 1)
 
 
 def average(encoder: Encoder, total: Value, count: Ref) -> Value:
@@ -155,3 +196,33 @@ def average(encoder: Encoder, total: Value, count: Ref) -> Value:
     divisor = encoder.builder.convert(count, "float64")
     data = encoder.builder.emit("divide", as_double, divisor, dtype="float64")
     return Value(DOUBLE, data, total.valid)
+
+
+def average_moment(encoder: Encoder, total: Value, count: Ref, bounds: Range) -> Value:
+    """The sum of moments divided by their number, exactly, by long division; rounded as DuckDB does: from 1970 on to the
+    nearest microsecond, of two the earlier, before that up to the next.
+    """
+    builder = encoder.builder
+    some = builder.compare("greater", count, encoder.integer(0))
+    divisor = builder.select(some, count, encoder.integer(1))
+
+    def divided(dividend: Ref) -> tuple[Ref, Ref]:
+        floor = builder.emit("floor_quotient", dividend, divisor, dtype="int64")
+        product = builder.emit("multiply", floor, divisor, dtype="int64")
+        return floor, builder.emit("subtract", dividend, product, dtype="int64")
+
+    quotient, rest = divided(total.data)
+    if total.low is not None:
+        bits = 32 // AVERAGE_STEPS
+        unit = encoder.integer(1 << bits)
+        for step in reversed(range(AVERAGE_STEPS)):
+            shifted = builder.emit("floor_quotient", total.low, encoder.integer(1 << (bits * step)), dtype="int64")
+            digit = builder.emit("remainder", shifted, unit, dtype="int64")
+            dividend = builder.emit("add", builder.emit("multiply", rest, unit, dtype="int64"), digit, dtype="int64")
+            part, rest = divided(dividend)
+            quotient = builder.emit("add", builder.emit("multiply", quotient, unit, dtype="int64"), part, dtype="int64")
+    negative = builder.compare("less", quotient, encoder.integer(0))
+    over_half = builder.compare("greater", builder.emit("add", rest, rest, dtype="int64"), divisor)
+    upwards = builder.select(negative, builder.compare("greater", rest, encoder.integer(0)), over_half)
+    data = builder.emit("add", quotient, builder.convert(upwards, "int64"), dtype="int64")
+    return Value(total.type, data, total.valid, range=bounds | Range(0, 0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from jax import lax
 from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.model import Model
+from qtensor.lowering.sinks.base import Result
+from qtensor.lowering.sinks.prefix import positions
 from qtensor.types import MICROSECONDS_PER_DAY
 
 Array = jax.Array
@@ -21,23 +24,27 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class RuntimeInputs:
-    """What every batch of a run shares: scalars int64[k] and float64[m], look-up tables, and each model with its weights."""
+    """What every batch of a run shares: scalars int64[k] and float64[m], look-up tables, each model with its weights, and the
+    results of earlier pipelines that rows are looked up in.
+    """
 
     scalars: Array
     float_scalars: Array
     tables: Sequence[Array]
     models: Sequence[Model]
     weights: Sequence[Sequence[Array]]
+    results: Mapping[int, Result] = field(default_factory=dict)
 
 
 @dataclass
 class Evaluation:
-    """The values of a kernel over one batch, computed when first asked for, each once."""
+    """The values of a kernel over batch number `index`, computed when first asked for, each once."""
 
     kernel: Kernel
     slots: Sequence[Array]
     inputs: RuntimeInputs
     length: int
+    index: Array | int = 0
     values: dict[Ref, Array] = field(default_factory=dict)
     predictions: dict[tuple[int, tuple[Ref, ...]], Array] = field(default_factory=dict)
 
@@ -58,7 +65,8 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 return self.slots[attribute]
             case "row":
-                return jnp.arange(self.length, dtype=jnp.int64)
+                first = jnp.asarray(self.index, jnp.int64) * self.length
+                return first + jnp.arange(self.length, dtype=jnp.int64)
             case "scalar":
                 assert isinstance(attribute, int)
                 return self.inputs.scalars[attribute]
@@ -73,6 +81,14 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 index = self.value(instruction.operands[0])
                 return self.inputs.tables[attribute].at[index].get(mode="clip")
+            case "fetch":
+                found = self.result_column(attribute)
+                return found.at[self.value(instruction.operands[0])].get(mode="clip")
+            case "search_left" | "search_right":
+                words, wanted = self.result_column(attribute), self.value(instruction.operands[0])
+                return positions(words, wanted, after_equals=instruction.op == "search_right")
+            case "copy":
+                return self.value(instruction.operands[0])
             case "convert":
                 return self.value(instruction.operands[0]).astype(dtype)
             case "model":
@@ -81,6 +97,13 @@ class Evaluation:
                 if op not in OPERATIONS:
                     raise InternalError(f"unknown kernel operation {op}")
                 return OPERATIONS[op](*(self.value(operand) for operand in instruction.operands))
+
+    def result_column(self, attribute: Hashable) -> Array:
+        """A column of an earlier pipeline's result, or which of its rows are live."""
+        assert isinstance(attribute, tuple)
+        number, column = attribute
+        result = self.inputs.results[number]
+        return result.live if column is None else result.columns[column]
 
     def predict(self, instruction: Instruction) -> Array:
         assert isinstance(instruction.attribute, tuple)
@@ -153,20 +176,54 @@ def from_order_key(keys: Array) -> Array:
     return lax.bitcast_convert_type(bits, jnp.float32 if keys.dtype == jnp.int32 else jnp.float64)
 
 
+def civil_from_march(day: Array) -> tuple[Array, Array, Array, Array]:
+    """Of days since 1970: the year beginning on 1 March, the month and the day of that year from 0, the day of the month from 1.
+
+    Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    """
+    shifted = day + 719_468
+    era = shifted // 146_097
+    day_of_era = shifted - era * 146_097
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153
+    return year_of_era + era * 400, month, day_of_year, day_of_year - (153 * month + 2) // 5 + 1
+
+
+def civil_year(day: Array) -> Array:
+    """The year of days since 1970; the year before 1 is 0."""
+    year, month, _, _ = civil_from_march(day)
+    return year + (month >= 10).astype(day.dtype)
+
+
+def civil_month(day: Array) -> Array:
+    """1 to 12."""
+    _, month, _, _ = civil_from_march(day)
+    return jnp.where(month < 10, month + 3, month - 9)
+
+
+def civil_day(day: Array) -> Array:
+    """1 to 31."""
+    return civil_from_march(day)[3]
+
+
+def days_from_civil(year: Array, month: Array, day: Array) -> Array:
+    """Days since 1970 of a year, a month from 1 to 12 and a day of the month; the inverse of the three above."""
+    from_march = jnp.where(month > 2, month - 3, month + 9)
+    shifted = jnp.where(month > 2, year, year - 1)
+    era = shifted // 400
+    in_era = shifted - era * 400
+    return era * 146_097 + in_era * 365 + in_era // 4 - in_era // 100 + (153 * from_march + 2) // 5 + day - 1 - 719_468
+
+
 def add_months(moment: Array, months: Array) -> Array:
     """Microseconds since 1970 moved by calendar months, the day cut to the month's last, in proleptic Gregorian days.
 
     Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil and civil_from_days.
     """
     day, time = moment // MICROSECONDS_PER_DAY, moment % MICROSECONDS_PER_DAY
-    shifted = day + 719_468
-    era = shifted // 146_097
-    day_of_era = shifted - era * 146_097
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    from_march = (5 * day_of_year + 2) // 153
-    day_of_month = day_of_year - (153 * from_march + 2) // 5 + 1
-    total = (year_of_era + era * 400) * 12 + from_march + months
+    march_year, from_march, _, day_of_month = civil_from_march(day)
+    total = march_year * 12 + from_march + months
     year, month = total // 12, total % 12
     # The last day of a month counted from March: 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31, and February at the end.
     civil = year + 1
@@ -179,7 +236,68 @@ def add_months(moment: Array, months: Array) -> Array:
     return days * MICROSECONDS_PER_DAY + time
 
 
+def round_away(value: Array) -> Array:
+    """To the nearest integer, halves away from zero; exact also next to a half, where adding 0.5 would round."""
+    whole = jnp.trunc(value)
+    away = jnp.abs(value - whole) >= 0.5
+    return jnp.where(away, whole + jnp.copysign(jnp.ones_like(value), value), whole)
+
+
+def cube_root(value: Array) -> Array:
+    """lax.cbrt, made exact where the root is an integer by one step of Newton's."""
+    root = jnp.cbrt(value)
+    better = root - (root * root * root - value) / (3 * root * root)
+    return jnp.where(jnp.isfinite(better), better, root)
+
+
+def even(value: Array) -> Array:
+    """The next even integer away from zero."""
+    return jnp.copysign(jnp.ceil(jnp.abs(value) / 2) * 2, value)
+
+
 OPERATIONS: dict[str, Callable[..., Array]] = {
+    "sqrt": jnp.sqrt,
+    "cbrt": cube_root,
+    "exp": jnp.exp,
+    "ln": jnp.log,
+    "log2": lambda value: jnp.log(value) * (1 / math.log(2)),
+    "log10": lambda value: jnp.log(value) * (1 / math.log(10)),
+    "sin": jnp.sin,
+    "cos": jnp.cos,
+    "tan": jnp.tan,
+    "cot": lambda value: 1 / jnp.tan(value),
+    "asin": jnp.arcsin,
+    "acos": jnp.arccos,
+    "atan": jnp.arctan,
+    "sinh": jnp.sinh,
+    "cosh": jnp.cosh,
+    "tanh": jnp.tanh,
+    "asinh": jnp.arcsinh,
+    "acosh": jnp.arccosh,
+    "atanh": jnp.arctanh,
+    "degrees": lambda value: value * (180 / math.pi),
+    "radians": lambda value: value * (math.pi / 180),
+    "even": even,
+    "lgamma": lax.lgamma,
+    "power": lambda base, exponent: lax.pow(*jnp.broadcast_arrays(base, exponent)),
+    "atan2": lambda y, x: jnp.arctan2(y, x),
+    "nextafter": jnp.nextafter,
+    "round_away": round_away,
+    "truncate": jnp.trunc,
+    "floor": jnp.floor,
+    "ceil": jnp.ceil,
+    "is_nan": jnp.isnan,
+    "is_infinite": jnp.isinf,
+    "is_finite": jnp.isfinite,
+    "sign_bit": jnp.signbit,
+    # XLA:CPU (jaxlib 0.10.1) crashes over `and` and `or` of two int64 cut to int32 and the result to int8; not over De Morgan's.
+    "bit_and": lambda left, right: ~(~left | ~right),
+    "bit_or": lambda left, right: ~(~left & ~right),
+    "bit_xor": lambda left, right: left ^ right,
+    "shift_left": lambda value, places: value << places,
+    "shift_right": lambda value, places: value >> places,
+    "bit_count": lax.population_count,
+    "gcd": jnp.gcd,
     "and": lambda left, right: left & right,
     "or": lambda left, right: left | right,
     "not": lambda value: ~value,
@@ -201,6 +319,7 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "multiply_wraps": multiply_wraps,
     "quotient": quotient,
     "quotient_wraps": lambda left, right: (left == least_of(left.dtype)) & (right == -1),
+    "ceiling_quotient": lambda left, right: left // right + (left % right != 0).astype(left.dtype),
     "floor_quotient": lambda left, right: left // right,
     "rounded_quotient": rounded_quotient,
     "remainder": remainder,
@@ -209,4 +328,8 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "order_key": order_key,
     "from_order_key": from_order_key,
     "add_months": add_months,
+    "civil_year": civil_year,
+    "civil_month": civil_month,
+    "civil_day": civil_day,
+    "days_from_civil": days_from_civil,
 }

@@ -5,7 +5,9 @@ All work here is per distinct string, never per row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -14,30 +16,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from qtensor.errors import ExecutionError
+from qtensor.cores import available_cores
+from qtensor.errors import ExecutionError, InternalError
 from qtensor.expressions import Literal
 from qtensor.like import PatternError, matches
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
+    Choices,
     CodeOf,
     ColumnDictionary,
     Dictionary,
+    Domain,
     FormatTable,
     FormattedDictionary,
+    HostCall,
     HostScalar,
     HostTable,
     LikeTable,
     LiteralDictionary,
     LiteralScalar,
+    MappedDictionary,
     MemberTable,
     ParsedTable,
     ParsesTable,
     PositionOf,
     RemapTable,
+    ResultTable,
+    ResultTest,
     UnionDictionary,
 )
+from qtensor.scalars.function import Evaluated
+from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError, format_value, parse_text
-from qtensor.types import SqlType
+from qtensor.types import Boolean, SqlType, Varchar
+
+PART = 1 << 16  # strings: so many are worth a thread
 
 
 @dataclass
@@ -47,6 +60,7 @@ class HostInputs:
     literals: Sequence[Literal]
     column_dictionary: Callable[[str, int], pa.Array]
     resolved: dict[Dictionary, pa.Array] = field(default_factory=dict)
+    results: dict[HostCall, tuple[Evaluated, NDArray[np.int64]]] = field(default_factory=dict)
 
     def scalars(self, plan: PhysicalPlan) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The vectors of run-time scalars, int64[k] and float64[m]."""
@@ -75,14 +89,14 @@ class HostInputs:
         return pa.scalar(self.literals[literal].value, pa.large_string())
 
     def strings(self, dictionary: Dictionary) -> pa.Array:
-        """The sorted distinct strings of a dictionary, large_string."""
+        """The strings of a dictionary, large_string; sorted and distinct but for a weaker column."""
         if dictionary not in self.resolved:
             self.resolved[dictionary] = self.resolve(dictionary)
         return self.resolved[dictionary]
 
     def resolve(self, dictionary: Dictionary) -> pa.Array:
         match dictionary:
-            case ColumnDictionary(table, column):
+            case ColumnDictionary(table=table, column=column):
                 return self.column_dictionary(table, column)
             case LiteralDictionary(literals):
                 return sorted_distinct([pa.array([self.literals[slot].value for slot in literals], pa.large_string())])
@@ -90,8 +104,59 @@ class HostInputs:
                 return sorted_distinct([self.strings(part) for part in parts])
             case FormattedDictionary():
                 return sorted_distinct([pa.array(texts_of(dictionary), pa.large_string())])
+            case MappedDictionary(call):
+                return sorted_distinct([self.evaluated(call)[0].values.drop_null()])
             case _:
                 assert_never(dictionary)
+
+    def evaluated(self, call: HostCall) -> tuple[Evaluated, NDArray[np.int64]]:
+        """What the function gives for each combination of values that there is, and the indices of these combinations."""
+        if call not in self.results:
+            choices = [self.values_of(choice) for choice in call.choices]
+            counts = [len(values) for values, _ in choices]
+            places = np.indices(counts).reshape(len(choices), math.prod(counts))
+            taken = iter([values.take(pa.array(place)) for (values, _), place in zip(choices, places, strict=True)])
+            arguments = [next(taken) if isinstance(item, Choices) else self.literals[item].value for item in call.arguments]
+            index = np.zeros(math.prod(counts), np.int64)
+            for choice, (_, codes), place in zip(call.choices, choices, places, strict=True):
+                index = index * choice.stride + codes[place]
+            evaluate = SCALARS[call.function].evaluate if call.function in SCALARS else None
+            if evaluate is None:
+                raise InternalError(f"{call.function} is no function that the host evaluates")
+            self.results[call] = (evaluate(arguments, len(index)), index)
+        return self.results[call]
+
+    def values_of(self, choice: Choices) -> tuple[pa.Array, NDArray[np.int64]]:
+        """The values that an argument may have, and by which number each goes: a dictionary may hold fewer than it might."""
+        match choice.values:
+            case Domain(Boolean(), low, high):
+                values = pa.array([False, True][low : high + 1])
+            case Domain(_, low, high):
+                values = pa.array(np.arange(low, high + 1, dtype=np.int64))
+            case dictionary:
+                values = self.strings(dictionary)
+        codes = np.arange(len(values), dtype=np.int64)
+        if not choice.nullable:
+            return values, codes
+        return pa.concat_arrays([values, pa.nulls(1, values.type)]), np.append(codes, choice.size)
+
+    def result(self, table: ResultTable | ResultTest) -> NDArray[Any]:
+        """A function's results, laid out by combination."""
+        evaluated, index = self.evaluated(table.call)
+        values = evaluated.values
+        match table:
+            case ResultTable(call, Varchar()):
+                found = pc.index_in(values, self.strings(MappedDictionary(call))).fill_null(0)
+            case ResultTable():
+                found = values.fill_null(False if pa.types.is_boolean(values.type) else 0)
+            case ResultTest(test="valid"):
+                found = values.is_valid()
+            case ResultTest():
+                found = pa.array(np.zeros(len(index), np.bool_) if evaluated.failed is None else evaluated.failed)
+        entries = as_numpy(found)
+        placed = np.zeros(table.call.size, entries.dtype)
+        placed[index] = entries
+        return placed
 
     def table(self, sized: SizedTable) -> NDArray[Any]:
         """A table as the program takes it: padded with zeros to its size."""
@@ -106,14 +171,17 @@ class HostInputs:
                 escape_text = "" if escape is None else str(self.literals[escape].value)
                 pattern_text = str(self.literals[pattern].value)
                 try:
-                    return as_numpy(matches(self.strings(dictionary), pattern_text, escape_text, ignores_case=ignore_case))
+                    return each_part(
+                        self.strings(dictionary),
+                        lambda strings: matches(strings, pattern_text, escape_text, ignores_case=ignore_case),
+                    )
                 except PatternError as error:
                     raise ExecutionError(str(error)) from error
             case MemberTable(dictionary, literals):
                 members = pa.array([self.literals[slot].value for slot in literals], pa.large_string())
                 return as_numpy(pc.is_in(self.strings(dictionary), members))
             case RemapTable(source, target):
-                return as_numpy(pc.index_in(self.strings(source), self.strings(target)))
+                return as_numpy(pc.fill_null(pc.index_in(self.strings(source), self.strings(target)), -1))
             case FormatTable(dictionary):
                 texts = pa.array(texts_of(dictionary), pa.large_string())
                 return as_numpy(pc.index_in(texts, self.strings(dictionary)))
@@ -123,6 +191,8 @@ class HostInputs:
             case ParsesTable(dictionary, type):
                 texts = self.strings(dictionary).to_pylist()
                 return np.array([converted(text, type) is not None for text in texts], np.bool_)
+            case ResultTable() | ResultTest():
+                return self.result(table)
             case _:
                 assert_never(table)
 
@@ -130,6 +200,17 @@ class HostInputs:
 def as_numpy(array: pa.Array) -> NDArray[Any]:
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values
+
+
+def each_part(strings: pa.Array, function: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
+    """What `function` gives for each of the strings; of many, on all cores, since Arrow releases the interpreter's lock."""
+    workers = min(available_cores(), len(strings) // PART)
+    if workers <= 1:
+        return as_numpy(function(strings))
+    size = -(-len(strings) // workers)
+    with ThreadPoolExecutor(workers) as pool:
+        parts = pool.map(lambda start: as_numpy(function(strings.slice(start, size))), range(0, len(strings), size))
+        return np.concatenate(list(parts))
 
 
 def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:

@@ -16,7 +16,11 @@ WORD_LIMIT = 1 << 62  # packed words stay below: the largest int64 marks dead ro
 
 
 def words_of(encoder: Encoder, value: Value, descending: bool = False, nulls_first: bool = False) -> list[SortWord]:
-    """The words of one key, most significant first; NULLs are equal to each other and before or after all values."""
+    """The words of one key, most significant first; NULLs are equal to each other and before or after all values.
+
+    Of text the words are equal where strings are; their order is the strings' if the codes' is.
+    """
+    encoder.require(value, "unique")
     data, bounds = value.data, value.range
     if value.low is not None:
         high = replace(value, low=None, range=value.range and Range(value.range.low >> 32, value.range.high >> 32))

@@ -4,19 +4,23 @@ an artifact.
     Pipeline(source, kernel, steps, sink)
 
 The pipelines run in order; each reads its source batch by batch, computes the kernel's instructions, lets the steps
-clear `live` or raise flags, and feeds the sink, whose result is the source of the next pipeline. The last sink's
-columns are the query's result.
+clear `live` or raise flags, and feeds the sink. A sink's result is the source of a later pipeline, or rows that later
+kernels look up: a join is a sink that can be looked up, and `fetch` instructions. The last sink's columns are the query's
+result.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal as Literals
 from typing import TypeAlias
 
 from qtensor.errors import Span
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.levels import Level
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
 
@@ -25,7 +29,10 @@ MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is r
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values."""
+    """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values.
+
+    `level`: of text, what the program takes its codes to tell.
+    """
 
     index: int
     name: str = field(compare=False, repr=False)  # for people: a program does not depend on it
@@ -33,6 +40,7 @@ class SourceColumn:
     nullable: bool
     range: Range | None
     may_be_nan: bool
+    level: Level = "ordered"
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,35 @@ class ResultSource:
     capacity: int
 
 
-Source: TypeAlias = TableSource | ResultSource
+@dataclass(frozen=True)
+class ExpandSource:
+    """Each live row of result `probe` paired with its partners in result `build`, whose rows are in the order of their keys.
+
+    The last two columns of `probe` say where a row's partners start and how many there are. With `outer`, a row without a
+    partner comes once, unmatched. Kernel slots: the other columns of `probe`; `width` columns of `build`; the number of the row
+    in `probe`, int64; whether there is a partner, bool. Nobody knows before how many rows there will be.
+    """
+
+    probe: int
+    build: int
+    width: int
+    outer: bool
+    chunk: int
+
+    @property
+    def capacity(self) -> int:
+        return MANY_ROWS
+
+
+@dataclass(frozen=True)
+class UnionSource:
+    """The results of several pipelines, one after the other; their columns are of the same machine types."""
+
+    pipelines: tuple[int, ...]
+    capacity: int
+
+
+Source: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
 
 
 @dataclass(frozen=True)
@@ -106,11 +142,11 @@ class SortWord:
 
 @dataclass(frozen=True)
 class Accumulator:
-    """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min or max.
+    """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min, max, product, bit_and,
+    bit_or or bit_xor. With `distinct`, rows whose words are equal are one row.
 
-    A count has no value. A sum's `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two
-    columns of the result, high and low (see `Value.low`). The result of min and max for no rows is the far end of
-    `range`.
+    A count has no value. `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two columns of the
+    result, high and low (see `Value.low`). The result of min and max for no rows is the far end of `range`.
     """
 
     op: str
@@ -119,25 +155,83 @@ class Accumulator:
     dtype: DType
     range: Range | None = None
     limbs: int = 1
+    distinct: tuple[SortWord, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.limbs
 
 
 @dataclass(frozen=True)
-class DistinctAccumulator:
-    """Reduces the distinct values of `value` in a group where `mask` holds: count or sum.
-
-    Equal `order` words are equal values. `range` bounds integers: a bitmap over it holds them where it is small enough.
+class MomentsAccumulator:
+    """How float64 `values`, one or two, are spread in a group: result columns are the number of rows (int64), then for each
+    value its mean and the sum of its squared distances from there, then of two values the sum of the products of theirs.
     """
 
-    op: str
-    value: Ref
+    values: tuple[Ref, ...]
     mask: Ref | None
-    dtype: DType
-    range: Range | None
+    distinct: tuple[SortWord, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return 3 if len(self.values) == 1 else 6
+
+
+@dataclass(frozen=True)
+class PickAccumulator:
+    """The values of `columns` in the row of a group that comes first by `order` and then as rows come, or that comes `last`.
+
+    Result columns: `columns`, then whether there is a row at all.
+    """
+
     order: tuple[SortWord, ...]
-    limbs: int = 1
+    columns: tuple[Ref, ...]
+    mask: Ref | None
+    last: bool
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) + 1
 
 
-AnyAccumulator: TypeAlias = Accumulator | DistinctAccumulator
+@dataclass(frozen=True)
+class QuantileAccumulator:
+    """The values at a fraction of a group's rows ordered by `order`, at least -1 and at most 1, a negative one from the end.
+
+    `ratio` is the fraction as written, where a decimal. Result columns: how many rows (int64); of a `continuous` quantile the
+    two values that enclose the place and how far it is from the first to the second (float64); else the one value there.
+    """
+
+    order: tuple[SortWord, ...]
+    column: Ref
+    mask: Ref | None
+    continuous: bool
+    fraction: float
+    ratio: tuple[int, int] | None
+    distinct: bool = False
+
+    @property
+    def width(self) -> int:
+        return 4 if self.continuous else 2
+
+
+@dataclass(frozen=True)
+class ModeAccumulator:
+    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first.
+
+    Result columns: the value, and how many rows (int64).
+    """
+
+    order: tuple[SortWord, ...]
+    column: Ref
+    mask: Ref | None
+
+    @property
+    def width(self) -> int:
+        return 2
+
+
+AnyAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator | ModeAccumulator
 
 
 @dataclass(frozen=True)
@@ -205,7 +299,144 @@ class CollectSink:
     columns: tuple[Ref, ...]
 
 
-Sink: TypeAlias = DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink
+@dataclass(frozen=True)
+class CompactSink:
+    """The live rows without gaps, for at most `capacity` rows; if there are more, the query is planned anew with more room.
+
+    `number`: which of the plan's estimates of capacity this is.
+    """
+
+    columns: tuple[Ref, ...]
+    capacity: int
+    number: int
+
+
+@dataclass(frozen=True)
+class DirectLookupSink:
+    """Rows to be found by a mixed-radix code of their keys, as in `DenseGroupSink`; without keys all have code 0.
+
+    Without `duplicates`, no two rows have equal keys
+    (or it does not matter which is found): result columns are `columns` at the row's code, [domain]. With them the rows lie
+    in the order of their codes, and there is one more column: int32[domain + 1], where the rows of each code start.
+    """
+
+    keys: tuple[GroupKey, ...]
+    columns: tuple[Ref, ...]
+    duplicates: bool
+
+    @property
+    def domain(self) -> int:
+        result = 1
+        for key in self.keys:
+            result *= key.radix
+        return result
+
+
+@dataclass(frozen=True)
+class SortedLookupSink:
+    """Rows to be found by binary search for their `word`, int64 (see `SortWord`).
+
+    Result columns: `columns`, then the words, in ascending order; past the last row the greatest int64.
+    """
+
+    word: Ref
+    radix: int | None
+    columns: tuple[Ref, ...]
+
+
+@dataclass(frozen=True)
+class FrameEnd:
+    """An end of a frame; "preceding" and "following" without `offset` are the partition's ends.
+
+    `offset`: int64, how many rows away, not negative; in a range the key there.
+    """
+
+    kind: Literals["preceding", "following", "current"]
+    offset: Ref | None = None
+
+
+@dataclass(frozen=True)
+class WindowFrame:
+    """Which rows of its partition a row sees: see `qtensor.expressions.Frame`.
+
+    key: by what the rows of a partition are searched, int64 in ascending order, where `valid`; other rows come before or after.
+    """
+
+    unit: Literals["rows", "range"]
+    start: FrameEnd
+    end: FrameEnd
+    key: Ref | None = None
+    valid: Ref | None = None
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True)
+class PlaceFunction:
+    """Where a row stands in its partition, counted from 1, int64: itself (row_number), the first of its peers (rank), its group
+    of peers (dense_rank), the last of its peers (last_peer); or how many `rows` the partition has.
+    """
+
+    kind: Literals["row_number", "rank", "dense_rank", "last_peer", "rows"]
+
+    @property
+    def width(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True)
+class FetchFunction:
+    """`columns` of another row: `count` rows before (lag) or after (lead); the first, last or `count`th of the frame.
+
+    count: int64; None: 1. present: only rows where this holds are counted. Result columns: `columns`, then whether there is
+    such a row.
+    """
+
+    kind: Literals["lag", "lead", "first", "last", "nth"]
+    columns: tuple[Ref, ...]
+    count: Ref | None = None
+    present: Ref | None = None
+    frame: WindowFrame | None = None
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) + 1
+
+
+WindowAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator
+
+
+@dataclass(frozen=True)
+class FrameFunction:
+    """An accumulator, without DISTINCT, over the rows of the frame."""
+
+    accumulator: WindowAccumulator
+    frame: WindowFrame
+
+    @property
+    def width(self) -> int:
+        return self.accumulator.width
+
+
+WindowFunction: TypeAlias = PlaceFunction | FetchFunction | FrameFunction
+
+
+@dataclass(frozen=True)
+class WindowSink:
+    """All rows ordered by `order`, whose words begin with those of `partition`, packed more densely; live rows first.
+
+    Result columns: `columns`, then those of each function.
+    """
+
+    partition: tuple[SortWord, ...]
+    order: tuple[SortWord, ...]
+    columns: tuple[Ref, ...]
+    functions: tuple[WindowFunction, ...]
+
+
+LookupSink: TypeAlias = DirectLookupSink | SortedLookupSink
+Sink: TypeAlias = (
+    DenseGroupSink | SortedGroupSink | SortSink | FirstRowsSink | TopKSink | CollectSink | CompactSink | WindowSink | LookupSink
+)
 
 
 @dataclass(frozen=True)
@@ -279,15 +510,42 @@ class PhysicalPlan:
     checks: int
 
     @property
+    def scans(self) -> tuple[int, ...]:
+        """The pipelines that read tables."""
+        return tuple(number for number, pipeline in enumerate(self.pipelines) if isinstance(pipeline.source, TableSource))
+
+    @property
     def source(self) -> TableSource:
-        first = self.pipelines[0].source
-        assert isinstance(first, TableSource)
-        return first
+        """The source of the only pipeline that reads a table, or of the first."""
+        return self.scan(self.scans[0])
+
+    def scan(self, number: int) -> TableSource:
+        """The source of a pipeline that reads a table."""
+        source = self.pipelines[number].source
+        assert isinstance(source, TableSource)
+        return source
 
     @property
     def row_wise(self) -> bool:
-        """Whether the query's rows are the source's, so that each share's result stands for itself."""
-        return len(self.pipelines) == 1 and isinstance(self.pipelines[0].sink, CollectSink)
+        """Whether the query's rows are those of a table, so that each share's result stands for itself."""
+        last = self.pipelines[-1]
+        return isinstance(last.source, TableSource) and isinstance(last.sink, CollectSink)
+
+    @property
+    def stages(self) -> tuple[range, ...]:
+        """The pipelines, cut before each that reads a table in several shares: what comes before one must be there for all."""
+        starts = [number for number in self.scans if number and self.scan(number).shares > 1]
+        return tuple(range(*ends) for ends in pairwise([0, *starts, len(self.pipelines)]))
+
+    @property
+    def compact_pipelines(self) -> tuple[int, ...]:
+        """The pipelines that end in a `CompactSink`, by its number, which is their order."""
+        return tuple(number for number, pipeline in enumerate(self.pipelines) if isinstance(pipeline.sink, CompactSink))
+
+    @property
+    def capacities(self) -> tuple[int, ...]:
+        """The room of each `CompactSink`, by its number."""
+        return tuple(pipeline.sink.capacity for pipeline in self.pipelines if isinstance(pipeline.sink, CompactSink))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """A physical plan as pure functions of arrays: the last stage before XLA.
 
-`start`, `step`, `merge` and `finish` are the first sink's four functions with everything around them, and all else is made
-of them. `whole` is the query as one module. On several cores it is cut in two: `partial` does all that is per row over one
-share of the source, `final` merges the states and runs the remaining pipelines. An artifact also steps block by block.
+Everything is made of the sinks' four functions: `start`, `step` over some rows, `merge` and the sink's `finish`. `whole` is the
+query as one module. On several cores it is cut: `partial` does all that is per row over one share of a table, `final` merges the
+states and runs the pipelines after it, up to the next table of several shares. An artifact also steps block by block.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, assert_never
 
@@ -22,7 +22,10 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
     CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
+    DirectLookupSink,
+    ExpandSource,
     FilterStep,
     FirstRowsSink,
     PhysicalPlan,
@@ -30,16 +33,25 @@ from qtensor.lowering.physical import (
     ResultSource,
     Sink,
     SortedGroupSink,
+    SortedLookupSink,
     SortSink,
+    TableSource,
     TopKSink,
+    UnionSource,
+    WindowSink,
 )
 from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State
 from qtensor.lowering.sinks.collect import Collect
+from qtensor.lowering.sinks.compacted import Compacted
 from qtensor.lowering.sinks.dense_group import DenseGroup
 from qtensor.lowering.sinks.first_rows import FirstRows
+from qtensor.lowering.sinks.lookup import DirectLookup, SortedLookup
+from qtensor.lowering.sinks.prefix import positions, running_sum
 from qtensor.lowering.sinks.sort import Sort
 from qtensor.lowering.sinks.sorted_group import SortedGroup
 from qtensor.lowering.sinks.top_k import TopK
+from qtensor.lowering.sinks.window import Window
+from qtensor.lowering.storage.layout import CHUNK
 
 Array: TypeAlias = jax.Array
 
@@ -47,7 +59,7 @@ ROW_MULTIPLE = 64  # every batch's length: sinks pack bits and lanes of 64 rows
 
 
 class Share(NamedTuple):
-    """One core's part of the source: columns [chunks, chunk] (data, then validity if nullable, of each), rows int32 scalar."""
+    """One core's part of a table: columns [chunks, chunk] (data, then validity if nullable, of each), rows int32 scalar."""
 
     columns: tuple[Array, ...]
     rows: Array
@@ -69,12 +81,28 @@ class Progress(NamedTuple):
     flags: Array
 
 
+class Carried(NamedTuple):
+    """What earlier stages leave for later ones: results by pipeline, the checks' flags (none before the first stage), and how
+    much room each `CompactSink` needed, int64, by number.
+    """
+
+    results: dict[int, Result]
+    flags: tuple[Array, ...]
+    needed: dict[int, Array]
+
+
 class Outcome(NamedTuple):
-    """The query's result: columns [capacity] of the last sink, which rows are live, and the checks' flags."""
+    """The query's result: columns [capacity] of the last sink, which rows are live, the checks' flags, and how much room each
+    `CompactSink` needed.
+    """
 
     columns: tuple[Array, ...]
     live: Array
     flags: Array
+    needed: tuple[Array, ...]
+
+
+NOTHING = Carried({}, (), {})
 
 
 def sink_program(sink: Sink) -> SinkProgram:
@@ -91,8 +119,30 @@ def sink_program(sink: Sink) -> SinkProgram:
             return TopK(sink)
         case CollectSink():
             return Collect(sink)
+        case CompactSink():
+            return Compacted(sink)
+        case WindowSink():
+            return Window(sink)
+        case DirectLookupSink():
+            return DirectLookup(sink)
+        case SortedLookupSink():
+            return SortedLookup(sink)
         case _:
             assert_never(sink)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A source as batches: `slots(index)` and `live(index)` of chunk `index`, of `chunk` rows each.
+
+    chunks: for how many a sink that keeps its rows has room. used: how many there are now; None: all.
+    """
+
+    slots: Callable[[Array], Sequence[Array]]
+    live: Callable[[Array], Array]
+    chunks: int
+    chunk: int
+    used: Array | None
 
 
 @dataclass(frozen=True)
@@ -102,39 +152,104 @@ class TensorProgram:
     plan: PhysicalPlan
     models: Sequence[Model]
 
-    def whole(self, share: Share, shared: Shared) -> Outcome:
-        """The query over a source that is one share."""
-        return self.finish(self.partial(share, shared), shared)
+    def whole(self, shares: Sequence[Share], shared: Shared) -> Outcome:
+        """The query over tables of one share each, in the order of the plan's scans."""
+        carried = self.proceed(range(len(self.plan.pipelines)), shares, NOTHING, shared)
+        return self.outcome(carried)
 
-    def partial(self, share: Share, shared: Shared) -> Progress:
-        """The first pipeline over one share of its source."""
-        return self.step(self.start(), share, shared)
+    def partial(self, number: int, share: Share, carried: Carried, shared: Shared) -> Progress:
+        """Pipeline `number` over one share of its table."""
+        flags = carried.flags[0] if carried.flags else self.no_flags()
+        feed = self.table_feed(number, share)
+        return self.advance(number, Progress(self.start(number).state, flags), feed, carried.results, shared)
 
-    def final(self, shares: Sequence[Progress], shared: Shared) -> Outcome:
-        """Merge what the shares left and run the other pipelines on the result."""
-        return self.finish(functools.reduce(self.merge, shares), shared)
+    def final(
+        self, stage: range, parts: Sequence[Progress], shares: Sequence[Share], carried: Carried, shared: Shared
+    ) -> Carried | Outcome:
+        """Merge what the shares of the stage's first pipeline left, and run its other pipelines; of the last stage the outcome.
 
-    def start(self) -> Progress:
+        shares: of the tables that the other pipelines read.
+        """
+        progress = functools.reduce(functools.partial(self.merge, number=stage.start), parts)
+        carried = self.finished(stage.start, progress, carried)
+        return self.left(stage, self.proceed(stage[1:], shares, carried, shared))
+
+    def stage(self, stage: range, shares: Sequence[Share], carried: Carried, shared: Shared) -> Carried | Outcome:
+        """A stage all of whose tables are of one share."""
+        return self.left(stage, self.proceed(stage, shares, carried, shared))
+
+    def left(self, stage: range, carried: Carried) -> Carried | Outcome:
+        """What a stage leaves: the results that later ones read, or the outcome."""
+        if stage.stop == len(self.plan.pipelines):
+            return self.outcome(carried)
+        wanted = {number for pipeline in self.plan.pipelines[stage.stop :] for number in reads(pipeline)}
+        return carried._replace(results={number: carried.results[number] for number in carried.results if number in wanted})
+
+    def outcome(self, carried: Carried) -> Outcome:
+        last = carried.results[len(self.plan.pipelines) - 1]
+        (flags,) = carried.flags
+        return Outcome(last.columns, last.live, flags, tuple(carried.needed[number] for number in sorted(carried.needed)))
+
+    # --- the first pipeline step by step, in plans that read one table --------------------------------------------------------
+
+    def start(self, number: int = 0) -> Progress:
         """What there is before the first row."""
-        pipeline, source = self.plan.pipelines[0], self.plan.source
+        pipeline = self.plan.pipelines[number]
+        source = self.plan.scan(number)
         extent = Extent([instruction.dtype for instruction in pipeline.kernel], source.chunks, source.chunk)
         return Progress(sink_program(pipeline.sink).init(extent), self.no_flags())
 
     def step(self, progress: Progress, share: Share, shared: Shared) -> Progress:
-        """The first pipeline over more rows: a loop over the chunks of `share` that hold some."""
-        pipeline, inputs = self.plan.pipelines[0], self.inputs(shared)
-        source = self.plan.source
+        """The first pipeline over more rows."""
+        return self.advance(0, progress, self.table_feed(0, share), {}, shared)
+
+    def merge(self, left: Progress, right: Progress, number: int = 0) -> Progress:
+        """What two runs of rows left, those of `left` being the first."""
+        sink = sink_program(self.plan.pipelines[number].sink)
+        return Progress(sink.merge(left.state, right.state), left.flags | right.flags)
+
+    def finish(self, progress: Progress, shared: Shared) -> Outcome:
+        """Finish the first pipeline and run the others on its result."""
+        carried = self.finished(0, progress, NOTHING)
+        return self.outcome(self.proceed(range(1, len(self.plan.pipelines)), (), carried, shared))
+
+    # --- pipelines ------------------------------------------------------------------------------------------------------------
+
+    def proceed(self, numbers: range, shares: Sequence[Share], carried: Carried, shared: Shared) -> Carried:
+        """Run some pipelines, one after the other."""
+        tables = iter(shares)
+        for number in numbers:
+            pipeline = self.plan.pipelines[number]
+            flags = carried.flags[0] if carried.flags else self.no_flags()
+            if isinstance(pipeline.source, TableSource):
+                feed = self.table_feed(number, next(tables))
+            else:
+                feed = result_feed(pipeline.source, carried.results)
+            extent = Extent([instruction.dtype for instruction in pipeline.kernel], feed.chunks, feed.chunk)
+            progress = Progress(sink_program(pipeline.sink).init(extent), flags)
+            progress = self.advance(number, progress, feed, carried.results, shared)
+            carried = self.finished(number, progress, carried)
+        return carried
+
+    def finished(self, number: int, progress: Progress, carried: Carried) -> Carried:
+        """A pipeline's result beside the others."""
+        sink = self.plan.pipelines[number].sink
+        results = {**carried.results, number: sink_program(sink).finish(progress.state)}
+        needed = {**carried.needed, sink.number: progress.state[-1]} if isinstance(sink, CompactSink) else carried.needed
+        return Carried(results, (progress.flags,), needed)
+
+    def advance(self, number: int, progress: Progress, feed: Feed, results: Mapping[int, Result], shared: Shared) -> Progress:
+        """A pipeline over more rows: a loop over the chunks that hold some."""
+        pipeline = self.plan.pipelines[number]
         sink = sink_program(pipeline.sink)
+        inputs = RuntimeInputs(shared.scalars, shared.float_scalars, shared.tables, self.models, shared.weights, results)
 
         def step(index: Array, progress: Progress) -> Progress:
-            slots = [lax.dynamic_index_in_dim(column, index, keepdims=False) for column in share.columns]
-            row = jnp.arange(source.chunk, dtype=jnp.int32)
-            live = row < share.rows - index * source.chunk
-            return advance(pipeline, sink, progress, slots, live, inputs, index)
+            return batch_step(pipeline, sink, progress, feed.slots(index), feed.live(index), inputs, index)
 
-        if source.chunks == 1:
+        if feed.chunks == 1:
             return step(jnp.int32(0), progress)
-        used = (share.rows + (source.chunk - 1)) // source.chunk
+        used = jnp.int32(feed.chunks) if feed.used is None else feed.used
 
         def wanted(loop: tuple[Array, Progress]) -> Array:
             index, progress = loop
@@ -147,35 +262,100 @@ class TensorProgram:
         _, progress = lax.while_loop(wanted, advance_one, (jnp.int32(0), progress))
         return progress
 
-    def merge(self, left: Progress, right: Progress) -> Progress:
-        """What two runs of rows left, those of `left` being the first."""
-        sink = sink_program(self.plan.pipelines[0].sink)
-        return Progress(sink.merge(left.state, right.state), left.flags | right.flags)
-
-    def finish(self, progress: Progress, shared: Shared) -> Outcome:
-        """Finish the first pipeline and run the others on its result."""
-        inputs = self.inputs(shared)
-        state, flags = progress
-        results = [sink_program(self.plan.pipelines[0].sink).finish(state)]
-        for pipeline in self.plan.pipelines[1:]:
-            assert isinstance(pipeline.source, ResultSource), "only the first pipeline scans a table"
-            source = padded(results[pipeline.source.pipeline])
-            sink = sink_program(pipeline.sink)
-            length = source.live.shape[0]
-            extent = Extent([instruction.dtype for instruction in pipeline.kernel], 1, length)
-            progress = Progress(sink.init(extent), flags)
-            state, flags = advance(pipeline, sink, progress, source.columns, source.live, inputs, jnp.int32(0))
-            results.append(sink.finish(state))
-        return Outcome(results[-1].columns, results[-1].live, flags)
-
-    def inputs(self, shared: Shared) -> RuntimeInputs:
-        return RuntimeInputs(shared.scalars, shared.float_scalars, shared.tables, self.models, shared.weights)
+    def table_feed(self, number: int, share: Share) -> Feed:
+        source = self.plan.scan(number)
+        row = jnp.arange(source.chunk, dtype=jnp.int32)
+        return Feed(
+            lambda index: [lax.dynamic_index_in_dim(column, index, keepdims=False) for column in share.columns],
+            lambda index: row < share.rows - index * source.chunk,
+            source.chunks,
+            source.chunk,
+            (share.rows + (source.chunk - 1)) // source.chunk,
+        )
 
     def no_flags(self) -> Array:
         return jnp.zeros(self.plan.checks, jnp.bool_)
 
 
-def advance(
+def reads(pipeline: Pipeline) -> set[int]:
+    """The pipelines whose results a pipeline reads."""
+    found = set()
+    for instruction in pipeline.kernel:
+        if instruction.op in ("fetch", "search_left", "search_right"):
+            assert isinstance(instruction.attribute, tuple)
+            found.add(instruction.attribute[0])
+    match pipeline.source:
+        case TableSource():
+            return found
+        case ResultSource(pipeline=number):
+            return found | {number}
+        case ExpandSource(probe=probe, build=build):
+            return found | {probe, build}
+        case UnionSource(pipelines=numbers):
+            return found | set(numbers)
+        case _:
+            assert_never(pipeline.source)
+
+
+def result_feed(source: ResultSource | ExpandSource | UnionSource, results: Mapping[int, Result]) -> Feed:
+    """Rows that earlier pipelines left, as batches."""
+    match source:
+        case ResultSource(pipeline=number):
+            return rows_feed(results[number])
+        case UnionSource(pipelines=numbers):
+            parts = [results[number] for number in numbers]
+            columns = tuple(jnp.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True))
+            return rows_feed(Result(columns, jnp.concatenate([part.live for part in parts])))
+        case ExpandSource():
+            return pairs_feed(source, results[source.probe], results[source.build])
+        case _:
+            assert_never(source)
+
+
+def rows_feed(result: Result) -> Feed:
+    """A result as one batch, or in chunks where it is large."""
+    length = result.live.shape[0]
+    if length <= 2 * CHUNK:
+        whole = padded(result, ROW_MULTIPLE)
+        return Feed(lambda index: whole.columns, lambda index: whole.live, 1, whole.live.shape[0], None)
+    rows = padded(result, CHUNK)
+    chunks = rows.live.shape[0] // CHUNK
+    columns = [column.reshape(chunks, CHUNK) for column in rows.columns]
+    live = rows.live.reshape(chunks, CHUNK)
+    numbers = jnp.arange(1, chunks + 1, dtype=jnp.int32)
+    used = jnp.where(live.any(1), numbers, 0).max()
+    return Feed(
+        lambda index: [lax.dynamic_index_in_dim(column, index, keepdims=False) for column in columns],
+        lambda index: lax.dynamic_index_in_dim(live, index, keepdims=False),
+        chunks,
+        CHUNK,
+        used,
+    )
+
+
+def pairs_feed(source: ExpandSource, probe: Result, build: Result) -> Feed:
+    """The pairs of a join, chunk by chunk; how many there are is known at run time."""
+    *columns, starts, counts = probe.columns
+    matched = jnp.where(probe.live, counts.astype(jnp.int64), 0)
+    wanted = jnp.where(probe.live, jnp.maximum(matched, 1), 0) if source.outer else matched
+    ends = running_sum(wanted)
+    first = starts.astype(jnp.int64) - (ends - wanted)  # an output row's number and this make its partner's number
+    offset = jnp.arange(source.chunk, dtype=jnp.int64)
+
+    def slots(index: Array) -> list[Array]:
+        output = offset + index.astype(jnp.int64) * source.chunk
+        row = jnp.minimum(positions(ends, output, after_equals=True), ends.shape[0] - 1)
+        partner = jnp.minimum(first[row] + output, build.live.shape[0] - 1).astype(jnp.int32)
+        paired = [column.at[partner].get(mode="clip") for column in build.columns[: source.width]]
+        return [*(column[row] for column in columns), *paired, row.astype(jnp.int64), matched[row] > 0]
+
+    def live(index: Array) -> Array:
+        return offset + index.astype(jnp.int64) * source.chunk < ends[-1]
+
+    return Feed(slots, live, 2, source.chunk, ((ends[-1] + (source.chunk - 1)) // source.chunk).astype(jnp.int32))
+
+
+def batch_step(
     pipeline: Pipeline,
     sink: SinkProgram,
     progress: Progress,
@@ -186,7 +366,7 @@ def advance(
 ) -> Progress:
     """One batch through a pipeline's steps and into its sink."""
     length = live.shape[0]
-    evaluation = Evaluation(pipeline.kernel, slots, inputs, length)
+    evaluation = Evaluation(pipeline.kernel, slots, inputs, length, index)
     flags = progress.flags
     for step in pipeline.steps:
         match step:
@@ -201,9 +381,9 @@ def advance(
     return Progress(sink.step(progress.state, Batch(column, live, index)), flags)
 
 
-def padded(result: Result) -> Result:
-    """A result as a batch: its length a multiple of 64, the rows added dead."""
-    missing = -result.live.shape[0] % ROW_MULTIPLE
+def padded(result: Result, multiple: int) -> Result:
+    """A result as a batch: its length a multiple of `multiple`, the rows added dead."""
+    missing = -result.live.shape[0] % multiple
     if not missing:
         return result
     return Result(tuple(jnp.pad(column, (0, missing)) for column in result.columns), jnp.pad(result.live, (0, missing)))

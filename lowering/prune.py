@@ -16,18 +16,33 @@ from qtensor.lowering.physical import (
     AnyAccumulator,
     CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
-    DistinctAccumulator,
+    DirectLookupSink,
+    FetchFunction,
     FilterStep,
     FirstRowsSink,
+    FrameEnd,
+    FrameFunction,
+    GroupKey,
+    ModeAccumulator,
+    MomentsAccumulator,
     PhysicalPlan,
+    PickAccumulator,
     Pipeline,
+    PlaceFunction,
+    QuantileAccumulator,
     Sink,
     SortedGroupSink,
+    SortedLookupSink,
     SortSink,
     SortWord,
     Step,
     TopKSink,
+    WindowAccumulator,
+    WindowFrame,
+    WindowFunction,
+    WindowSink,
 )
 
 Item = TypeVar("Item")
@@ -118,15 +133,53 @@ def map_optional(ref: Ref | None, renumber: Renumber) -> Ref | None:
     return None if ref is None else renumber(ref)
 
 
+def map_keys(keys: tuple[GroupKey, ...], renumber: Renumber) -> tuple[GroupKey, ...]:
+    return tuple(replace(key, code=renumber(key.code), valid=map_optional(key.valid, renumber)) for key in keys)
+
+
 def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccumulator:
     mask = map_optional(accumulator.mask, renumber)
     match accumulator:
-        case Accumulator(value=value):
-            return replace(accumulator, value=map_optional(value, renumber), mask=mask)
-        case DistinctAccumulator(value=value, order=order):
-            return replace(accumulator, value=renumber(value), mask=mask, order=map_words(order, renumber))
+        case Accumulator(value=value, distinct=distinct):
+            return replace(accumulator, value=map_optional(value, renumber), mask=mask, distinct=map_words(distinct, renumber))
+        case MomentsAccumulator(values=values, distinct=distinct):
+            moved = tuple(renumber(value) for value in values)
+            return replace(accumulator, values=moved, mask=mask, distinct=map_words(distinct, renumber))
+        case PickAccumulator(order=order, columns=columns):
+            moved = tuple(renumber(column) for column in columns)
+            return replace(accumulator, order=map_words(order, renumber), columns=moved, mask=mask)
+        case QuantileAccumulator(order=order, column=column) | ModeAccumulator(order=order, column=column):
+            return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
         case _:
             assert_never(accumulator)
+
+
+def map_frame(frame: WindowFrame, renumber: Renumber) -> WindowFrame:
+    def moved(end: FrameEnd) -> FrameEnd:
+        return replace(end, offset=map_optional(end.offset, renumber))
+
+    key, valid = map_optional(frame.key, renumber), map_optional(frame.valid, renumber)
+    return replace(frame, start=moved(frame.start), end=moved(frame.end), key=key, valid=valid)
+
+
+def map_function(function: WindowFunction, renumber: Renumber) -> WindowFunction:
+    match function:
+        case PlaceFunction():
+            return function
+        case FetchFunction(columns=columns, count=count, present=present, frame=frame):
+            return replace(
+                function,
+                columns=tuple(renumber(ref) for ref in columns),
+                count=map_optional(count, renumber),
+                present=map_optional(present, renumber),
+                frame=None if frame is None else map_frame(frame, renumber),
+            )
+        case FrameFunction(accumulator=accumulator, frame=frame):
+            moved = map_accumulator(accumulator, renumber)
+            assert isinstance(moved, WindowAccumulator)
+            return FrameFunction(moved, map_frame(frame, renumber))
+        case _:
+            assert_never(function)
 
 
 def map_sink(sink: Sink, renumber: Renumber) -> Sink:
@@ -135,7 +188,7 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
         case DenseGroupSink(keys=keys, accumulators=accumulators):
             return replace(
                 sink,
-                keys=tuple(replace(key, code=renumber(key.code), valid=map_optional(key.valid, renumber)) for key in keys),
+                keys=map_keys(keys, renumber),
                 accumulators=tuple(map_accumulator(accumulator, renumber) for accumulator in accumulators),
             )
         case SortedGroupSink(order=order, carried=carried, accumulators=accumulators):
@@ -149,7 +202,18 @@ def map_sink(sink: Sink, renumber: Renumber) -> Sink:
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
         case TopKSink(order=order, columns=columns):
             return replace(sink, order=map_words(order, renumber), columns=tuple(renumber(ref) for ref in columns))
-        case CollectSink(columns=columns) | FirstRowsSink(columns=columns):
+        case CollectSink(columns=columns) | FirstRowsSink(columns=columns) | CompactSink(columns=columns):
             return replace(sink, columns=tuple(renumber(ref) for ref in columns))
+        case WindowSink(partition=partition, order=order, columns=columns, functions=functions):
+            return WindowSink(
+                map_words(partition, renumber),
+                map_words(order, renumber),
+                tuple(renumber(ref) for ref in columns),
+                tuple(map_function(function, renumber) for function in functions),
+            )
+        case DirectLookupSink(keys=keys, columns=columns):
+            return replace(sink, keys=map_keys(keys, renumber), columns=tuple(renumber(ref) for ref in columns))
+        case SortedLookupSink(word=word, columns=columns):
+            return replace(sink, word=renumber(word), columns=tuple(renumber(ref) for ref in columns))
         case _:
             assert_never(sink)

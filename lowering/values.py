@@ -8,20 +8,27 @@ dictionaries and literals need no new program.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal as Literals
 from typing import TypeAlias
 
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.levels import Level
 from qtensor.types import SqlType
+
+DOMAIN = 1 << 17  # values that a number may have as an argument of a function of the host: the seconds of a day are fewer
+COMBINATIONS = 1 << 16  # of arguments that differ by row, where there are several
 
 
 @dataclass(frozen=True)
 class ColumnDictionary:
-    """The sorted distinct strings of a table's column."""
+    """The strings of a table's column; distinct and sorted as far as `level` says."""
 
     table: str
     column: int
+    level: Level = "ordered"
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,56 @@ class FormattedDictionary:
     high: int
 
 
-Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary
+@dataclass(frozen=True)
+class Domain:
+    """The values of `type` from `low` to `high`, as storage holds them: what an argument of few values may be."""
+
+    type: SqlType
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Choices:
+    """An argument that differs by row: one of at most `size` values, or with `nullable` NULL, which stands at index `size`."""
+
+    values: Dictionary | Domain
+    size: int
+    nullable: bool = False
+
+    @property
+    def stride(self) -> int:
+        return self.size + self.nullable
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """A scalar function evaluated by the host for each combination of what its arguments may be.
+
+    `arguments` are slots of literals and `Choices`; the index of a combination counts the last choice fastest.
+    """
+
+    function: str
+    arguments: tuple[int | Choices, ...]
+
+    @property
+    def choices(self) -> tuple[Choices, ...]:
+        return tuple(argument for argument in self.arguments if isinstance(argument, Choices))
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are."""
+        return math.prod(choice.stride for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class MappedDictionary:
+    """The sorted distinct texts that a function gives."""
+
+    call: HostCall
+
+
+Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary | MappedDictionary
 
 
 @dataclass(frozen=True)
@@ -100,7 +156,7 @@ class MemberTable:
 
 @dataclass(frozen=True)
 class RemapTable:
-    """int32[source]: the code of each string of `source` in `target`, which holds them all."""
+    """int32[source]: the code of each string of `source` in `target`, -1 if it is not there."""
 
     source: Dictionary
     target: Dictionary
@@ -129,7 +185,26 @@ class ParsesTable:
     type: SqlType
 
 
-HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable
+@dataclass(frozen=True)
+class ResultTable:
+    """What a function gives for each combination, as storage holds it (int64, float64 or bool); 0 for NULL.
+
+    Of texts, the codes in the function's MappedDictionary, int32.
+    """
+
+    call: HostCall
+    type: SqlType
+
+
+@dataclass(frozen=True)
+class ResultTest:
+    """bool[combinations]: where the result is not NULL (`test` "valid"), or where the function fails ("failed")."""
+
+    call: HostCall
+    test: Literals["valid", "failed"]
+
+
+HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable | ResultTable | ResultTest
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from qtensor.aot.runtime import to_device
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, SourceColumn
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.program import Share, Shared
+from qtensor.lowering.storage import Level
 from qtensor.table import Table
 
 
@@ -22,13 +23,12 @@ class DeviceMemory:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType, Level], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
-    def shares(self, plan: PhysicalPlan, tables: dict[str, Table]) -> list[Share]:
-        """The source's columns, one Share for each core."""
-        source = plan.source
+    def shares(self, source: TableSource, tables: dict[str, Table]) -> list[Share]:
+        """The columns that a pipeline reads, one Share for each core."""
         if not source.table:
             return [Share((), to_device(np.int32(1)))]  # a query without FROM has one row
         table = tables[source.table]
@@ -44,9 +44,9 @@ class DeviceMemory:
     def column(self, table: Table, column: SourceColumn) -> list[tuple[jax.Array, ...]]:
         """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
         kept = self._columns.setdefault(table, {})
-        key = (column.index, column.dtype)
+        key = (column.index, column.dtype, column.level)
         if key not in kept:
-            encoded = table.column(column.index, self._threads)
+            encoded = table.column(column.index, self._threads, column.level)
             shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
             with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
                 kept[key] = [

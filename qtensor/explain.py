@@ -37,12 +37,12 @@ def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
 def timings(connection: Connection, prepared: Prepared) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
     start = time.perf_counter()
-    outputs = connection._session.execute(prepared)
-    for part in outputs:
+    run = connection._session.execute(prepared)
+    for part in run.parts:
         for array in part:
             array.block_until_ready()
     executed = time.perf_counter()
-    prepared.decoder.decode(outputs)
+    prepared.decoder.decode(run.parts)
     seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}
     loaded = any(module.from_cache for module in prepared.compiled.modules)
     lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from qtensor.aot.export import Exportable, TableFacts, facts_of_types, write_artifact
+from qtensor.aot.export import ROWS_OF_TYPES, Exportable, facts_of_types, write_artifact
+from qtensor.aot.facts import TableFacts
 from qtensor.aot.native.export import export_native
 from qtensor.bind import bind
 from qtensor.catalog import Scope
@@ -16,6 +17,7 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.physical import SourceColumn
 from qtensor.lowering.ranges import Range
 from qtensor.prepared import Query
+from qtensor.rules.statistics import ColumnStatistics, NoStatistics
 from qtensor.session import MeasuredTables
 
 
@@ -49,7 +51,7 @@ def export_native_query(
 def exportable_query(
     query: Query, scope: Scope, models: Mapping[str, Model], threads: int, only_types: Collection[str] = ()
 ) -> Exportable:
-    """The bound query, with what is to be assumed of its table."""
+    """The bound query, with what is to be assumed of its tables."""
     bound = bind(query.sql, scope, query.parameters, query.dialect)
     measured = MeasuredTables(scope.tables, threads)
 
@@ -58,7 +60,7 @@ def exportable_query(
         if table.lower() in only_types:
             return facts_of_types(fields, columns)
         source = measured.source(table, columns)
-        strings = {index: power_of_two(size) for (_, index), size in measured.dictionary_sizes.items()}
+        strings = {index: power_of_two(size) for (name, index), size in measured.dictionary_sizes.items() if name == table}
         described = {column.index: with_strings(column, strings.get(column.index)) for column in source.columns}
         return TableFacts(fields, described, strings, max(1, scope.tables[table].rows))
 
@@ -67,7 +69,26 @@ def exportable_query(
         return bind(query.sql, scope, values, query.dialect)
 
     by_name = {model.name: model for model in models.values()}
-    return Exportable(query.sql, query.dialect, parameters_of(query), bound, by_name, facts, bind_again)
+    known = {name: table for name, table in scope.tables.items() if name.lower() not in only_types}
+    statistics = ExportStatistics(measured, only_types)
+    return Exportable(query.sql, query.dialect, parameters_of(query), bound, by_name, facts, statistics, known, bind_again)
+
+
+class ExportStatistics:
+    """What the tables at hand tell the optimiser; `only_types`: those of which nothing is known."""
+
+    def __init__(self, measured: MeasuredTables, only_types: Collection[str]) -> None:
+        self._measured = measured
+        self._only_types = only_types
+
+    def rows(self, table: str) -> int:
+        return ROWS_OF_TYPES if table.lower() in self._only_types else max(1, self._measured.rows(table))
+
+    def column(self, table: str, index: int) -> ColumnStatistics:
+        return NoStatistics().column(table, index) if table.lower() in self._only_types else self._measured.column(table, index)
+
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        return table.lower() not in self._only_types and self._measured.unique(table, columns)
 
 
 def parameters_of(query: Query) -> dict[str, object]:

@@ -290,10 +290,11 @@ def rescaled(decimal: Decimal, scale: int) -> Decimal:
 # --- common types -------------------------------------------------------------------------------------------------------------
 
 
-def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> SqlType | None:
+def common_type(operands: Iterable[OperandType], *, comparison: bool = False, equality: bool = False) -> SqlType | None:
     """The type that all of `operands` are cast to before they are compared or returned by one CASE; None if there is none.
 
-    With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast to whatever they are compared with.
+    A `comparison` keeps all digits after the point. With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast
+    to whatever they are compared with.
 
     >>> print(common_type([UBIGINT, TINYINT]), common_type([Decimal(9, 2), INTEGER]), common_type([FLOAT, BIGINT]))
     HUGEINT DECIMAL(12,2) FLOAT
@@ -303,23 +304,32 @@ def common_type(operands: Iterable[OperandType], *, equality: bool = False) -> S
 
     combined: OperandType = NULL
     for operand in operands:
-        wider = _combine(combined, operand, equality)
+        wider = _combine(combined, operand, comparison, equality)
         if wider is None:
             return None
         combined = wider
     return natural_type(combined)
 
 
-def _combine(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
+def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
+    """The type of a column that UNION, INTERSECT or EXCEPT makes of two; None if there is none. Text takes up everything.
+
+    >>> print(set_operation_type(DATE, VARCHAR), set_operation_type(BOOLEAN, DOUBLE), set_operation_type(INTEGER, DATE))
+    VARCHAR DOUBLE None
+    """
+    return VARCHAR if VARCHAR in (left, right) else common_type([left, right], equality=True)
+
+
+def _combine(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
     if left == right or isinstance(right, Null):
         return left
     if isinstance(left, Null):
         return right
-    one_way = _combine_ordered(left, right, equality)
-    return one_way if one_way is not None else _combine_ordered(right, left, equality)
+    one_way = _combine_ordered(left, right, comparison, equality)
+    return one_way if one_way is not None else _combine_ordered(right, left, comparison, equality)
 
 
-def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> OperandType | None:
+def _combine_ordered(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
     match left, right:
         case StringLiteral(), _:
             return right
@@ -328,9 +338,9 @@ def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> O
         case IntegerLiterals(minimum, maximum), Integer():
             if right.minimum <= minimum and maximum <= right.maximum:
                 return right
-            return _combine(natural_type(left), right, equality)
+            return _combine(natural_type(left), right, comparison, equality)
         case IntegerLiterals(), _:
-            return _combine(natural_type(left), right, equality)
+            return _combine(natural_type(left), right, comparison, equality)
         case Boolean(), Integer():
             return right
         case Boolean(), Decimal() | Float() if equality:
@@ -340,9 +350,9 @@ def _combine_ordered(left: OperandType, right: OperandType, equality: bool) -> O
         case Integer(), Integer():
             return _common_integer(left, right)
         case Integer(), Decimal():
-            return _common_decimal(integer_as_decimal(left), right)
+            return _common_decimal(integer_as_decimal(left), right, fitted=False)
         case Decimal(), Decimal():
-            return _common_decimal(left, right)
+            return _common_decimal(left, right, fitted=not comparison)
         case Integer() | Decimal(), Float():
             return right
         case Float(), Float():
@@ -360,13 +370,14 @@ def _common_integer(left: Integer, right: Integer) -> Integer:
     return signed if signed.bits > unsigned.bits else Integer(unsigned.bits * 2)
 
 
-def _common_decimal(left: Decimal, right: Decimal) -> Decimal:
+def _common_decimal(left: Decimal, right: Decimal, fitted: bool) -> Decimal:
+    """`fitted`: where there is no room for the digits before and after the point of both, those after it go."""
     scale = max(left.scale, right.scale)
     whole = max(left.precision - left.scale, right.precision - right.scale)
-    return Decimal(min(whole + scale, MAX_DECIMAL_PRECISION), scale)
+    return Decimal(min(whole + scale, MAX_DECIMAL_PRECISION), min(scale, MAX_DECIMAL_PRECISION - whole) if fitted else scale)
 
 
-# --- unary operators and aggregates -------------------------------------------------------------------------------------------
+# --- unary operators ----------------------------------------------------------------------------------------------------------
 
 
 def resolve_numeric(name: str, operand: OperandType) -> SqlType:
@@ -384,36 +395,6 @@ def resolve_numeric(name: str, operand: OperandType) -> SqlType:
             return BIGINT
         case _:
             raise TypeRuleError(f"{name} takes a number, not {natural_type(operand)}")
-
-
-def resolve_aggregate(name: str, operand: OperandType) -> Signature:
-    """What sum, avg, min, max or count casts its argument to, twice, and the type of its result.
-
-    Raises:
-        TypeRuleError: the aggregate is not defined for the argument's type.
-    """
-    argument = natural_type(operand)
-    match name, argument:
-        case "count", _:
-            return Signature((argument, argument), BIGINT)
-        case "min" | "max", _:
-            return Signature((argument, argument), argument)
-        case "sum", Boolean():
-            return Signature((INTEGER, INTEGER), HUGEINT)
-        case "sum", Integer():
-            return Signature((argument, argument), HUGEINT)
-        case "sum", Decimal(_, scale):
-            return Signature((argument, argument), Decimal(MAX_DECIMAL_PRECISION, scale))
-        case "sum", Null():
-            return Signature((BIGINT, BIGINT), HUGEINT)
-        case "avg", Integer() | Decimal():
-            return Signature((argument, argument), DOUBLE)
-        case "sum" | "avg", Float():
-            return Signature((DOUBLE, DOUBLE), DOUBLE)
-        case "avg", Null():
-            return Signature((DOUBLE, DOUBLE), DOUBLE)
-        case _:
-            raise TypeRuleError(f"{name} takes a number, not {argument}")
 
 
 # --- explicit casts -----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, assert_never
 
-from qtensor.expressions import AggregateCall, Expr
-from qtensor.types import Field, Schema
+from qtensor.expressions import AggregateCall, Expr, WindowCall
+from qtensor.expressions import SortKey as SortKey  # a part of plans, and of some aggregates
+from qtensor.types import BOOLEAN, Field, Schema
+
+JoinKind: TypeAlias = Literal["inner", "left", "full", "semi", "anti", "mark", "single"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,21 @@ class NamedAggregate:
 
 
 @dataclass(frozen=True)
-class SortKey:
-    expr: Expr
-    descending: bool = False
-    nulls_first: bool = False
+class NamedWindow:
+    name: str
+    call: WindowCall
+
+
+@dataclass(frozen=True)
+class JoinKey:
+    """An equality that pairs rows: `left` over the left input's columns, `right` over the right one's, both of one type.
+
+    NULL equals nothing; with `null_safe` it equals NULL. Floats as SQL compares them: NaN equals NaN, 0.0 equals -0.0.
+    """
+
+    left: Expr
+    right: Expr
+    null_safe: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,13 +134,96 @@ class Limit:
         return self.input.schema
 
 
-Plan: TypeAlias = Scan | OneRow | Filter | Project | Aggregate | Sort | Limit
+@dataclass(frozen=True)
+class Join:
+    """Pairs of rows of `left` and `right` whose `keys` are equal and for which `condition` is true.
+
+    `condition` is over the columns of left, then right. Without keys and condition: all pairs. By kind:
+
+        inner    the pairs
+        left     and each left row without a partner once, right columns NULL; full: the right rows likewise
+        semi     the left rows with a partner, once each; anti: those without
+        mark     every left row, and as one more column (BOOLEAN, never NULL) whether it has a partner
+        single   as left; a left row with two partners is an error
+
+    Output columns: left's, then right's; of semi and anti left's alone.
+    """
+
+    left: Plan
+    right: Plan
+    kind: JoinKind
+    keys: tuple[JoinKey, ...] = ()
+    condition: Expr | None = None
+
+    @property
+    def schema(self) -> Schema:
+        match self.kind:
+            case "semi" | "anti":
+                return self.left.schema
+            case "mark":
+                return (*self.left.schema, Field("mark", BOOLEAN))
+            case _:
+                return (*self.left.schema, *self.right.schema)
+
+
+@dataclass(frozen=True)
+class Union:
+    """All rows of the first input, then of the second, and so on (UNION ALL); their columns have the same types."""
+
+    branches: tuple[Plan, ...]
+
+    @property
+    def schema(self) -> Schema:
+        return self.branches[0].schema
+
+
+@dataclass(frozen=True)
+class Window:
+    """Every row of `input`, and one more column for each of `functions`, in order.
+
+    Each function sees the row's partition: the rows with equal `partition` values (NULLs are equal), ordered by `order`.
+    """
+
+    input: Plan
+    partition: tuple[Expr, ...]
+    order: tuple[SortKey, ...]
+    functions: tuple[NamedWindow, ...]
+
+    @property
+    def schema(self) -> Schema:
+        return (*self.input.schema, *(Field(function.name, function.call.type) for function in self.functions))
+
+
+Plan: TypeAlias = Scan | OneRow | Filter | Project | Aggregate | Sort | Limit | Join | Union | Window
 
 
 def inputs(plan: Plan) -> tuple[Plan, ...]:
-    """The plans that `plan` reads."""
+    """The plans that `plan` reads (not those of subqueries in its expressions)."""
     match plan:
         case Scan() | OneRow():
             return ()
-        case Filter() | Project() | Aggregate() | Sort() | Limit():
+        case Filter() | Project() | Aggregate() | Sort() | Limit() | Window():
             return (plan.input,)
+        case Join(left=left, right=right):
+            return (left, right)
+        case Union(branches=branches):
+            return branches
+        case _:
+            assert_never(plan)
+
+
+def with_inputs(plan: Plan, new: Sequence[Plan]) -> Plan:
+    """`plan` over other inputs; `plan` itself when they are the same objects."""
+    if all(a is b for a, b in zip(inputs(plan), new, strict=True)):
+        return plan
+    match plan:
+        case Scan() | OneRow():
+            return plan
+        case Filter() | Project() | Aggregate() | Sort() | Limit() | Window():
+            return replace(plan, input=new[0])
+        case Join():
+            return replace(plan, left=new[0], right=new[1])
+        case Union():
+            return Union(tuple(new))
+        case _:
+            assert_never(plan)

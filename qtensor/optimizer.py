@@ -1,35 +1,76 @@
-"""The optimiser's driver: applies each rule in turn to every node of a logical plan, and checks that it kept the schema."""
+"""The optimiser's driver: applies each rule in turn to a logical plan, and checks that it kept the schema."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from qtensor.errors import InternalError
-from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort
+from qtensor.logical import Plan
+from qtensor.rules.drop_distinct import drop_distinct
+from qtensor.rules.drop_unseen_order import drop_unseen_order
+from qtensor.rules.extract_join_keys import extract_join_keys
+from qtensor.rules.factor_disjunctions import factor_disjunctions
 from qtensor.rules.fold_constants import fold_constants
+from qtensor.rules.merge_projections import merge_projections
+from qtensor.rules.order_joins import order_joins
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
+from qtensor.rules.push_semi_join_down import push_semi_join_down
+from qtensor.rules.rewriting import map_plan
+from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
+from qtensor.rules.statistics import PlanStatistics
+from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
 
 Rule: TypeAlias = Callable[[Plan], Plan]
 Observer: TypeAlias = Callable[[str, Plan], None]
 
-# Rules of one node, applied bottom-up; then the rules that look at a plan from its top.
-NODE_RULES: tuple[Rule, ...] = (fold_constants, unwrap_cast_in_comparison, push_filter_down)
-PLAN_RULES: tuple[Rule, ...] = (prune_columns,)
+# What every plan needs to be lowered.
+REQUIRED_RULES: tuple[Rule, ...] = (unnest_subqueries,)
+RULES: tuple[Rule, ...] = (
+    fold_constants,
+    unwrap_cast_in_comparison,
+    factor_disjunctions,
+    push_filter_down,
+    drop_unseen_order,
+    extract_join_keys,
+    push_semi_join_down,
+    order_joins,
+    extract_join_keys,
+    semi_join_by_extremes,
+    prune_columns,
+    merge_projections,
+    drop_distinct,
+)
+# Those that look at one node, and are applied to every node, inputs first; the others get the plan from its top.
+NODE_RULES = frozenset(
+    (
+        fold_constants,
+        unwrap_cast_in_comparison,
+        factor_disjunctions,
+        extract_join_keys,
+        push_semi_join_down,
+        semi_join_by_extremes,
+        merge_projections,
+        drop_distinct,
+    )
+)
 
 
-def optimise(plan: Plan, observe: Observer | None = None) -> Plan:
-    """An equivalent plan that reads and computes less; `observe` is told the name of each rule that changed
-    something, and the plan.
+def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
+    """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed
+    something, and the plan. `statistics` guide the order of joins.
     """
-    for rule in NODE_RULES:
-        plan = checked(rule, plan, bottom_up(plan, rule), observe)
-    for rule in PLAN_RULES:
-        plan = checked(rule, plan, rule(plan), observe)
+    for rule in (*REQUIRED_RULES, *RULES):
+        plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     return plan
+
+
+def applied(rule: Rule, plan: Plan, statistics: PlanStatistics | None) -> Plan:
+    if rule is order_joins:
+        return order_joins(plan, statistics)
+    return map_plan(plan, rule) if rule in NODE_RULES else rule(plan)
 
 
 def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
@@ -38,15 +79,3 @@ def checked(rule: Rule, old: Plan, new: Plan, observe: Observer | None) -> Plan:
     if observe is not None and new is not old and new != old:
         observe(rule.__name__, new)
     return new
-
-
-def bottom_up(plan: Plan, rule: Rule) -> Plan:
-    """`rule` applied to every node, inputs first; the same object where nothing changed."""
-    match plan:
-        case Scan() | OneRow():
-            return rule(plan)
-        case Filter() | Project() | Aggregate() | Sort() | Limit():
-            below = bottom_up(plan.input, rule)
-            return rule(plan if below is plan.input else replace(plan, input=below))
-        case _:
-            assert_never(plan)

@@ -11,20 +11,36 @@ from qtensor.lowering.physical import (
     Check,
     CheckStep,
     CollectSink,
+    CompactSink,
     DenseGroupSink,
-    DistinctAccumulator,
+    DirectLookupSink,
+    ExpandSource,
+    FetchFunction,
     FilterStep,
     FirstRowsSink,
+    FrameEnd,
+    FrameFunction,
+    ModeAccumulator,
+    MomentsAccumulator,
+    PickAccumulator,
     Pipeline,
+    PlaceFunction,
     PlannedQuery,
+    QuantileAccumulator,
     ResultSource,
     Sink,
     SortedGroupSink,
+    SortedLookupSink,
     SortSink,
+    SortWord,
     Source,
     Step,
     TableSource,
     TopKSink,
+    UnionSource,
+    WindowFrame,
+    WindowFunction,
+    WindowSink,
 )
 
 
@@ -60,6 +76,10 @@ def source_text(source: Source) -> str:
             return f"scan {source.table} ({columns}), {shape}" if source.table else "one row"
         case ResultSource():
             return f"result of pipeline {source.pipeline}, {source.capacity} rows"
+        case ExpandSource(probe=probe, build=build, outer=outer):
+            return f"rows of pipeline {probe} with their partners in pipeline {build}{' or none' if outer else ''}"
+        case UnionSource(pipelines=pipelines, capacity=capacity):
+            return f"results of pipelines {', '.join(map(str, pipelines))}, {capacity} rows"
         case _:
             assert_never(source)
 
@@ -84,12 +104,24 @@ def step_text(step: Step, checks: tuple[Check, ...]) -> str:
 def accumulator_text(accumulator: AnyAccumulator) -> str:
     mask = "" if accumulator.mask is None else f" where %{accumulator.mask}"
     match accumulator:
-        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs):
-            return f"{op}({'' if value is None else f'%{value}'}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
-        case DistinctAccumulator(op=op, value=value, dtype=dtype):
-            return f"{op}(distinct %{value}){mask} {dtype}"
+        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct):
+            of = f"distinct {words_text(distinct)}" if distinct else "" if value is None else f"%{value}"
+            return f"{op}({of}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
+        case MomentsAccumulator(values=values, distinct=distinct):
+            return f"moments({'distinct ' if distinct else ''}{refs_text(values)}){mask}"
+        case PickAccumulator(order=order, columns=columns, last=last):
+            by = f" by {words_text(order)}" if order else ""
+            return f"{'last' if last else 'first'}({refs_text(columns)}{by}){mask}"
+        case QuantileAccumulator(order=order, column=column, fraction=fraction, distinct=distinct):
+            return f"quantile {fraction}({'distinct ' if distinct else ''}%{column} by {words_text(order)}){mask}"
+        case ModeAccumulator(order=order, column=column):
+            return f"mode(%{column} by {words_text(order)}){mask}"
         case _:
             assert_never(accumulator)
+
+
+def words_text(words: tuple[SortWord, ...]) -> str:
+    return ", ".join(f"%{word.word}" for word in words)
 
 
 def sink_text(sink: Sink) -> str:
@@ -113,8 +145,45 @@ def sink_text(sink: Sink) -> str:
             return f"first {count}: {refs_text(columns)}"
         case CollectSink(columns=columns):
             return f"collect {refs_text(columns)}"
+        case CompactSink(columns=columns, capacity=capacity):
+            return f"compact: {refs_text(columns)}, room for {capacity}"
+        case WindowSink(partition=partition, order=order, columns=columns, functions=functions):
+            by = f" by {words_text(partition)}" if partition else ""
+            ordered = f" ordered by {words_text(order)}" if order else ""
+            calls = ", ".join(function_text(function) for function in functions)
+            return f"window{by}{ordered}: {calls}; {refs_text(columns)}"
+        case DirectLookupSink(keys=keys, columns=columns, duplicates=duplicates):
+            by = ", ".join(f"%{key.code} in {key.radix} slots" for key in keys) or "nothing"
+            return f"look up by {by}{', several each' if duplicates else ''}: {refs_text(columns)}"
+        case SortedLookupSink(word=word, columns=columns):
+            return f"look up sorted by %{word}: {refs_text(columns)}"
         case _:
             assert_never(sink)
+
+
+def function_text(function: WindowFunction) -> str:
+    match function:
+        case PlaceFunction(kind=kind):
+            return kind
+        case FetchFunction(kind=kind, columns=columns, count=count, present=present, frame=frame):
+            distance = "" if count is None else f" %{count}"
+            where = "" if present is None else f" where %{present}"
+            return f"{kind}{distance}({refs_text(columns)}){where}{'' if frame is None else frame_text(frame)}"
+        case FrameFunction(accumulator=accumulator, frame=frame):
+            return f"{accumulator_text(accumulator)}{frame_text(frame)}"
+        case _:
+            assert_never(function)
+
+
+def frame_text(frame: WindowFrame) -> str:
+    key = "" if frame.key is None else f" of %{frame.key}"
+    return f" over {frame.unit}{key} {frame_end_text(frame.start)} to {frame_end_text(frame.end)}"
+
+
+def frame_end_text(end: FrameEnd) -> str:
+    if end.kind == "current":
+        return "current"
+    return f"{'unbounded' if end.offset is None else f'%{end.offset}'} {end.kind}"
 
 
 def refs_text(columns: tuple[int, ...]) -> str:

@@ -7,8 +7,36 @@ from typing import assert_never
 
 import numpy as np
 
-from qtensor.expressions import AggregateCall, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
-from qtensor.logical import Aggregate, Filter, Limit, OneRow, Plan, Project, Scan, Sort, SortKey, inputs
+from qtensor.expressions import (
+    AggregateCall,
+    Call,
+    Case,
+    Cast,
+    ColumnRef,
+    Expr,
+    Frame,
+    FrameBound,
+    Literal,
+    OuterColumn,
+    Predict,
+    Subquery,
+    WindowCall,
+)
+from qtensor.logical import (
+    Aggregate,
+    Filter,
+    Join,
+    Limit,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    SortKey,
+    Union,
+    Window,
+    inputs,
+)
 from qtensor.types import Date, Decimal, IntervalValue, Timestamp
 
 INFIX = {
@@ -69,6 +97,10 @@ def expression_text(expr: Expr) -> str:
         case Case(branches=branches, otherwise=otherwise):
             whens = " ".join(f"WHEN {expression_text(c)} THEN {expression_text(v)}" for c, v in branches)
             return f"CASE {whens} ELSE {expression_text(otherwise)} END"
+        case OuterColumn(index=index, name=name, depth=depth):
+            return "outer." * depth + (name or f"#{index}")
+        case Subquery():
+            return subquery_text(expr)
         case _:
             assert_never(expr)
 
@@ -102,10 +134,11 @@ def literal_text(literal: Literal) -> str:
 
 
 def aggregate_text(call: AggregateCall) -> str:
-    argument = "*" if call.argument is None else expression_text(call.argument)
+    arguments = "*" if call.function == "count_star" else ", ".join(map(expression_text, call.arguments))
     distinct = "DISTINCT " if call.distinct else ""
+    order = f" ORDER BY {', '.join(map(sort_key_text, call.order))}" if call.order else ""
     condition = "" if call.filter is None else f" FILTER (WHERE {expression_text(call.filter)})"
-    return f"{call.function.removesuffix('_star')}({distinct}{argument}){condition}"
+    return f"{call.function.removesuffix('_star')}({distinct}{arguments}{order}){condition}"
 
 
 def sort_key_text(key: SortKey) -> str:
@@ -136,22 +169,59 @@ def node_text(plan: Plan) -> str:
             return "Sort " + ", ".join(sort_key_text(key) for key in sort_keys)
         case Limit(count=count, offset=offset):
             return f"Limit {'all' if count is None else count}" + (f" offset {offset}" if offset else "")
+        case Join():
+            return join_text(plan)
+        case Union():
+            return "Union"
+        case Window(partition=partition, order=order, functions=functions):
+            by = ", ".join(map(expression_text, partition))
+            ordered = ", ".join(map(sort_key_text, order))
+            calls = ", ".join(named_text(item.name, window_text(item.call)) for item in functions)
+            return "Window " + "".join(f"{word} {part}: " for word, part in (("by", by), ("ordered", ordered)) if part) + calls
         case _:
             assert_never(plan)
 
 
+def join_text(join: Join) -> str:
+    pairs = (
+        f"{expression_text(key.left)} {'IS NOT DISTINCT FROM' if key.null_safe else '='} {expression_text(key.right)}"
+        for key in join.keys
+    )
+    condition = () if join.condition is None else (expression_text(join.condition),)
+    return " ".join((f"Join {join.kind}", " AND ".join((*pairs, *condition)))).rstrip()
+
+
+def window_text(call: WindowCall) -> str:
+    arguments = ", ".join(map(expression_text, call.arguments)) or ("*" if call.function == "count_star" else "")
+    condition = "" if call.filter is None else f" FILTER (WHERE {expression_text(call.filter)})"
+    frame = "" if call.frame == Frame() else f" {call.frame.unit} {bound_text(call.frame.start)} to {bound_text(call.frame.end)}"
+    nulls = " IGNORE NULLS" if call.ignore_nulls else ""
+    return f"{call.function.removesuffix('_star')}({arguments}{nulls}){condition}{frame}"
+
+
+def bound_text(bound: FrameBound) -> str:
+    offset = "" if bound.kind == "current" else "unbounded " if bound.offset is None else f"{expression_text(bound.offset)} "
+    return offset + bound.kind
+
+
+def subquery_text(subquery: Subquery) -> str:
+    plan = "; ".join(line.strip() for line in plan_text(subquery.plan).splitlines())
+    operands = ", ".join(map(expression_text, subquery.operands))
+    return f"{subquery.kind}({operands} {subquery.comparison} [{plan}])" if operands else f"{subquery.kind}[{plan}]"
+
+
 def plan_text(plan: Plan) -> str:
-    """The operators, each above its input.
+    """The operators, each above its inputs.
 
     >>> print(plan_text(Limit(OneRow(), 1)))
     Limit 1
     └─ OneRow
     """
     lines = [node_text(plan)]
-    depth = 0
     below = inputs(plan)
-    while below:
-        lines.append("   " * depth + "└─ " + node_text(below[0]))
-        below = inputs(below[0])
-        depth += 1
+    for input in below:
+        first, *rest = plan_text(input).splitlines()
+        last = input is below[-1]
+        lines.append(("└─ " if last else "├─ ") + first)
+        lines += [("   " if last else "│  ") + line for line in rest]
     return "\n".join(lines)

@@ -14,8 +14,9 @@ from qtensor.decoding import Decoder
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PlannedQuery
+from qtensor.lowering.physical import PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.text_levels import TextLevels
 from qtensor.table import Table
 from qtensor.types import Schema
 
@@ -31,22 +32,40 @@ class Query:
     dialect: str = "duckdb"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class StageArguments:
+    """The columns that a stage of a program reads: of the table that is cut over the cores by share, then of the others."""
+
+    shares: list[list[jax.Array]]
+    others: list[jax.Array]
+
+
+@dataclass(eq=False)
 class Prepared:
-    """A query ready to run, with every stage of its life for those who want to look."""
+    """A query ready to run, with every stage of its life for those who want to look.
+
+    `replacement` is the same query planned anew, once a run has shown that it needs more room.
+    """
 
     query: Query
     bound: Plan
     optimised: Plan
     planned: PlannedQuery
     compiled: CompiledQuery
-    arguments: list[list[jax.Array]]  # of each share: its columns and its number of rows, then `shared`
-    shared: list[jax.Array]  # what all shares are given: literals, look-up tables, weights
+    arguments: list[StageArguments]  # of each stage
+    shared: list[jax.Array]  # what all modules are given: literals, look-up tables, weights
     host: HostInputs
     tables: dict[str, Table]
     models: tuple[Model, ...]
     threads: int
+    levels: TextLevels  # of the text columns
     seconds: dict[str, float] = field(default_factory=dict)
+    replacement: Prepared | None = None
+
+    @property
+    def current(self) -> Prepared:
+        """The query as it is best run, by all that former runs have shown."""
+        return self if self.replacement is None else self.replacement.current
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -55,8 +74,10 @@ class Prepared:
         return Decoder(planned.output, planned.checks, self.query.sql, self.column, self.host.strings)
 
     def column(self, index: int) -> EncodedColumn:
-        """A column of the query's table, as it was when the query was prepared."""
-        return self.tables[self.planned.plan.source.table].column(index, self.threads)
+        """A column of the table whose rows the query's are, as it was when the query was prepared."""
+        source = self.planned.plan.pipelines[-1].source
+        assert isinstance(source, TableSource)
+        return self.tables[source.table].column(index, self.threads, self.levels.get((source.table, index), "ordered"))
 
     @property
     def schema(self) -> Schema:

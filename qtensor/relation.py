@@ -38,7 +38,7 @@ class Relation:
         self._schema = prepared.schema
 
     def _prepare(self) -> Prepared:
-        return self._connection._prepared(self._query, self._sources).prepared
+        return self._connection._prepared(self._query, self._sources).prepared.current
 
     @property
     def schema(self) -> pa.Schema:

@@ -5,26 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.compile import Compiler
+from qtensor.aot.compile import CompiledStage, Compiler
 from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
+from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
+from qtensor.lowering.joins import rounded_capacity
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import SourceColumn, TableSource
+from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
 from qtensor.lowering.plan import plan_query
 from qtensor.lowering.ranges import Range, widened
-from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.storage import EncodedColumn, Level
+from qtensor.lowering.text_levels import TextLevels, text_levels
 from qtensor.optimizer import Observer, optimise
-from qtensor.prepared import Prepared, Query
+from qtensor.prepared import Prepared, Query, StageArguments
+from qtensor.rules.estimates import Estimator
+from qtensor.rules.statistics import ColumnStatistics
 from qtensor.table import Table
+from qtensor.types import Varchar
 
 Result = TypeVar("Result")
 
@@ -42,19 +49,36 @@ class Session:
         """All stages up to compiled code bound to its inputs."""
         clock = Clock()
         bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
-        optimised = clock.time("optimise", lambda: optimise(bound, observe))
-        measured = MeasuredTables(scope.tables, self.threads)
+        tables = dict(scope.tables)
+        optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
         by_name = {model.name: model for model in models.values()}
+        return self.planned(query, bound, optimised, tables, by_name, clock)
+
+    def planned(
+        self,
+        query: Query,
+        bound: Plan,
+        optimised: Plan,
+        tables: dict[str, Table],
+        models: Mapping[str, Model],
+        clock: Clock,
+        capacities: Sequence[int] = (),
+    ) -> Prepared:
+        """The stages after optimisation. capacities: how much room former runs are known to have needed."""
+        levels = text_levels(optimised)
+        measured = MeasuredTables(tables, self.threads, levels)
         try:
-            planned = clock.time("plan", lambda: plan_query(optimised, measured, measured.dictionary_sizes, by_name))
+            planned = clock.time(
+                "plan",
+                lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, Estimator(measured)),
+            )
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
         physical = planned.plan
-        used = tuple(by_name[use.name] for use in physical.models)
+        used = tuple(models[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
         host = HostInputs(planned.literals, measured.dictionary)
-        tables = dict(scope.tables)
-        shares = clock.time("buffers", lambda: self.memory.shares(physical, tables))
+        arguments = clock.time("buffers", lambda: [self.stage_arguments(physical, stage, tables) for stage in compiled.stages])
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         return Prepared(
             query,
@@ -62,33 +86,86 @@ class Session:
             optimised,
             planned,
             compiled,
-            [[*jax.tree.leaves(share), *shared] for share in shares],
+            arguments,
             shared,
             host,
             tables,
             used,
             self.threads,
+            levels,
             {**clock.seconds, **measured.seconds},
         )
 
-    def run(self, prepared: Prepared) -> pa.Table:
-        """Execute and decode: the result as an Arrow table."""
-        return prepared.decoder.decode(self.execute(prepared))
+    def stage_arguments(self, plan: PhysicalPlan, stage: CompiledStage, tables: dict[str, Table]) -> StageArguments:
+        scans = [number for number in plan.scans if number in stage.pipelines]
+        shares = [[jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables)] for number in scans]
+        first = shares.pop(0) if stage.partial is not None else []
+        return StageArguments(first, [array for (share,) in shares for array in share])
 
-    def execute(self, prepared: Prepared) -> list[list[jax.Array]]:
-        """For each part of the result: the last sink's columns, `live`, and the flags of the checks.
+    def run(self, prepared: Prepared) -> pa.Table:
+        """Execute and decode: the result as an Arrow table.
+
+        Where a join or a filter leaves more rows than there was room for, the query is planned anew with as much as it needs.
+        """
+        run = self.execute(prepared)
+        while run.overflows:
+            prepared = self.with_room(prepared, run.capacities)
+            run = self.execute(prepared)
+        return prepared.decoder.decode(run.parts)
+
+    def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
+        """The query planned anew with more room; later runs start from it."""
+        models = {model.name: model for model in prepared.models}
+        found = prepared.bound, prepared.optimised, prepared.tables
+        prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities)
+        return prepared.replacement
+
+    def execute(self, prepared: Prepared) -> Run:
+        """Call the modules, stage by stage.
 
         A row-wise query over several shares has a part for each, any other one part.
         """
-        compiled = prepared.compiled
-        if compiled.whole is not None:
-            return [compiled.whole(prepared.arguments[0])]
-        assert compiled.partial is not None
-        calls = [self.pool.submit(compiled.partial, arguments) for arguments in prepared.arguments]
-        parts = [call.result() for call in calls]
-        if compiled.final is None:
-            return parts
-        return [compiled.final([*(array for part in parts for array in part), *prepared.shared])]
+        carried: list[jax.Array] = []
+        compact = prepared.planned.plan.compact_pipelines
+        needed: list[jax.Array] = []
+        for stage, arguments in zip(prepared.compiled.stages, prepared.arguments, strict=True):
+            common = [*carried, *prepared.shared]
+            if stage.partial is None:
+                parts = []
+            else:
+                calls = [self.pool.submit(stage.partial, [*share, *common]) for share in arguments.shares]
+                parts = [call.result() for call in calls]
+                if stage.final is None:
+                    return Run(parts, prepared.planned.plan.capacities, needed)
+            assert stage.final is not None
+            carried = stage.final([*(array for part in parts for array in part), *arguments.others, *common])
+            done = sum(number < stage.pipelines.stop for number in compact)
+            needed = carried[len(carried) - done :]
+        return Run([carried[: len(carried) - len(needed)]], prepared.planned.plan.capacities, needed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the modules of a query left: for each part of the result the last sink's columns, `live`, and the checks' flags.
+
+    room: what each `CompactSink` had; needed: what it needed.
+    """
+
+    parts: list[list[jax.Array]]
+    room: Sequence[int]
+    needed: Sequence[jax.Array]
+
+    @property
+    def overflows(self) -> bool:
+        return any(int(needed) > room for needed, room in zip(self.needed, self.room, strict=True))
+
+    @property
+    def capacities(self) -> list[int]:
+        """The room that the next run should have."""
+        return [
+            room if int(needed) <= room else rounded_capacity(int(needed))
+            for needed, room in zip(self.needed, self.room, strict=True)
+        ]
 
 
 class Clock:
@@ -105,18 +182,23 @@ class Clock:
 
 
 class MeasuredTables:
-    """Tables as planning sees them: which columns exist is known at once, what holds of their data once they are encoded."""
+    """Tables as planning sees them: which columns exist is known at once, what holds of their data once they are encoded.
 
-    def __init__(self, tables: Mapping[str, Table], threads: int) -> None:
+    levels: what text columns must be at least; "ordered" where they are not named.
+    """
+
+    def __init__(self, tables: Mapping[str, Table], threads: int, levels: TextLevels | None = None) -> None:
         self._tables = tables
         self._threads = threads
+        self._levels: TextLevels = levels or {}
         self.dictionary_sizes: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, float] = {}
 
     def source(self, table: str, columns: Sequence[int]) -> TableSource:
         start = time.perf_counter()
-        encoded = self._tables[table].columns(columns, self._threads)
-        self.seconds["read and encode"] = time.perf_counter() - start
+        levels: list[Level] = [self._levels.get((table, index), "ordered") for index in columns]
+        encoded = self._tables[table].columns(columns, self._threads, levels)
+        self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
         layout = self._tables[table].layout(self._threads)
         for index, column in zip(columns, encoded, strict=True):
             if column.dictionary is not None:
@@ -125,8 +207,23 @@ class MeasuredTables:
         described = tuple(assumed(index, fields[index].name, column) for index, column in zip(columns, encoded, strict=True))
         return TableSource(table, described, layout.shares, layout.chunks, layout.chunk)
 
+    def rows(self, table: str) -> int:
+        return self._tables[table].rows
+
+    def column(self, table: str, index: int) -> ColumnStatistics:
+        """What is known of a column, which the query reads."""
+        known = self._tables[table].column(index, self._threads, "plain").statistics
+        ordered = not isinstance(self._tables[table].fields[index].type, Varchar)
+        bounds = (known.minimum, known.maximum) if ordered else (None, None)
+        return ColumnStatistics(known.distinct, *bounds, known.nulls / max(known.rows, 1))
+
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows are equal in all of `columns`, which the query reads."""
+        return self._tables[table].unique(columns, self._threads)
+
     def dictionary(self, table: str, column: int) -> pa.Array:
-        dictionary = self._tables[table].column(column, self._threads).dictionary
+        level = self._levels.get((table, column), "ordered")
+        dictionary = self._tables[table].column(column, self._threads, level).dictionary
         assert dictionary is not None
         return dictionary
 
@@ -140,4 +237,4 @@ def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
         limits = np.iinfo(column.data.dtype)
         bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
     unusual = statistics.has_nan or column.has_denormals
-    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual)  # type: ignore[arg-type]
+    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual, column.level)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Protocol
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, layout_for
+from qtensor.lowering.storage import LEVELS, EncodedColumn, Layout, Level, layout_for, serves, strengthened, unique_together
 from qtensor.types import Schema
 
 _identities = count(1)
@@ -50,7 +50,8 @@ class Table:
         self.identity = next(_identities)
         self._source = source
         self._lock = RLock()
-        self._encoded: dict[tuple[int, Layout], EncodedColumn] = {}
+        self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
+        self._unique: dict[tuple[int, ...], bool] = {}
 
     @property
     def fields(self) -> Schema:
@@ -66,30 +67,56 @@ class Table:
         """How the columns are cut when `threads` cores scan them."""
         return layout_for(self.rows, threads)
 
-    def column(self, index: int, threads: int) -> EncodedColumn:
-        """Column number `index`, encoded; read on first use.
+    def column(self, index: int, threads: int, level: Level = "ordered") -> EncodedColumn:
+        """Column number `index`, encoded; read on first use. Of text the codes are of `level` at least.
 
         Raises:
             DataError: the column cannot be read or represented.
         """
-        return self.columns([index], threads)[0]
+        return self.columns([index], threads, [level])[0]
 
-    def columns(self, indices: Sequence[int], threads: int) -> list[EncodedColumn]:
-        """Several columns, encoded; those not yet there are read in one pass.
+    def columns(self, indices: Sequence[int], threads: int, levels: Sequence[Level] | None = None) -> list[EncodedColumn]:
+        """Several columns, encoded; those not yet there are read in one pass. levels: of each; without it, "ordered".
 
         Raises:
             DataError: a column cannot be read or represented.
         """
-        return self.encoded(indices, self.layout(threads))
+        return self.encoded(indices, self.layout(threads), levels)
 
-    def encoded(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
-        """The same, cut by `layout`."""
+    def encoded(self, indices: Sequence[int], layout: Layout, levels: Sequence[Level] | None = None) -> list[EncodedColumn]:
+        """The same, cut by `layout`.
+
+        A column is kept at each level that it was asked for, so that codes stay what they are for queries that have them.
+        """
         with self._lock:
             missing = [index for index in dict.fromkeys(indices) if (index, layout) not in self._encoded]
             if missing:
                 for index, column in zip(missing, self._source.read(missing, layout), strict=True):
-                    self._encoded[index, layout] = column
-            return [self._encoded[index, layout] for index in indices]
+                    self._encoded[index, layout] = {column.level: column}
+            wanted = levels or ["ordered"] * len(indices)
+            return [self._of_level(index, layout, level) for index, level in zip(indices, wanted, strict=True)]
+
+    def _of_level(self, index: int, layout: Layout, level: Level) -> EncodedColumn:
+        """The weakest column there is that serves; made of the strongest one if none does."""
+        kept = self._encoded[index, layout]
+        for there in LEVELS:
+            if there in kept and serves(there, level):
+                return kept[there]
+        column = strengthened(kept[max(kept, key=LEVELS.index)], level, layout)
+        kept[column.level] = column
+        return column
+
+    def unique(self, indices: Sequence[int], threads: int) -> bool:
+        """Whether no two rows have the same values in all of these columns; rows with a NULL in one are different from all.
+
+        Computed when first asked.
+        """
+        key = tuple(sorted(indices))
+        with self._lock:
+            if key not in self._unique:
+                columns = self.columns(key, threads, ["unique"] * len(key))
+                self._unique[key] = columns[0].unique if len(columns) == 1 else unique_together(columns)
+            return self._unique[key]
 
     def is_current(self) -> bool:
         """Whether the source still holds what this table was made of.

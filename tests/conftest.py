@@ -18,8 +18,41 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_00
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+# Grids of cases of which each compiles programs of its own: every so many are enough for one run, `--thorough` runs them all.
+SAMPLED = {
+    "tests/sql/test_windows.py": 16,
+    "tests/sql/test_sets.py": 10,
+    "tests/sql/test_joins.py": 12,
+    "tests/sql/test_correlation.py": 10,
+    "tests/sql/test_subqueries.py": 3,
+    "tests/sql/test_aggregate_functions.py": 12,
+    "tests/sql/test_grouping_sets.py": 8,
+    "tests/sql/test_functions_texts.py": 4,
+    "tests/sql/test_functions_dates.py": 4,
+    "tests/sql/test_functions_numbers.py": 4,
+    "tests/sql/test_text_levels.py": 5,
+    "tests/lowering/test_equal_rows.py": 3,
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the plans of tests/goldens anew")
+    parser.addoption("--thorough", action="store_true", help="run every case of the large grids, not a sample of them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the large grids, keep the first case of each test and then every so many."""
+    if config.getoption("--thorough"):
+        return
+    seen: dict[tuple[str, str], int] = {}
+    kept, dropped = [], []
+    for item in items:
+        file = item.nodeid.split("::")[0]
+        test = (file, item.nodeid.split("[")[0])
+        number = seen[test] = seen.get(test, -1) + 1
+        (dropped if number % SAMPLED.get(file, 1) else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=dropped)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -200,7 +200,31 @@ def aggregate(draw: Draw) -> str:
         lambda: f"{pick(draw, 'sum', 'avg')}({distinct}{summand})",
         lambda: f"{pick(draw, 'min', 'max')}({extreme})",
     )
+    call = either(draw, lambda: call, lambda: call, lambda: statistic(draw, distinct))
     return call + either(draw, str, str, lambda: f" FILTER (WHERE {condition(draw, 1)})")
+
+
+def statistic(draw: Draw, distinct: str) -> str:
+    """The other aggregates, but for those of which several answers are right. Moments are of small exact numbers: DuckDB loses
+    digits in others, and of equal ones makes up a variance.
+    """
+    small, ordered = pick(draw, "i", "j", "u"), either(draw, lambda: number(draw, 0), lambda: pick(draw, "t", "m"))
+    fraction = pick(draw, "0.5", "0", "1", "0.31", "-0.2", "0.75e0")
+    return either(
+        draw,
+        lambda: f"{pick(draw, 'stddev', 'var_pop', 'var_samp', 'stddev_pop')}({distinct}{small})",
+        lambda: (
+            f"{pick(draw, 'covar_pop', 'covar_samp', 'regr_count', 'regr_avgx', 'regr_sxx')}({small}, {pick(draw, 'i', 'j')})"
+        ),
+        lambda: f"{pick(draw, 'bool_and', 'bool_or', 'count_if')}({condition(draw, 1)})",
+        lambda: f"{pick(draw, 'bit_and', 'bit_or', 'bit_xor')}({distinct}{integer(draw, 1)})",
+        lambda: f"{pick(draw, 'first', 'last', 'any_value')}({value(draw, 1)} ORDER BY {value(draw, 0)}, id)",
+        lambda: f"{pick(draw, 'arg_min', 'arg_max')}({value(draw, 1)}, id)",
+        lambda: f"{pick(draw, 'quantile_cont', 'quantile_disc')}({distinct}{ordered}, {fraction})",
+        lambda: f"median({distinct}{ordered})",
+        lambda: f"count(DISTINCT ({value(draw, 1)}, {value(draw, 0)}))",
+        lambda: f"avg({pick(draw, 't', 'm')})",
+    )
 
 
 @st.composite
@@ -221,7 +245,12 @@ def group_queries(draw: Draw) -> str:
     keys = [f"{value(draw, 1)} AS k{number}" for number in range(draw(st.integers(0, 2)))]
     aggregates = [f"{aggregate(draw)} AS a{number}" for number in range(draw(st.integers(1, 3)))]
     where = either(draw, str, lambda: f" WHERE {condition(draw, 2)}")
-    group = f" GROUP BY {', '.join(f'k{number}' for number in range(len(keys)))}" if keys else ""
+    listed = ", ".join(f"k{number}" for number in range(len(keys)))
+    group = (
+        pick(draw, f" GROUP BY {listed}", f" GROUP BY {listed}", f" GROUP BY {pick(draw, 'ROLLUP', 'CUBE')} ({listed})")
+        if keys
+        else ""
+    )
     having = pick(draw, "", " HAVING count(*) > 1", " HAVING max(i) > 0 OR min(s) IS NULL")
     inner = f"SELECT {', '.join([*keys, *aggregates])} FROM t{where}{group}{having}"
     return either(

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from rich.progress import Progress
 
-from qtensor.aot.export import Exportable, TableFacts
-from qtensor.aot.forms import PlannedForm, lowered, plan_forms, scanned
+from qtensor.aot.export import Exportable
+from qtensor.aot.facts import TableFacts
+from qtensor.aot.forms import FormPlanner, PlannedForm, lowered, scans_of
 from qtensor.aot.native.generate import NativeForm, NativeQuery, Program, query_source, weights_source
 from qtensor.aot.native.programs import compile_programs, program_of
 from qtensor.aot.native.runtime import progress_bars, runtime_archives
@@ -84,10 +85,16 @@ def compile_query(tools: Toolchain, query: Exportable, name: str, work: Path, pr
 
 def native_query(query: Exportable) -> tuple[NativeQuery, dict[Program, jax.stages.Lowered]]:
     """The query's description, and its programs lowered."""
-    optimised = optimise(query.bound)
-    scan = scanned(optimised)
-    facts = TableFacts((), {}, {}, 0) if scan is None else query.facts(scan.table, scan.columns)
-    forms = plan_forms(optimised, facts.columns, facts.strings, query.models, facts.rows)
+    optimised = optimise(query.bound, None, query.statistics)
+    scans = scans_of(optimised)
+    if len(scans) > 1:
+        raise NativeError(f"native libraries read one table, the query reads {', '.join(scans)}: use Relation.export")
+    of_tables = {table: query.facts(table, columns) for table, columns in scans.items()}
+    forms = FormPlanner(optimised, of_tables, query.models).forms()
+    if any(len(form.planned.plan.scans) > 1 or form.planned.plan.capacities for form in forms):
+        raise NativeError("native libraries read a table once, the query reads it several times: use Relation.export")
+    table = next(iter(scans), None)
+    facts = TableFacts((), {}, {}, 0) if table is None else of_tables[table]
     models = [query.models[use.name] for use in forms[0].planned.plan.models]
     programs: dict[Program, jax.stages.Lowered] = {}
     described = []
@@ -99,7 +106,7 @@ def native_query(query: Exportable) -> tuple[NativeQuery, dict[Program, jax.stag
     columns = source_columns(forms)
     native = NativeQuery(
         query.sql,
-        None if scan is None else scan.table,
+        table,
         columns,
         {column.index: facts.fields[column.index].name for column in columns},
         {column.index: facts.fields[column.index].type for column in columns},

@@ -18,17 +18,21 @@ from qtensor.lowering.values import (
     CodeOf,
     ColumnDictionary,
     Dictionary,
+    Domain,
     FormatTable,
     FormattedDictionary,
     HostScalar,
     LikeTable,
     LiteralDictionary,
     LiteralScalar,
+    MappedDictionary,
     MemberTable,
     ParsedTable,
     ParsesTable,
     PositionOf,
     RemapTable,
+    ResultTable,
+    ResultTest,
     UnionDictionary,
 )
 from qtensor.types import Array, Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
@@ -244,7 +248,7 @@ class FormSource:
     def dictionary_source(self, dictionary: Dictionary) -> str:
         nothing = ("nullptr", "nullptr", "0")
         match dictionary:
-            case ColumnDictionary(_, column):
+            case ColumnDictionary(column=column):
                 return braces(("Dictionary::OfColumn", str(self.columns[column]), "nullptr", "0", *nothing))
             case LiteralDictionary(literals):
                 members = self.numbers([str(literal) for literal in literals])
@@ -252,8 +256,11 @@ class FormSource:
             case UnionDictionary(parts):
                 members = self.numbers([str(self.dictionary(part)) for part in parts])
                 return braces(("Dictionary::OfUnion", "-1", *members, *nothing))
-            case FormattedDictionary():
-                texts = HostInputs((), no_dictionary).strings(dictionary).to_pylist()
+            case MappedDictionary(call) if of_column(dictionary):
+                self.unsupported.append(f"{call.function} of a VARCHAR column")
+                return braces(("Dictionary::Static", "-1", "nullptr", "0", *nothing))
+            case FormattedDictionary() | MappedDictionary():
+                texts = HostInputs(self.form.planned.literals, no_dictionary).strings(dictionary).to_pylist()
                 names, count = self.list("Text", f"texts{len(self.declarations)}", [text(string) for string in texts])
                 sizes, _ = self.list("size_t", f"sizes{len(self.declarations)}", [byte_count(string) for string in texts])
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", names, sizes, count))
@@ -276,17 +283,19 @@ class FormSource:
             case RemapTable(of, onto):
                 kind, dictionary, target = "Remap", self.dictionary(of), self.dictionary(onto)
             case FormatTable(of) | ParsedTable(of) | ParsesTable(of):
-                content = self.static(number, sized, of)
+                content = self.static(number, sized, of, "a CAST")
+            case ResultTable(call) | ResultTest(call):
+                content = self.static(number, sized, MappedDictionary(call), call.function)
             case _:
                 assert_never(sized.table)
         parts = (f"Table::{kind}", str(dictionary), str(target), str(pattern), str(escape), boolean(ignore_case), *literals,
                  content, *end)  # fmt: skip
         return braces(parts)
 
-    def static(self, number: int, sized: SizedTable, dictionary: Dictionary) -> str:
+    def static(self, number: int, sized: SizedTable, dictionary: Dictionary, what: str) -> str:
         """A table whose content is known now."""
         if of_column(dictionary):
-            self.unsupported.append("a CAST of a VARCHAR column")
+            self.unsupported.append(f"{what} of a VARCHAR column")
             return "nullptr"
         values = HostInputs(self.form.planned.literals, no_dictionary).table(sized)
         words = np.frombuffer(values.tobytes() + bytes(-values.nbytes % 8), np.int64)
@@ -317,6 +326,8 @@ def of_column(dictionary: Dictionary) -> bool:
             return True
         case UnionDictionary(parts):
             return any(of_column(part) for part in parts)
+        case MappedDictionary(call):
+            return any(of_column(choice.values) for choice in call.choices if not isinstance(choice.values, Domain))
         case _:
             return False
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Expr, Literal
-from qtensor.lowering.encode.encoder import Encoder, union_of
+from qtensor.lowering.encode.encoder import Encoder, level_of, union_of
 from qtensor.lowering.encode.logic import lower_not, lower_or
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
@@ -103,7 +103,7 @@ def order_key(encoder: Encoder, value: Value, zeros_equal: bool = True) -> Ref:
 
 
 def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
-    """Codes of one sorted dictionary compare as their strings do; a literal is looked up on the host."""
+    """Codes of one dictionary compare as their strings do, as far as its level says; a literal is looked up on the host."""
     assert left.dictionary is not None and right.dictionary is not None
     if left.dictionary != right.dictionary:
         for value, other, direction in ((left, right, op), (right, left, MIRRORED[op])):
@@ -111,7 +111,10 @@ def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
             if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
                 return compare_with_literal(encoder, direction, value, source.literals[0])
     shared = union_of([left.dictionary, right.dictionary])
-    codes = [encoder.builder.convert(encoder.recode(value, shared).data, "int32") for value in (left, right)]
+    values = [encoder.recode(value, shared) for value in (left, right)]
+    for value in values:
+        encoder.require(value, "unique" if op in ("equal", "not_equal") else "ordered")
+    codes = [encoder.builder.convert(value.data, "int32") for value in values]
     return encoder.builder.compare(op, *codes)
 
 
@@ -120,10 +123,22 @@ def compare_with_literal(encoder: Encoder, op: str, value: Value, literal: int) 
     assert value.dictionary is not None
     code = encoder.builder.convert(value.data, "int32")
     if op in ("equal", "not_equal"):
+        if level_of(value.dictionary) == "plain":  # several codes may stand for the literal
+            member = members(encoder, value, (literal,))
+            return member if op == "equal" else encoder.builder.negation(member)
         return encoder.builder.compare(op, code, encoder.scalar(CodeOf(literal, value.dictionary), "int32"))
+    encoder.require(value, "ordered")
     inclusive = op in ("less_equal", "greater")
     position = encoder.scalar(PositionOf(literal, value.dictionary, inclusive), "int32")
     return encoder.builder.compare("less" if op in ("less", "less_equal") else "greater_equal", code, position)
+
+
+def members(encoder: Encoder, value: Value, literals: tuple[int, ...]) -> Ref:
+    """Which rows' strings are among the literals."""
+    assert value.dictionary is not None
+    return encoder.look_up(
+        MemberTable(value.dictionary, literals), encoder.bindings.size_of(value.dictionary), value.data, "bool"
+    )
 
 
 def lower_is_distinct_from(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
@@ -157,11 +172,9 @@ def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
         data = compare(encoder, "equal", (expr, value), (item_expr, item))
         results.append(Value(BOOLEAN, data, encoder.builder.both(value.valid, item.valid)))
     if slots:
-        assert value.dictionary is not None
-        size = encoder.bindings.size_of(value.dictionary)
         if len(slots) == 1:
             found = compare_with_literal(encoder, "equal", value, slots[0])
         else:
-            found = encoder.look_up(MemberTable(value.dictionary, tuple(slots)), size, value.data, "bool")
+            found = members(encoder, value, tuple(slots))
         results.append(Value(BOOLEAN, found, value.valid))
     return replace(lower_or(encoder, call, results), type=BOOLEAN)

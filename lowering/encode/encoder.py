@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
-from qtensor.errors import Span, UnsupportedError
+from qtensor.errors import InternalError, Span, UnsupportedError
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, KernelBuilder, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import Check, ModelUse, SizedTable
 from qtensor.lowering.ranges import BIT, INT64, Range, literal_range, range_of_type
+from qtensor.lowering.storage.levels import Level, serves
 from qtensor.lowering.values import (
     CodeOf,
     ColumnDictionary,
@@ -22,11 +23,12 @@ from qtensor.lowering.values import (
     HostTable,
     LiteralDictionary,
     LiteralScalar,
+    MappedDictionary,
     RemapTable,
     UnionDictionary,
     Value,
 )
-from qtensor.types import BOOLEAN, Boolean, Float, SqlType, Varchar
+from qtensor.types import BOOLEAN, Boolean, Float, Interval, SqlType, Varchar
 
 Item = TypeVar("Item")
 
@@ -66,7 +68,7 @@ class Bindings:
     def size_of(self, dictionary: Dictionary) -> int:
         """An upper bound of the number of strings in `dictionary`."""
         match dictionary:
-            case ColumnDictionary(table, column):
+            case ColumnDictionary(table=table, column=column):
                 return self.dictionary_sizes[table, column]
             case LiteralDictionary(literals):
                 return len(literals)
@@ -74,6 +76,8 @@ class Bindings:
                 return sum(self.size_of(part) for part in parts)
             case FormattedDictionary(_, low, high):
                 return high - low + 1
+            case MappedDictionary(call):
+                return call.size
             case _:
                 assert_never(dictionary)
 
@@ -101,10 +105,14 @@ class Encoder:
 
     def check(self, condition: Ref, valid: Ref | None, message: str, span: Span | None) -> None:
         """An error for rows where `condition` holds, the operands are valid and the expression is evaluated at all."""
-        failing = self.builder.both(condition, valid, self.guard)
-        assert failing is not None
+        failing = self.builder.definite(self.builder.both(condition, valid, self.guard))
         if not self.builder.is_constant(failing, False):
             self.pending.append((failing, slot_of(self.bindings.checks, Check(message, span))))
+
+    def require(self, value: Value, level: Level) -> None:
+        """Refuse to take codes of text for more than they are: `text_levels` then asked for less than is needed."""
+        if value.dictionary is not None and not serves(level_of(value.dictionary), level):
+            raise InternalError(f"codes of {value.dictionary} are not {level}")
 
     def integer(self, value: int, dtype: DType = "int64") -> Ref:
         return self.builder.constant(value, dtype)
@@ -178,6 +186,7 @@ class Encoder:
         bounds = Range(0, max(0, size - 1))
         if source == target:
             return value
+        self.require(replace(value, dictionary=target), "unique")
         if isinstance(source, LiteralDictionary) and len(source.literals) <= 1:
             if not source.literals:
                 return replace(value, dictionary=target)
@@ -186,8 +195,23 @@ class Encoder:
         data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
         return replace(value, data=data, range=bounds, dictionary=target)
 
+    def translate(self, value: Value, target: Dictionary) -> Value:
+        """A text value's codes in any other dictionary: -1 where it lacks the string."""
+        source = value.dictionary
+        assert source is not None
+        if source == target or source == LiteralDictionary(()):
+            return replace(value, dictionary=target)
+        bounds = Range(-1, max(0, self.bindings.size_of(target) - 1))
+        if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
+            data = self.scalar(CodeOf(source.literals[0], target), bounds.dtype)
+        else:
+            data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
+        return replace(value, data=data, range=bounds, dictionary=target)
+
     def merge(self, type: SqlType, branches: list[tuple[Ref, Value]], otherwise: Value) -> Value:
         """The value of the first branch whose condition (never NULL) holds, else `otherwise`; all of one SQL type."""
+        if isinstance(type, Interval):
+            raise UnsupportedError("not supported yet: a choice between INTERVALs")
         values = [self.narrow(value) for _, value in branches] + [self.narrow(otherwise)]
         dictionary = None
         if isinstance(type, Varchar):
@@ -207,6 +231,11 @@ class Encoder:
                 valid = self.builder.select(condition, chosen, rest)
         nan = any(value.may_be_nan for value in values)
         return Value(type, data, valid, range=bounds, dictionary=dictionary, may_be_nan=nan)
+
+
+def level_of(dictionary: Dictionary) -> Level:
+    """What codes into `dictionary` tell about its strings: but for columns, all are sorted and distinct."""
+    return dictionary.level if isinstance(dictionary, ColumnDictionary) else "ordered"
 
 
 def union_of(dictionaries: list[Dictionary]) -> Dictionary:

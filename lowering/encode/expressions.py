@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
-from qtensor.errors import UnsupportedError
-from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
-from qtensor.lowering.encode import arithmetic, casts, comparison, dates, logic, text
+from qtensor.errors import InternalError, UnsupportedError
+from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery
+from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import INT64, Range
 from qtensor.lowering.values import Value
-from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Varchar
+from qtensor.scalars.registry import SCALARS
+from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Interval, Varchar
 
 Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
 
@@ -28,6 +30,7 @@ FUNCTIONS: dict[str, Lowering] = {
     "abs": arithmetic.lower_abs,
     "add_interval": dates.lower_add_interval,
     "subtract_interval": dates.lower_subtract_interval,
+    **dict.fromkeys(dates.INTERVALS, dates.lower_interval),
     "equal": comparison.lower_comparison,
     "not_equal": comparison.lower_comparison,
     "less": comparison.lower_comparison,
@@ -42,6 +45,8 @@ FUNCTIONS: dict[str, Lowering] = {
     "is_not_null": logic.lower_is_not_null,
     "like": text.lower_like,
     "ilike": text.lower_like,
+    **calendar.FUNCTIONS,
+    **numbers.FUNCTIONS,
 }
 
 
@@ -70,11 +75,18 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_junction(encoder, expr)
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
+        case Call(function="try"):
+            return lower_try(encoder, expr)
         case Call():
+            known = SCALARS.get(expr.function)
+            if known is not None and known.evaluate is not None:
+                return text.lower_host_call(encoder, expr, [encode_operand(encoder, part) for part in expr.arguments], known)
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
             arguments = [operand(encoder, argument) for argument in expr.arguments]
+            if any(isinstance(argument.type, Interval) for argument in arguments) and expr.function not in dates.TAKE_INTERVALS:
+                raise UnsupportedError("not supported yet: an INTERVAL but to add to a date or a timestamp, or take from one")
             return FUNCTIONS[expr.function](encoder, expr, arguments)
         case Cast():
             return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))
@@ -82,6 +94,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_case(encoder, expr)
         case Predict():
             return lower_predict(encoder, expr)
+        case OuterColumn() | Subquery():
+            raise InternalError("a subquery was left in the plan")
         case _:
             assert_never(expr)
 
@@ -140,6 +154,17 @@ def lower_coalesce(encoder: Encoder, call: Call) -> Value:
     with encoder.guarded(open_rows):
         otherwise = encode_operand(encoder, call.arguments[-1])
     return encoder.merge(call.type, branches, otherwise)
+
+
+def lower_try(encoder: Encoder, call: Call) -> Value:
+    """NULL for rows for which the argument is an error."""
+    outer, encoder.pending = encoder.pending, []
+    value = encode_operand(encoder, call.arguments[0])
+    failing, encoder.pending = encoder.pending, outer
+    valid = value.valid
+    for condition, _ in failing:
+        valid = encoder.builder.both(valid, encoder.builder.negation(condition))
+    return replace(value, valid=valid)
 
 
 def lower_subscript(encoder: Encoder, call: Call) -> Value:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from qtensor.lowering.physical import Accumulator, DistinctAccumulator
+from qtensor.lowering.physical import Accumulator
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.sinks.base import Array, Batch, State
 from qtensor.lowering.sinks.slots import Slots
 
 LIMB_BITS = 32
+SIMPLE = ("count", "sum", "min", "max")
 
 
 def identity_of(accumulator: Accumulator) -> int:
@@ -100,27 +101,32 @@ def carried(state: State) -> State:
     return (high + (low >> LIMB_BITS), low & ((1 << LIMB_BITS) - 1))
 
 
-def bitmap(accumulator: DistinctAccumulator, slots: int) -> Array:
-    assert accumulator.range is not None
-    return jnp.zeros((slots, accumulator.range.size), jnp.bool_)
+def radix_of(accumulator: Accumulator) -> int:
+    """How many different values a distinct accumulator may see."""
+    (word,) = accumulator.distinct
+    assert word.radix is not None
+    return word.radix
 
 
-def mark(accumulator: DistinctAccumulator, seen: Array, batch: Batch, slots: Slots) -> Array:
-    """Set the bit of each row's value in its group."""
-    assert accumulator.range is not None
+def bitmap(accumulator: Accumulator, slots: int) -> Array:
+    return jnp.zeros((slots, radix_of(accumulator)), jnp.bool_)
+
+
+def mark(accumulator: Accumulator, seen: Array, batch: Batch, slots: Slots) -> Array:
+    """Set the bit of each row's word in its group."""
     count, size = seen.shape
     mask = batch.mask(accumulator.mask)
     group = jnp.zeros((), jnp.int32) if slots.code is None else slots.code
-    digit = (batch.column(accumulator.value).astype(jnp.int64) - accumulator.range.low).astype(jnp.int32)
+    digit = batch.column(accumulator.distinct[0].word).astype(jnp.int32)
     index = jnp.where(mask, group * size + digit, count * size)
     return seen.reshape(-1).at[index].set(True, mode="drop").reshape(seen.shape)
 
 
-def reduce_bitmap(accumulator: DistinctAccumulator, seen: Array) -> State:
-    """The number or the sum of the marked values of each group."""
-    assert accumulator.range is not None
+def reduce_bitmap(accumulator: Accumulator, seen: Array) -> State:
+    """The number or the sum of the marked values of each group; a number's word is its distance from the least."""
     if accumulator.op == "count":
         return (seen.sum(1, dtype=jnp.int64),)
-    values = accumulator.range.low + jnp.arange(accumulator.range.size, dtype=jnp.int64)
+    assert accumulator.range is not None
+    values = accumulator.range.low + jnp.arange(radix_of(accumulator), dtype=jnp.int64)
     parts = limbs_of(values, accumulator.range, accumulator.limbs)
     return carried(tuple(jnp.where(seen, part[None, :], 0).sum(1, dtype=jnp.int64) for part, _ in parts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +28,7 @@ class Batch:
         return self.live if condition is None else self.live & self.column(condition)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """A sink's outcome: columns [capacity], and which rows are live. In a collection of chunks, [chunks, chunk] each."""
 
     columns: tuple[Array, ...]

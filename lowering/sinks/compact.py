@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from qtensor.lowering.sinks.prefix import positions, running_sum
 
 Array = jax.Array
 
@@ -27,16 +31,39 @@ def select_bit(word: Array, rank: Array) -> Array:
     return position
 
 
-def live_rows(live: Array, capacity: int) -> tuple[Array, Array]:
-    """The indices of the first `capacity` live rows, int32[capacity] (arbitrary past the last), and how many are live, int32.
+@dataclass(frozen=True)
+class LiveRows:
+    """Which rows are live, ready to be listed from any of them on.
 
     Source: the select of succinct bit vectors, Jacobson, "Space-efficient Static Trees and Graphs", FOCS 1989.
     """
-    words = words_of_bits(live)
-    counts = lax.population_count(words).astype(jnp.int32)
-    ends = jnp.cumsum(counts)
-    wanted = jnp.arange(capacity, dtype=jnp.int32)
-    word = jnp.minimum(jnp.searchsorted(ends, wanted, side="right").astype(jnp.int32), words.shape[0] - 1)
-    rank = wanted - (ends[word] - counts[word])
-    rows = word * 64 + select_bit(words[word], jnp.maximum(rank, 0))
-    return jnp.minimum(rows, live.shape[0] - 1), ends[-1]
+
+    words: Array
+    counts: Array
+    ends: Array
+
+    @staticmethod
+    def of(live: Array) -> LiveRows:
+        """live: bool[n], n a multiple of 64."""
+        words = words_of_bits(live)
+        counts = lax.population_count(words).astype(jnp.int32)
+        return LiveRows(words, counts, running_sum(counts))
+
+    @property
+    def total(self) -> Array:
+        """How many there are, int32."""
+        return self.ends[-1]
+
+    def listed(self, capacity: int, first: Array | int = 0) -> Array:
+        """The numbers of `capacity` live rows from the `first` of them on, int32[capacity]; arbitrary past the last."""
+        wanted = jnp.arange(capacity, dtype=jnp.int32) + first
+        word = jnp.minimum(positions(self.ends, wanted, after_equals=True), self.words.shape[0] - 1)
+        rank = wanted - (self.ends[word] - self.counts[word])
+        rows = word * 64 + select_bit(self.words[word], jnp.maximum(rank, 0))
+        return jnp.minimum(rows, self.words.shape[0] * 64 - 1)
+
+
+def live_rows(live: Array, capacity: int) -> tuple[Array, Array]:
+    """The indices of the first `capacity` live rows, int32[capacity] (arbitrary past the last), and how many are live, int32."""
+    found = LiveRows.of(live)
+    return found.listed(capacity), found.total

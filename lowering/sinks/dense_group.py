@@ -6,8 +6,18 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from qtensor.lowering.physical import Accumulator, AnyAccumulator, DenseGroupSink, DistinctAccumulator
+from qtensor.errors import InternalError
+from qtensor.lowering.physical import (
+    Accumulator,
+    AnyAccumulator,
+    DenseGroupSink,
+    ModeAccumulator,
+    MomentsAccumulator,
+    PickAccumulator,
+    QuantileAccumulator,
+)
 from qtensor.lowering.sinks.accumulate import (
+    SIMPLE,
     addends,
     bitmap,
     carried,
@@ -21,36 +31,47 @@ from qtensor.lowering.sinks.accumulate import (
     whole_addend,
 )
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
+from qtensor.lowering.sinks.groups import SlotGroups
 from qtensor.lowering.sinks.packing import Addend, packed_sums
-from qtensor.lowering.sinks.slots import Slots
+from qtensor.lowering.sinks.reducers import Reducer, reducer_of
+from qtensor.lowering.sinks.slots import Slots, codes
 
 PACKED_SHARE = 8  # sums are packed while taking a chunk's fields apart, once for each group, is an eighth of its rows at most
 
 
 @dataclass(frozen=True)
 class DenseGroup:
-    """State: the limbs of each accumulator in turn, [domain]; a bitmap for each distinct one."""
+    """State: of each accumulator in turn its limbs, [domain]; a bitmap, if it is distinct; or what its reducer has."""
 
     sink: DenseGroupSink
 
     def init(self, extent: Extent) -> State:
         state: list[Array] = []
         for accumulator in self.sink.accumulators:
-            if isinstance(accumulator, Accumulator):
-                state += initial(accumulator, self.sink.domain)
+            reducer = reducer_for(accumulator)
+            if reducer is not None:
+                state += reducer.init(extent.dtypes, self.sink.domain)
+            elif is_distinct(accumulator):
+                state.append(bitmap(plain(accumulator), self.sink.domain))
             else:
-                state.append(bitmap(accumulator, self.sink.domain))
+                state += initial(plain(accumulator), self.sink.domain)
         return tuple(state)
 
     def step(self, state: State, batch: Batch) -> State:
         length = batch.live.shape[0]
-        slots = Slots(self.codes(batch) if self.sink.domain > 1 else None, self.sink.domain, length)
+        slots = Slots(codes(self.sink.keys, batch, self.sink.domain) if self.sink.domain > 1 else None, self.sink.domain, length)
         packable = self.sink.domain * PACKED_SHARE <= length
         new = list(state)
         sums: list[Addend] = []
         wide: set[int] = set()  # sums of one chunk that fit an int64, where the sum of all may need two limbs
-        for accumulator, position in self.positions():
-            if isinstance(accumulator, DistinctAccumulator):
+        for each, position, end in self.positions():
+            reducer = reducer_for(each)
+            if reducer is not None:
+                chunk = reducer.reduce(batch.column, batch.mask(each.mask), SlotGroups(slots))
+                new[position:end] = reducer.merge(state[position:end], chunk)
+                continue
+            accumulator = plain(each)
+            if accumulator.distinct:
                 new[position] = mark(accumulator, state[position], batch, slots)
             elif accumulator.op in ("min", "max"):
                 new[position] = extreme(accumulator, state[position], batch, slots)
@@ -69,24 +90,16 @@ class DenseGroup:
                 new[limb] = state[limb] + part
         return tuple(new)
 
-    def codes(self, batch: Batch) -> Array:
-        """int32[length]: the mixed-radix number of each row's keys; `domain` for dead rows, which scatters drop."""
-        code = jnp.zeros((), jnp.int32)
-        for key in self.sink.keys:
-            digit = (batch.column(key.code).astype(jnp.int64) - key.low).astype(jnp.int32)
-            if key.valid is not None:
-                digit = jnp.where(batch.column(key.valid), digit, jnp.int32(key.size))
-            code = code * jnp.int32(key.radix) + digit
-        return jnp.where(batch.live, code, jnp.int32(self.sink.domain))
-
     def merge(self, left: State, right: State) -> State:
         merged: list[Array] = []
-        for accumulator, position in self.positions():
-            if isinstance(accumulator, Accumulator):
-                end = position + accumulator.limbs
-                merged += combine(accumulator, left[position:end], right[position:end])
-            else:
+        for accumulator, position, end in self.positions():
+            reducer = reducer_for(accumulator)
+            if reducer is not None:
+                merged += reducer.merge(left[position:end], right[position:end])
+            elif is_distinct(accumulator):
                 merged.append(left[position] | right[position])
+            else:
+                merged += combine(plain(accumulator), left[position:end], right[position:end])
         return tuple(merged)
 
     def done(self, state: State) -> Array | None:
@@ -95,21 +108,46 @@ class DenseGroup:
     def finish(self, state: State) -> Result:
         columns: list[Array] = []
         live = jnp.ones(self.sink.domain, jnp.bool_)
-        for index, (accumulator, position) in enumerate(self.positions()):
-            if isinstance(accumulator, Accumulator):
-                result = carried(state[position : position + accumulator.limbs])
+        for index, (accumulator, position, end) in enumerate(self.positions()):
+            reducer = reducer_for(accumulator)
+            if reducer is not None:
+                result = reducer.finish(state[position:end])
+            elif is_distinct(accumulator):
+                result = reduce_bitmap(plain(accumulator), state[position])
             else:
-                result = reduce_bitmap(accumulator, state[position])
+                result = carried(state[position:end])
             if index == self.sink.presence:
                 live = result[0] > 0
             columns += result
         return Result(tuple(columns), live)
 
-    def positions(self) -> list[tuple[AnyAccumulator, int]]:
-        """Each accumulator with the position of its first array in the state."""
-        positions: list[tuple[AnyAccumulator, int]] = []
+    def positions(self) -> list[tuple[AnyAccumulator, int, int]]:
+        """Each accumulator with the positions in the state at which its arrays begin and end."""
+        positions: list[tuple[AnyAccumulator, int, int]] = []
         position = 0
         for accumulator in self.sink.accumulators:
-            positions.append((accumulator, position))
-            position += accumulator.limbs if isinstance(accumulator, Accumulator) else 1
+            reducer = reducer_for(accumulator)
+            arrays = reducer.arrays if reducer is not None else 1 if is_distinct(accumulator) else accumulator.width
+            positions.append((accumulator, position, position + arrays))
+            position += arrays
         return positions
+
+
+def reducer_for(accumulator: AnyAccumulator) -> Reducer | None:
+    """What reduces `accumulator`; None for counts, sums and extremes, which are scattered straight into the state."""
+    match accumulator:
+        case Accumulator(op=op) if op in SIMPLE:
+            return None
+        case Accumulator() | MomentsAccumulator() | PickAccumulator():
+            return reducer_of(accumulator)
+        case QuantileAccumulator() | ModeAccumulator():
+            raise InternalError("quantiles and modes need their values in order")
+
+
+def plain(accumulator: AnyAccumulator) -> Accumulator:
+    assert isinstance(accumulator, Accumulator)
+    return accumulator
+
+
+def is_distinct(accumulator: AnyAccumulator) -> bool:
+    return isinstance(accumulator, Accumulator) and bool(accumulator.distinct)

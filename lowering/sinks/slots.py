@@ -7,13 +7,26 @@ against 42; headline, 4: 18 against 11), since each evaluates the row's values a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from qtensor.lowering.sinks.base import Array
+from qtensor.lowering.physical import GroupKey
+from qtensor.lowering.sinks.base import Array, Batch
 
 LANES = 64  # a sum down to rows of 64 uses whole vector registers, one down to a scalar does not
+
+
+def codes(keys: Sequence[GroupKey], batch: Batch, dead: int) -> Array:
+    """int32[length]: the mixed-radix number of each row's keys, 0 without keys; `dead` for dead rows."""
+    code = jnp.zeros((), jnp.int32)
+    for key in keys:
+        digit = (batch.column(key.code).astype(jnp.int64) - key.low).astype(jnp.int32)
+        if key.valid is not None:
+            digit = jnp.where(batch.column(key.valid), digit, jnp.int32(key.size))
+        code = code * jnp.int32(key.radix) + digit
+    return jnp.where(batch.live, code, jnp.int32(dead))
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Slots:
         """`total` [count] with the rows' values added; in place where groups are many."""
         values = values.astype(total.dtype)
         if self.code is None:
-            return total + self.partial_sums(values).sum(1)
+            return total + self.partial_sums(values).sum(1, dtype=total.dtype)
         return total.at[self.code].add(self.spread(values), mode="drop")
 
     def least(self, total: Array, values: Array) -> Array:

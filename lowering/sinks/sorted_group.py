@@ -1,31 +1,42 @@
-"""Group by sorting: for keys whose possible values are too many to give each a slot. Rows are kept, sorted and
-reduced in runs.
+"""Groups of all rows at once: for keys whose possible values are too many to give each a slot, and for aggregates that need a
+group's values in order. Rows are kept; equal keys are found by hashing or sorting, and values are sorted where they must be.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
 
-import jax
 import jax.numpy as jnp
 
-from qtensor.lowering.physical import Accumulator, DistinctAccumulator, SortedGroupSink, SortWord
-from qtensor.lowering.sinks.accumulate import carried, identity_of, limbs_of
+from qtensor.lowering.kernel import Ref
+from qtensor.lowering.physical import (
+    Accumulator,
+    AnyAccumulator,
+    ModeAccumulator,
+    MomentsAccumulator,
+    PickAccumulator,
+    QuantileAccumulator,
+    SortedGroupSink,
+    SortWord,
+)
+from qtensor.lowering.sinks.accumulate import SIMPLE, carried, identity_of, limbs_of
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
-from qtensor.lowering.sinks.sorting import sorted_rows
+from qtensor.lowering.sinks.equal_rows import by_sorting, equal_rows
+from qtensor.lowering.sinks.groups import RunGroups
+from qtensor.lowering.sinks.ranks import most_frequent, quantile
+from qtensor.lowering.sinks.reducers import reducer_of
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Rows in the order of their keys: `rows` int32[n] their numbers, `group` int32[n] the number of each one's run."""
+    """Rows in an order in which groups, and perhaps equal values within them, come together: `rows` int32[n] their numbers."""
 
     rows: Array
-    group: Array
-    live: Array  # of the rows in that order
-    starts: Array  # where a run of live rows begins
-
-    def sums(self, values: Array) -> Array:
-        return jax.ops.segment_sum(values, self.group, self.rows.shape[0], indices_are_sorted=True)
+    groups: RunGroups
+    live: Array  # which of them, in that order, count
+    starts: Array  # where a run of equal rows that count begins
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,7 @@ class SortedGroup:
         """Everything a row must keep until the sort, each once."""
         refs = [word.word for word in self.sink.order] + list(self.sink.carried)
         for accumulator in self.sink.accumulators:
-            refs += [ref for ref in (accumulator.value, accumulator.mask) if ref is not None]
-            if isinstance(accumulator, DistinctAccumulator):
-                refs += [word.word for word in accumulator.order]
+            refs += refs_of(accumulator)
         return tuple(dict.fromkeys(refs))
 
     def init(self, extent: Extent) -> State:
@@ -56,76 +65,146 @@ class SortedGroup:
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)
-        columns = dict(zip(self.refs, stored, strict=True))
-        runs = find_runs(columns, self.sink.order, live)
-        count = runs.starts.sum(dtype=jnp.int32)
-        size = live.shape[0] if self.sink.order else 1
-        first = (
-            jnp.zeros(live.shape[0], jnp.int32).at[jnp.where(runs.starts, runs.group, live.shape[0])].set(runs.rows, mode="drop")
-        )
-        results = [columns[ref].at[first].get(mode="clip") for ref in self.sink.carried]
+        grouped = Grouped(dict(zip(self.refs, stored, strict=True)), live, self.sink.order)
+        runs = grouped.runs
+        first = grouped.first_rows()
+        results = [grouped.columns[ref].at[first].get(mode="clip") for ref in self.sink.carried]
         for accumulator in self.sink.accumulators:
-            if isinstance(accumulator, Accumulator):
-                results += reduce_runs(accumulator, columns, runs)
-            else:
-                results += reduce_distinct(accumulator, columns, runs, live)
-        exists = jnp.arange(size, dtype=jnp.int32) < count if self.sink.order else jnp.ones(1, jnp.bool_)
-        return Result(tuple(result[:size] for result in results), exists)
+            results += grouped.reduce(accumulator)
+        size = runs.groups.count
+        exists = jnp.ones(1, jnp.bool_)
+        if self.sink.order:
+            exists = jnp.arange(size, dtype=jnp.int32) < runs.starts.sum(dtype=jnp.int32)
+        return Result(tuple(results), exists)
 
 
-def find_runs(columns: dict[int, Array], order: tuple[SortWord, ...], live: Array) -> Runs:
-    """Sort the rows by `order`; without it all are one run."""
-    length = live.shape[0]
-    if not order:
-        numbers = jnp.arange(length, dtype=jnp.int32)
-        return Runs(numbers, jnp.zeros(length, jnp.int32), live, numbers < 1)
-    rows, words = sorted_rows([columns[word.word] for word in order], [word.radix for word in order], live)
-    alive = jnp.arange(length, dtype=jnp.int32) < live.sum(dtype=jnp.int32)
-    starts = alive & differs_from_previous(words)
-    group = jnp.cumsum(starts.astype(jnp.int32), dtype=jnp.int32) - 1
-    return Runs(rows, jnp.maximum(group, 0), alive, starts)
+def refs_of(accumulator: AnyAccumulator) -> list[Ref]:
+    """What an accumulator reads of each row."""
+    mask = [] if accumulator.mask is None else [accumulator.mask]
+    match accumulator:
+        case Accumulator(value=value, distinct=words):
+            return [*([] if value is None else [value]), *mask, *(word.word for word in words)]
+        case MomentsAccumulator(values=values, distinct=words):
+            return [*values, *mask, *(word.word for word in words)]
+        case PickAccumulator(order=words, columns=columns):
+            return [*columns, *mask, *(word.word for word in words)]
+        case QuantileAccumulator(order=words, column=column) | ModeAccumulator(order=words, column=column):
+            return [column, *mask, *(word.word for word in words)]
+        case _:
+            assert_never(accumulator)
 
 
-def differs_from_previous(words: list[Array]) -> Array:
-    """bool[n]: the first row, and each whose words are not all those of the row before."""
-    changed = jnp.zeros(words[0].shape[0] - 1, jnp.bool_)
-    for word in words:
-        changed = changed | (word[1:] != word[:-1])
-    return jnp.concatenate([jnp.ones(1, jnp.bool_), changed])
+@dataclass
+class Grouped:
+    """All rows of the input: their columns [n], which of them are live, and the words of the group keys."""
+
+    columns: dict[Ref, Array]
+    live: Array
+    order: tuple[SortWord, ...]
+    runs: Runs = field(init=False)
+    group_of_row: Array = field(init=False)  # int32[n]; anything for dead rows
+    known: dict[tuple[Ref | None, tuple[SortWord, ...], bool], Runs] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find the groups; without keys all rows are one."""
+        numbers = jnp.arange(self.length, dtype=jnp.int32)
+        if not self.order:
+            self.group_of_row = jnp.zeros(self.length, jnp.int32)
+            self.runs = Runs(numbers, RunGroups(self.group_of_row, 1), self.live, numbers < 1)
+            return
+        equal = equal_rows(self.words(self.order), [word.radix for word in self.order], self.live)
+        self.runs = Runs(equal.rows, RunGroups(equal.number, self.length), equal.live, equal.starts)
+        target = jnp.where(equal.live, equal.rows, self.length)
+        self.group_of_row = jnp.zeros(self.length, jnp.int32).at[target].set(equal.number, mode="drop")
+
+    @property
+    def length(self) -> int:
+        return int(self.live.shape[0])
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the keys have fewer possible values than there are rows."""
+        radix = self.order[0].radix
+        return len(self.order) == 1 and radix is not None and radix < self.length
+
+    @property
+    def group_word(self) -> Array:
+        """int64[n]: for each row what tells its group from others, in as few bits as are known to suffice."""
+        return self.columns[self.order[0].word] if self.narrow else self.group_of_row.astype(jnp.int64)
+
+    @property
+    def group_radix(self) -> int | None:
+        return self.order[0].radix if self.narrow else self.length
+
+    def words(self, words: tuple[SortWord, ...]) -> list[Array]:
+        return [self.columns[word.word] for word in words]
+
+    def first_rows(self) -> Array:
+        """int32[groups]: a row of each group."""
+        runs = self.runs
+        target = jnp.where(runs.starts, runs.groups.group, runs.groups.count)
+        return jnp.zeros(runs.groups.count, jnp.int32).at[target].set(runs.rows, mode="drop")
+
+    def by_value(self, mask: Ref | None, values: tuple[SortWord, ...], ordered: bool) -> Runs:
+        """The rows that count by group and equal `values`, of which `starts` is true for the first; `ordered` also in the order
+        of groups and values.
+        """
+        key = (mask, values, ordered)
+        if key not in self.known:
+            counted = self.live if mask is None else self.live & self.columns[mask]
+            words, radices = self.words(values), [word.radix for word in values]
+            if self.order:
+                words, radices = [self.group_word, *words], [self.group_radix, *radices]
+            equal = (by_sorting if ordered else equal_rows)(words, radices, counted)
+            groups = RunGroups(self.group_of_row.at[equal.rows].get(mode="clip"), self.runs.groups.count)
+            self.known[key] = Runs(equal.rows, groups, equal.live, equal.starts)
+        return self.known[key]
+
+    def reduce(self, accumulator: AnyAccumulator) -> list[Array]:
+        """The result columns of an accumulator, [groups] each."""
+        match accumulator:
+            case QuantileAccumulator(mask=mask, order=order, distinct=distinct):
+                runs = self.by_value(mask, order, ordered=True)
+                counted = runs.starts if distinct else runs.live
+                return list(quantile(accumulator, self.columns[accumulator.column], runs.rows, counted, runs.groups))
+            case ModeAccumulator(mask=mask, order=order):
+                runs = self.by_value(mask, order, ordered=True)
+                return list(most_frequent(self.columns[accumulator.column], runs.rows, runs.live, runs.starts, runs.groups))
+            case _:
+                distinct_words = () if isinstance(accumulator, PickAccumulator) else accumulator.distinct
+                runs = self.by_value(accumulator.mask, distinct_words, ordered=False) if distinct_words else self.runs
+                column = self.columns_of(runs)
+                mask_ref = accumulator.mask
+                counted = runs.live if mask_ref is None else runs.live & column(mask_ref)
+                counted = runs.starts if distinct_words else counted
+                if isinstance(accumulator, Accumulator) and accumulator.op in SIMPLE:
+                    return reduce_runs(accumulator, column, counted, runs.groups)
+                reducer = reducer_of(accumulator)
+                return list(reducer.finish(reducer.reduce(column, counted, runs.groups)))
+
+    def columns_of(self, runs: Runs) -> Callable[[Ref], Array]:
+        """Columns in the order of `runs`, each brought into it once."""
+        known: dict[Ref, Array] = {}
+
+        def column(ref: Ref) -> Array:
+            if ref not in known:
+                known[ref] = self.columns[ref][runs.rows]
+            return known[ref]
+
+        return column
 
 
-def reduce_runs(accumulator: Accumulator, columns: dict[int, Array], runs: Runs) -> list[Array]:
-    """An accumulator over each run."""
-    mask = runs.live if accumulator.mask is None else runs.live & columns[accumulator.mask][runs.rows]
+def reduce_runs(accumulator: Accumulator, column: Callable[[Ref], Array], counted: Array, groups: RunGroups) -> list[Array]:
+    """A count, a sum or an extreme of each group."""
     if accumulator.op == "count":
-        return [runs.sums(mask.astype(jnp.int64))]
+        return [groups.total(counted.astype(jnp.int64))]
     assert accumulator.value is not None
-    value = columns[accumulator.value][runs.rows]
+    value = column(accumulator.value)
     if accumulator.op in ("min", "max"):
-        kept = jnp.where(mask, value, jnp.asarray(identity_of(accumulator), value.dtype))
-        reduce = jax.ops.segment_min if accumulator.op == "min" else jax.ops.segment_max
-        return [reduce(kept, runs.group, runs.rows.shape[0], indices_are_sorted=True)]
-    return sum_limbs(accumulator, jnp.where(mask, value, jnp.zeros_like(value)), runs)
-
-
-def sum_limbs(accumulator: Accumulator | DistinctAccumulator, kept: Array, runs: Runs) -> list[Array]:
+        kept = jnp.where(counted, value, jnp.asarray(identity_of(accumulator), value.dtype))
+        return [groups.least(kept) if accumulator.op == "min" else groups.greatest(kept)]
+    kept = jnp.where(counted, value, jnp.zeros_like(value))
     if accumulator.range is None:
-        return [runs.sums(kept.astype(accumulator.dtype))]
+        return [groups.total(kept.astype(accumulator.dtype))]
     parts = limbs_of(kept, accumulator.range, accumulator.limbs)
-    return list(carried(tuple(runs.sums(part.astype(jnp.int64)) for part, _ in parts)))
-
-
-def reduce_distinct(accumulator: DistinctAccumulator, columns: dict[int, Array], runs: Runs, live: Array) -> list[Array]:
-    """Sort once more, by group and value: the first of equal values counts."""
-    length = live.shape[0]
-    group_of_row = jnp.zeros(length, jnp.int32).at[runs.rows].set(runs.group, unique_indices=True)
-    counted = live if accumulator.mask is None else live & columns[accumulator.mask]
-    words = [group_of_row.astype(jnp.int64), *(columns[word.word] for word in accumulator.order)]
-    rows, ordered = sorted_rows(words, [length, *(word.radix for word in accumulator.order)], counted)
-    alive = jnp.arange(length, dtype=jnp.int32) < counted.sum(dtype=jnp.int32)
-    first = alive & differs_from_previous(ordered)
-    by_value = Runs(rows, jnp.where(alive, ordered[0], length - 1).astype(jnp.int32), alive, first)
-    if accumulator.op == "count":
-        return [by_value.sums(first.astype(jnp.int64))]
-    value = columns[accumulator.value][rows]
-    return sum_limbs(accumulator, jnp.where(first, value, jnp.zeros_like(value)), by_value)
+    return list(carried(tuple(groups.total(part.astype(jnp.int64)) for part, _ in parts)))

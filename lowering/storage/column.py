@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -10,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qtensor.errors import InternalError
 from qtensor.lowering.storage.layout import Layout
+from qtensor.lowering.storage.levels import Level
 from qtensor.types import SqlType
 
 Values: TypeAlias = NDArray[Any]
@@ -45,7 +48,9 @@ class EncodedColumn:
         maximum for integers, decimals (unscaled), dates (days), timestamps (microseconds) and text (codes); bool for
         BOOLEAN, float32 or float64 for FLOAT and DOUBLE.
     valid: of the same shape, False for NULL and beyond the last row; None when no row is NULL.
-    dictionary: for VARCHAR the different values in order of code points, so that code order is string order.
+    dictionary: for VARCHAR the strings that the codes stand for, large_string without NULL.
+    level: what codes tell about strings. "ordered": each different value once, in order of code points, so that code order is
+        string order; "unique": each once, in any order; "plain": the string of each row, whose code is the row's number.
 
     NULL slots and the tail of the last used chunk hold a value between minimum and maximum (0 where there is none, 0.0
     for floats); chunks beyond it are zero.
@@ -56,6 +61,7 @@ class EncodedColumn:
     valid: Validity | None
     dictionary: pa.Array | None
     statistics: Statistics
+    level: Level = "ordered"
 
     def share(self, index: int) -> tuple[Values, Validity | None]:
         """Views of the data and the validity of one share, each [chunks, chunk]."""
@@ -73,6 +79,8 @@ class EncodedColumn:
     @cached_property
     def unique(self) -> bool:
         """Whether no two non-NULL rows are equal (NaN equals NaN, 0.0 equals -0.0). Computed when first asked."""
+        if self.level == "plain":
+            raise InternalError("codes that are row numbers do not tell whether strings are different")
         statistics = self.statistics
         count = statistics.rows - statistics.nulls
         if statistics.distinct < count:
@@ -88,6 +96,39 @@ class EncodedColumn:
             seen[values.astype(np.int64) - minimum] = True
             return int(np.count_nonzero(seen)) == count
         return len(np.unique(values)) == count
+
+
+def unique_together(columns: Sequence[EncodedColumn]) -> bool:
+    """Whether no two rows are equal in all columns; of columns other than integers, or too wide ones: False, not known.
+
+    Rows with a NULL in one of them count as different from all.
+    """
+    if any(column.unique for column in columns):
+        return True
+    rows = columns[0].statistics.rows
+    kept = np.ones(rows, np.bool_)
+    code = np.zeros(rows, np.int64)
+    size = 1
+    for column in columns:
+        minimum, maximum = column.statistics.minimum, column.statistics.maximum
+        if column.data.dtype.kind != "i" or not isinstance(minimum, int) or not isinstance(maximum, int):
+            return False
+        radix = maximum - minimum + 1
+        size *= radix
+        if size >= 1 << 62:
+            return False
+        code *= radix
+        code += flat(column.data)[:rows].astype(np.int64) - minimum
+        if column.valid is not None:
+            kept &= flat(column.valid)[:rows]
+    code = code[kept]
+    if size <= 8 * max(rows, 1 << 20):
+        seen = np.zeros(size, np.bool_)
+        seen[code] = True
+        return int(np.count_nonzero(seen)) == len(code)
+    if not _all_pairs(code, np.less_equal):
+        code.sort()
+    return _all_pairs(code, np.less)
 
 
 def flat(array: Values) -> Values:

@@ -8,7 +8,7 @@ from typing import assert_never
 import pyarrow as pa
 import pyarrow.types as arrow
 
-from qtensor.errors import DataError, InternalError
+from qtensor.errors import DataError, UnsupportedError
 from qtensor.types import (
     BIGINT,
     BOOLEAN,
@@ -120,6 +120,6 @@ def arrow_type(type: SqlType) -> pa.DataType:
         case Array(element, length):
             return pa.list_(arrow_type(element), length)
         case Interval():
-            raise InternalError("an INTERVAL is only a literal and cannot be a column")
+            raise UnsupportedError("not supported yet: a column of type INTERVAL; add it to a date or a timestamp")
         case _:
             assert_never(type)

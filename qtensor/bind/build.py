@@ -26,7 +26,9 @@ from qtensor.like import PatternError, like_regex
 from qtensor.literals import convert_literal
 from qtensor.texts import ConversionError
 from qtensor.types import (
+    BIGINT,
     BOOLEAN,
+    INTERVAL,
     NULL,
     VARCHAR,
     Boolean,
@@ -42,6 +44,8 @@ from qtensor.types import (
 )
 
 ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "modulo"}
+# The functions that make an interval of a number of months, days or microseconds, in the order of `IntervalValue`.
+INTERVALS = ("interval_months", "interval_days", "interval_microseconds")
 TRUE = Literal(True, BOOLEAN)
 FALSE = Literal(False, BOOLEAN)
 
@@ -139,14 +143,40 @@ def arithmetic(context: Context, operator: str, left: Operand, right: Operand, s
     if is_temporal(operands[1].type) and not is_temporal(operands[0].type):
         operands.reverse()  # 1 + DATE is DATE + 1
     if isinstance(signature.result, Interval):
+        multiple = interval_times(context, operands, span) if operator == "*" else None
+        if multiple is not None:
+            return multiple
         context.unsupported("arithmetic that gives an INTERVAL", span)
         return plain(Literal(IntervalValue(), signature.result), span)
     function = ARITHMETIC[operator]
     if isinstance(operands[1].type, Interval):
         function += "_interval"
-        if not isinstance(operands[1], Literal):
-            context.unsupported("intervals that are not constant", right.span)
+        if not isinstance(operands[1], Literal) and not (isinstance(operands[1], Call) and operands[1].function in INTERVALS):
+            context.unsupported("intervals of several units that are not constant", right.span)
     return plain(Call(function, tuple(operands), signature.result, span), span)
+
+
+def interval_times(context: Context, operands: Sequence[Expr], span: Span | None) -> Operand | None:
+    """A constant interval of one unit times an integer; None if the operands are something else."""
+    number, length = sorted(operands, key=lambda operand: isinstance(operand.type, Interval))
+    if not isinstance(number.type, Integer) or not isinstance(length, Literal) or not isinstance(length.value, IntervalValue):
+        return None
+    units = [(name, part) for name, part in zip(INTERVALS, length.value, strict=True) if part]
+    if len(units) != 1:
+        return None
+    return interval_of_units(context, *units[0], plain(number, span), span)
+
+
+def interval_of_units(context: Context, function: str, length: int, count: Operand, span: Span | None) -> Operand:
+    """So many units of so many months, days or microseconds: `function` is one of INTERVALS, `count` an integer."""
+    if isinstance(count.expr, Literal):
+        if not isinstance(count.expr.value, int):
+            return plain(Literal(None, INTERVAL), span)
+        parts = [count.expr.value * length if name == function else 0 for name in INTERVALS]
+        return plain(Literal(IntervalValue(*parts), INTERVAL, count.expr.parameter), span)
+    wide = plain(convert(context, count, BIGINT), span)
+    scaled = wide if length == 1 else arithmetic(context, "*", wide, plain(Literal(length, BIGINT), span), span)
+    return plain(Call(function, (scaled.expr,), INTERVAL, span), span)
 
 
 def numeric(context: Context, name: str, operand: Operand, span: Span | None) -> Operand:
@@ -172,8 +202,10 @@ def _align(context: Context, operand: Operand, target: SqlType) -> Expr:
     return convert(context, operand, target)
 
 
-def _common(context: Context, operands: Sequence[Operand], where: str, *, equality: bool = False) -> SqlType:
-    common = common_type((operand.type for operand in operands), equality=equality)
+def _common(
+    context: Context, operands: Sequence[Operand], where: str, *, comparison: bool = False, equality: bool = False
+) -> SqlType:
+    common = common_type((operand.type for operand in operands), comparison=comparison, equality=equality)
     if common is None:
         types = list(dict.fromkeys(str(natural_type(operand.type)) for operand in operands))
         spans = [operand.span for operand in operands if operand.span]
@@ -185,14 +217,14 @@ def _common(context: Context, operands: Sequence[Operand], where: str, *, equali
 def comparison(context: Context, function: str, left: Operand, right: Operand, span: Span | None) -> Operand:
     """`equal`, `less`, `is_distinct_from` and so on."""
     equality = function in ("equal", "not_equal", "is_distinct_from", "is_not_distinct_from")
-    common = _common(context, (left, right), "a comparison", equality=equality)
+    common = _common(context, (left, right), "a comparison", comparison=True, equality=equality)
     arguments = (_align(context, left, common), _align(context, right, common))
     return plain(Call(function, arguments, BOOLEAN, span), span)
 
 
 def between(context: Context, value: Operand, low: Operand, high: Operand, span: Span | None) -> Operand:
     """value BETWEEN low AND high."""
-    common = _common(context, (value, low, high), "BETWEEN")
+    common = _common(context, (value, low, high), "BETWEEN", comparison=True)
     aligned, least, greatest = (_align(context, operand, common) for operand in (value, low, high))
     bounds = (
         Call("greater_equal", (aligned, least), BOOLEAN, span),
@@ -203,7 +235,7 @@ def between(context: Context, value: Operand, low: Operand, high: Operand, span:
 
 def in_list(context: Context, value: Operand, choices: Sequence[Operand], span: Span | None) -> Operand:
     """value IN (choices)."""
-    common = _common(context, (value, *choices), "IN", equality=True)
+    common = _common(context, (value, *choices), "IN", comparison=True, equality=True)
     arguments = tuple(_align(context, operand, common) for operand in (value, *choices))
     return plain(Call("in", arguments, BOOLEAN, span), span)
 
@@ -213,6 +245,14 @@ def coalesce(context: Context, operands: Sequence[Operand], span: Span | None) -
     common = _common(context, operands, "COALESCE")
     arguments = tuple(convert(context, operand, common) for operand in operands)
     return plain(arguments[0] if len(arguments) == 1 else Call("coalesce", arguments, common, span), span)
+
+
+def extreme(context: Context, name: str, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """greatest(operands), least(operands): of those that are not NULL."""
+    common = _common(context, operands, name)
+    if isinstance(common, Null):
+        return plain(Literal(None, NULL), span)
+    return plain(Call(name, tuple(convert(context, operand, common) for operand in operands), common, span), span)
 
 
 def null_if(context: Context, value: Operand, other: Operand, span: Span | None) -> Operand:
@@ -232,10 +272,8 @@ def case(context: Context, branches: Sequence[tuple[Expr, Operand]], otherwise: 
 def like(
     context: Context, value: Operand, pattern: Operand, escape: Operand | None, ignores_case: bool, span: Span | None
 ) -> Operand:
-    """value LIKE pattern [ESCAPE escape], or ILIKE; pattern and escape are constants."""
+    """value LIKE pattern [ESCAPE escape], or ILIKE; the escape character is a constant."""
     arguments = [_text(context, value, "LIKE"), _text(context, pattern, "LIKE")]
-    if not isinstance(pattern.expr, Literal):
-        context.unsupported("LIKE with a pattern that is not constant", pattern.span)
     if escape is not None and not (isinstance(escape.expr, Literal) and escape.expr.value == ""):
         character = _text(context, escape, "ESCAPE")
         if not isinstance(character, Literal):
@@ -244,7 +282,10 @@ def like(
             raise context.error("ESCAPE takes a single character", escape.span)
         arguments.append(character)
     _check_pattern(context, arguments, span)
-    return plain(Call("ilike" if ignores_case else "like", tuple(arguments), BOOLEAN, span), span)
+    function = "ilike" if ignores_case else "like"
+    if not isinstance(pattern.expr, Literal):
+        function += "_escape"
+    return plain(Call(function, tuple(arguments), BOOLEAN, span), span)
 
 
 def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | None) -> None:
@@ -256,19 +297,6 @@ def _check_pattern(context: Context, arguments: Sequence[Expr], span: Span | Non
             like_regex(*texts)
         except PatternError as error:
             raise ExecutionError(str(error), context.source.sql, [span] if span else []) from error
-
-
-def concatenation(context: Context, left: Operand, right: Operand, span: Span | None) -> Operand:
-    """left || right, of constants: the text of one after the text of the other."""
-    if isinstance(left.expr.type, Null) or isinstance(right.expr.type, Null):
-        return plain(Literal(None, NULL), span)
-    parts = [convert(context, operand, VARCHAR) for operand in (left, right)]
-    texts = [part.value for part in parts if isinstance(part, Literal)]
-    if len(texts) != 2:
-        context.unsupported("the operator ||", span)
-        return plain(Literal(None, VARCHAR), span)
-    joined = None if None in texts else "".join(map(str, texts))
-    return plain(Literal(joined, VARCHAR), span)
 
 
 def _text(context: Context, operand: Operand, where: str) -> Expr:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal as Literals
 
 from sqlglot import exp
 
 from qtensor.bind import build
+from qtensor.bind.aggregates import has_aggregate
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
+from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, subscript_value, whole_number
+from qtensor.bind.windows import WindowBinder
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import Call, ColumnRef, Expr, Literal
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions import decimal_literal_type, integer_type, natural_type
 from qtensor.intervals import interval_of, parse_interval, unit_name
+from qtensor.logical import NamedExpr, Plan, Project
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BIGINT,
@@ -33,6 +39,7 @@ from qtensor.types import (
     Float,
     Integer,
     IntervalValue,
+    Varchar,
 )
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -67,21 +74,34 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
 
-    Aggregate calls are collected by `calls`, where they stand as references to columns of negative index.
+    Aggregate calls are collected by `calls`, window functions by `windows`; they stand as columns of
+    negative index. In a subquery, `outer` binds the expressions around it; `query` binds the queries inside of expressions.
     """
 
     context: Context
     scope: Scope
     alias: Callable[[str, Span | None], Operand | None] = no_alias
     places: dict[int, tuple[ColumnRef, Span | None]] = field(default_factory=dict)
+    outer: ExpressionBinder | None = None
+    query: Callable[[exp.Expr, ExpressionBinder], Plan] | None = None
     calls: CallBinder = field(init=False)
+    windows: WindowBinder = field(init=False)
 
     def __post_init__(self) -> None:
         self.calls = CallBinder(self.context, self, self)
+        self.windows = WindowBinder(self.context, self)
 
     def prefers_alias(self, column: ColumnRef) -> bool:
         """Whether a name means an alias before it means `column`."""
         return False
+
+    def calls_around(self, depth: int) -> CallBinder:
+        """What binds the calls of the query `depth` levels out."""
+        binder = self
+        for _ in range(depth):
+            assert binder.outer is not None
+            binder = binder.outer
+        return binder.calls
 
     def span(self, node: exp.Expr) -> Span | None:
         """Where `node` stands in the query."""
@@ -129,10 +149,19 @@ class ExpressionBinder:
 
     def _other(self, node: exp.Expr) -> Operand:
         context, span = self.context, self.span(node)
+        call = scalar_call(node, context.source, context.catalog)
+        if call is not None:
+            return bind_scalar(context, call, [self.bind(part) for part in call.arguments], span)
         match node:
             case exp.Between():
                 value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
                 return build.between(context, value, low, high, span)
+            case exp.In() if node.args.get("query") is not None:
+                return self._compared("any", "equal", node.this, node.args["query"], node)
+            case exp.Exists():
+                return plain(Subquery("exists", self._subquery(node.this), BOOLEAN, span=span), span)
+            case exp.Subquery() | exp.Select():
+                return self._scalar_subquery(node)
             case exp.In() if not node.expressions:
                 raise context.error("the list of IN is empty", span)
             case exp.In():
@@ -155,13 +184,15 @@ class ExpressionBinder:
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
-            case exp.DPipe():
-                return build.concatenation(context, self.bind(node.this), self.bind(node.expression), span)
             case exp.Bracket():
                 return self._subscript(node)
+            case exp.Try():
+                return self._try(node)
             case exp.Abs():
                 return build.numeric(context, "abs", self.bind(node.this), span)
-            case exp.Filter() | exp.Func():
+            case exp.Window():
+                return self.windows.bind(node)
+            case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.RespectNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
                 raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)
@@ -176,42 +207,118 @@ class ExpressionBinder:
         span = self.span(node)
         return plain(Call(function, arguments, BOOLEAN, span), span)
 
-    # --- names and values -----------------------------------------------------------------------------------------------------
+    # --- names ----------------------------------------------------------------------------------------------------------------
 
     def _column(self, node: exp.Column) -> Operand:
         span = self.span(node)
-        name, qualifier = node.name, node.table
         if isinstance(node.this, exp.Star):
-            raise self.context.error(f"{qualifier}.* stands for columns only in a list of SELECT", span)
-        if qualifier and (node.args.get("db") or not self.scope.has_qualifier(qualifier)):
-            self._unknown_qualifier(node, span)
-        column = self.scope.column(name)
-        if not qualifier and (column is None or self.prefers_alias(column)):
-            aliased = self.alias(name, span)
+            raise self.context.error(f"{node.table}.* stands for columns only in a list of SELECT", span)
+        column = self.local_column(node)
+        if not node.table and (column is None or self.prefers_alias(column)):
+            aliased = self.alias(node.name, span)
             if aliased is not None:
                 return aliased
-        if column is None:
-            return self._unknown_column(name, span)
-        self.places[id(column)] = (column, span)
-        return plain(column, span)
+        if column is not None:
+            self.places[id(column)] = (column, span)
+            return plain(column, span)
+        binder, depth = self.outer, 1
+        while binder is not None:
+            column = binder.local_column(node)
+            if column is not None:
+                binder.places[id(column)] = (column, span)
+                return plain(OuterColumn(column.index, column.type, column.name, depth), span)
+            binder, depth = binder.outer, depth + 1
+        return self._unknown(node, span)
+
+    def local_column(self, node: exp.Column) -> ColumnRef | None:
+        """The column of this query's own FROM that `node` names, None if there is none.
+
+        Raises:
+            BindError: there are several.
+        """
+        if node.args.get("db") and self.scope.relation(node.table) is not None:
+            self._unknown_qualifier(node, self.span(node))
+        if node.table:
+            relation = self.scope.relation(node.table)
+            return None if relation is None else relation.column(node.name)
+        found = self.scope.columns(node.name)
+        if len(found) > 1:
+            owners = " and ".join(f'"{owner}"' for owner in self.scope.owners(node.name))
+            hint = f"Write {self.scope.owners(node.name)[0]}.{node.name}, for example."
+            raise self.context.error(f'the column "{node.name}" is ambiguous: {owners} have one', self.span(node), hint)
+        return found[0] if found else None
+
+    def _unknown(self, node: exp.Column, span: Span | None) -> Operand:
+        if node.table:
+            relation = self.scope.relation(node.table)
+            if relation is None or node.args.get("db"):
+                self._unknown_qualifier(node, span)
+            else:
+                hint = suggestion(node.name, [field.name for field in relation.fields])
+                raise self.context.error(f'no column "{node.name}" in {relation.qualifiers[0]}', span, hint)
+        return self._unknown_column(node.name, span)
 
     def _unknown_qualifier(self, node: exp.Column, span: Span | None) -> None:
         if self.scope.column(node.table) is not None:
             self.context.unsupported("fields of structs", span)
         shown = ".".join(part.name for part in node.parts[:-1])
-        known = ", ".join(f'"{name}"' for name in self.scope.qualifiers[:1])
-        hint = suggestion(shown, self.scope.qualifiers) or (f"The table in FROM is {known}." if known else "There is no FROM.")
+        known = ", ".join(f'"{name}"' for name in self.scope.qualifiers)
+        tables = "tables in FROM are" if len(self.scope.qualifiers) > 1 else "table in FROM is"
+        hint = suggestion(shown, self.scope.qualifiers) or (f"The {tables} {known}." if known else "There is no FROM.")
         raise self.context.error(f'no table "{shown}" in FROM', self.span(node.parts[-2]) or span, hint)
 
     def _unknown_column(self, name: str, span: Span | None) -> Operand:
-        if not self.scope.qualifiers:
+        if not self.scope.relations:
             raise self.context.error(f'no column "{name}": the query has no FROM', span)
-        if self.scope.has_qualifier(name):
+        if self.scope.relation(name) is not None:
             self.context.unsupported("a whole row as one value", span)
             return plain(Literal(None, NULL), span)
-        names = [column.name for column in self.scope.fields]
-        hint = suggestion(name, names)
-        raise self.context.error(f'no column "{name}" in {self.scope.qualifiers[0]}', span, hint)
+        hint = suggestion(name, self.scope.names)
+        raise self.context.error(f'no column "{name}" in {" or ".join(self.scope.qualifiers)}', span, hint)
+
+    # --- subqueries -----------------------------------------------------------------------------------------------------------
+
+    def _subquery(self, node: exp.Expr) -> Plan:
+        """The plan of a query inside an expression, which sees the columns around it."""
+        assert self.query is not None
+        return self.query(node, self)
+
+    def _scalar_subquery(self, node: exp.Expr) -> Operand:
+        plan, span = self._subquery(node), self.span(node)
+        if len(plan.schema) != 1:
+            raise self.context.error(f"a subquery used as a value has one column, not {len(plan.schema)}", span)
+        return plain(Subquery("scalar", plan, plan.schema[0].type, span=span), span)
+
+    def _quantified(self, function: str, left: exp.Expr, quantifier: exp.Any | exp.All, node: exp.Expr) -> Operand:
+        """A comparison with ANY or ALL rows of a subquery."""
+        kind: Literals["any", "all"] = "any" if isinstance(quantifier, exp.Any) else "all"
+        inner = quantifier.this
+        if not isinstance(inner.unnest() if isinstance(inner, exp.Paren) else inner, exp.Query):
+            self.context.unsupported(f"{kind.upper()} of a list", self.span(node))
+            return plain(Literal(None, BOOLEAN), self.span(node))
+        return self._compared(kind, function, left, inner, node)
+
+    def _compared(self, kind: Literals["any", "all"], function: str, left: exp.Expr, inner: exp.Expr, node: exp.Expr) -> Operand:
+        """Operands compared with the rows of a subquery, both cast to common types."""
+        span = self.span(node)
+        unwrapped = left.unnest()
+        values = [self.bind(part) for part in (unwrapped.expressions if isinstance(unwrapped, exp.Tuple) else [left])]
+        plan = self._subquery(inner)
+        if len(values) != len(plan.schema):
+            message = f"{len(values)} value{'s are' if len(values) > 1 else ' is'} compared with {len(plan.schema)} columns"
+            raise self.context.error(message, span)
+        operands, columns = [], []
+        for position, (value, given) in enumerate(zip(values, plan.schema, strict=True)):
+            column = plain(ColumnRef(position, given.type, given.name), span)
+            compared = build.comparison(self.context, function, value, column, span).expr
+            assert isinstance(compared, Call)
+            operands.append(compared.arguments[0])
+            columns.append(NamedExpr(given.name, compared.arguments[1]))
+        if not all(isinstance(column.expr, ColumnRef) for column in columns):
+            plan = Project(plan, tuple(columns))
+        return plain(Subquery(kind, plan, BOOLEAN, tuple(operands), function, span), span)
+
+    # --- values ---------------------------------------------------------------------------------------------------------------
 
     def _literal(self, node: exp.Literal, sign: int = 1) -> Operand:
         span = self.span(node)
@@ -243,10 +350,12 @@ class ExpressionBinder:
     def _interval(self, node: exp.Interval) -> Operand:
         span = self.span(node)
         quantity = self.bind(node.this).expr if node.this else None
-        if not isinstance(quantity, Literal):
-            self.context.unsupported("intervals that are not constant", span)
-            return plain(Literal(IntervalValue(), INTERVAL), span)
         unit = node.args.get("unit")
+        if not isinstance(quantity, Literal) and quantity is not None and unit is not None and unit_name(unit.name) is not None:
+            return interval_of_count(self.context, unit_name(unit.name) or "", plain(quantity, span), span)
+        if not isinstance(quantity, Literal):
+            self.context.unsupported("intervals of several units that are not constant", span)
+            return plain(Literal(IntervalValue(), INTERVAL), span)
         if unit is not None and unit_name(unit.name) is None:
             raise self.context.error(f'"{unit.name.lower()}" is not a unit of time', span)
         try:
@@ -277,6 +386,8 @@ class ExpressionBinder:
         span, operands = self.span(node), (node.this, node.args["expression"])
         if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
+        if isinstance(operands[1], exp.Any | exp.All):
+            return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
 
@@ -339,9 +450,36 @@ class ExpressionBinder:
         matched = build.like(self.context, value, pattern, escape, isinstance(like_node, exp.ILike), self.span(node))
         return self._boolean_call("not", matched.expr, node=node) if like_node.args.get("negate") else matched
 
+    def _try(self, node: exp.Try) -> Operand:
+        """TRY(value): NULL where the value is an error."""
+        operand, span = self.bind(node.this), self.span(node)
+        if has_aggregate(operand.expr):
+            raise self.context.error("aggregates are not allowed inside TRY", span)
+        return plain(Call("try", (operand.expr,), operand.expr.type, span), span)
+
+    def _characters(self, node: exp.Bracket, text: Operand) -> Operand:
+        """text[position] or text[first:last], counted from 1, from the end if negative."""
+        index, span = node.expressions[0].unnest(), self.span(node)
+        if isinstance(index, exp.Slice):
+            first, last = index.args.get("this"), index.args.get("expression")
+            bounds = [
+                plain(Literal(default, BIGINT)) if part is None else self.bind(part) for part, default in ((first, 1), (last, -1))
+            ]
+            if index.args.get("step") is not None:
+                self.context.unsupported("slices with a step", span)
+            return bind_function(self.context, "array_slice", [text, *bounds], span)
+        position = subscript_value(node)
+        if isinstance(index, exp.Column | exp.Null):  # which sqlglot leaves as it is
+            return bind_function(self.context, "array_extract", [text, self.bind(index)], span)
+        if position is None:
+            self.context.unsupported("subscripts that are not constant", span)
+        return bind_function(self.context, "array_extract", [text, plain(Literal(position, BIGINT))], span)
+
     def _subscript(self, node: exp.Bracket) -> Operand:
         context, span = self.context, self.span(node)
         operand = self.bind(node.this)
+        if isinstance(operand.expr.type, Varchar):
+            return self._characters(node, operand)
         if not isinstance(operand.expr.type, Array):
             context.unsupported(f"subscripts of {operand.expr.type}", span)
             return plain(Literal(None, NULL), span)

@@ -1,21 +1,26 @@
-"""GROUP BY: keys and aggregates as one Aggregate, and expressions rewritten to what it gives."""
+"""GROUP BY: keys and aggregates as one Aggregate, or a Union of them for several sets of keys, and expressions rewritten to
+what that gives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from qtensor.bind.aggregates import FIRST_WINDOW, has_aggregate, has_window
 from qtensor.bind.build import Operand
-from qtensor.bind.calls import CallBinder, has_aggregate
+from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import reads, with_outer_moved
 from qtensor.bind.expression import ExpressionBinder
-from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children
-from qtensor.logical import Aggregate, NamedExpr, Plan
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, Subquery, children, with_children
+from qtensor.logical import Aggregate, NamedAggregate, NamedExpr, Plan, Project, Union
+from qtensor.types import BIGINT
 
 
 def has_column(expr: Expr) -> bool:
     """Whether `expr` reads a column of the input (aggregates' results are none)."""
-    return (isinstance(expr, ColumnRef) and expr.index >= 0) or any(has_column(child) for child in children(expr))
+    return any(depth == 0 and index >= 0 for depth, index in reads(expr))
 
 
 @dataclass
@@ -27,7 +32,7 @@ class HavingBinder(ExpressionBinder):
     @staticmethod
     def over(rows: ExpressionBinder, keys: Collection[Expr]) -> HavingBinder:
         """The binder above `rows`, which binds the arguments of aggregates and has collected those of SELECT."""
-        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, keys)
+        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, rows.outer, rows.query, keys)
         having.calls = CallBinder(rows.context, having, rows, rows.calls.aggregates)
         return having
 
@@ -43,27 +48,51 @@ class Grouping:
     binder: ExpressionBinder
     needed: bool = False
     keys: list[NamedExpr] = field(default_factory=list)
+    sets: list[frozenset[int]] = field(default_factory=list)  # of positions in `keys`; none given: one set of all
     _positions: dict[Expr, int] = field(default_factory=dict)
+    _levels: list[tuple[int, ...]] = field(default_factory=list)  # what each GROUPING asks about
 
-    def add_key(self, name: str, operand: Operand) -> None:
-        """Group by `operand` too, unless that is done already."""
+    def add_key(self, name: str, operand: Operand) -> int:
+        """Group by `operand` too, unless that is done already; its position."""
         if has_aggregate(operand.expr):
             raise self.context.error("GROUP BY cannot contain aggregates", operand.span)
+        if has_window(operand.expr):
+            raise self.context.error("GROUP BY cannot contain window functions", operand.span)
         if operand.expr not in self._positions:
             self._positions[operand.expr] = len(self.keys)
             self.keys.append(NamedExpr(name, operand.expr))
+        return self._positions[operand.expr]
 
     def having(self) -> HavingBinder:
         """The binder of HAVING."""
         return HavingBinder.over(self.binder, self._positions)
 
     def aggregate(self, plan: Plan) -> Plan:
-        """The Aggregate over `plan`."""
-        self._drop_constants()
-        return Aggregate(plan, tuple(self.keys), tuple(self.binder.calls.aggregates))
+        """The Aggregate over `plan`. Its output: the keys, the aggregates, and of several sets what GROUPING asked for: to be
+        called when all expressions are `above`.
+        """
+        aggregates = tuple(self.binder.calls.aggregates)
+        if len(self.sets) > 1:
+            return Union(tuple(self._branch(plan, keys, aggregates) for keys in self.sets))
+        return Aggregate(plan, tuple(self.keys), aggregates)
 
-    def _drop_constants(self) -> None:
-        """Keys that are constants split no group; alone they stay, since then empty input has no group."""
+    def _branch(self, plan: Plan, keys: frozenset[int], aggregates: tuple[NamedAggregate, ...]) -> Plan:
+        """The groups by one set of keys, the other keys being NULL."""
+        order = sorted(keys)
+        grouped = Aggregate(plan, tuple(self.keys[key] for key in order), aggregates)
+        outputs = [
+            NamedExpr(key.name, _reference(grouped, order.index(at)) if at in keys else Literal(None, key.expr.type))
+            for at, key in enumerate(self.keys)
+        ]
+        outputs += [NamedExpr(item.name, _reference(grouped, len(order) + position)) for position, item in enumerate(aggregates)]
+        for number, asked in enumerate(self._levels, 1):
+            outputs.append(NamedExpr(f"grouping_{number}", Literal(level(asked, keys), BIGINT)))
+        return Project(grouped, tuple(outputs))
+
+    def settle(self) -> None:
+        """All keys are known. Those that are constants split no group; alone they stay, since then empty input has no group."""
+        if len(self.sets) > 1:
+            return
         varying = [key for key in self.keys if not isinstance(key.expr, Literal)]
         self.keys = varying or self.keys[:1]
         self._positions = {key.expr: position for position, key in enumerate(self.keys)}
@@ -74,15 +103,53 @@ class Grouping:
         Raises:
             BindError: it reads a column that is neither grouped by nor aggregated.
         """
-        if isinstance(expr, Literal):
-            return expr
         position = self._positions.get(expr)
+        if isinstance(expr, Literal) and (position is None or len(self.sets) <= 1):
+            return expr
         if position is not None:
             return ColumnRef(position, expr.type, self.keys[position].name)
+        if isinstance(expr, Call) and expr.function == "grouping":
+            return self._grouping(expr)
+        if isinstance(expr, Subquery):
+            operands = tuple(self.above(operand, clause) for operand in expr.operands)
+            moved = with_outer_moved(expr.plan, lambda column: self.above(column, clause))
+            return replace(expr, operands=operands, plan=moved)
         if not isinstance(expr, ColumnRef):
             return with_children(expr, tuple(self.above(child, clause) for child in children(expr)))
+        if expr.index <= FIRST_WINDOW:
+            return expr
         if expr.index < 0:
             return ColumnRef(len(self.keys) - 1 - expr.index, expr.type, expr.name)
         _, span = self.binder.places.get(id(expr), (expr, None))
         message = f'column "{expr.name}" must appear in the GROUP BY clause or must be part of an aggregate function'
         raise self.context.error(message, span, f"It stands in {clause}." if span is None else "")
+
+    def _grouping(self, call: Call) -> Expr:
+        """GROUPING(a, b): for each of its keys a bit, whether it is not among the keys of the group; of all keys without any."""
+        asked = tuple(self._positions.get(argument, -1) for argument in call.arguments)
+        if -1 in asked:
+            raise self.context.error("GROUPING takes keys of GROUP BY", call.span)
+        if len(self.sets) <= 1:
+            return Literal(0, BIGINT)
+        asked = asked or tuple(range(len(self.keys)))
+        if asked not in self._levels:
+            self._levels.append(asked)
+        position = len(self.keys) + len(self.binder.calls.aggregates) + self._levels.index(asked)
+        return ColumnRef(position, BIGINT, f"grouping_{self._levels.index(asked) + 1}")
+
+
+def level(asked: tuple[int, ...], keys: frozenset[int]) -> int:
+    """The value of GROUPING for a set of keys, the first that is asked about being the highest bit.
+
+    >>> level((0, 1), frozenset({1}))
+    2
+    """
+    value = 0
+    for key in asked:
+        value = 2 * value + (key not in keys)
+    return value
+
+
+def _reference(plan: Plan, position: int) -> ColumnRef:
+    field = plan.schema[position]
+    return ColumnRef(position, field.type, field.name)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.query_names import query_text
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments, connected, subscript_value
-from qtensor.bind.words import KEYWORDS
+from qtensor.bind.window_syntax import WindowError, WrittenBound, written_window
+from qtensor.bind.words import quoted
 from qtensor.intervals import unit_name
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.Add: "+",
@@ -27,8 +27,22 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
     exp.DPipe: "||",
+    exp.Glob: "~~~",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.NullSafeNEQ: "IS DISTINCT FROM",
+}
+# What a comparison with ALL rows is the negation of, with ANY.
+_NEGATED: dict[type[exp.Expr], str] = {
+    exp.EQ: "!=",
+    exp.NEQ: "=",
+    exp.LT: ">=",
+    exp.LTE: ">",
+    exp.GT: "<=",
+    exp.GTE: "<",
 }
 _LIKE = {(False, False): "~~", (False, True): "!~~", (True, False): "~~*", (True, True): "!~~*"}
 _CALLS: dict[type[exp.Expr], str] = {
@@ -62,17 +76,6 @@ _GRAMMAR_TYPES = {
 _BIGINT_UNITS = ("HOUR", "MINUTE", "MICROSECOND")
 _DOUBLE_UNITS = ("SECOND", "MILLISECOND")
 _UNIT_PLURALS = {"MILLENNIUM": "millennia", "CENTURY": "centuries"}
-
-
-def quoted(name: str) -> str:
-    """`name` as an identifier: quoted where it would not read back as itself.
-
-    >>> quoted("rape"), quoted("My col"), quoted("year")
-    ('rape', '"My col"', '"year"')
-    """
-    if _PLAIN.fullmatch(name) and name.lower() not in KEYWORDS:
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 def expression_name(node: exp.Expr, source: Source) -> str:
@@ -111,6 +114,16 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return f"({name(node.this)} BETWEEN {name(node.args['low'])} AND {name(node.args['high'])})"
         case exp.In() if node.expressions:
             return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
+        case exp.In() if node.args.get("query") is not None:
+            return f"({name(node.this)} = ANY({query_text(node.args['query'], name)}))"
+        case exp.Exists():
+            return f"EXISTS({query_text(node.this, name)})"
+        case exp.Any():
+            return f"ANY({query_text(node.this.unnest(), name)})"
+        case exp.Subquery() | exp.Select():
+            return f"({query_text(node, name)})"
+        case exp.Binary() if type(node) in _NEGATED and isinstance(node.expression, exp.All):
+            return f"(NOT ({name(node.this)} {_NEGATED[type(node)]} ANY({query_text(node.expression.this.unnest(), name)})))"
         case exp.Case():
             return _case_name(node, source)
         case exp.Cast():
@@ -120,21 +133,56 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _interval_name(node, source)
         case exp.Escape() | exp.Like() | exp.ILike():
             return _like_name(node, source)
-        case exp.Mod() if node.meta.get("start") is not None:
-            return f"mod({name(node.this)}, {name(node.expression)})"
-        case exp.Binary() if type(node) in _OPERATORS:
+        case exp.Pow() if source.text(node) is None:
+            return f"({name(node.this)} {_power_sign(node, source)} {name(node.expression)})"
+        case exp.Try():
+            return f"TRY({name(node.this)})"
+        case exp.BitwiseNot():
+            return f"(~({name(node.this)}))"
+        case exp.Abs() if source.text(node) is None:
+            return f"(@({name(node.this)}))"
+        case exp.Binary() if type(node) in _OPERATORS and source.text(node) is None:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
         case exp.Bracket():
+            if isinstance(bounds := node.expressions[0], exp.Slice):
+                ends = (bounds.args.get(key) for key in ("this", "expression"))
+                return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
             return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
         case exp.Filter():
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
             return "DISTINCT " + ", ".join(map(name, node.expressions))
-        case exp.Func():
+        case exp.Order():
+            return f"{name(node.this)} ORDER BY {', '.join(_ordered_name(key, source) for key in node.expressions)}"
+        case exp.Ordered():
+            return _ordered_name(node, source)
+        case exp.Tuple():
+            return f'"row"({", ".join(map(name, node.expressions))})'
+        case exp.IgnoreNulls():
+            shown = name(node.this)  # sqlglot wraps every any_value so
+            return shown if isinstance(node.this, exp.AnyValue) else f"{shown[:-1]} IGNORE NULLS)"
+        case exp.Window():
+            return _window_name(node, source)
+        case exp.RespectNulls():
+            return name(node.this)
+        case exp.WithinGroup():
+            return _within_group_name(node, source)
+        case exp.Grouping() | exp.GroupingId():
+            return f"GROUPING({', '.join(map(name, node.expressions))})"
+        case exp.Func() | exp.SimilarTo() | exp.BitwiseXor() | exp.Mod():
             return _call_name(node, source)
         case _:
             return node.sql("duckdb")
+
+
+def _power_sign(node: exp.Pow, source: Source) -> str:
+    """^ or **, as the query writes it."""
+    operand = source.span(node.this)
+    after = source.token_after(operand) if operand is not None else -1
+    while source.upper_at(after) == ")":
+        after += 1
+    return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
 
 
 def _negation_name(node: exp.Neg, source: Source) -> str:
@@ -224,10 +272,64 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
     return f"(NOT {call})" if negated else call
 
 
-def _call_name(node: exp.Func, source: Source) -> str:
+def _ordered_name(node: exp.Ordered, source: Source) -> str:
+    """A key of ORDER BY with the directions that the query writes."""
+    words = []
+    span = source.span(node.this)
+    after = source.token_after(span) if span is not None else -1
+    while source.upper_at(after) in ("ASC", "DESC", "NULLS", "FIRST", "LAST"):
+        words.append(source.upper_at(after))
+        after += 1
+    return " ".join([expression_name(node.this, source), *words])
+
+
+def _window_name(node: exp.Window, source: Source) -> str:
+    """A call and its window, of a named one what it stands for."""
+    try:
+        window = written_window(node)
+    except WindowError:  # which is an error of the binder
+        return str(node.sql("duckdb"))
+    shown = expression_name(node.this, source)
+    for alone, known in (("count_star()", "count()"), ('"first"(', "first_value("), ('"last"(', "last_value(")):
+        shown = known + shown.removeprefix(alone) if shown.startswith(alone) else shown
+    parts = []
+    if window.partition:
+        parts.append("PARTITION BY " + ", ".join(expression_name(part, source) for part in window.partition))
+    if window.order:
+        parts.append("ORDER BY " + ", ".join(_ordered_name(key, source) for key in window.order))
+    if not window.default_frame:
+        parts.append(f"{window.unit} BETWEEN {_bound_name(window.start, source)} AND {_bound_name(window.end, source)}")
+    return f"{shown} OVER ({' '.join(parts)})"
+
+
+def _bound_name(bound: WrittenBound, source: Source) -> str:
+    if bound.side == "CURRENT ROW":
+        return bound.side
+    return f"{'UNBOUNDED' if bound.offset is None else expression_name(bound.offset, source)} {bound.side}"
+
+
+def _within_group_name(node: exp.WithinGroup, source: Source) -> str:
+    keys = ", ".join(_ordered_name(key, source) for key in node.expression.expressions)
+    if isinstance(node.this, exp.Mode):
+        return f'"mode"() WITHIN GROUP ( ORDER BY {keys})'
+    function = "quantile_cont" if isinstance(node.this, exp.PercentileCont) else "quantile_disc"
+    return f"{function}({expression_name(node.this.this, source)} ORDER BY {keys})"
+
+
+def _call_name(node: exp.Expr, source: Source) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
-    written = source.text(node) or _CALLS.get(type(node)) or node.sql_name()
+    call = scalar_call(node, source)
+    if call is not None and call.written == "^@":
+        return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None:
+        return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
+    written = (
+        source.text(node)
+        or (source.called(node, AGGREGATES) if isinstance(node, exp.Func) else None)
+        or _CALLS.get(type(node))
+        or (node.sql_name() if isinstance(node, exp.Func) else node.key)
+    )
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
     arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
     return f"{function}({arguments})"

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from qtensor.bind.aggregates import has_aggregate
+from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
+from qtensor.bind.distinct import references
 from qtensor.bind.expression import ExpressionBinder
-from qtensor.expressions import Expr, Literal
-from qtensor.logical import SortKey
-from qtensor.types import Integer
+from qtensor.bind.syntax import whole_number
+from qtensor.errors import Span, suggestion
+from qtensor.expressions import Expr, Literal, Subquery
+from qtensor.literals import convert_literal
+from qtensor.logical import Limit, OneRow, Plan, Project, Sort, SortKey
+from qtensor.rules.fold_constants import fold
+from qtensor.rules.rewriting import transform
+from qtensor.texts import ConversionError
+from qtensor.types import BIGINT, Boolean, Decimal, Float, Integer, Varchar
 
 if TYPE_CHECKING:
     from qtensor.bind.query import SelectBinder
+
+
+def output_position(context: Context, node: exp.Expr, clause: str, width: int) -> int | None:
+    """The output column, of `width`, that the integer literal `node` counts to, None if `node` is no integer literal.
+
+    Raises:
+        BindError: there is no such column.
+    """
+    inner = node.unnest()
+    digits = inner.this.unnest() if isinstance(inner, exp.Neg) else inner
+    if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdecimal():
+        return None
+    number = whole_number(digits.name)
+    if number is None or isinstance(inner, exp.Neg) or not 1 <= number <= width:
+        shown = f"-{digits.name}" if isinstance(inner, exp.Neg) else digits.name
+        columns = f"{width} column{'s' if width > 1 else ''}"
+        raise context.error(f"{clause} {shown} is out of range: SELECT has {columns}", context.source.span(node))
+    return number - 1
 
 
 def bind_order(select: SelectBinder, outputs: list[Expr]) -> list[SortKey]:
@@ -28,12 +57,13 @@ def bind_order(select: SelectBinder, outputs: list[Expr]) -> list[SortKey]:
         if isinstance(ordered.this, exp.Var) and ordered.this.name.upper() == "ALL":
             keys += [SortKey(output, descending, nulls_first) for output in outputs]
         else:
-            keys.append(SortKey(_order_expression(select, ordered.this, outputs), descending, nulls_first))
+            keys.append(SortKey(order_expression(select, ordered.this, outputs), descending, nulls_first))
     return keys
 
 
-def _order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr]) -> Expr:
-    position = select.position(node, "ORDER BY")
+def order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr], clause: str = "ORDER BY") -> Expr:
+    """What an expression of `clause` means: the position or the alias of an output column, else any expression."""
+    position = select.position(node, clause)
     if position is None and isinstance(node, exp.Column) and not node.table:
         position = select.alias_position(node.name)
     if position is not None:
@@ -41,30 +71,124 @@ def _order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr])
     inner = node.unnest()
     constant = inner.this if isinstance(inner, exp.Neg) else inner
     if isinstance(constant, exp.Literal | exp.Boolean | exp.Null):
-        raise select.context.error("ORDER BY a constant has no effect", select.context.source.span(node))
+        raise select.context.error(f"{clause} a constant has no effect", select.context.source.span(node))
     return select.binder.bind(node).expr
 
 
+@dataclass
+class ResultOrder:
+    """Binds the ORDER BY, LIMIT and OFFSET of a set operation, of VALUES or of a query in parentheses, over the rows of `plan`.
+
+    A name is an output column, by the name that any of `selects` gives it; an expression that one of them has in its list is that
+    column, any other is computed of output columns.
+    """
+
+    context: Context
+    plan: Plan
+    binder: ExpressionBinder
+    selects: Sequence[exp.Select] = ()
+
+    def __post_init__(self) -> None:
+        self.binder.alias = self.named
+
+    def bind(self, node: exp.Expr) -> Plan:
+        """`plan`, ordered and limited as `node` says."""
+        plan = self.plan
+        clause = node.args.get("order")
+        keys: list[SortKey] = []
+        for ordered in clause.expressions if clause else ():
+            descending, nulls_first = bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first"))
+            keys += [SortKey(expr, descending, nulls_first) for expr in self._expressions(ordered.this)]
+        if keys:
+            plan = Sort(plan, tuple(keys))
+        return limited(self.context, self.binder, plan, node)
+
+    def _expressions(self, node: exp.Expr) -> list[Expr]:
+        columns = references(self.plan)
+        if isinstance(node, exp.Var) and node.name.upper() == "ALL":
+            return list(columns)
+        position = output_position(self.context, node, "ORDER BY", len(columns))
+        if position is None:
+            position = self._selected(node)
+        if position is not None:
+            return [columns[position]]
+        operand = self.binder.bind(node)
+        if has_aggregate(operand.expr):
+            raise self.context.error("ORDER BY of a set operation cannot contain aggregates", operand.span)
+        return [operand.expr]
+
+    def _selected(self, node: exp.Expr) -> int | None:
+        """The output column whose expression in one of the lists of SELECT is `node`."""
+        for select in self.selects:
+            if len(select.expressions) != len(self.plan.schema):
+                continue  # there is a *
+            for position, item in enumerate(select.expressions):
+                if item.unalias() == node or _same_column(item.unalias(), node):
+                    return position
+        return None
+
+    def named(self, name: str, span: Span | None) -> Operand:
+        """The output column called `name`.
+
+        Raises:
+            BindError: there is none.
+        """
+        columns = references(self.plan)
+        names = [column.name for column in columns]
+        listed = [[item.output_name for item in s.expressions] for s in self.selects if len(s.expressions) == len(columns)]
+        for group in (names, *listed):
+            lowered = [known.lower() for known in group]
+            if name.lower() in lowered:
+                return plain(columns[lowered.index(name.lower())], span)
+        raise self.context.error(f'the result has no column "{name}" to be ordered by', span, suggestion(name, names))
+
+
+def _same_column(selected: exp.Expr, node: exp.Expr) -> bool:
+    """Whether `node` names, with a qualifier, a column that a list of SELECT names without one."""
+    if not isinstance(selected, exp.Column) or not isinstance(node, exp.Column):
+        return False
+    return selected.name.lower() == node.name.lower() and selected.table.lower() in ("", node.table.lower())
+
+
+def limited(context: Context, binder: ExpressionBinder, plan: Plan, node: exp.Expr) -> Plan:
+    """`plan` with the LIMIT and OFFSET of `node`."""
+    count = bind_limit(context, binder, node.args.get("limit"), "LIMIT")
+    offset = bind_limit(context, binder, node.args.get("offset"), "OFFSET") or 0
+    return plan if count is None and not offset else Limit(plan, count, offset)
+
+
 def bind_limit(context: Context, binder: ExpressionBinder, node: exp.Expr | None, clause: str) -> int | None:
-    """The number of rows of LIMIT or OFFSET, None where there is none or it is NULL.
+    """The number of rows of LIMIT or OFFSET, None where there is none or it is NULL; fractions are rounded.
 
     Raises:
-        BindError: it is negative, or no integer.
+        BindError: it is negative, or no number.
+        ExecutionError: it is a text that is no number.
     """
     if node is None:
         return None
     expression = node.args["expression"]
     span = context.source.span(expression) or context.source.find_words(clause)
-    if any(expression.find_all(exp.Column)):
+    if isinstance(expression, exp.Var) and expression.name.upper() == "ALL":
+        return None
+    outside = (column for column in expression.find_all(exp.Column) if column.find_ancestor(exp.Select) in (None, node.parent))
+    if any(outside):
         raise context.error(f"{clause} is a number, not a column", span)
-    value = binder.bind(expression).expr
+    bound = binder.bind(expression).expr
+    while isinstance(bound, Subquery) and isinstance(bound.plan, Project) and isinstance(bound.plan.input, OneRow):
+        bound = bound.plan.expressions[0].expr  # (SELECT 1)
+    value = transform(bound, fold)
     if not isinstance(value, Literal):
         context.unsupported(f"{clause} that is not a number or a parameter", span)
         return None
     if value.value is None:
         return None
-    if not isinstance(value.type, Integer) or not isinstance(value.value, int):
-        raise context.error(f"{clause} is a whole number, not a {value.type}", span)
-    if value.value < 0:
+    if not isinstance(value.type, Integer | Decimal | Float | Boolean | Varchar):
+        raise context.error(f"{clause} is a number, not a {value.type}", span)
+    try:
+        number = convert_literal(value, BIGINT).value
+    except ConversionError as error:
+        raise context.conversion_error(error, span) from error
+    assert isinstance(number, int)
+    if number < 0:
         raise context.error(f"{clause} cannot be negative", span)
-    return value.value
+    return number

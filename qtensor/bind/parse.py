@@ -61,9 +61,18 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
         signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]
         raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
     source = Source(sql, tokens)
+    for listed in statements[0].find_all(exp.In):
+        _mend_values(listed)
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
     return statements[0], source
+
+
+def _mend_values(node: exp.In) -> None:
+    """IN (VALUES ...) is a query, which sqlglot reads as a list of one value."""
+    if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Values):
+        node.set("query", exp.Subquery(this=node.expressions[0]))
+        node.set("expressions", [])
 
 
 def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:

@@ -6,19 +6,22 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from qtensor.bind.aggregates import has_aggregate, has_window
 from qtensor.bind.build import Operand, plain
-from qtensor.bind.calls import has_aggregate
 from qtensor.bind.context import Context
+from qtensor.bind.distinct import distinct_rows
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column
+from qtensor.bind.grouping_sets import grouping_sets
 from qtensor.bind.names import expression_name
-from qtensor.bind.ordering import bind_limit, bind_order
+from qtensor.bind.ordering import ResultOrder, bind_order, limited, order_expression, output_position
 from qtensor.bind.relation import CommonTable, RelationBinder
 from qtensor.bind.scope import Scope
-from qtensor.bind.syntax import whole_number
+from qtensor.bind.sets import bind_set_operation, leaves
+from qtensor.bind.values import bind_values
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import ColumnRef, Expr, children, with_children
-from qtensor.logical import Aggregate, Filter, Limit, NamedExpr, Plan, Project, Sort, SortKey
+from qtensor.expressions import ColumnRef, Expr, Subquery, children, with_children
+from qtensor.logical import Filter, NamedExpr, Plan, Project, Sort, SortKey
 
 
 @dataclass
@@ -32,36 +35,94 @@ class SelectItem:
     in_progress: bool = False
 
 
-def bind_query(context: Context, node: exp.Expr, common_tables: dict[str, CommonTable]) -> Plan:
-    """The plan of a query that sees `common_tables`."""
-    relations = RelationBinder(context, lambda inner, known: bind_query(context, inner, known), common_tables)
-    while isinstance(node, exp.Subquery):
+@dataclass
+class StarChanges:
+    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions."""
+
+    excluded: set[int] = field(default_factory=set)
+    replaced: dict[int, exp.Alias] = field(default_factory=dict)
+    renamed: dict[int, str] = field(default_factory=dict)
+
+
+def bind_query(
+    context: Context, node: exp.Expr, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None = None
+) -> Plan:
+    """The plan of a query that sees `common_tables`, and of a subquery also the columns that `outer` binds."""
+
+    def nested(inner: exp.Expr, known: dict[str, CommonTable]) -> Plan:
+        return bind_query(context, inner, known, outer)
+
+    def condition(inner: exp.Expr, scope: Scope, known: dict[str, CommonTable]) -> Operand:
+        bound = expression_binder(context, scope, known, outer).condition(inner)
+        if has_aggregate(bound.expr):
+            raise context.error("the condition of a JOIN cannot contain aggregates", bound.span)
+        if has_window(bound.expr):
+            raise context.error("the condition of a JOIN cannot contain window functions", bound.span)
+        return bound
+
+    relations = RelationBinder(context, nested, condition, common_tables)
+    while True:
         relations.add(node.args.get("with_"))
-        node = node.this
-    if isinstance(node, exp.Table):  # `(t)` where a query may stand
+        if not isinstance(node, exp.Subquery):
+            break
+        inner = exp.select("*").from_(node.this) if isinstance(node.this, exp.Table) else node.this  # `(t)`
+        if not _moved_inside(node, inner):
+            plan = nested(inner, relations.common_tables)
+            binder = expression_binder(context, Scope(), relations.common_tables, outer)
+            return ResultOrder(context, plan, binder, leaves(inner)).bind(node)
+        node = inner
+    if isinstance(node, exp.Table):
         node = exp.select("*").from_(node)
-    relations.add(node.args.get("with_"))
-    plan, scope = relations.bind(node.args.get("from_"))
-    return SelectBinder(context, node, plan, scope).bind()
+    if isinstance(node, exp.SetOperation | exp.Values):
+        binder = expression_binder(context, Scope(), relations.common_tables, outer)
+        if isinstance(node, exp.Values):
+            return ResultOrder(context, bind_values(context, node, binder), binder).bind(node)
+        plan = bind_set_operation(context, node, lambda branch: nested(branch, relations.common_tables))
+        return ResultOrder(context, plan, binder, leaves(node)).bind(node)
+    plan, scope = relations.bind(node.args.get("from_"), node.args.get("joins") or ())
+    return SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer)).bind()
+
+
+def _moved_inside(node: exp.Subquery, inner: exp.Expr) -> bool:
+    """Let the query in parentheses have what follows them, so that ORDER BY may name what it reads; False if it has its own."""
+    clauses = [key for key in ("order", "limit", "offset") if node.args.get(key)]
+    if clauses and (inner.args.get("limit") or inner.args.get("offset") or ("order" in clauses and inner.args.get("order"))):
+        return False
+    for key in clauses:
+        inner.set(key, node.args[key])
+        node.set(key, None)
+    return True
+
+
+def expression_binder(
+    context: Context, scope: Scope, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None
+) -> ExpressionBinder:
+    """The binder of expressions over `scope`, whose subqueries see it and what is around it."""
+    binder = ExpressionBinder(context, scope, outer=outer)
+    binder.query = lambda node, around: bind_query(context, node, common_tables, around)
+    return binder
 
 
 @dataclass
 class SelectBinder:
-    """Binds one SELECT over the columns `scope` of `input`."""
+    """Binds one SELECT over the columns of `input`, which `binder` knows."""
 
     context: Context
     select: exp.Expr
     input: Plan
-    scope: Scope
+    binder: ExpressionBinder
     items: list[SelectItem] = field(default_factory=list)
-    binder: ExpressionBinder = field(init=False)
     visible: int = 0  # how many items a lateral alias may refer to: those before the one that is bound
 
     def __post_init__(self) -> None:
-        self.binder = ExpressionBinder(self.context, self.scope, self.alias)
+        self.binder.alias = self.alias
+
+    @property
+    def scope(self) -> Scope:
+        return self.binder.scope
 
     def bind(self) -> Plan:
-        """The plan: Filter, Aggregate and Filter of HAVING, Project, then DISTINCT, Sort, Limit."""
+        """The plan: Filter, Aggregate and Filter of HAVING, Window and Filter of QUALIFY, Project, then DISTINCT, Sort, Limit."""
         if not self.select.expressions:
             raise self.context.error("the list of SELECT is empty", self.context.source.find_words("SELECT"))
         for node in self.select.expressions:
@@ -73,15 +134,32 @@ class SelectBinder:
         outputs = [self.item(index).expr for index in range(len(self.items))]
         having = self.select.args.get("having")
         condition = grouping.having().condition(having.this).expr if having else None
+        if condition is not None and has_window(condition):
+            raise self.context.error(
+                "HAVING cannot contain window functions; QUALIFY can", self.context.source.find_words("HAVING")
+            )
+        qualify = self._qualify()
         order = bind_order(self, outputs)
+        on = self._distinct_on(outputs)
         if grouping.needed or condition is not None or self.binder.calls.aggregates:
-            plan = grouping.aggregate(plan)
-            if condition is not None:
-                plan = Filter(plan, grouping.above(condition, "HAVING"))
+            grouping.settle()
+            kept = None if condition is None else grouping.above(condition, "HAVING")
             outputs = [grouping.above(output, "SELECT") for output in outputs]
             order = [replace(key, expr=grouping.above(key.expr, "ORDER BY")) for key in order]
+            qualify = None if qualify is None else grouping.above(qualify, "QUALIFY")
+            self.binder.windows.rewrite(lambda expr: grouping.above(expr, "OVER"))
+            on = [grouping.above(expr, "DISTINCT ON") for expr in on]
+            plan = grouping.aggregate(plan)
+            plan = plan if kept is None else Filter(plan, kept)
+        elif any(has_aggregate(expr) for expr in (*outputs, *on, *(key.expr for key in order))):
+            raise self.context.error("GROUPING needs a GROUP BY", self.context.source.find_words("GROUPING"))
+        plan, placed = self.binder.windows.plan(plan)
+        outputs = [placed(output) for output in outputs]
+        order = [replace(key, expr=placed(key.expr)) for key in order]
+        on = [placed(expr) for expr in on]
+        plan = plan if qualify is None else Filter(plan, placed(qualify))
         names = [item.name for item in self.items]
-        return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order)
+        return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order, on)
 
     # --- the list of SELECT ---------------------------------------------------------------------------------------------------
 
@@ -92,30 +170,77 @@ class SelectBinder:
         if isinstance(node, exp.Alias):
             return [SelectItem(node.alias, node.this, aliased=True)]
         inner = node.unnest()
-        column = self.scope.column(inner.name) if isinstance(inner, exp.Column) else None
+        column = self._named_column(inner) if isinstance(inner, exp.Column) else None
         # A column keeps the spelling of its table, not of the query.
         return [SelectItem(column.name if column else expression_name(node, self.context.source), node)]
 
+    def _named_column(self, node: exp.Column) -> ColumnRef | None:
+        if not node.table:
+            return self.scope.column(node.name)
+        relation = self.scope.relation(node.table)
+        return None if relation is None else relation.column(node.name)
+
     def _star(self, node: exp.Expr, star: exp.Star) -> list[SelectItem]:
         span = self.context.source.span(node)
-        if isinstance(node, exp.Column) and not self.scope.has_qualifier(node.table):
-            known = suggestion(node.table, self.scope.qualifiers)
-            raise self.context.error(f'no table "{node.table}" in FROM', self.context.source.span(node.args["table"]), known)
-        if not self.scope.qualifiers:
+        columns = self.scope.star
+        if isinstance(node, exp.Column):
+            relation = self.scope.relation(node.table)
+            if relation is None:
+                known = suggestion(node.table, self.scope.qualifiers)
+                raise self.context.error(f'no table "{node.table}" in FROM', self.context.source.span(node.args["table"]), known)
+            columns = relation.columns
+        elif not self.scope.relations:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
-        excluded = set()
-        for part in star.args.get("except_") or ():
-            column = self.scope.column(part.name)
-            if column is None:
-                hint = suggestion(part.name, [known.name for known in self.scope.fields])
-                raise self.context.error(f'no column "{part.name}" to exclude', self.context.source.span(part) or span, hint)
-            excluded.add(column.index)
-        references = [self.scope.reference(index) for index in range(len(self.scope.fields)) if index not in excluded]
+        changes = self._star_changes(star, columns, span)
+        references = [column for column in columns if column.index not in changes.excluded]
         if not references:
             raise self.context.error("the list of SELECT is empty: every column is excluded", span)
+        items = []
         for reference in references:
+            replaced = changes.replaced.get(reference.index)
+            if replaced is not None:
+                items.append(SelectItem(replaced.alias, replaced.this))
+                continue
             self.binder.places[id(reference)] = (reference, span)
-        return [SelectItem(reference.name, bound=plain(reference, span)) for reference in references]
+            name = changes.renamed.get(reference.index, reference.name)
+            items.append(SelectItem(name, bound=plain(reference, span)))
+        return items
+
+    def _star_changes(self, star: exp.Star, columns: list[ColumnRef], span: Span | None) -> StarChanges:
+        """What EXCLUDE, REPLACE and RENAME say, by the columns' positions."""
+        changes = StarChanges()
+        named: dict[int, str] = {}
+        for clause, key in (("EXCLUDE", "except_"), ("REPLACE", "replace"), ("RENAME", "rename")):
+            for part in star.args.get(key) or ():
+                target = part.args["alias"] if clause == "REPLACE" else part.this if clause == "RENAME" else part
+                found = self._starred(target, columns)
+                place = self.context.source.span(target) or span
+                if not found and clause == "RENAME":
+                    continue  # as in DuckDB
+                if not found:
+                    hint = suggestion(target.name, [known.name for known in columns])
+                    raise self.context.error(f'no column "{target.name}" for {clause}', place, hint)
+                for column in found:
+                    if column.index in named:
+                        both = sorted({named[column.index], clause})
+                        raise self.context.error(f'the column "{target.name}" is listed twice: {" and ".join(both)}', place)
+                    named[column.index] = clause
+                    match clause:
+                        case "EXCLUDE":
+                            changes.excluded.add(column.index)
+                        case "REPLACE":
+                            changes.replaced[column.index] = part
+                        case _:
+                            changes.renamed[column.index] = part.alias
+        return changes
+
+    def _starred(self, target: exp.Expr, columns: list[ColumnRef]) -> list[ColumnRef]:
+        """The columns of `*` that `target`, a name or a qualified name, means."""
+        if isinstance(target, exp.Column) and target.table:
+            relation = self.scope.relation(target.table)
+            column = relation.column(target.name) if relation else None
+            return [known for known in columns if column is not None and known.index == column.index]
+        return [known for known in columns if known.name.lower() == target.name.lower()]
 
     def item(self, index: int) -> Operand:
         """The expression of output column `index`, over the input's columns and the aggregates."""
@@ -156,21 +281,22 @@ class SelectBinder:
         condition = self.binder.condition(where.this)
         if has_aggregate(condition.expr):
             raise self.context.error("WHERE cannot contain aggregates; HAVING can", condition.span)
+        if has_window(condition.expr):
+            raise self.context.error("WHERE cannot contain window functions; QUALIFY can", condition.span)
         return Filter(plan, condition.expr)
+
+    def _qualify(self) -> Expr | None:
+        qualify = self.select.args.get("qualify")
+        if qualify is None:
+            return None
+        condition = self.binder.condition(qualify.this)
+        if not self.binder.windows.entries:
+            raise self.context.error("QUALIFY needs a window function, there or in the list of SELECT", condition.span)
+        return condition.expr
 
     def position(self, node: exp.Expr, clause: str) -> int | None:
         """The output column that the integer literal `node` counts to, None if `node` is no integer literal."""
-        inner = node.unnest()
-        digits = inner.this.unnest() if isinstance(inner, exp.Neg) else inner
-        if not isinstance(digits, exp.Literal) or digits.is_string or not digits.name.isdecimal():
-            return None
-        number = whole_number(digits.name)
-        if number is None or isinstance(inner, exp.Neg) or not 1 <= number <= len(self.items):
-            shown = f"-{digits.name}" if isinstance(inner, exp.Neg) else digits.name
-            columns = f"{len(self.items)} column{'s' if len(self.items) > 1 else ''}"
-            message = f"{clause} {shown} is out of range: SELECT has {columns}"
-            raise self.context.error(message, self.context.source.span(node))
-        return number - 1
+        return output_position(self.context, node, clause, len(self.items))
 
     def _bind_keys(self, grouping: Grouping) -> None:
         group = self.select.args.get("group")
@@ -186,47 +312,52 @@ class SelectBinder:
                 elif has_column(operand.expr):
                     grouping.add_key(item.name, operand)
             return
-        for node in group.expressions:
-            position = self.position(node, "GROUP BY")
-            if position is not None:
-                grouping.add_key(self.items[position].name, self.item(position))
-            else:
-                operand = self.binder.bind(node)
-                name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
-                grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+        for keys in grouping_sets(self.context, group.expressions):
+            grouping.sets.append(frozenset([self._bind_key(grouping, node) for node in keys]))
 
-    def _finish(self, plan: Plan, outputs: list[NamedExpr], order: list[SortKey]) -> Plan:
+    def _bind_key(self, grouping: Grouping, node: exp.Expr) -> int:
+        position = self.position(node, "GROUP BY")
+        if position is not None:
+            return grouping.add_key(self.items[position].name, self.item(position))
+        operand = self.binder.bind(node)
+        name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
+        return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+
+    def _distinct_on(self, outputs: list[Expr]) -> list[Expr]:
+        """What DISTINCT ON names, read as ORDER BY reads its expressions."""
+        distinct = self.select.args.get("distinct")
+        on = distinct.args.get("on") if distinct else None
+        return [order_expression(self, node, outputs, "DISTINCT ON") for node in on.expressions] if on else []
+
+    def _finish(self, plan: Plan, outputs: list[NamedExpr], order: list[SortKey], on: list[Expr]) -> Plan:
+        """The output columns of `plan`, beside them those that only ORDER BY and DISTINCT ON need until these are done."""
         width = len(outputs)
-        distinct = bool(self.select.args.get("distinct"))
-        hidden: list[NamedExpr] = []
+        distinct = bool(self.select.args.get("distinct")) and not on
+        columns = list(outputs)
+
+        def position(expr: Expr) -> int:
+            known = next((i for i, column in enumerate(columns) if column.expr == expr), None)
+            if known is None:
+                columns.append(NamedExpr(f"hidden_{len(columns) - width + 1}", expr))
+            return len(columns) - 1 if known is None else known
+
         keys: list[SortKey] = []
         for key in order:
-            over_outputs = _over(key.expr, outputs)
-            if over_outputs is None and distinct:
-                self.context.unsupported(
-                    "ORDER BY what SELECT DISTINCT does not give", self.context.source.find_words("ORDER BY")
-                )
-            elif over_outputs is None or not (distinct or isinstance(over_outputs, ColumnRef)):
-                position = next((i for i, known in enumerate(hidden) if known.expr == key.expr), len(hidden))
-                if position == len(hidden):
-                    hidden.append(NamedExpr(f"order_{position + 1}", key.expr))
-                keys.append(replace(key, expr=_output(width + position, hidden[position])))
-            else:
-                keys.append(replace(key, expr=over_outputs))
-        plan = Project(plan, (*outputs, *hidden))
-        if distinct:
-            plan = Aggregate(plan, tuple(NamedExpr(out.name, _output(i, out)) for i, out in enumerate(outputs)), ())
+            over_outputs = _over(key.expr, outputs) if distinct else None
+            if over_outputs is None:
+                place = position(key.expr)
+                over_outputs = _output(place, columns[place])
+            keys.append(replace(key, expr=over_outputs))
+        on_places = [position(expr) for expr in on]
+        plan = Project(plan, tuple(columns))
+        if distinct or on:
+            plan = distinct_rows(plan, on_places or range(width), keys)
         if keys:
             plan = Sort(plan, tuple(keys))
-        plan = self._limit(plan)
-        if hidden:
+        plan = limited(self.context, self.binder, plan, self.select)
+        if len(columns) > width:
             plan = Project(plan, tuple(NamedExpr(out.name, _output(i, out)) for i, out in enumerate(outputs)))
         return plan
-
-    def _limit(self, plan: Plan) -> Plan:
-        count = bind_limit(self.context, self.binder, self.select.args.get("limit"), "LIMIT")
-        offset = bind_limit(self.context, self.binder, self.select.args.get("offset"), "OFFSET") or 0
-        return plan if count is None and not offset else Limit(plan, count, offset)
 
 
 def _output(position: int, output: NamedExpr) -> Expr:
@@ -238,7 +369,7 @@ def _over(expr: Expr, outputs: list[NamedExpr]) -> Expr | None:
     position = next((i for i, output in enumerate(outputs) if output.expr == expr), None)
     if position is not None:
         return _output(position, outputs[position])
-    if isinstance(expr, ColumnRef):
+    if isinstance(expr, ColumnRef | Subquery):
         return None
     parts = tuple(_over(child, outputs) for child in children(expr))
     known = tuple(part for part in parts if part is not None)

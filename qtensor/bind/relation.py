@@ -1,18 +1,23 @@
-"""FROM: tables of the catalog, derived tables and common table expressions, each as a plan and the names of its columns."""
+"""FROM: tables of the catalog, derived tables, common table expressions and their joins, as a plan and the names of its
+columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from sqlglot import exp
 
+from qtensor.bind.build import Operand, coalesce, comparison, plain
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import with_columns_moved
 from qtensor.bind.scope import Scope, renamed
 from qtensor.errors import Span, suggestion
-from qtensor.logical import OneRow, Plan, Scan
-from qtensor.types import Schema
+from qtensor.expressions import Call, ColumnRef, Expr
+from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
+from qtensor.types import BOOLEAN, Field, Schema
 
 UNNAMED = "unnamed_subquery"
 
@@ -28,10 +33,11 @@ class CommonTable:
 
 @dataclass
 class RelationBinder:
-    """Binds what FROM names; `bind_query` binds the queries in it."""
+    """Binds what FROM names; `bind_query` binds the queries in it, `condition` the condition of a join over a scope."""
 
     context: Context
     bind_query: Callable[[exp.Expr, dict[str, CommonTable]], Plan]
+    condition: Callable[[exp.Expr, Scope, dict[str, CommonTable]], Operand]
     common_tables: dict[str, CommonTable] = field(default_factory=dict)
 
     def add(self, clause: exp.With | None) -> None:
@@ -44,27 +50,145 @@ class RelationBinder:
             seen.add(name)
             self.common_tables = {**self.common_tables, name: CommonTable(node, self.common_tables)}
 
-    def bind(self, clause: exp.From | None) -> tuple[Plan, Scope]:
+    def bind(self, clause: exp.From | None, joins: Sequence[exp.Join]) -> tuple[Plan, Scope]:
         """The plan of FROM, and the names of its columns; without FROM one row without columns."""
         if clause is None:
             return OneRow(), Scope()
-        node = clause.this
-        outer_alias = node.args.get("alias")
-        while isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("with_"):
-            node = node.this  # parentheses around a table: the outermost alias counts
-            outer_alias = outer_alias or node.args.get("alias")
-        aliases = [column.name for column in outer_alias.columns] if outer_alias else []
-        name = outer_alias.name if outer_alias else ""
+        return self._joined(clause.this, joins)
+
+    # --- joins ----------------------------------------------------------------------------------------------------------------
+
+    def _joined(self, first: exp.Expr, joins: Sequence[exp.Join]) -> tuple[Plan, Scope]:
+        """A list of relations: commas bind weaker than JOIN."""
+        whole: tuple[Plan, Scope] | None = None
+        part = self._relation(first)
+        for join in joins:
+            right = self._relation(join.this)
+            if _is_comma(join):
+                whole = part if whole is None else self._crossed(whole, part, join)
+                part = right
+            else:
+                part = self._join(part, right, join)
+        return part if whole is None else self._crossed(whole, part, joins[-1])
+
+    def _crossed(self, left: tuple[Plan, Scope], right: tuple[Plan, Scope], node: exp.Join) -> tuple[Plan, Scope]:
+        return Join(left[0], right[0], "inner"), self._beside(left[1], right[1], node)
+
+    def _beside(self, left: Scope, right: Scope, node: exp.Join) -> Scope:
+        for relation in right.relations:
+            if left.relation(relation.qualifiers[0]) is not None:
+                name = relation.qualifiers[0]
+                hint = "Give one of them another alias."
+                raise self.context.error(f'two relations in FROM are called "{name}"', self.context.source.span(node.this), hint)
+        return left.beside(right)
+
+    def _join(self, left: tuple[Plan, Scope], right: tuple[Plan, Scope], node: exp.Join) -> tuple[Plan, Scope]:
+        (left_plan, left_scope), (right_plan, right_scope) = left, right
+        kind, mirrored = self._kind(node)
+        scope = self._beside(left_scope, right_scope, node)
+        condition: Expr | None = None
+        pairs: list[tuple[ColumnRef, ColumnRef]] = []
+        if node.args.get("on") is not None:
+            condition = self.condition(node.args["on"], scope, self.common_tables).expr
+        elif node.args.get("using") or node.method == "NATURAL":
+            pairs = self._using(left_scope, right_scope, node)
+            conditions = [self._equal(*pair, node) for pair in pairs]
+            condition = conditions[0] if len(conditions) == 1 else Call("and", tuple(conditions), BOOLEAN)
+        elif node.kind != "CROSS":
+            message = "a JOIN needs a condition: ON, USING or NATURAL; without one it is CROSS JOIN"
+            raise self.context.error(message, self.context.source.span(node.this))
+        if kind in ("semi", "anti"):
+            return Join(left_plan, right_plan, kind, condition=condition), left_scope
+        joined: Plan = Join(left_plan, right_plan, kind, condition=condition)
+        plan = _mirrored(left_plan, right_plan, condition) if mirrored else joined
+        return self._merged(plan, scope, pairs, kind, mirrored) if pairs else (plan, scope)
+
+    def _kind(self, node: exp.Join) -> tuple[JoinKind, bool]:
+        """The kind of a join, and whether its sides are to be exchanged."""
+        if node.kind in ("SEMI", "ANTI"):
+            return ("semi" if node.kind == "SEMI" else "anti"), False
+        if node.side == "FULL":
+            return "full", False
+        if node.side in ("LEFT", "RIGHT"):
+            return "left", node.side == "RIGHT"
+        return "inner", False
+
+    def _using(self, left: Scope, right: Scope, node: exp.Join) -> list[tuple[ColumnRef, ColumnRef]]:
+        """The columns that USING or NATURAL joins, as columns of both sides' row."""
+        width = len(left.fields)
+        names: list[tuple[str, Span | None]]
+        if node.method == "NATURAL":
+            mine = [column.name.lower() for column in left.star]
+            names = [(column.name, None) for column in right.star if column.name.lower() in mine]
+            if not names:
+                span = self.context.source.span(node.this)
+                raise self.context.error("a NATURAL JOIN of relations that have no column in common", span)
+        else:
+            names = [(identifier.name, self.context.source.span(identifier)) for identifier in node.args["using"]]
+        pairs = []
+        for name, span in names:
+            found = []
+            for side, scope in (("left", left), ("right", right)):
+                columns = scope.columns(name)
+                if len(columns) != 1:
+                    what = "no column" if not columns else "several columns"
+                    hint = "" if columns else suggestion(name, scope.names)
+                    raise self.context.error(f'USING: {what} "{name}" on the {side} side of the join', span, hint)
+                found.append(columns[0])
+            pairs.append((found[0], ColumnRef(found[1].index + width, found[1].type, found[1].name)))
+        return pairs
+
+    def _equal(self, left: ColumnRef, right: ColumnRef, node: exp.Join) -> Expr:
+        span = self.context.source.span(node.this)
+        return comparison(self.context, "equal", plain(left, span), plain(right, span), span).expr
+
+    def _merged(
+        self, plan: Plan, scope: Scope, pairs: list[tuple[ColumnRef, ColumnRef]], kind: JoinKind, mirrored: bool
+    ) -> tuple[Plan, Scope]:
+        """USING columns visible once: the left one, of a RIGHT JOIN the right one, of a FULL JOIN whichever is not NULL."""
+        chosen = {left.index: right.index if mirrored else left.index for left, right in pairs}
+        if kind == "full":
+            values = [coalesce(self.context, [plain(left), plain(right)], None).expr for left, right in pairs]
+            first = len(scope.fields)
+            chosen = {left.index: first + number for number, (left, _) in enumerate(pairs)}
+            own = [NamedExpr(item.name, ColumnRef(i, item.type, item.name)) for i, item in enumerate(scope.fields)]
+            added = [NamedExpr(left.name, value) for (left, _), value in zip(pairs, values, strict=True)]
+            plan = Project(plan, (*own, *added))
+            fields = (*scope.fields, *(Field(item.name, item.expr.type) for item in added))
+            scope = Scope(fields, scope.relations, scope.visible)
+        dropped = {right.index for _, right in pairs}
+        visible = tuple(chosen.get(position, position) for position in scope.visible if position not in dropped)
+        return plan, Scope(scope.fields, scope.relations, visible)
+
+    # --- relations ------------------------------------------------------------------------------------------------------------
+
+    def _relation(self, node: exp.Expr) -> tuple[Plan, Scope]:
+        if node.args.get("joins"):
+            first = node.copy()
+            first.set("joins", None)
+            return self._joined(first, node.args["joins"])
+        alias = node.args.get("alias")
+        name, aliases = (alias.name, [column.name for column in alias.columns]) if alias else ("", [])
         if isinstance(node, exp.Table):
             return self._table(node, name, aliases)
+        span = self.context.source.span(node)
+        if isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("with_"):  # parentheses around relations
+            plan, scope = self._relation(node.this)
+            if not name:
+                return plan, scope
+            columns = scope.star
+            if [column.index for column in columns] != list(range(len(plan.schema))):
+                plan = Project(plan, tuple(NamedExpr(column.name, column) for column in columns))
+            schema = tuple(Field(column.name, column.type) for column in columns)
+            return plan, self._scope(schema, (name,), aliases, span)
         plan = self.bind_query(node, self.common_tables)
-        return plan, self._scope(plan.schema, (name or UNNAMED,), aliases, self.context.source.span(node))
+        return plan, self._scope(plan.schema, (name or UNNAMED,), aliases, span)
 
     def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> Scope:
         if len(aliases) > len(schema):
             message = f'"{names[0]}" has {len(schema)} columns, and {len(aliases)} names are given for them'
             raise self.context.error(message, span)
-        return Scope(renamed(schema, aliases), names)
+        return Scope.of(renamed(schema, aliases), names)
 
     def _table(self, node: exp.Table, alias: str, aliases: list[str]) -> tuple[Plan, Scope]:
         span = self.context.source.span(node.this)
@@ -89,3 +213,22 @@ class RelationBinder:
         if common.bound is None:
             common.bound = self.bind_query(common.node.this, common.surroundings)
         return common.bound
+
+
+def _is_comma(join: exp.Join) -> bool:
+    parts = ("on", "using", "method", "side", "kind")
+    return not any(join.args.get(part) for part in parts)
+
+
+def _mirrored(left: Plan, right: Plan, condition: Expr | None) -> Plan:
+    """RIGHT JOIN: the left join of the exchanged sides, its columns put back in order."""
+    width, other = len(left.schema), len(right.schema)
+
+    def moved(column: ColumnRef) -> ColumnRef:
+        index = column.index + other if column.index < width else column.index - width
+        return ColumnRef(index, column.type, column.name)
+
+    joined = Join(right, left, "left", condition=None if condition is None else with_columns_moved(condition, moved))
+    schema = (*left.schema, *right.schema)
+    columns = (moved(ColumnRef(index, item.type, item.name)) for index, item in enumerate(schema))
+    return Project(joined, tuple(NamedExpr(item.name, column) for item, column in zip(schema, columns, strict=True)))

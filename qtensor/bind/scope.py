@@ -3,36 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from qtensor.expressions import ColumnRef
 from qtensor.types import Field, Schema
 
 
 @dataclass(frozen=True)
-class Scope:
-    """The columns of the one relation in FROM, under the names it may be called by; no relation: no columns."""
+class Relation:
+    """One relation of FROM: what it may be called, its columns by its own names, and where they begin in the row of FROM."""
 
-    fields: Schema = ()
-    qualifiers: tuple[str, ...] = ()
-    _positions: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    qualifiers: tuple[str, ...]
+    fields: Schema
+    first: int = 0
 
-    def __post_init__(self) -> None:
-        for index, column in enumerate(self.fields):
-            self._positions.setdefault(column.name.lower(), index)
+    def is_called(self, name: str) -> bool:
+        """Whether the relation may be called `name`, as in `name.column`."""
+        return name.lower() in (qualifier.lower() for qualifier in self.qualifiers)
 
     def column(self, name: str) -> ColumnRef | None:
-        """A new reference to the column `name`, case ignored; None if there is none."""
-        index = self._positions.get(name.lower())
-        return None if index is None else self.reference(index)
+        """A new reference to its column `name`, case ignored; None if there is none."""
+        for position, field in enumerate(self.fields):
+            if field.name.lower() == name.lower():
+                return ColumnRef(self.first + position, field.type, field.name)
+        return None
+
+    @property
+    def columns(self) -> list[ColumnRef]:
+        """New references to all its columns."""
+        return [ColumnRef(self.first + position, field.type, field.name) for position, field in enumerate(self.fields)]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The columns of FROM: the row of all relations, one after the other, and which of its columns `*` stands for.
+
+    A column that USING has joined is visible once.
+    """
+
+    fields: Schema = ()
+    relations: tuple[Relation, ...] = ()
+    visible: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(schema: Schema, qualifiers: tuple[str, ...]) -> Scope:
+        """The scope of one relation."""
+        return Scope(schema, (Relation(qualifiers, schema),), tuple(range(len(schema))))
+
+    def column(self, name: str) -> ColumnRef | None:
+        """A new reference to the column `name`, case ignored; None if there is none, the first if there are several."""
+        return next(iter(self.columns(name)), None)
+
+    def columns(self, name: str) -> list[ColumnRef]:
+        """New references to the visible columns called `name`."""
+        return [self.reference(position) for position in self.visible if self.fields[position].name.lower() == name.lower()]
 
     def reference(self, index: int) -> ColumnRef:
         """A new reference to column `index`."""
         return ColumnRef(index, self.fields[index].type, self.fields[index].name)
 
-    def has_qualifier(self, name: str) -> bool:
-        """Whether the relation may be called `name`, as in `name.column`."""
-        return name.lower() in (qualifier.lower() for qualifier in self.qualifiers)
+    @property
+    def star(self) -> list[ColumnRef]:
+        """What `*` stands for."""
+        return [self.reference(position) for position in self.visible]
+
+    def relation(self, name: str) -> Relation | None:
+        """The relation that may be called `name`."""
+        return next((relation for relation in self.relations if relation.is_called(name)), None)
+
+    def owners(self, name: str) -> list[str]:
+        """What the relations are called that have a column `name`."""
+        return [relation.qualifiers[0] for relation in self.relations if relation.column(name) is not None]
+
+    @property
+    def qualifiers(self) -> list[str]:
+        """What the relations are called."""
+        return [relation.qualifiers[0] for relation in self.relations]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns."""
+        return [field.name for relation in self.relations for field in relation.fields]
+
+    def beside(self, right: Scope) -> Scope:
+        """The scope of two relations, the row of the other following this one's."""
+        width = len(self.fields)
+        moved = (replace(relation, first=relation.first + width) for relation in right.relations)
+        visible = (*self.visible, *(position + width for position in right.visible))
+        return Scope((*self.fields, *right.fields), (*self.relations, *moved), visible)
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:

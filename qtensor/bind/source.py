@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 
 from sqlglot import Token, TokenType, exp
 
-from qtensor.bind.syntax import connected, is_text
+from qtensor.bind.syntax import call_arguments, connected, is_text
 from qtensor.errors import Span
 
 TYPE_WORDS = frozenset({"DATE", "TIMESTAMP"})
@@ -48,6 +49,12 @@ class Source:
         start = node.meta.get("start")
         return None if start is None else self.sql[start : node.meta["end"] + 1]
 
+    def first_argument(self, node: exp.Func) -> Token | None:
+        """The token after the opening parenthesis of the call `node`; None where the text does not tell."""
+        name = self._by_start.get(node.meta.get("start", -1))
+        is_call = name is not None and self.upper_at(name + 1) == "(" and name + 2 < len(self.tokens)
+        return self.tokens[name + 2] if is_call and name is not None else None
+
     def upper_at(self, index: int) -> str:
         """The text of token `index` in upper case, "" outside of the query."""
         return self.tokens[index].text.upper() if 0 <= index < len(self.tokens) else ""
@@ -66,6 +73,15 @@ class Source:
             if all(self.upper_at(index + offset) == word for offset, word in enumerate(words)):
                 return Span(self.tokens[index].start, self.tokens[index + len(words) - 1].end + 1)
         return None
+
+    def called(self, node: exp.Func, names: Collection[str]) -> str | None:
+        """The function that a call names, where sqlglot keeps no place of it: the last of `names` before its arguments."""
+        spans = [span for argument in call_arguments(node) if (span := self.span(argument))]
+        index = self.token_before(spans[0]) if spans else -1
+        while index >= 0 and self.upper_at(index) in ("(", ",", "-", "+", "NOT", "NULL", "DISTINCT", "CASE", "CAST"):
+            index -= 1
+        word = self.tokens[index].text if index >= 0 else ""
+        return word if word.lower() in names else None
 
     def parameter_span(self, name: str) -> Span | None:
         """The first place of the parameter `$name`."""

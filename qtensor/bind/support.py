@@ -6,99 +6,87 @@ from collections.abc import Collection
 
 from sqlglot import exp
 
+from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
+from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
+from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
 
 Finding = tuple[str, Span | None]
 
-AGGREGATES = frozenset({"count", "count_star", "sum", "avg", "mean", "min", "max"})
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow)
 # Functions that sqlglot has no class for, in DuckDB's dialect at least.
-ANONYMOUS = frozenset({"count_star", "mean", "iff"})
+ANONYMOUS = frozenset({*AGGREGATES, "iff"})
 
 _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
     {
         # clauses
         exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Distinct,
-        exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery,
+        exp.With, exp.CTE, exp.TableAlias, exp.Table, exp.Subquery, exp.Join, exp.Exists, exp.Any, exp.All, exp.Tuple,
+        exp.Union, exp.Intersect, exp.Except, exp.Values,
         # names and values
         exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Literal, exp.Null, exp.Boolean, exp.Placeholder, exp.Parameter,
         exp.Var, exp.DataType, exp.DataTypeParam, exp.Interval, exp.Paren,
         # operators
         exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE,
         exp.NullSafeEQ, exp.NullSafeNEQ, exp.And, exp.Or, exp.Not, exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape,
-        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.DPipe,
+        exp.GroupingSets, exp.Rollup, exp.Cube, exp.Grouping, exp.GroupingId,
+        exp.Window, exp.WindowSpec, exp.Qualify, exp.RespectNulls, *FUNCTIONS,
+        exp.Case, exp.If, exp.Cast, exp.TryCast, exp.Bracket, exp.Slice, exp.Try,
         # functions
-        exp.Abs, exp.Coalesce, exp.Nullif, exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Filter, exp.Anonymous,
+        exp.Abs, exp.Coalesce, exp.Nullif, exp.Filter, exp.Anonymous, *CLASSES,
     }
 )  # fmt: skip
 
 # Parts of nodes that may be present; any other part that is not empty is unsupported.
 _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
-        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset"}
+        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
+        | {"windows", "qualify"}
     ),
-    exp.Table: frozenset({"this", "alias", "db", "catalog"}),
-    exp.Subquery: frozenset({"this", "alias", "with_"}),
+    exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
+    exp.Subquery: frozenset({"this", "alias", "with_", "joins", "order", "limit", "offset"}),
+    exp.Join: frozenset({"this", "on", "using", "side", "kind", "method"}),
     exp.Group: frozenset({"expressions", "all"}),
-    exp.With: frozenset({"expressions"}),
-    exp.Order: frozenset({"expressions"}),
+    exp.Union: frozenset({"this", "expression", "distinct", "by_name", "with_", "order", "limit", "offset"}),
+    exp.Intersect: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Except: frozenset({"this", "expression", "distinct", "with_", "order", "limit", "offset"}),
+    exp.Values: frozenset({"expressions", "alias", "with_", "order", "limit", "offset"}),
+    exp.With: frozenset({"expressions", "recursive"}),
+    exp.CTE: frozenset({"this", "alias", "materialized"}),
+    exp.Order: frozenset({"this", "expressions"}),
     exp.Ordered: frozenset({"this", "desc", "nulls_first"}),
     exp.Limit: frozenset({"expression"}),
-    exp.Star: frozenset({"except_"}),
-    exp.Distinct: frozenset({"expressions"}),
-    exp.In: frozenset({"this", "expressions"}),
+    exp.Star: frozenset({"except_", "replace", "rename"}),
+    exp.Distinct: frozenset({"expressions", "on"}),
+    exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
+    exp.In: frozenset({"this", "expressions", "query"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {
-    exp.Join: "joins",
-    exp.Window: "window functions",
-    exp.Union: "UNION",
-    exp.Except: "EXCEPT",
-    exp.Intersect: "INTERSECT",
-    exp.Values: "VALUES",
     exp.Lateral: "LATERAL",
     exp.Pivot: "PIVOT",
     exp.TableSample: "samples of tables",
-    exp.Qualify: "QUALIFY",
-    exp.GroupingSets: "GROUPING SETS",
-    exp.Rollup: "ROLLUP",
-    exp.Cube: "CUBE",
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
-    exp.Exists: "subqueries in expressions",
     exp.Collate: "COLLATE",
-    exp.Tuple: "tuples",
     exp.Struct: "structs",
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
     exp.Dot: "fields of structs",
-    exp.Any: "ANY",
-    exp.All: "ALL",
-    exp.WithinGroup: "WITHIN GROUP",
     exp.Columns: "COLUMNS",
-    exp.Slice: "slices",
     exp.Unnest: "UNNEST",
 }
 
 _PART_NAMES = {
-    "joins": "joins",
     "pivots": "PIVOT",
     "sample": "samples of tables",
-    "recursive": "recursive CTEs",
-    "replace": "* REPLACE",
-    "rename": "* RENAME",
-    "on": "DISTINCT ON",
-    "query": "subqueries in expressions",
-    "limit": "LIMIT after a parenthesised query",
-    "order": "ORDER BY after a parenthesised query",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
-    "grouping_sets": "GROUPING SETS",
-    "rollup": "ROLLUP",
-    "cube": "CUBE",
     "laterals": "LATERAL",
-    "windows": "WINDOW",
+    "exclude": "EXCLUDE in a window's frame",
     "locks": "FOR UPDATE",
     "with_fill": "ORDER BY with FILL",
 }
@@ -130,12 +118,11 @@ def _walk(tree: exp.Expr, source: Source, catalog: Catalog) -> list[Finding]:
         what = _unsupported_node(node, source, catalog)
         if what is not None:
             findings.append((what, _place(node, source)))
-            if not isinstance(node, exp.SetOperation):
-                continue
+            continue
         allowed = _PARTS.get(type(node))
         for key, value in node.args.items():
             children = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, exp.Expr)]
-            if allowed is not None and key not in allowed and value and what is None:
+            if allowed is not None and key not in allowed and value:
                 findings.append((_PART_NAMES.get(key, _part_name(key, children)), _part_place(node, children, source)))
             else:
                 pending += children
@@ -149,14 +136,12 @@ def _part_name(key: str, children: list[exp.Expr]) -> str:
 
 def _part_place(node: exp.Expr, children: list[exp.Expr], source: Source) -> Span | None:
     spans = [span for child in children if (span := source.span(child))]
-    if isinstance(node, exp.With):
-        return source.find_words("RECURSIVE")
     return Span(spans[0].start, spans[-1].end) if spans else source.span(node)
 
 
 def _place(node: exp.Expr, source: Source) -> Span | None:
-    if isinstance(node, exp.SetOperation):
-        return source.find_words(node.key.upper())
+    if isinstance(node, exp.CTE):
+        return source.find_words("RECURSIVE")
     named = source.find_words(node.sql_name()) if isinstance(node, exp.Func) and source.span(node) is None else None
     current: exp.Expr | None = None if named else node
     while current is not None:
@@ -168,38 +153,94 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
 
 
 def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+    if isinstance(node, exp.BitwiseNot) and _goes_further(node):
+        return "~ before an arithmetic operator, to whose result DuckDB applies it: write parentheses"
+    if scalar_call(node, source, catalog) is not None:
+        return None
     match node:
         case exp.Anonymous():
             name = node.name.lower()
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
                 return None  # what no one knows is an error of the binder
             return f"the function {node.name}"
-        case exp.Subquery() | exp.Select() if not _is_relation(node):
-            return "subqueries in expressions"
+        case exp.Join() if node.method and node.method != "NATURAL":
+            return f"{node.method} joins"
+        case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
+            return f"{node.kind} joins"
+        case exp.CTE() if _is_recursive(node):
+            return "recursive CTEs"
+        case exp.Tuple():
+            listed = (
+                isinstance(node.parent, exp.Values | exp.Distinct)
+                or _compared_with_query(node)
+                or _in_group_by(node)
+                or _call_around(node) == "count"
+            )
+            return None if listed else "tuples"
         case exp.Table() if not isinstance(node.this, exp.Identifier):
             return f"the table function {source.text(node.this) or node.this.sql('duckdb')}"
         case exp.Filter():
-            return None if isinstance(node.this, exp.Func) else "FILTER here"
-        case exp.Order() if not isinstance(node.parent, exp.Select | exp.Subquery):
+            return (
+                None if isinstance(node.this, exp.Func | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls) else "FILTER here"
+            )
+        case exp.WithinGroup():
+            return None if aggregate_name(node) is not None else "WITHIN GROUP here"
+        case exp.IgnoreNulls():  # sqlglot wraps every any_value so
+            return None if isinstance(node.this, exp.AnyValue) or node.find_ancestor(exp.Window) else "IGNORE NULLS"
+        case exp.Order() if not isinstance(node.parent, exp.Query | exp.Values | exp.Window) and _call_around(node) is None:
             return "ORDER BY inside a function"
-        case exp.DPipe() if node.find(exp.Column) is not None:
-            return "the operator ||"
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
         case exp.Func() if type(node) not in _SUPPORTED:
             written = source.text(node)
             if written is not None and catalog.model(written) is not None:
                 return None
-            return _NAMES.get(type(node)) or f"the function {written or node.sql_name().lower()}"
+            return (
+                _NAMES.get(type(node))
+                or f"the function {written or source.called(node, DUCKDB_FUNCTIONS) or node.sql_name().lower()}"
+            )
         case _ if type(node) in _SUPPORTED:
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
 
 
-def _is_relation(node: exp.Expr) -> bool:
-    """Whether a query stands where a table may: at the top, in FROM, as a CTE, or inside a query that does."""
-    return node.parent is None or isinstance(node.parent, exp.From | exp.CTE | exp.Subquery | exp.SetOperation)
+def _goes_further(node: exp.Expr) -> bool:
+    """Whether an arithmetic operator follows the operand of a prefix, which sqlglot binds more closely than DuckDB."""
+    parent = node.parent
+    while isinstance(parent, _ARITHMETIC):
+        if parent.this is node:
+            return True
+        node, parent = parent, parent.parent
+    return False
+
+
+def _call_around(node: exp.Expr) -> str | None:
+    """The aggregate of whose call `node` is a part, as its arguments' DISTINCT and ORDER BY are."""
+    parent = node.parent
+    while isinstance(parent, exp.Distinct | exp.Order):
+        parent = parent.parent
+    return None if parent is None else aggregate_name(parent)
+
+
+def _in_group_by(node: exp.Expr) -> bool:
+    """Whether a tuple is a set of keys in GROUP BY."""
+    return isinstance(node.parent, exp.Group | exp.GroupingSets | exp.Rollup | exp.Cube)
+
+
+def _compared_with_query(node: exp.Tuple) -> bool:
+    """Whether a tuple is the left side of IN (query)."""
+    parent = node.parent
+    while isinstance(parent, exp.Paren):
+        parent = parent.parent
+    return isinstance(parent, exp.In) and parent.args.get("query") is not None
+
+
+def _is_recursive(node: exp.CTE) -> bool:
+    """Whether a CTE of WITH RECURSIVE reads itself; one that does not is like any other."""
+    if not isinstance(node.parent, exp.With) or not node.parent.args.get("recursive"):
+        return False
+    return any(table.name.lower() == node.alias.lower() and not table.db for table in node.this.find_all(exp.Table))
 
 
 def _described(node: exp.Expr) -> str:

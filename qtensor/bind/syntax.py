@@ -19,12 +19,16 @@ def whole_number(text: str) -> int | None:
 
 
 def subscript_value(node: exp.Bracket) -> int | None:
-    """The constant index of `x[index]`, counted from 1 (sqlglot counts from 0, whatever the dialect); None if not constant."""
+    """The constant index of `x[index]`, counted from 1; None if it is not constant.
+
+    sqlglot counts from 0, whatever the dialect, unless it knows that `x` is no array.
+    """
     index = node.expressions[0].unnest()
     sign = -1 if isinstance(index, exp.Neg) else 1
     digits = index.this.unnest() if isinstance(index, exp.Neg) else index
     number = whole_number(digits.name) if isinstance(digits, exp.Literal) else None
-    return None if number is None else sign * number + 1
+    counted_from = 1 if node.this.is_type(exp.DType.UNKNOWN, exp.DType.ARRAY) or node.this.type is None else 0
+    return None if number is None else sign * number + counted_from
 
 
 def connected(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -39,7 +43,7 @@ def connected(node: exp.Expr) -> Iterator[exp.Expr]:
             yield current
 
 
-def call_arguments(node: exp.Func) -> list[exp.Expr]:
+def call_arguments(node: exp.Expr) -> list[exp.Expr]:
     """The arguments of a function call, in order, whatever sqlglot calls them."""
     flat: list[exp.Expr] = []
     for key in node.arg_types:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # What duckdb_keywords() lists, of every category.
 _KEYWORDS = """
     abort absolute access action add admin after aggregate all also alter always analyse analyze and anti any approx array as
@@ -139,3 +141,16 @@ _FUNCTIONS = """
 
 KEYWORDS = frozenset(_KEYWORDS.split())
 DUCKDB_FUNCTIONS = frozenset(_FUNCTIONS.split())
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier: quoted where it would not read back as itself.
+
+    >>> quoted("rape"), quoted("My col"), quoted("year")
+    ('rape', '"My col"', '"year"')
+    """
+    if _PLAIN.fullmatch(name) and name.lower() not in KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'

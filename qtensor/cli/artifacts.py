@@ -66,9 +66,10 @@ def exec_command(
     threads: int | None,
     output: Output,
 ) -> None:
-    """Run an exported query on a table.
+    """Run an exported query on its tables.
 
-    Without --table, the table comes from stdin. An Arrow stream is computed while it is read, so it may be longer than memory.
+    Without --table, the only table comes from stdin. An Arrow stream is computed while it is read, so it may be longer
+    than memory.
 
     \b
     Examples:
@@ -80,17 +81,19 @@ def exec_command(
     from qtensor.aot.artifact import load
 
     query = load(artifact, threads)
-    if query.tables and not tables and not sys.stdin.isatty():
+    if len(query.tables) == 1 and not tables and not sys.stdin.isatty():
         tables = ((query.tables[0], "-"),)
     if wrong := [name for name, _ in tables if name.lower() not in map(str.lower, query.tables)]:
         raise click.UsageError(f"the query reads {', '.join(query.tables) or 'no table'}, not {wrong[0]}")
-    if len(tables) != len(query.tables):
-        raise click.UsageError(f"the query reads the table {query.tables[0]}: add --table {query.tables[0]}=PATH, once")
+    given = [name.lower() for name, _ in tables]
+    if wanted := [name for name in query.tables if given.count(name.lower()) != 1]:
+        raise click.UsageError(f"the query reads the table {wanted[0]}: add --table {wanted[0]}=PATH, once")
     values = typed_parameters(query, dict(parameters))
     sources = {name: open_source(path) for name, path in tables}
     types = [str(field.type) for field in query.manifest.output]
     streamed = [source for source in sources.values() if isinstance(source, pa.RecordBatchReader)]
-    output.write(query.stream(*streamed, **values) if streamed else query(**sources, **values), types)
+    as_stream = streamed and len(query.tables) == 1
+    output.write(query.stream(*streamed, **values) if as_stream else query(**sources, **values), types)
 
 
 def typed_parameters(query: Artifact, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def describe(container: Container) -> dict[str, Any]:
         "versions": {"qtensor": manifest.qtensor, "jax": manifest.jax, "jaxlib": manifest.jaxlib},
         "sql": manifest.sql,
         "dialect": manifest.dialect,
-        "input": None if manifest.input is None else described_input(manifest.input),
+        "inputs": [described_input(read) for read in manifest.inputs],
         "parameters": [
             {
                 "name": parameter.name,
@@ -69,7 +69,8 @@ def described_input(read: Input) -> dict[str, Any]:
         for column in read.columns
         for field in [read.fields[column.column.index]]
     ]
-    return {"table": read.table, "usual_rows": read.usual_rows, "columns": columns}
+    keys = [[read.fields[index].name for index in key] for key in read.unique]
+    return {"table": read.table, "usual_rows": read.usual_rows, "columns": columns, "unique": keys}
 
 
 def assumptions(column: AssumedColumn, read: Input) -> Iterator[str]:
@@ -98,7 +99,8 @@ def described_form(form: Form, manifest: Manifest, sizes: dict[str, int]) -> dic
         }
         for module in form.modules
     ]
-    return {"kind": form.kind, "rows": form.rows, "programs": programs}
+    sizes_of_tables = {read.table: size for read, size in zip(manifest.inputs, form.sizes, strict=True)}
+    return {"kind": form.kind, "rows": form.rows, "sizes": sizes_of_tables, "programs": programs}
 
 
 def as_text(path: str, described: dict[str, Any]) -> str:
@@ -115,12 +117,12 @@ def text_lines(path: str, described: dict[str, Any]) -> Iterator[str]:
     yield f"sha256   {described['digest']}"
     yield f"trusted  {trusted}"
     yield from section(f"SQL ({described['dialect']})", described["sql"].strip().splitlines())
-    read = described["input"]
-    if read is None:
+    if not described["inputs"]:
         yield from section("Input", ["no table"])
-    else:
+    for read in described["inputs"]:
         rows = [(column["name"], column["type"], ", ".join(column["assumed"])) for column in read["columns"]]
-        yield from section(f"Input: table {read['table']}, {read['usual_rows']:,} rows when exported", aligned(rows))
+        keys = [f"no two equal rows of ({', '.join(key)})" for key in read["unique"]]
+        yield from section(f"Input: table {read['table']}, {read['usual_rows']:,} rows when exported", [*aligned(rows), *keys])
     parameters = [
         (f"${parameter['name']}", parameter["type"], parameter["default"], "fixed" if parameter["fixed"] else "")
         for parameter in described["parameters"]
@@ -133,7 +135,10 @@ def text_lines(path: str, described: dict[str, Any]) -> Iterator[str]:
     ]
     yield from section("Models", aligned(models))
     for form in described["variants"]:
-        yield from section(f"For {KINDS[form['kind']].format(rows=form['rows'])}", aligned(map(program_row, form["programs"])))
+        rows_of = [f"{size:,} of {table}" for table, size in form["sizes"].items()]
+        several = f"up to so many rows: {', '.join(rows_of)}"
+        limit = several if len(rows_of) > 1 else KINDS[form["kind"]].format(rows=form["rows"])
+        yield from section(f"For {limit}", aligned(map(program_row, form["programs"])))
 
 
 def program_row(program: dict[str, Any]) -> tuple[str, str, str]:

@@ -14,6 +14,8 @@ import pyarrow as pa
 from qtensor.expressions import Call, Cast, Literal, LiteralValue
 from qtensor.like import matches
 from qtensor.literals import convert_literal, holds
+from qtensor.scalars.function import value_of
+from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
@@ -73,6 +75,14 @@ def evaluate_call(call: Call) -> Literal | None:
             return Literal(comparable(values[0]) == comparable(values[1]), BOOLEAN)
         case "in":
             return Literal(is_member(values[0], values[1:]), BOOLEAN)
+        case "try":
+            return Literal(values[0], call.type)
+        case "greatest" | "least":
+            known_values = [value for value in values if value is not None]
+            choose = max if call.function == "greatest" else min
+            return Literal(choose(known_values, key=comparable) if known_values else None, call.type)
+        case function if (known := SCALARS.get(function)) is not None and known.evaluate is not None:
+            return value_of(known, values, call.type)
         case _ if any(value is None for value in values):
             return Literal(None, call.type)
         case "like" | "ilike":
@@ -100,6 +110,8 @@ def comparable(value: LiteralValue) -> tuple[int, LiteralValue]:
     """`value` as SQL compares it: NaN equals NaN and is greater than every number; NULL is a value of its own."""
     if value is None:
         return (2, 0)
+    if isinstance(value, IntervalValue):  # a month counts as 30 days
+        return (0, (value.months * 30 + value.days) * MICROSECONDS_PER_DAY + value.microseconds)
     return (1, 0.0) if value != value else (0, value)
 
 

@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import assert_never
 
-from qtensor.expressions import Call, Cast, ColumnRef, Expr, Predict, children, conjuncts
-from qtensor.logical import Aggregate, Filter, Plan, Project, Sort
-from qtensor.rules.rewriting import columns_of, conjunction, substitute
+from qtensor.expressions import ColumnRef, Expr, conjuncts
+from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs, with_inputs
+from qtensor.rules.facts import may_raise
+from qtensor.rules.push_filter_into_join import push_filter_into_join
+from qtensor.rules.rewriting import columns_of, filtered, substitute
 
 
 def push_filter_down(plan: Plan) -> Plan:
-    """Move the conditions of a filter below sorts, projections, other filters and, where they read only group keys, aggregates.
+    """Move the conditions of filters and inner joins as far down as they can go, from the top of the plan.
 
     Sound: a projection computes each row from itself alone, so a condition on its output is one on its input. A condition
     on group keys has one value for all rows of a group, so it removes whole groups; not without keys, where the one group
-    exists even when no row is left. What may raise an error is not moved below an aggregate.
+    exists even when no row is left; likewise for a window's partitions. What may raise an error is not moved below an
+    aggregate. For joins see `push_filter_into_join`.
     """
-    if not isinstance(plan, Filter):
-        return plan
-    below = plan.input
-    match below:
-        case Filter():
-            return push_filter_down(Filter(below.input, conjunction([*conjuncts(below.predicate), *conjuncts(plan.predicate)])))
-        case Sort():
-            return replace(below, input=push_filter_down(Filter(below.input, plan.predicate)))
-        case Project():
-            predicate = substitute(plan.predicate, [named.expr for named in below.expressions])
-            return replace(below, input=push_filter_down(Filter(below.input, predicate)))
-        case Aggregate() if below.keys:
-            return push_below_aggregate(plan, below)
+    return pushed(plan, [])
+
+
+def pushed(plan: Plan, parts: Sequence[Expr]) -> Plan:
+    """The rows of `plan` for which all of `parts` are true."""
+    match plan:
+        case Filter(input=input, predicate=predicate):
+            return same(plan, pushed(input, [*dict.fromkeys((*conjuncts(predicate), *parts))]))
+        case Sort(input=input):
+            return with_inputs(plan, [pushed(input, parts)])
+        case Project(input=input, expressions=expressions):
+            columns = [named.expr for named in expressions]
+            return with_inputs(plan, [pushed(input, [substitute(part, columns) for part in parts])])
+        case Aggregate():
+            return push_below_groups(plan, [key.expr for key in plan.keys], range(len(plan.keys)), parts)
+        case Window(partition=partition, input=input):
+            positions = [part.index for part in partition if isinstance(part, ColumnRef)]
+            columns = [ColumnRef(at, field.type, field.name) for at, field in enumerate(input.schema)]
+            return push_below_groups(plan, columns, positions, parts)
+        case Union(branches=branches):
+            return with_inputs(plan, [pushed(branch, parts) for branch in branches])
+        case Join():
+            split = push_filter_into_join(plan, parts)
+            new = with_inputs(split.join, [pushed(plan.left, split.left), pushed(plan.right, split.right)])
+            return filtered(new, split.above)
+        case Limit() | Scan() | OneRow():
+            return filtered(with_inputs(plan, [pushed(input, []) for input in inputs(plan)]), parts)
         case _:
-            return plan
+            assert_never(plan)
 
 
-def push_below_aggregate(plan: Filter, aggregate: Aggregate) -> Plan:
-    keys = [key.expr for key in aggregate.keys]
-    parts = conjuncts(plan.predicate)
-    movable = [part for part in parts if columns_of(part) <= set(range(len(keys))) and not may_raise(part)]
-    if not movable:
-        return plan
-    filtered = push_filter_down(Filter(aggregate.input, substitute(conjunction(movable), keys)))
-    rest = [part for part in parts if part not in movable]
-    new = replace(aggregate, input=filtered)
-    return Filter(new, conjunction(rest)) if rest else new
+def same(old: Plan, new: Plan) -> Plan:
+    """The old object where nothing changed."""
+    return old if new == old else new
 
 
-def may_raise(expr: Expr) -> bool:
-    """Whether some value of a column makes `expr` an error; comparisons and logic of columns and literals never are."""
-    match expr:
-        case Cast() | Predict():
-            return True
-        case Call(function=function) if function in ARITHMETIC:
-            return True
-        case ColumnRef():
-            return False
-        case _:
-            return any(may_raise(child) for child in children(expr))
-
-
-ARITHMETIC = frozenset(
-    ("add", "subtract", "multiply", "divide", "floor_divide", "modulo", "negate", "abs", "add_interval", "subtract_interval")
-)
+def push_below_groups(plan: Aggregate | Window, keys: Sequence[Expr], positions: Sequence[int], parts: Sequence[Expr]) -> Plan:
+    """Conditions that read only the columns at `positions`, whose values `keys` are, of the rows below."""
+    movable = [part for part in parts if columns_of(part) and columns_of(part) <= set(positions) and not may_raise(part)]
+    below = pushed(plan.input, [substitute(part, keys) for part in movable])
+    return filtered(with_inputs(plan, [below]), [part for part in parts if part not in movable])

@@ -22,6 +22,8 @@ from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 from qtensor.types import VARCHAR
 
+_CODE_BYTES = 4  # of a Parquet file: strings behind numbers take less for a row, all in all, and other strings more
+
 _READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -125,7 +127,7 @@ class ParquetSource:
         if not self.is_current(()):
             raise DataError(f"{self._path}: the file has changed since it was registered; register it again")
         metadata, path = self._integer_metadata, self._path
-        texts = [self.fields[index].name for index in encoders if self.fields[index].type == VARCHAR]
+        texts = [self.fields[index].name for index in encoders if self._has_dictionary(index)]
         files = local()
 
         def read(task: tuple[int, int, int]) -> None:
@@ -147,6 +149,16 @@ class ParquetSource:
             for_each(read, self._tasks(list(encoders)), threads)
         except _READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
+
+    def _has_dictionary(self, index: int) -> bool:
+        """Whether a column of text looks as if the file kept dictionaries of it: rows that are no longer than numbers of strings.
+
+        Reading others into dictionaries would mean to hash every string.
+        """
+        if self.fields[index].type != VARCHAR:
+            return False
+        groups = [self._metadata.row_group(group).column(index) for group in range(self._metadata.num_row_groups)]
+        return bool(sum(group.total_uncompressed_size for group in groups) <= _CODE_BYTES * self.rows)
 
     def _tasks(self, indices: list[int]) -> list[tuple[int, int, int]]:
         """(row group, its first row, column) for every row group and column."""

@@ -35,6 +35,9 @@ QUERIES = {
     "nested": "SELECT n, count(*) AS groups FROM (SELECT g, c, count(*) AS n FROM t GROUP BY g, c) GROUP BY n ORDER BY n",
     "having": "SELECT c, count(*) AS n FROM t WHERE x > 0.5 GROUP BY c HAVING count(*) > 1 ORDER BY n DESC, c LIMIT 2",
     "constant": "SELECT count(*) AS n FROM t WHERE 1 = 0",
+    "statistics": "SELECT g, stddev(i16) AS s, corr(y, i16) AS c, avg(moment) AS m, bit_xor(i16) AS bits FROM t GROUP BY g ORDER BY g",
+    "picks": "SELECT first(id ORDER BY id) AS first, any_value(s ORDER BY id DESC) AS text, arg_min(id, id) AS least FROM t",
+    "in order": "SELECT g, median(i16) AS m, quantile_disc(s, 0.3) AS q, count(DISTINCT (b, s)) AS n FROM t GROUP BY g ORDER BY g",
 }
 
 

@@ -112,12 +112,12 @@ def test_mutations(sql: str, seed: int, exports: Exports, schema: pa.Schema, t: 
 
 def passed_on(manifest: Any) -> Any:
     """A column of the result that is taken from the table."""
-    return {"@": "SourceSlot", "column": manifest["input"]["columns"][0]["column"]["index"], "validity": False}
+    return {"@": "SourceSlot", "column": manifest["inputs"][0]["columns"][0]["column"]["index"], "validity": False}
 
 
 IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
     "digits": lambda m: m["output"][0].update(type={"@": "Decimal", "precision": 38, "scale": 10**9}),
-    "a column's digits": lambda m: m["input"]["fields"][0].update(type={"@": "Decimal", "precision": 10**9, "scale": 0}),
+    "a column's digits": lambda m: m["inputs"][0]["fields"][0].update(type={"@": "Decimal", "precision": 10**9, "scale": 0}),
     "bits": lambda m: m["output"][0].update(type={"@": "Integer", "bits": 7, "signed": True}),
     "float bits": lambda m: m["output"][0].update(type={"@": "Float", "bits": 16}),
     "elements": lambda m: m["output"][0].update(type={"@": "Array", "element": {"@": "Float", "bits": 32}, "length": 1 << 40}),

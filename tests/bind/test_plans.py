@@ -52,7 +52,7 @@ def test_headline_query() -> None:
     grouped = Aggregate(
         scan,
         (NamedExpr("cluster", ColumnRef(0, t.INTEGER)), NamedExpr("class", predicted)),
-        (NamedAggregate("count_star()", AggregateCall("count_star", None, t.BIGINT)),),
+        (NamedAggregate("count_star()", AggregateCall("count_star", (), t.BIGINT)),),
     )
     named = (NamedExpr("cluster", cluster), NamedExpr("class", kind), NamedExpr("n", ColumnRef(2, t.BIGINT)))
     assert bound == Sort(Project(grouped, named), (SortKey(cluster), SortKey(kind)))
@@ -217,11 +217,11 @@ def test_aggregate_calls() -> None:
     assert isinstance(bound.input, Aggregate)
     f4 = COLUMNS["f4"]
     assert [named.call for named in bound.input.aggregates] == [
-        AggregateCall("count", I4, t.BIGINT, distinct=True, filter=B),
-        AggregateCall("sum", Cast(B, t.INTEGER), t.HUGEINT),
-        AggregateCall("avg", Cast(f4, t.DOUBLE), t.DOUBLE),
-        AggregateCall("min", I1, t.TINYINT),
-        AggregateCall("count", S, t.BIGINT),
+        AggregateCall("count", (I4,), t.BIGINT, distinct=True, filter=B),
+        AggregateCall("sum", (Cast(B, t.INTEGER),), t.HUGEINT),
+        AggregateCall("avg", (Cast(f4, t.DOUBLE),), t.DOUBLE),
+        AggregateCall("min", (I1,), t.TINYINT),
+        AggregateCall("count", (S,), t.BIGINT),
     ]
 
 
@@ -288,7 +288,7 @@ def test_having_knows_no_aliases_inside_aggregates() -> None:
     assert isinstance(bound, Project)
     assert isinstance(bound.input, Filter)
     assert isinstance(bound.input.input, Aggregate)
-    over_rows = AggregateCall("sum", I4, t.HUGEINT, filter=call("greater", I4, integer(3)))
+    over_rows = AggregateCall("sum", (I4,), t.HUGEINT, filter=call("greater", I4, integer(3)))
     assert bound.input.input.aggregates[1].call == over_rows
 
 

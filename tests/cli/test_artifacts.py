@@ -115,7 +115,7 @@ def test_inspect(qt: CommandLine, artifact: Path) -> None:
         assert line in text, line
     described = json.loads(qt("inspect", artifact, "--json").text)
     assert (described["digest"], described["sql"], described["trusted"]) == (digest, SQL, True)
-    assert described["input"]["columns"][0] == {"name": "g", "type": "BIGINT", "assumed": []}
+    assert described["inputs"][0]["columns"][0] == {"name": "g", "type": "BIGINT", "assumed": []}
     assert described["variants"][0]["kind"] == "whole"
 
 

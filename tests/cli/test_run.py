@@ -98,7 +98,7 @@ def test_an_error_is_shown_with_its_caret(qt: CommandLine) -> None:
         (["run", COUNT, "-t", "t=-"], "DataError: stdin: no data came; pipe Arrow, Parquet or CSV into it"),
         (["run", "-f", "nowhere.sql"], "DataError: nowhere.sql: cannot be read: "),
         (["run", "SELECT 1 +"], "ParseError: "),
-        (["run", "SELECT upper(s) FROM t", "-t", "t=t.csv"], "UnsupportedError: "),
+        (["run", "SELECT hash(s) FROM t", "-t", "t=t.csv"], "UnsupportedError: "),
         (["run", "SELECT CAST(s AS INTEGER) FROM t", "-t", "t=t.csv"], "ExecutionError: "),
         (["run", "SELECT 1", "-m", "m=nowhere"], 'ModelError: model "m": there is no folder "nowhere"'),
         (["run", "SELECT 1", "-o", "nowhere/rows.csv"], "OSError: "),

@@ -31,7 +31,7 @@ def test_live_rows_are_the_first_in_order(density: float, words: int, capacity: 
     assert np.asarray(rows)[:kept].tolist() == expected[:kept].tolist()
 
 
-@pytest.mark.parametrize("radices", [[None], [1000], [3, None], [3, 1 << 40]])
+@pytest.mark.parametrize("radices", [[None], [1000], [3, None], [3, 1 << 40], [1 << 53], [None, None], [1 << 61, 5, None]])
 def test_sorted_rows_are_stable_and_put_the_dead_last(radices: list[int | None]) -> None:
     random = np.random.default_rng(1)
     length = 640
@@ -41,6 +41,7 @@ def test_sorted_rows_are_stable_and_put_the_dead_last(radices: list[int | None])
     live = random.random(length) < 0.7
     with jax.enable_x64(True):
         rows, _ = sorted_rows([jnp.asarray(word) for word in words], radices, jnp.asarray(live))
+    assert sorted(np.asarray(rows).tolist()) == list(range(length)), "every row occurs once, the dead ones too"
     order = sorted(np.flatnonzero(live), key=lambda row: tuple(int(word[row]) for word in words))
     assert np.asarray(rows)[: len(order)].tolist() == order
 

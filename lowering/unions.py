@@ -1,0 +1,91 @@
+"""UNION ALL: the rows of several streams in one common representation, one stream after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtensor.errors import UnsupportedError
+from qtensor.lowering.encode.comparison import limbs
+from qtensor.lowering.encode.encoder import Encoder, union_of
+from qtensor.lowering.physical import CollectSink, UnionSource
+from qtensor.lowering.ranges import BIT, Range
+from qtensor.lowering.stream import Stored, Stream, slots
+from qtensor.lowering.values import Dictionary, Value
+from qtensor.types import Varchar
+
+if TYPE_CHECKING:
+    from qtensor.lowering.plan import Planner
+
+
+def plan_union(planner: Planner, streams: Sequence[Stream]) -> Stream:
+    """All rows of the streams, whose columns have the same SQL types."""
+    settled = [planner.bounded(stream) for stream in streams]
+    for position in range(len(settled[0].encoder.columns)):
+        align([stream.encoder for stream in settled], position)
+    stored = [Stored.of(stream.encoder, distinct_parts(stream.encoder)) for stream in settled]
+    numbers = tuple(planner.close(stream, CollectSink(columns.columns)) for stream, columns in zip(settled, stored, strict=True))
+    result = planner.begin(UnionSource(numbers, sum(stream.source.capacity for stream in settled)))
+    result.encoder.columns = tuple(stored[0].load(slots(result.encoder)))
+    return result
+
+
+def align(encoders: Sequence[Encoder], position: int) -> None:
+    """Bring column `position` of all streams to the same machine types: ranges, dictionaries, limbs and validities joined."""
+    values = [encoder.columns[position] for encoder in encoders]
+    nullable = any(value.valid is not None for value in values)
+    wide = any(value.low is not None for value in values)
+    elements = max(len(value.elements) for value in values)
+    if any(len(value.elements) != elements for value in values):
+        raise UnsupportedError(f"a UNION of {values[0].type} with NULL is not supported")
+    dictionary = common_dictionary(values)
+    bounds = None
+    if all(value.range is not None for value in values):
+        ranges = [value.range or BIT for value in values]
+        bounds = Range(min(part.low for part in ranges), max(part.high for part in ranges))
+    nan = any(value.may_be_nan for value in values)
+    for encoder, value in zip(encoders, values, strict=True):
+        common = value
+        if dictionary is not None:
+            common = encoder.recode(value, dictionary)
+            size = max(1, encoder.bindings.size_of(dictionary))
+            common = replace(
+                common, range=Range(0, size - 1), data=encoder.builder.convert(common.data, Range(0, size - 1).dtype)
+            )
+        elif wide:
+            high, low = limbs(encoder, value)
+            common = replace(value, data=high, low=low, range=bounds)
+        elif bounds is not None:
+            common = replace(value, data=encoder.builder.convert(value.data, bounds.dtype), range=bounds)
+        valid = encoder.builder.definite(value.valid) if nullable else None
+        changed = replace(common, valid=valid, may_be_nan=nan)
+        encoder.columns = (*encoder.columns[:position], changed, *encoder.columns[position + 1 :])
+
+
+def common_dictionary(values: Sequence[Value]) -> Dictionary | None:
+    """The dictionary of all strings of a column, None if it is no text."""
+    if not isinstance(values[0].type, Varchar):
+        return None
+    return union_of([value.dictionary for value in values if value.dictionary is not None])
+
+
+def distinct_parts(encoder: Encoder) -> Sequence[Value]:
+    """The columns, none of whose parts is another's: the streams' results must have the same shape."""
+    builder = encoder.builder
+    seen: set[int] = set()
+    values = []
+    for value in encoder.columns:
+        parts = {}
+        for name in ("data", "valid", "low"):
+            ref = getattr(value, name)
+            if ref is None:
+                continue
+            copies = 0
+            while ref in seen:
+                copies += 1
+                ref = builder.emit("copy", getattr(value, name), dtype=builder.dtype(ref), attribute=copies)
+            seen.add(ref)
+            parts[name] = ref
+        values.append(replace(value, **parts))
+    return values

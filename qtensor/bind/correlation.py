@@ -1,0 +1,64 @@
+"""Columns of a query that its subqueries read: moved along when the query's rows become others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from qtensor.expressions import ColumnRef, Expr, OuterColumn, Subquery, children, with_children
+from qtensor.logical import Plan, inputs, with_inputs
+from qtensor.rules.rewriting import expressions_of, map_expressions
+
+Move: TypeAlias = Callable[[ColumnRef], Expr]
+
+
+def with_columns_moved(expr: Expr, move: Move) -> Expr:
+    """`expr` with every column replaced, also those that its subqueries read from outside."""
+    match expr:
+        case ColumnRef():
+            return move(expr)
+        case Subquery(plan=plan, operands=operands):
+            moved = tuple(with_columns_moved(operand, move) for operand in operands)
+            return replace(expr, operands=moved, plan=with_outer_moved(plan, move))
+        case _:
+            return with_children(expr, tuple(with_columns_moved(child, move) for child in children(expr)))
+
+
+def with_outer_moved(plan: Plan, move: Move, depth: int = 1) -> Plan:
+    """The plan of a subquery in which the columns of the query `depth` levels out are replaced, by columns only."""
+
+    def visit(expr: Expr) -> Expr:
+        match expr:
+            case OuterColumn() if expr.depth == depth:
+                moved = move(ColumnRef(expr.index, expr.type, expr.name))
+                assert isinstance(moved, ColumnRef)
+                return replace(expr, index=moved.index)
+            case Subquery(plan=inner, operands=operands):
+                return replace(expr, operands=tuple(map(visit, operands)), plan=with_outer_moved(inner, move, depth + 1))
+            case _:
+                return with_children(expr, tuple(map(visit, children(expr))))
+
+    below = with_inputs(plan, [with_outer_moved(part, move, depth) for part in inputs(plan)])
+    return map_expressions(below, visit)
+
+
+def reads(expr: Expr) -> Iterator[tuple[int, int]]:
+    """The columns that `expr` reads, also in subqueries: how many queries further out each is (0: this one), and its index."""
+    match expr:
+        case ColumnRef():
+            yield 0, expr.index
+        case OuterColumn():
+            yield expr.depth, expr.index
+        case Subquery(plan=plan):
+            yield from ((depth - 1, index) for depth, index in _plan_reads(plan))
+    for child in children(expr):
+        yield from reads(child)
+
+
+def _plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
+    """What a plan reads from outside."""
+    for expr in expressions_of(plan):
+        yield from ((depth, index) for depth, index in reads(expr) if depth)
+    for part in inputs(plan):
+        yield from _plan_reads(part)

@@ -1,0 +1,167 @@
+"""Scalar functions in the syntax tree: sqlglot's many classes of them in DuckDB's names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import TokenType, exp
+
+from qtensor.bind.build import Operand
+from qtensor.bind.catalog import Catalog
+from qtensor.bind.context import Context
+from qtensor.bind.macros import MACROS, bind_function
+from qtensor.bind.source import Source
+from qtensor.bind.syntax import call_arguments
+from qtensor.errors import Span
+from qtensor.scalars.registry import SCALARS
+
+
+@dataclass(frozen=True)
+class ScalarCall:
+    """A call as DuckDB has it: the function's name, its arguments, and the name that the query writes."""
+
+    name: str
+    arguments: tuple[exp.Expr, ...]
+    written: str
+
+
+# Classes whose DuckDB name or order of arguments differs from sqlglot's.
+NAMES: dict[type[exp.Expr], str] = {
+    exp.Pow: "power",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseXor: "xor",
+    exp.BitwiseNot: "~",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: ">>",
+    exp.IsNan: "isnan",
+    exp.IsInf: "isinf",
+    exp.TimeToStr: "strftime",
+    exp.ToDays: "to_days",
+    exp.StrToTime: "strptime",
+    exp.StrPosition: "strpos",
+    exp.StartsWith: "starts_with",
+    exp.EndsWith: "ends_with",
+    exp.SplitPart: "split_part",
+    exp.RegexpLike: "regexp_matches",
+    exp.RegexpFullMatch: "regexp_full_match",
+    exp.SimilarTo: "regexp_full_match",
+    exp.MD5: "md5",
+    exp.DayOfMonth: "day",
+    exp.DayOfWeek: "dayofweek",
+    exp.DayOfWeekIso: "isodow",
+    exp.DayOfYear: "dayofyear",
+    exp.WeekOfYear: "week",
+    exp.Substring: "substring",
+    exp.TimeToUnix: "epoch",
+    exp.DateFromParts: "make_date",
+    exp.TimestampFromParts: "make_timestamp",
+}
+# The names of those that are written as operators, or in words.
+_OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
+_SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
+_UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
+# What the grammar knows as units is written in one way by DuckDB where a column has no alias.
+_GRAMMAR_UNITS = {
+    **{unit + plural: unit for unit in _UNITS for plural in ("", "S")},
+    **dict.fromkeys(("MILLISECOND", "MILLISECONDS"), "MILLISECONDS"),
+    **dict.fromkeys(("MICROSECOND", "MICROSECONDS"), "MICROSECONDS"),
+    **dict.fromkeys(("CENTURY", "CENTURIES"), "CENTURY"),
+    **dict.fromkeys(("MILLENNIUM", "MILLENNIA"), "MILLENNIUM"),
+}  # fmt: skip
+
+
+def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
+    """The call of one of DuckDB's scalar functions that `node` is, as far as they are supported; None for all else.
+
+    A model of the catalog comes before a function of the same name.
+    """
+    call = _read(node, source)
+    if call is None or (catalog is not None and isinstance(node, exp.Func) and catalog.model(call.written) is not None):
+        return None
+    return call
+
+
+def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
+    match node:
+        case exp.Anonymous():
+            name, arguments = node.name.lower(), list(node.expressions)
+        case exp.Extract():
+            name, arguments = "date_part", [_unit(node.this), node.expression]
+        case exp.DateTrunc() | exp.TimestampTrunc():
+            name, arguments = "date_trunc", [_unit(node.args["unit"], node, source), node.this]
+        case exp.DateDiff():
+            name, arguments = "date_diff", [_unit(node.args.get("unit"), node, source), node.expression, node.this]
+        case exp.UnixToTime() if (scale := node.args.get("scale")) is not None and scale.name in _SCALES:
+            name, arguments = _SCALES[scale.name], [node.this]
+        case exp.Trim():
+            name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
+            arguments = [node.this] + ([node.expression] if node.args.get("expression") else [])
+        case exp.Pad():
+            name, arguments = "lpad" if node.args.get("is_left") else "rpad", call_arguments(node)
+        case exp.RegexpILike():
+            name, arguments = "regexp_matches", [node.this, node.expression, exp.Literal.string("i")]
+        case exp.RegexpExtract():
+            # sqlglot adds a group where none is written.
+            written = [node.args.get(key) for key in ("this", "expression", "group", "parameters")]
+            name, arguments = "regexp_extract", [part for part in written if part is not None]
+            if source.span(arguments[2]) is None and len(arguments) == 3:
+                arguments.pop()
+        case exp.SHA2() if node.args.get("length") is not None and node.args["length"].name == "256":
+            name, arguments = "sha256", [node.this]
+        case exp.Log():
+            base = node.args.get("expression") is not None
+            name, arguments = "log", [node.this] + ([node.expression] if base else [])
+            if source.span(node.this) is None and base:  # log2(x) and log10(x), where sqlglot writes the base
+                name, arguments = f"log{node.this.name}", [node.expression]
+        case exp.Abs() if source.text(node) is None:
+            name, arguments = "@", [node.this]
+        case exp.Mod() if source.text(node) is not None:
+            name, arguments = "mod", [node.this, node.expression]
+        case exp.Glob():
+            name, arguments = "glob", [node.this, node.expression]
+        case exp.DPipe():
+            name, arguments = "||", [node.this, node.expression]
+        case exp.TimeToStr() | exp.StrToTime():
+            name, arguments = NAMES[type(node)], [node.this, node.args["format"]]
+            if arguments[1].name == "None" and "'None'" not in source.sql:  # what sqlglot makes of an empty format
+                arguments[1] = exp.Literal.string("")
+        case _ if type(node) in NAMES:
+            name, arguments = NAMES[type(node)], call_arguments(node)
+        case exp.Func():
+            name, arguments = node.sql_name().lower(), call_arguments(node)
+        case _:
+            return None
+    if (name not in SCALARS and name not in MACROS) or name.startswith("timezone"):  # date_part alone takes those
+        return None
+    shown = source.text(node) or _OPERATORS.get(type(node), name)
+    return ScalarCall(name, tuple(arguments), shown.lower())
+
+
+def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
+    """A unit as the text that DuckDB takes. sqlglot makes no difference between 'year' and a column of the name year."""
+    if unit is None:
+        return exp.Literal.string("DAY")
+    if not isinstance(unit, exp.Var):
+        return unit
+    written = source.first_argument(node) if source is not None and node is not None else None
+    if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
+        return exp.Literal.string(written.text)
+    if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
+        column = exp.column(written.text)
+        column.this.meta.update(start=written.start, end=written.end)
+        return column
+    shown = _GRAMMAR_UNITS.get(unit.name.upper())
+    return exp.Literal.string(shown or unit.name.lower())
+
+
+def bind_scalar(context: Context, call: ScalarCall, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """The value of a scalar call whose arguments are bound.
+
+    Raises:
+        BindError: no overload takes the operands, or a constant that the function does not know.
+    """
+    if call.name in MACROS:
+        return MACROS[call.name](context, operands, span)
+    return bind_function(context, call.name, operands, span, call.written)
