@@ -209,7 +209,10 @@ def test_everything_unsupported_is_named_at_once(engines: Engines) -> None:
         ("SELECT id FROM t TABLESAMPLE 10 PERCENT", "not supported yet: samples of tables"),
         ("SELECT hash(s) FROM t", "not supported yet: the function hash"),
         ("SELECT * FROM range(5)", "not supported yet: the table function range"),
-        ("WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT * FROM a", "not supported yet: recursive CTEs"),
+        (
+            "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT * FROM a",
+            "not supported yet: recursive CTEs",
+        ),
     ],
 )
 def test_unsupported(engines: Engines, query: str, message: str) -> None:
