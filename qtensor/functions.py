@@ -314,6 +314,7 @@ def common_type(operands: Iterable[OperandType], *, comparison: bool = False, eq
 def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
     """The type of a column that UNION, INTERSECT or EXCEPT makes of two; None if there is none. Text takes up everything.
 
+    >>> from qtensor.types import BOOLEAN, DATE, DOUBLE, INTEGER, VARCHAR
     >>> print(set_operation_type(DATE, VARCHAR), set_operation_type(BOOLEAN, DOUBLE), set_operation_type(INTEGER, DATE))
     VARCHAR DOUBLE None
     """

@@ -155,6 +155,7 @@ def takes(*parameters: SqlType, result: SqlType | ResultRule) -> Overload:
 def arrow_type(type: SqlType) -> pa.DataType:
     """How the host holds results of `type`.
 
+    >>> from qtensor.types import BIGINT, BOOLEAN, DOUBLE
     >>> arrow_type(BIGINT), arrow_type(BOOLEAN), arrow_type(DOUBLE)
     (DataType(int64), DataType(bool), DataType(double))
     """

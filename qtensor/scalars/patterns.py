@@ -107,10 +107,10 @@ def glob(texts: pa.Array, pattern: str) -> pa.Array:
 
 
 def glob_regex(pattern: bytes) -> str | None:
-    """A GLOB pattern as a regular expression of bytes; None if it matches nothing, its bracket being open.
+    r"""A GLOB pattern as a regular expression of bytes; None if it matches nothing, its bracket being open.
 
-    >>> glob_regex(b"a*[!b-d]?")
-    '(?s)\\A\\x61.*[^\\x62-\\x64].\\z'
+    >>> print(glob_regex(b"a*[!b-d]?"))
+    (?s)\A\x61.*[^\x62-\x64].\z
     """
     parts, position = [], 0
     while position < len(pattern):

@@ -56,6 +56,8 @@ QUERIES = [
     "SELECT a < 'b', count(*) FROM (SELECT CASE WHEN id > 2 THEN s END AS a FROM t) GROUP BY 1",
 ]
 
+NATURAL = {"FEW_STRINGS": storage_text.FEW_STRINGS, "_DISTINCT_SHARE": storage_text._DISTINCT_SHARE}
+
 
 @pytest.fixture(scope="module", params=["plain", "unique"])
 def engines(request: pytest.FixtureRequest) -> Iterator[Engines]:
@@ -113,10 +115,13 @@ def large() -> Iterator[Engines]:
     """Both engines over nearly as many different strings as rows, enough for several threads; each level is natural."""
     rows = 140_003
     s = [None if row % 101 == 0 else "twice" if row % 5003 == 1 else f"k{row * 7919 % rows}é" for row in range(rows)]
-    with_engines = Engines.over(threads=2, t=pa.table({"id": range(rows), "s": s}))
-    assert level_of(with_engines.tables["t"]["s"]) == "plain"
-    yield with_engines
-    with_engines.close()
+    with pytest.MonkeyPatch.context() as patch:  # `engines` of this module may still be there, and its limits with it
+        for name, limit in NATURAL.items():
+            patch.setattr(storage_text, name, limit)
+        with_engines = Engines.over(threads=2, t=pa.table({"id": range(rows), "s": s}))
+        assert level_of(with_engines.tables["t"]["s"]) == "plain"
+        yield with_engines
+        with_engines.close()
 
 
 @pytest.mark.parametrize(
