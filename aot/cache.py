@@ -117,6 +117,13 @@ class ExecutableCache:
         except OSError as error:
             logger.info("the executable cache %s cannot be written: %s", self.folder, error)
 
+    def share(self, known: str, key: str) -> None:
+        """Keep what is kept as `known` as `key`, too."""
+        try:
+            (self.folder / key).hardlink_to(self.folder / known)
+        except OSError as error:
+            logger.info("an executable in %s cannot have two names: %s", self.folder, error)
+
     def trim(self) -> None:
         """Remove the least recently used files beyond the size limit, and what killed writers left."""
         entries = self._files()

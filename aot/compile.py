@@ -8,21 +8,23 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
-from qtensor.aot.cache import ExecutableCache, environment_key
-from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, stablehlo
+from qtensor.aot.cache import ExecutableCache
+from qtensor.aot.module_keys import ModuleKeys
+from qtensor.aot.runtime import compile_stablehlo, stablehlo
 from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, TableSource
 from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
 
 QUERIES_KEPT = 512
+MODULES_KEPT = 2048
 
 Arguments: TypeAlias = Sequence[jax.Array]
 
@@ -68,11 +70,12 @@ class CompiledQuery:
 
 
 class Compiler:
-    """Compiles plans, each once: equal plans with models of equal graphs share an executable."""
+    """Compiles plans, each once: equal plans with models of equal graphs share an executable, and so do equal parts of plans."""
 
     def __init__(self, cache: ExecutableCache | None) -> None:
         self._cache = cache
         self._compiled: dict[tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]], CompiledQuery] = {}
+        self._modules: dict[str, tuple[str, Module]] = {}  # with their keys, by the StableHLO they are compiled of
         self._lock = threading.Lock()
 
     def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
@@ -87,59 +90,98 @@ class Compiler:
     def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         program = TensorProgram(plan, models)
         shared = shared_shapes(plan, models)
+        keys = ModuleKeys(plan, shared)
         if len(plan.stages) == 1 and plan.source.shares == 1:
             shares = tuple(share_shapes(plan.scan(number)) for number in plan.scans)
-            whole = self._module("whole", program.whole, (shares, shared), plan)
+            whole = self._module("whole", keys.of("whole", plan.stages[0]), Traced(program.whole, lambda: (shares, shared)))
             return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
-        carried = NOTHING
+        carried: Callable[[], Carried] = lambda: NOTHING  # noqa: E731
         with ThreadPoolExecutor(available_cores()) as pool:  # XLA lets go of Python's lock while it compiles
             stages = []
             for pipelines in plan.stages:
-                stage, carried = self._stage(program, pipelines, carried, shared, pool)
+                stage, carried = self._stage(program, pipelines, carried, shared, keys, pool)
                 stages.append(stage)
             return CompiledQuery(plan, tuple(stage() for stage in stages))
 
     def _stage(
-        self, program: TensorProgram, pipelines: range, carried: Carried, shared: Shared, pool: ThreadPoolExecutor
-    ) -> tuple[Callable[[], CompiledStage], Carried]:
-        """One stage, being compiled, and the shapes of what it carries on."""
+        self,
+        program: TensorProgram,
+        pipelines: range,
+        carried: Callable[[], Carried],
+        shared: Shared,
+        keys: ModuleKeys,
+        pool: ThreadPoolExecutor,
+    ) -> tuple[Callable[[], CompiledStage], Callable[[], Carried]]:
+        """One stage, being compiled, and what gives the shapes of what it carries on."""
         plan, first = program.plan, pipelines.start
         suffix = f"_{first}" if first else ""
+
+        def compiling(kind: str, traced: Traced) -> Future[Module]:
+            return pool.submit(self._module, f"{kind}{suffix}", keys.of(kind, pipelines), traced)
+
         scans = [number for number in plan.scans if number in pipelines]
         if not (first in scans and plan.scan(first).shares > 1):
-            shapes: tuple[Any, ...] = (tuple(share_shapes(plan.scan(number)) for number in scans), carried, shared)
-            function: Callable[..., Any] = functools.partial(program.stage, pipelines)
-            whole = pool.submit(self._module, f"stage{suffix}", function, shapes, plan)
-            return lambda: CompiledStage(pipelines, None, whole.result()), shapes_of(function, shapes)
+            shares = tuple(share_shapes(plan.scan(number)) for number in scans)
+            alone = Traced(functools.partial(program.stage, pipelines), lambda: (shares, carried(), shared))
+            whole = compiling("stage", alone)
+            return lambda: CompiledStage(pipelines, None, whole.result()), alone.result
         share = share_shapes(plan.scan(first))
-        function = functools.partial(program.partial, first)
-        partial = pool.submit(self._module, f"partial{suffix}", function, (share, carried, shared), plan)
+        per_share = Traced(functools.partial(program.partial, first), lambda: (share, carried(), shared))
+        partial = compiling("partial", per_share)
         if plan.row_wise and pipelines.stop == len(plan.pipelines) and len(pipelines) == 1:
             return lambda: CompiledStage(pipelines, partial.result(), None), carried
-        parts = (shapes_of(function, (share, carried, shared)),) * plan.scan(first).shares
-        shapes = (parts, tuple(share_shapes(plan.scan(number)) for number in scans[1:]), carried, shared)
-        function = functools.partial(program.final, pipelines)
-        final = pool.submit(self._module, f"final{suffix}", function, shapes, plan)
-        return lambda: CompiledStage(pipelines, partial.result(), final.result()), shapes_of(function, shapes)
+        others = tuple(share_shapes(plan.scan(number)) for number in scans[1:])
+        count = plan.scan(first).shares
+        rest = Traced(
+            functools.partial(program.final, pipelines),
+            lambda: ((per_share.result(),) * count, others, carried(), shared),
+        )
+        final = compiling("final", rest)
+        return lambda: CompiledStage(pipelines, partial.result(), final.result()), rest.result
 
-    def _module(self, name: str, function: Callable[..., Any], shapes: tuple[Any, ...], plan: PhysicalPlan) -> Module:
+    def _module(self, name: str, key: str, traced: Traced) -> Module:
+        """A module from the cache on disk, else from memory if one of the same StableHLO is there, else compiled."""
         start = time.perf_counter()
-        key = hashlib.sha256(f"{environment_key()}\n{name}\n{COMPILER_OPTIONS}\n{plan!r}".encode()).hexdigest()
         executable = self._cache.load(key) if self._cache else None
         if executable is not None:
             return Module(name, executable, True, time.perf_counter() - start)
-        with jax.enable_x64(True):
-            lowered = jax.jit(function, keep_unused=True).lower(*shapes)
-        executable = compile_stablehlo(stablehlo(lowered))
+        bytecode = traced.stablehlo()
+        digest = hashlib.sha256(bytecode).hexdigest()
+        if digest in self._modules:
+            known, module = self._modules[digest]
+            if self._cache:
+                self._cache.share(known, key)
+            return Module(name, module.executable, True, time.perf_counter() - start)
+        executable = compile_stablehlo(bytecode)
         if self._cache:
             self._cache.save(key, executable)  # before its first run: afterwards one that sorts does not serialise
-        return Module(name, executable, False, time.perf_counter() - start)
+        module = Module(name, executable, False, time.perf_counter() - start)
+        self._modules[digest] = (key, module)
+        if len(self._modules) > MODULES_KEPT:
+            self._modules.pop(next(iter(self._modules)), None)
+        return module
 
 
-def shapes_of(function: Callable[..., Any], shapes: tuple[Any, ...]) -> Any:
-    """The shapes and dtypes of what a function gives."""
-    with jax.enable_x64(True):
-        return jax.eval_shape(function, *shapes)
+class Traced:
+    """A function with the shapes of its arguments; traced when first needed, which takes as long as to load compiled code."""
+
+    def __init__(self, function: Callable[..., Any], shapes: Callable[[], tuple[Any, ...]]) -> None:
+        self._function = function
+        self._shapes = shapes
+        self._lock = threading.Lock()
+
+    def stablehlo(self) -> bytes:
+        with self._lock, jax.enable_x64(True):
+            return stablehlo(jax.jit(self._function, keep_unused=True).lower(*self._shapes()))
+
+    def result(self) -> Any:
+        """The shapes and dtypes of what the function gives."""
+        with self._lock, jax.enable_x64(True):
+            return self._result
+
+    @functools.cached_property
+    def _result(self) -> Any:
+        return jax.eval_shape(self._function, *self._shapes())
 
 
 def share_shapes(source: TableSource) -> Share:

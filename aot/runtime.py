@@ -30,14 +30,18 @@ COMPILER_OPTIONS: dict[str, str | bool] = {
 }
 
 
-@functools.cache
+_making = threading.Lock()
+
+
 def client() -> Any:
     """The XLA client: jaxlib's Client, which has no public type. One for the process, made when first asked for."""
-    with _making:
-        return xla_client.make_cpu_client(asynchronous=False)
+    with _making:  # a cached function may be called twice by threads that ask at once
+        return _only_client()
 
 
-_making = threading.Lock()
+@functools.cache
+def _only_client() -> Any:
+    return xla_client.make_cpu_client(asynchronous=False)
 
 
 def to_device(array: NDArray[Any] | np.generic) -> jax.Array:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
+HARDLY_ANY = 32  # of so many rows one is live: it is brought together with the others before it is scattered once
 SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows together first
 
 
@@ -45,13 +46,20 @@ def plan_aggregate(planner: Planner, plan: Aggregate) -> Stream:
     stream = planner.stream(plan.input)
     grouping = Grouping.of(planner, plan, stream)
     thin = planner.is_thin(plan.input, stream)
-    if grouping.dense is not None and not (thin and len(grouping.aggregates.accumulators) >= SCATTERS and plan.keys):
+    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(planner, plan, stream, grouping)):
         return grouping.by_slots(stream)
     if thin or not stream.bounded:
         stream.encoder.columns, stream.encoder.pending = grouping.columns, []
         stream = planner.thinned(plan.input, planner.bounded(stream))
         grouping = Grouping.of(planner, plan, stream)
     return grouping.by_slots(stream) if grouping.dense is not None else grouping.by_sorting(stream)
+
+
+def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, grouping: Grouping) -> bool:
+    """Whether bringing the rows together costs less than to scatter them all, most of them to nowhere."""
+    assert planner.estimator is not None
+    hardly_any = planner.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
+    return hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ DIRECT_SPARSITY = 16  # addresses for each row of the right side, at most
 ADDRESSES_SHARE = 4  # many more addresses than rows hold row numbers, not the columns themselves
 ADDRESSES_LIMIT = 1 << 25
 WORD_LIMIT = 1 << 62
+FAR = 1 << 17  # a look-up among so many rows costs by the row more than to bring a few live ones together first
 
 
 def rounded_capacity(rows: int) -> int:
@@ -82,6 +83,8 @@ def plan_join(planner: Planner, join: Join) -> Stream:
     elif not unique:
         probe = planner.thinned(join.left, probe)
     build = planner.thinned(join.right, planner.bounded(planner.stream(join.right)))
+    if unique and build.source.capacity >= FAR:
+        probe = planner.thinned(join.left, probe)
     values = [] if exists else list(build.encoder.columns)
     lookup = look_up(planner, join, probe, build, values, duplicates=not unique)
     if unique:

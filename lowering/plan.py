@@ -38,6 +38,7 @@ from qtensor.lowering.physical import (
     TopKSink,
 )
 from qtensor.lowering.prune import prune
+from qtensor.lowering.prune_results import prune_results
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.values import ColumnDictionary, Value
@@ -286,10 +287,10 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
 def roomy(rows: float) -> int:
     """The room for about so many rows: in powers of two, so that other literals seldom need another program.
 
-    >>> roomy(100), roomy(10_000), roomy(30_000)
-    (4096, 16384, 65536)
+    >>> roomy(100), roomy(10_000), roomy(40_000)
+    (4096, 32768, 131072)
     """
-    wanted = 1.5 * rows
+    wanted = 2 * rows
     room = 1 << 12
     while room < wanted:
         room <<= 1
@@ -337,6 +338,6 @@ def plan_query(
         tuple(bindings.used_models),
         len(bindings.checks),
     )
-    pruned, checks = prune(physical)
+    pruned, checks = prune(prune_results(physical))
     kept = tuple(bindings.checks[check] for check in checks)
     return PlannedQuery(narrow_loads(pruned), tuple(bindings.literals), output, kept)

@@ -182,7 +182,7 @@ class TensorProgram:
         """What a stage leaves: the results that later ones read, or the outcome."""
         if stage.stop == len(self.plan.pipelines):
             return self.outcome(carried)
-        wanted = {number for pipeline in self.plan.pipelines[stage.stop :] for number in reads(pipeline)}
+        wanted = read_later(self.plan, stage.stop)
         return carried._replace(results={number: carried.results[number] for number in carried.results if number in wanted})
 
     def outcome(self, carried: Carried) -> Outcome:
@@ -275,6 +275,11 @@ class TensorProgram:
 
     def no_flags(self) -> Array:
         return jnp.zeros(self.plan.checks, jnp.bool_)
+
+
+def read_later(plan: PhysicalPlan, number: int) -> set[int]:
+    """The pipelines before `number` whose results that one or later ones read."""
+    return {read for pipeline in plan.pipelines[number:] for read in reads(pipeline) if read < number}
 
 
 def reads(pipeline: Pipeline) -> set[int]:

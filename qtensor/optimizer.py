@@ -17,6 +17,7 @@ from qtensor.rules.order_joins import order_joins
 from qtensor.rules.prune_columns import prune_columns
 from qtensor.rules.push_filter_down import push_filter_down
 from qtensor.rules.push_semi_join_down import push_semi_join_down
+from qtensor.rules.reduce_by_semi_join import reduce_by_semi_join
 from qtensor.rules.rewriting import map_plan
 from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
 from qtensor.rules.statistics import PlanStatistics
@@ -39,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     order_joins,
     extract_join_keys,
     semi_join_by_extremes,
+    reduce_by_semi_join,
     prune_columns,
     merge_projections,
     drop_distinct,
@@ -56,11 +58,16 @@ NODE_RULES = frozenset(
         drop_distinct,
     )
 )
+# Those that ask for the tables' statistics.
+STATISTICAL_RULES: dict[Rule, Callable[[Plan, PlanStatistics | None], Plan]] = {
+    order_joins: order_joins,
+    reduce_by_semi_join: reduce_by_semi_join,
+}
 
 
 def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
     """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed
-    something, and the plan. `statistics` guide the order of joins.
+    something, and the plan. `statistics` guide the order of joins and what is reduced before them.
     """
     for rule in (*REQUIRED_RULES, *RULES):
         plan = checked(rule, plan, applied(rule, plan, statistics), observe)
@@ -68,8 +75,8 @@ def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatis
 
 
 def applied(rule: Rule, plan: Plan, statistics: PlanStatistics | None) -> Plan:
-    if rule is order_joins:
-        return order_joins(plan, statistics)
+    if rule in STATISTICAL_RULES:
+        return STATISTICAL_RULES[rule](plan, statistics)
     return map_plan(plan, rule) if rule in NODE_RULES else rule(plan)
 
 

@@ -161,11 +161,18 @@ class Run:
 
     @property
     def capacities(self) -> list[int]:
-        """The room that the next run should have."""
-        return [
-            room if int(needed) <= room else rounded_capacity(int(needed))
-            for needed, room in zip(self.needed, self.room, strict=True)
-        ]
+        """The room that the next run should have.
+
+        After one that was short of room, less was counted than there is: about as much less as that one could not keep.
+        """
+        found, short = [], 1
+        for needed, room in zip(map(int, self.needed), self.room, strict=True):
+            if needed > room:
+                found.append(rounded_capacity(needed))
+                short = max(short, found[-1] // room)
+            else:
+                found.append(max(room, rounded_capacity(needed * short)))
+        return found
 
 
 class Clock:

@@ -9,10 +9,9 @@ from jax import lax
 
 from qtensor.lowering.physical import TopKSink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
-from qtensor.lowering.sinks.compact import live_rows
-from qtensor.lowering.sinks.sorting import LAST, sorted_rows
+from qtensor.lowering.sinks.compact import LiveRows
+from qtensor.lowering.sinks.sorting import sorted_rows
 
-BLOCK = 64
 CANDIDATES = 2_048
 
 
@@ -31,49 +30,40 @@ class TopK:
         return (*(jnp.zeros(count, extent.dtypes[ref]) for ref in self.refs), jnp.zeros(count, jnp.bool_))
 
     def step(self, state: State, batch: Batch) -> State:
+        """Rows that are better than the worst so far are sorted in, a few at a time, since each time that gets better: in any
+        usual order two or three times for the first chunk, and hardly ever after it. There is one sort to compile.
+        """
         columns = tuple(batch.column(ref) for ref in self.refs)
-        worst, full = state[0][-1], state[-1][-1]
-        first = columns[0]
-        better = batch.live & (~full | ((first < worst) if len(self.sink.order) == 1 else (first <= worst)))
-
-        def update(state: State) -> State:
-            return self.merge(state, self.best(columns, better))
-
-        new: State = lax.cond(better.any(), update, lambda state: state, state)
-        return new
-
-    def best(self, columns: State, live: Array) -> State:
-        """The best `count` of a chunk's rows: the few that can be among them are sorted, in the worst case all."""
-        live = live & self.may_be_best(columns[0], live)
-        length = live.shape[0]
+        length = batch.live.shape[0]
         few = min(length, max(CANDIDATES, 2 * self.sink.count))
-        if few == length:
-            return self.ordered((*columns, live))
+        numbers = jnp.arange(length, dtype=jnp.int32)
 
-        def of_few(_: None) -> State:
-            rows, count = live_rows(live, few)
-            gathered = (column.at[rows].get(mode="clip") for column in columns)
-            return self.ordered((*gathered, jnp.arange(few, dtype=jnp.int32) < count))
+        def better(state: State, seen: Array) -> Array:
+            """Rows from number `seen` on that may be among the best. Ties of all words are for the row that came first."""
+            worst, full = state[0][-1], state[-1][-1]
+            below = (columns[0] < worst) if len(self.sink.order) == 1 else (columns[0] <= worst)
+            return batch.live & (numbers >= seen) & (~full | below)
 
-        chosen: State = lax.cond(live.sum(dtype=jnp.int32) <= few, of_few, lambda _: self.ordered((*columns, live)), None)
-        return chosen
+        def improve(loop: tuple[Array, Array, State]) -> tuple[Array, Array, State]:
+            _, wanted, state = loop
+            found = LiveRows.of(wanted)
+            rows = found.listed(few)
+            present = jnp.arange(few, dtype=jnp.int32) < found.total
+            chosen = (*(column.at[rows].get(mode="clip") for column in columns), present)
+            state = self.merge(state, chosen)
+            seen = jnp.where(found.total > few, rows[-1] + 1, length)
+            wanted = better(state, seen)
+            return wanted.any(), wanted, state
 
-    def may_be_best(self, first: Array, live: Array) -> Array:
-        """Rows whose first word is at most the `count`-th least of the blocks' minima: at least `count` rows are, if live."""
-        length, count = live.shape[0], self.sink.count
-        if count > length // BLOCK:
-            return jnp.ones_like(live)
-        minima = jnp.where(live, first, LAST).reshape(-1, BLOCK).min(1)
-        return first <= lax.sort(minima)[count - 1]
+        wanted = better(state, jnp.int32(0))
+        *_, state = lax.while_loop(lambda loop: loop[0], improve, (wanted.any(), wanted, state))
+        return state
 
     def ordered(self, rows: State) -> State:
-        """The first `count` of some rows in order; of fewer rows all, and dead ones."""
-        count = self.sink.count
-        missing = max(0, count - rows[-1].shape[0])
-        rows = tuple(jnp.pad(column, (0, missing)) for column in rows) if missing else rows
+        """The first `count` of some rows in order."""
         words = rows[: len(self.sink.order)]
         position, _ = sorted_rows(words, [word.radix for word in self.sink.order], rows[-1])
-        return tuple(column[position[:count]] for column in rows)
+        return tuple(column[position[: self.sink.count]] for column in rows)
 
     def merge(self, left: State, right: State) -> State:
         return self.ordered(tuple(jnp.concatenate(pair) for pair in zip(left, right, strict=True)))

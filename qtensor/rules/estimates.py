@@ -16,6 +16,7 @@ from qtensor.rules.rewriting import columns_of
 from qtensor.rules.statistics import ColumnStatistics, PlanStatistics
 
 UNKNOWN = 1 / 3  # the fraction of rows for which a condition is true of which nothing is known
+OF_ORDER = 1 / 2  # one value is less than another as often as not
 OF_PATTERN = 0.1
 DAYS_PER_YEAR = 365.25
 
@@ -147,6 +148,12 @@ def value(expr: Expr, columns: Columns) -> ColumnStatistics:
             return ColumnStatistics(prod(columns(index).distinct for index in columns_of(expr)))
 
 
+def values_compared(expr: Expr, columns: Columns) -> float:
+    """How many different values `expr` has, where it is compared with some: of what a function makes of a column, few."""
+    known = value(expr, columns).distinct
+    return min(known, 1 / OF_PATTERN) if isinstance(expr, Call) and expr.function != "year" else known
+
+
 def selectivity_of(condition: Expr | None, columns: Columns) -> float:
     return 1.0 if condition is None else selectivity(condition, columns)
 
@@ -185,11 +192,11 @@ def selectivity(condition: Expr, columns: Columns) -> float:
         case Call(function="is_not_null", arguments=(operand,)):
             return 1 - value(operand, columns).nulls
         case Call(function="equal" | "is_not_distinct_from", arguments=(one, other)):
-            return 1 / max(1.0, value(one, columns).distinct, value(other, columns).distinct)
+            return 1 / max(1.0, values_compared(one, columns), values_compared(other, columns))
         case Call(function="not_equal", arguments=(one, other)):
-            return 1 - 1 / max(2.0, value(one, columns).distinct, value(other, columns).distinct)
+            return 1 - 1 / max(2.0, values_compared(one, columns), values_compared(other, columns))
         case Call(function="in", arguments=(operand, *items)):
-            return min(1.0, len(items) / max(1.0, value(operand, columns).distinct))
+            return min(1.0, len(items) / max(1.0, values_compared(operand, columns)))
         case Call(function="less" | "less_equal" | "greater" | "greater_equal"):
             return fraction_of_range(condition, columns)
         case Call(function="like" | "ilike"):
@@ -212,4 +219,4 @@ def fraction_of_range(call: Call, columns: Columns) -> float:
             below = min(1.0, max(0.0, (bound - known.minimum) / (known.maximum - known.minimum)))
             return max(below if call.function in ("less", "less_equal") else 1 - below, 1e-6)
         case _:
-            return UNKNOWN
+            return OF_ORDER
