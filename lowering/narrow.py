@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qtensor.lowering.kernel import Instruction, Kernel
+from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.physical import PhysicalPlan, Pipeline, TableSource
+from qtensor.lowering.prune import refs_outside
 
 
 def narrow_loads(plan: PhysicalPlan) -> PhysicalPlan:
@@ -23,9 +24,10 @@ def narrowed(pipeline: Pipeline) -> Pipeline:
         return pipeline
     slot = 0
     columns = []
+    outside = refs_outside(pipeline)
     kernel = pipeline.kernel
     for column in source.columns:
-        if column.dtype == "float64" and only_converted(kernel, slot):
+        if column.dtype == "float64" and only_converted(kernel, slot, outside):
             kernel = tuple(loaded_narrow(instruction, slot) for instruction in kernel)
             column = replace(column, dtype="float32")
         columns.append(column)
@@ -33,9 +35,11 @@ def narrowed(pipeline: Pipeline) -> Pipeline:
     return replace(pipeline, source=replace(source, columns=tuple(columns)), kernel=kernel)
 
 
-def only_converted(kernel: Kernel, slot: int) -> bool:
-    """Whether column slot `slot` is read, and only to be converted to float32."""
+def only_converted(kernel: Kernel, slot: int, outside: set[Ref]) -> bool:
+    """Whether column slot `slot` is read, and only to be converted to float32; `outside`: what steps and sink read."""
     refs = {ref for ref, instruction in enumerate(kernel) if is_load(instruction, slot)}
+    if refs & outside:
+        return False
     users = [instruction for instruction in kernel if refs & set(instruction.operands)]
     return bool(users) and all(user.op == "convert" and user.dtype == "float32" for user in users)
 

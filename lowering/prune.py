@@ -80,19 +80,28 @@ def input_slot(instruction: Instruction) -> int:
     return slot
 
 
-def prune_pipeline(pipeline: Pipeline) -> Pipeline:
-    alive: set[Ref] = set()
+def refs_outside(pipeline: Pipeline) -> set[Ref]:
+    """What the steps and the sink of a pipeline read of its kernel."""
+    found: set[Ref] = set()
 
-    def mark(ref: Ref) -> Ref:
-        if ref not in alive:
-            alive.add(ref)
-            for operand in pipeline.kernel[ref].operands:
-                mark(operand)
+    def note(ref: Ref) -> Ref:
+        found.add(ref)
         return ref
 
     for step in pipeline.steps:
-        map_step(step, mark)
-    map_sink(pipeline.sink, mark)
+        map_step(step, note)
+    map_sink(pipeline.sink, note)
+    return found
+
+
+def prune_pipeline(pipeline: Pipeline) -> Pipeline:
+    alive: set[Ref] = set()
+    waiting = list(refs_outside(pipeline))
+    while waiting:
+        ref = waiting.pop()
+        if ref not in alive:
+            alive.add(ref)
+            waiting += pipeline.kernel[ref].operands
     position = {ref: index for index, ref in enumerate(sorted(alive))}
     kernel: Kernel = tuple(
         replace(instruction, operands=tuple(position[operand] for operand in instruction.operands))
