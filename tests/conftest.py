@@ -32,6 +32,7 @@ SAMPLED = {
     "tests/sql/test_functions_numbers.py": 4,
     "tests/sql/test_text_levels.py": 5,
     "tests/lowering/test_equal_rows.py": 3,
+    "tests/tpch/test_exports.py": 5,
 }
 
 
