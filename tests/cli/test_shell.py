@@ -23,7 +23,7 @@ from qtensor.cli.completion import Known, SqlCompleter
 from qtensor.cli.inputs import Inputs
 from qtensor.cli.output import Output
 from qtensor.cli.shell import Shell, history_file, open_history
-from qtensor.cli.statements import split
+from qtensor.bind.split import split
 from tests.cli.conftest import CommandLine
 
 # --- statements ------------------------------------------------------------

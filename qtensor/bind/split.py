@@ -18,6 +18,8 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_NOT_A_LINE_END = re.compile(r"[^\n]")
+
 
 def split(text: str) -> tuple[list[str], str]:
     """The statements of `text` that a semicolon ends, without it, and what is left after the last one.
@@ -29,7 +31,36 @@ def split(text: str) -> tuple[list[str], str]:
     >>> split("SELECT 'it''s; SELECT 2")
     ([], "SELECT 'it''s; SELECT 2")
     """
-    statements: list[str] = []
+    ended, rest = _places(text)
+    return [text[place].strip() for place in ended], text[rest].strip() if rest else ""
+
+
+def in_place(text: str) -> list[str]:
+    """The statements of `text`, each where it stands, blank around it: places in it are places in `text`. At least one.
+
+    >>> in_place("SELECT 1;\\nSELECT 2;")
+    ['SELECT 1          ', '         \\nSELECT 2 ']
+    """
+    if ";" not in text:
+        return [text]
+    ended, rest = _places(text)
+    places = [*ended, rest] if rest else ended
+    return [only(text, place) for place in places] if len(places) > 1 else [text]
+
+
+def only(text: str, place: slice) -> str:
+    """`text` with all but `place` blank, on the same lines.
+
+    >>> only("EXPLAIN SELECT 1", slice(8, 16))
+    '        SELECT 1'
+    """
+    start, stop, _ = place.indices(len(text))
+    return _NOT_A_LINE_END.sub(" ", text[:start]) + text[start:stop] + _NOT_A_LINE_END.sub(" ", text[stop:])
+
+
+def _places(text: str) -> tuple[list[slice], slice | None]:
+    """Where the statements are that a semicolon ends; and what is left, if it is more than blanks and comments."""
+    places: list[slice] = []
     start = position = 0
     something = False
     while position < len(text):
@@ -39,7 +70,7 @@ def split(text: str) -> tuple[list[str], str]:
         match part.lastgroup:
             case "end":
                 if something:
-                    statements.append(text[start : part.start()].strip())
+                    places.append(slice(start, part.start()))
                 start, something = position, False
             case "dollar" | "tag":
                 something = True
@@ -49,4 +80,4 @@ def split(text: str) -> tuple[list[str], str]:
                 pass
             case _:  # also a comment that is still open: more is to come
                 something = True
-    return statements, text[start:].strip() if something else ""
+    return places, slice(start, len(text)) if something else None
