@@ -15,6 +15,7 @@ from qtensor.writing import FileOptions
 
 Kind: TypeAlias = Literal["table", "view", "registered", "variable", "file"]
 
+ROWS_NUMBERED = "\0rows"  # behind the name of a table that is read with its rows' numbers
 ROW = "row number"  # the column, behind its own, of a table that is read to be changed: BIGINT, from 0
 
 
@@ -55,7 +56,7 @@ class Definition:
 
 def numbered(table: str) -> str:
     """The name under which a statement reads the created table `table` with the column ROW."""
-    return f"{table}\0rows"
+    return table + ROWS_NUMBERED
 
 
 @dataclass(frozen=True)
