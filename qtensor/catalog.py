@@ -66,7 +66,9 @@ class Registry:
         """Put `new` in the place of `old`. Raises DataError: it is not there any more."""
         with self._lock:
             if self._created.get(old.definition.name.lower()) is not old:
-                raise DataError(f'the table "{old.definition.name}" changed while a statement was about to change it: run it again')
+                raise DataError(
+                    f'the table "{old.definition.name}" changed while a statement was about to change it: run it again'
+                )
             self._created[new.definition.name.lower()] = new
 
     def add_view(self, view: View) -> None:

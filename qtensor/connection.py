@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
+from qtensor.bind import bind
 from qtensor.bind.split import in_place
 from qtensor.bind.statements import may_be_statement
 from qtensor.catalog import CallerVariables, Registry, Scope
@@ -30,6 +31,7 @@ from qtensor.session import Session
 from qtensor.statements.run import Runner
 from qtensor.statements.statement import View
 from qtensor.table import Table
+from qtensor.types import Schema
 
 PLANS_KEPT = 256
 
@@ -103,7 +105,7 @@ class Connection:
         """The relation that `query` describes; it runs when its rows are asked for. Other statements run now.
 
         Of several statements with semicolons between them, all but the last run now, in their order; one that fails ends it.
-        CREATE TABLE, INSERT, UPDATE, DELETE and COPY answer how many rows they were about. A statement that fails changes nothing.
+        CREATE TABLE ... AS, INSERT, UPDATE, DELETE and COPY answer how many rows they were about; what fails changes nothing.
 
         Tables are those registered, then the caller's variables (as DuckDB finds them), then paths of files in quotes.
         params: values of `?` and `$1` (a sequence) or of `$name` (a mapping), of the last statement. dialect: any that sqlglot
@@ -137,6 +139,19 @@ class Connection:
             if answered is not None:
                 return answered
         return self._relation(query, variables)
+
+    def _query(self, query: Query) -> Relation:
+        """A relation over registered tables and files. Refuses other statements: nothing runs before its rows are asked for."""
+        return self._relation(query, CallerVariables(None, {}))
+
+    def _fields(self, name: str) -> Schema | None:
+        """The columns of a table, or of a view's query; None if there is neither."""
+        view = self._registry.view(name)
+        if view is not None:
+            quoted = view.name.replace('"', '""')
+            return bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema
+        table = self._registry.table(name)
+        return None if table is None else table.fields
 
     def _relation(self, query: Query, variables: CallerVariables) -> Relation:
         """A relation over the tables that `query` names: found, read where that is new, and planned now."""

@@ -22,7 +22,7 @@ from qtensor.expressions import ColumnRef, Expr, Literal
 from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
 from qtensor.statements.statement import ROW, Column, Definition, Delete, Insert, Update, numbered
 
-_NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR REPLACE", "ignore": "INSERT OR IGNORE"}
+_NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR REPLACE and INSERT OR IGNORE"}
 
 
 # --- INSERT -------------------------------------------------------------------------------------------------------------------
@@ -116,7 +116,9 @@ def _by_name(context: Context, definition: Definition, plan: Plan, query: exp.Ex
     for field in plan.schema:
         if field.name.lower() not in names or names.index(field.name.lower()) in found:
             what = "no column" if field.name.lower() not in names else "the query has two columns for"
-            raise context.error(f'{what} "{field.name}" in {definition.name}', context.source.span(query), suggestion(field.name, names))
+            raise context.error(
+                f'{what} "{field.name}" in {definition.name}', context.source.span(query), suggestion(field.name, names)
+            )
         found.append(names.index(field.name.lower()))
     return found
 
@@ -216,4 +218,3 @@ def _matching(
         select.set(clause, node.args.get(clause))
     reject_unsupported(select, context.source, catalog)
     return bind_query(context, select, {})
-

@@ -73,17 +73,21 @@ def _options(context: Context, file: exp.Expr, given: list[exp.Expr]) -> FileOpt
     if "FORMAT" in by_name:
         format = _format(context, by_name["FORMAT"])
     format = format or "csv"
-    for name, option in by_name.items():
+    for name in by_name:
         if name not in _OPTIONS[format]:
             hint = suggestion(name, _OPTIONS[format]) or f"Known are {', '.join(_OPTIONS[format])}."
-            raise UnsupportedError(f"not supported yet: the option {name} of COPY to {format}", context.source.sql, _spans(context, name), hint)
+            raise UnsupportedError(
+                f"not supported yet: the option {name} of COPY to {format}", context.source.sql, _spans(context, name), hint
+            )
     if format not in ("csv", "json"):
         compression = None
     if "COMPRESSION" in by_name:
         compression = _compression(context, by_name["COMPRESSION"], format)
     delimiter = _text(context, by_name, ("DELIMITER", "DELIM", "SEP"), ",")
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise context.error("a DELIMITER is one character, and neither a quote nor the end of a line", context.source.find_words("DELIMITER"))
+        raise context.error(
+            "a DELIMITER is one character, and neither a quote nor the end of a line", context.source.find_words("DELIMITER")
+        )
     return FileOptions(
         format,
         header=_truth(context, by_name.get("HEADER"), True),

@@ -16,7 +16,7 @@ from qtensor.bind.scope import Scope, distinct_names
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.bind.targets import plain_name, refuse_parts, table_name, taken
 from qtensor.errors import Span, UnsupportedError, suggestion
-from qtensor.logical import Plan
+from qtensor.logical import Limit, Plan
 from qtensor.statements.statement import Column, CreateTable, CreateView, Definition, Drop, Key, Kind, Nothing, Statement, View
 from qtensor.types import Array, Interval, SqlType
 
@@ -57,7 +57,7 @@ def bind_create(context: Context, catalog: StatementCatalog, node: exp.Create, d
     if _exists(context, catalog, name, "table" if is_table else "view", node, span):
         return Nothing("create")
     if is_table:
-        return CreateTable(definition, None if without_rows else plan)
+        return CreateTable(definition, Limit(plan, 0) if without_rows and plan else plan)
     assert query is not None
     text = _text_after_as(context, query)
     return CreateView(View(name, text, dialect, names))
@@ -113,7 +113,9 @@ def _exists(context: Context, catalog: StatementCatalog, name: str, wanted: Kind
         return False
     if not node.args.get("replace"):
         raise taken(context, name, _KINDS[kind], span)
-    raise context.error(f'"{name}" is {_KINDS[kind]}, and a {wanted} cannot take its place', span, f"DROP {kind} {name} first.")
+    raise context.error(
+        f'"{name}" is {_KINDS[kind]}, and a {wanted} cannot take its place', span, f"DROP {kind.upper()} {name} first."
+    )
 
 
 def _text_after_as(context: Context, query: exp.Expr) -> str:
@@ -153,7 +155,7 @@ def _of_columns(context: Context, name: str, parts: list[exp.Expr]) -> Definitio
                 context.unsupported(_constraint_name(part), context.source.span(part))
     primary = [key for key in keys if key.primary]
     if len(primary) > 1:
-        raise context.error(f"{name} has two primary keys", context.source.find_words("PRIMARY", "KEY"))
+        raise context.error(f"{name} has two primary keys", context.source.find_words("PRIMARY KEY"))
     inside = primary[0].columns if primary else ()
     described = (Column(c.name, c.type, c.nullable and i not in inside, c.default, c.shown) for i, c in enumerate(columns))
     raise_unsupported(context.findings, context.source)
@@ -166,7 +168,9 @@ def _column(context: Context, node: exp.ColumnDef, index: int, keys: list[Key]) 
     if kind is None:
         raise context.error(f'which type has the column "{node.name}"?', span)
     after = context.source.token_after(span) if span else len(context.source.tokens)
-    place = Span(context.source.tokens[after].start, context.source.tokens[after].end + 1) if context.source.upper_at(after) else span
+    place = (
+        Span(context.source.tokens[after].start, context.source.tokens[after].end + 1) if context.source.upper_at(after) else span
+    )
     type = sql_type(context, kind, place)
     if type is not None:
         _storable(context, type, place)

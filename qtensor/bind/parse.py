@@ -19,7 +19,7 @@ from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
 STATEMENT_WORDS = frozenset(
-    "CREATE INSERT DELETE UPDATE DROP TRUNCATE DESCRIBE DESC SHOW SUMMARIZE EXPLAIN COPY".split()
+    {"CREATE", "DROP", "INSERT", "DELETE", "UPDATE", "TRUNCATE", "COPY"} | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
 )
 
 
@@ -67,7 +67,10 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
         breaks = [i for i, token in enumerate(tokens[:-1]) if token.token_type == TokenType.SEMICOLON]
         second = tokens[breaks[0] + 1] if breaks else tokens[0]
         raise UnsupportedError(
-            "several statements are no query", sql, [Span(second.start, second.end + 1)], "Ask one by one: Connection.sql runs them."
+            "several statements are no query",
+            sql,
+            [Span(second.start, second.end + 1)],
+            "Ask one by one: Connection.sql runs them.",
         )
     if "@" in sql and any(node.this is None for node in statements[0].find_all(exp.Abs)):
         signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]

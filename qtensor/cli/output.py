@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
 
 import click
 
@@ -79,7 +79,7 @@ def choose_output(format: str | None, path: str | None, rows: int) -> Output:
     format = format or ("table" if on_terminal else "csv")
     if format in BINARY and on_terminal:
         raise click.UsageError(f"{format} is binary and stdout is a terminal: add -o FILE, or pipe it into a program")
-    return Output(format, file, rows)
+    return Output(cast("Format", format), file, rows)
 
 
 def write_table(reader: pa.RecordBatchReader, types: Sequence[str], rows: int, file: BinaryIO) -> None:

@@ -27,7 +27,9 @@ def arrow_rows(definition: Definition, rows: pa.Table) -> pa.Table:
     for column, values in zip(definition.columns, rows.columns, strict=True):
         if not column.nullable and values.null_count:
             number = int(np.flatnonzero(values.is_null().to_numpy())[0])
-            message = f'NULL in the column "{column.name}" of {definition.name}, which is NOT NULL (row {number + 1} of {len(values)})'
+            message = (
+                f'NULL in the column "{column.name}" of {definition.name}, which is NOT NULL (row {number + 1} of {len(values)})'
+            )
             raise ExecutionError(message)
         if pa.types.is_decimal(values.type):
             refuse_wide(column.name, values)
@@ -40,12 +42,12 @@ def refuse_wide(name: str, values: pa.ChunkedArray) -> None:
         machine_values(name, chunk, validity(chunk))
 
 
-def appended(table: CreatedTable, rows: pa.Table) -> CreatedTable:
-    """The table with `rows` behind its own."""
+def appended(table: CreatedTable, rows: pa.Table, threads: int) -> CreatedTable:
+    """The table with `rows` behind its own. threads: of the queries that will read it."""
     whole = pa.concat_tables([table.rows, arrow_rows(table.definition, rows).cast(table.rows.schema)])
     if whole.num_columns and whole.column(0).num_chunks > MOST_CHUNKS:
         whole = whole.combine_chunks()
-    return with_keys_checked(CreatedTable(table.definition, whole))
+    return with_keys_checked(CreatedTable(table.definition, whole), threads)
 
 
 def without(table: CreatedTable, numbers: NDArray[np.int64]) -> CreatedTable:
@@ -55,7 +57,7 @@ def without(table: CreatedTable, numbers: NDArray[np.int64]) -> CreatedTable:
     return CreatedTable(table.definition, table.rows.filter(pa.array(kept)))
 
 
-def changed(table: CreatedTable, columns: tuple[int, ...], rows: pa.Table) -> tuple[CreatedTable, int]:
+def changed(table: CreatedTable, columns: tuple[int, ...], rows: pa.Table, threads: int) -> tuple[CreatedTable, int]:
     """The table with new values in `columns` of some rows, and how many rows these are.
 
     rows: the rows' numbers, then a column of values for each of `columns`. Of several that are for one row, the first counts.
@@ -70,17 +72,17 @@ def changed(table: CreatedTable, columns: tuple[int, ...], rows: pa.Table) -> tu
         whole = whole.set_column(index, whole.schema.field(index), both.take(pa.array(taken)))
     new = CreatedTable(table.definition, arrow_rows(table.definition, whole))
     touched = any(set(key.columns) & set(columns) for key in table.definition.keys)
-    return (with_keys_checked(new) if touched else new), len(numbers)
+    return (with_keys_checked(new, threads) if touched else new), len(numbers)
 
 
-def with_keys_checked(table: CreatedTable) -> CreatedTable:
+def with_keys_checked(table: CreatedTable, threads: int) -> CreatedTable:
     """The table itself.
 
     Raises:
         ExecutionError: two rows have the same values in all columns of a key.
     """
     for key in table.definition.keys:
-        if not table.table.unique(key.columns, 1):
+        if not table.table.unique(key.columns, threads):
             raise ExecutionError(duplicate_text(table, key))
     return table
 
@@ -91,8 +93,8 @@ def duplicate_text(table: CreatedTable, key: Key) -> str:
     columns = pa.Table.from_arrays([table.rows.column(index) for index in key.columns], names=names).drop_null()
     counted = columns.group_by(names, use_threads=False).aggregate([([], "count_all")])
     number = int(np.argmax(counted.column("count_all").to_numpy() > 1))
-    shown = ", ".join(f"{table.definition.columns[i].name} = {counted.column(n)[number]}" for i, n in zip(key.columns, names, strict=True))
+    shown = ", ".join(
+        f"{table.definition.columns[i].name} = {counted.column(n)[number]}" for i, n in zip(key.columns, names, strict=True)
+    )
     what = "PRIMARY KEY" if key.primary else "UNIQUE"
     return f"two rows of {table.definition.name} would have {shown}, which is {what}"
-
-

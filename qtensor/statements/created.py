@@ -25,7 +25,8 @@ class CreatedSource(ArrowSource):
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         return [
-            encode_column(self.fields[index].name, self._table.column(index), self.fields[index].type, layout) for index in indices
+            encode_column(self.fields[index].name, self._table.column(index), self.fields[index].type, layout)
+            for index in indices
         ]
 
 

@@ -16,10 +16,7 @@ from qtensor.types import BIGINT, BOOLEAN, Field, Schema
 
 
 class Result(Relation):
-    """The rows that a statement answered when it ran; fetching them does not run it again.
-
-    answers: whether they are what the statement was asked for, as of DESCRIBE, and not how many rows it changed.
-    """
+    """The rows that a statement answered when it ran; fetching them does not run it again."""
 
     def __init__(self, schema: Schema, rows: pa.Table, answers: bool) -> None:
         self._schema = schema

@@ -19,10 +19,10 @@ from qtensor.errors import DataError
 from qtensor.explain import physical, timings
 from qtensor.logical import Plan
 from qtensor.lowering.model import Model
+from qtensor.optimizer import optimise
 from qtensor.prepared import Query
 from qtensor.session import MeasuredTables, Session
-from qtensor.optimizer import optimise
-from qtensor.statements.changes import appended, arrow_rows, changed, with_keys_checked, without
+from qtensor.statements.changes import appended, arrow_rows, changed, without
 from qtensor.statements.constants import constant_rows, is_constant
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.result import Result, answer, counted, created, dropped, empty_table
@@ -79,12 +79,12 @@ class Runner:
                 return created()
             case Insert(name, plan):
                 rows = self._rows(plan)
-                self._replace(name, appended(self._table(name), rows))
+                self._replace(name, appended(self._table(name), rows, self.session.threads))
                 return counted(rows.num_rows)
             case Delete(name, plan):
                 return self._delete(name, plan)
             case Update(name, columns, plan):
-                new, count = changed(self._table(name), columns, self._rows(plan))
+                new, count = changed(self._table(name), columns, self._rows(plan), self.session.threads)
                 self._replace(name, new)
                 return counted(count)
             case Drop(names):
@@ -123,11 +123,8 @@ class Runner:
         self.registry.replace(self._table(name), new)
 
     def _create(self, definition: Definition, plan: Plan | None) -> Result:
-        if plan is None:
-            rows = empty_table(definition.schema)
-        else:
-            rows = arrow_rows(definition, self._rows(plan))
-        self.registry.create(with_keys_checked(CreatedTable(definition, rows)))
+        rows = empty_table(definition.schema) if plan is None else arrow_rows(definition, self._rows(plan))
+        self.registry.create(CreatedTable(definition, rows))
         return created() if plan is None else counted(rows.num_rows)
 
     def _delete(self, name: str, plan: Plan | None) -> Result:

@@ -163,16 +163,5 @@ class Copy:
 
 
 Statement: TypeAlias = (
-    CreateTable
-    | CreateView
-    | Insert
-    | Delete
-    | Update
-    | Drop
-    | Nothing
-    | Describe
-    | ShowTables
-    | Summarize
-    | Explain
-    | Copy
+    CreateTable | CreateView | Insert | Delete | Update | Drop | Nothing | Describe | ShowTables | Summarize | Explain | Copy
 )

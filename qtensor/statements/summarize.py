@@ -64,7 +64,10 @@ def summarize(session: Session, schema: Schema, rows: pa.Table) -> Result:
         row = summary_row(field, values[position * 9 : position * 9 + 9], rows.num_rows)
         for column, value in zip(columns, row, strict=True):
             column.append(value)
-    types = [pa.decimal128(9, 2) if field.type == _PERCENTAGE else pa.int64() if field.type == BIGINT else pa.string() for field in _SCHEMA]
+    types = [
+        pa.decimal128(9, 2) if field.type == _PERCENTAGE else pa.int64() if field.type == BIGINT else pa.string()
+        for field in _SCHEMA
+    ]
     return answer(_SCHEMA, [pa.array(column, type) for column, type in zip(columns, types, strict=True)])
 
 
