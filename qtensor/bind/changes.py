@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from qtensor.bind.aggregates import has_aggregate
+from qtensor.bind.aggregates import aggregate_name, has_aggregate
 from qtensor.bind.build import convert, plain
 from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context, Parameters
@@ -17,12 +17,12 @@ from qtensor.bind.scope import Scope
 from qtensor.bind.support import reject_unsupported
 from qtensor.bind.targets import changed_table, positions, refuse_parts
 from qtensor.bind.views import placed
-from qtensor.errors import Span, suggestion
+from qtensor.errors import ParseError, Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, Literal
 from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
 from qtensor.statements.statement import ROW, Column, Definition, Delete, Insert, Update, numbered
 
-_NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR REPLACE and INSERT OR IGNORE"}
+_NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR"}
 
 
 # --- INSERT -------------------------------------------------------------------------------------------------------------------
@@ -37,7 +37,9 @@ def bind_insert(context: Context, catalog: StatementCatalog, node: exp.Insert) -
         columns = positions(context, definition, schema.expressions, "INSERT")
     if node.args.get("default"):
         return Insert(definition.name, Project(OneRow(), _all_columns(context, definition, {})))
-    query = node.args["expression"]
+    query = node.args.get("expression")
+    if query is None:
+        raise _incomplete(context, "INSERT needs VALUES, a query or DEFAULT VALUES")
     if isinstance(query, exp.Values):
         return Insert(definition.name, _rows(context, catalog, definition, columns, query))
     if node.args.get("with_") is not None and not query.args.get("with_"):
@@ -161,10 +163,14 @@ def bind_update(context: Context, catalog: StatementCatalog, node: exp.Update) -
     sources: list[exp.Expr] = []
     for assignment in node.expressions:
         _add_assignment(context, assignment, targets, sources)
+    if not targets:
+        raise _incomplete(context, "UPDATE needs SET and what is set")
     columns = positions(context, definition, targets, "SET")
+    for source in sources:
+        _refuse_grouping(context, source)
     asked = [source for source in sources if not _is_default(source)]
     others = node.args.get("from_")
-    plan = _matching(context, catalog, node, definition, [others.this, *others_joined(others)] if others else [], asked)
+    plan = _matching(context, catalog, node, definition, [others.this, *_others_joined(others)] if others else [], asked)
     plan, (row, *values) = _values(plan)
     given = iter(values)
     outputs = [NamedExpr(ROW, row)]
@@ -175,13 +181,17 @@ def bind_update(context: Context, catalog: StatementCatalog, node: exp.Update) -
     return Update(definition.name, tuple(columns), Project(plan, tuple(outputs)))
 
 
-def others_joined(clause: exp.From) -> list[exp.Expr]:
-    """What FROM joins to its first relation with commas; joins with conditions stay with the relation."""
-    joins = clause.this.args.get("joins") or []
-    if any(set(filter(join.args.get, join.args)) - {"this"} for join in joins):
-        return []
-    clause.this.set("joins", None)
-    return [join.this for join in joins]
+def _refuse_grouping(context: Context, value: exp.Expr) -> None:
+    """Raise BindError for aggregates and window functions, which see other rows than the one that is changed."""
+    for node in value.walk(prune=lambda part: isinstance(part, exp.Query)):
+        if isinstance(node, exp.Window) or aggregate_name(node) is not None:
+            what = "window functions" if isinstance(node, exp.Window) else "aggregates"
+            raise context.error(f"SET cannot contain {what}; a subquery can", context.source.span(node))
+
+
+def _incomplete(context: Context, message: str) -> ParseError:
+    last = context.source.tokens[-1]
+    return ParseError(message, context.source.sql, [Span(last.start, last.end + 1)])
 
 
 def _add_assignment(context: Context, node: exp.Expr, targets: list[exp.Expr], sources: list[exp.Expr]) -> None:
@@ -198,6 +208,15 @@ def _add_assignment(context: Context, node: exp.Expr, targets: list[exp.Expr], s
         sources += right.expressions
     else:
         raise context.error("SET takes column = value", context.source.span(node))
+
+
+def _others_joined(clause: exp.From) -> list[exp.Expr]:
+    """What FROM joins to its first relation with commas; joins with conditions stay with the relation."""
+    joins = clause.this.args.get("joins") or []
+    if any(set(filter(join.args.get, join.args)) - {"this"} for join in joins):
+        return []
+    clause.this.set("joins", None)
+    return [join.this for join in joins]
 
 
 def _matching(

@@ -12,7 +12,7 @@ from qtensor.bind.query import bind_query
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.bind.syntax import is_text
 from qtensor.bind.targets import refuse_parts
-from qtensor.errors import Span, UnsupportedError, suggestion
+from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 from qtensor.statements.statement import Copy
 from qtensor.writing import FileFormat, FileOptions, written_format
 
@@ -39,6 +39,9 @@ _TRUTH = {"true": True, "1": True, "on": True, "false": False, "0": False, "off"
 
 def bind_copy(context: Context, catalog: StatementCatalog, node: exp.Copy) -> Copy:
     refuse_parts(context, node, ("this", "files", "params", "credentials"), {"kind": "COPY ... FROM"})
+    if node.args.get("kind") and not context.source.find_words("FROM"):
+        last = context.source.tokens[-1]
+        raise ParseError("COPY needs TO and the name of a file", context.source.sql, [Span(last.start, last.end + 1)])
     if node.args.get("kind"):
         hint = "Read the file by its name: INSERT INTO t SELECT * FROM 'file.csv'."
         raise UnsupportedError("not supported yet: COPY ... FROM", context.source.sql, _spans(context, "FROM"), hint)

@@ -77,8 +77,10 @@ def refuse_parts(context: Context, node: exp.Expr, known: Collection[str], names
         if key in known or not value:
             continue
         first = value[0] if isinstance(value, list) else value
-        span = context.source.span(first) if isinstance(first, exp.Expr) else None
-        context.unsupported(names.get(key, key.strip("_").replace("_", " ").upper()), span)
+        what = names.get(key) or key.strip("_").replace("_", " ").upper()
+        what += f" {value}" if what.endswith(" OR") else ""
+        span = context.source.find_words(*what.split()) or (context.source.span(first) if isinstance(first, exp.Expr) else None)
+        context.unsupported(what, span)
 
 
 def taken(context: Context, name: str, what: str, span: Span | None) -> BindError:
