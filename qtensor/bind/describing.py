@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlglot import Token, TokenType
 
@@ -14,7 +15,8 @@ from qtensor.bind.query import bind_query
 from qtensor.bind.split import only
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, ParseError, Span, UnsupportedError
-from qtensor.logical import Plan
+from qtensor.expressions import ColumnRef
+from qtensor.logical import Filter, Join, Limit, Plan, Project, Scan, Sort
 from qtensor.statements.statement import Column, Describe, Explain, ShowTables, Summarize
 
 Values = Sequence[object] | Mapping[str, object] | None
@@ -25,11 +27,35 @@ _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALY[ZS]E\b)?", re.IGNORECASE)
 
 def bind_describe(sql: str, catalog: StatementCatalog, parameters: Values, dialect: str) -> Describe:
     tokens = _tokens(sql, dialect, "TABLE")
-    definition = catalog.definition(_name(tokens[1:])) if _is_name(tokens[1:]) else None
-    if definition is not None:
-        return Describe(definition.columns, definition.keys)
     plan = _plan(sql, tokens, catalog, parameters, dialect)
-    return Describe(tuple(Column(field.name, field.type) for field in plan.schema))
+    described = [_described(plan, index, catalog) for index in range(len(plan.schema))]
+    return Describe(tuple(column for column, _ in described), tuple(key for _, key in described))
+
+
+def _described(plan: Plan, index: int, catalog: StatementCatalog) -> tuple[Column, str | None]:
+    """A column of the result; one that is a column of a created table is described as there, as DuckDB does."""
+    field, origin = plan.schema[index], _origin(plan, index)
+    definition = catalog.definition(origin[0]) if origin else None
+    if origin is None or definition is None:
+        return Column(field.name, field.type), None
+    return replace(definition.columns[origin[1]], name=field.name), definition.key_word(origin[1])
+
+
+def _origin(plan: Plan, index: int) -> tuple[str, int] | None:
+    """The table and its column that column `index` of a plan is, None if it is computed."""
+    match plan:
+        case Scan(table, _, columns):
+            return table, columns[index]
+        case Project(input, expressions):
+            expr = expressions[index].expr
+            return _origin(input, expr.index) if isinstance(expr, ColumnRef) else None
+        case Filter(input) | Sort(input) | Limit(input):
+            return _origin(input, index)
+        case Join(left, right):
+            width = len(left.schema)
+            return _origin(left, index) if index < width else _origin(right, index - width) if plan.kind != "mark" else None
+        case _:
+            return None
 
 
 def bind_show(sql: str, catalog: StatementCatalog, parameters: Values, dialect: str) -> ShowTables | Describe:
@@ -72,10 +98,6 @@ def _tokens(sql: str, dialect: str, word: str = "") -> list[Token]:
 
 def _is_name(tokens: Sequence[Token]) -> bool:
     return tokens[0].text.upper() not in _QUERIES or tokens[0].token_type in (TokenType.IDENTIFIER, TokenType.STRING)
-
-
-def _name(tokens: Sequence[Token]) -> str:
-    return "".join(token.text for token in tokens)
 
 
 def _plan(sql: str, tokens: Sequence[Token], catalog: StatementCatalog, parameters: Values, dialect: str) -> Plan:

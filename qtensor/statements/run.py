@@ -36,7 +36,6 @@ from qtensor.statements.statement import (
     Drop,
     Explain,
     Insert,
-    Key,
     Nothing,
     ShowTables,
     Statement,
@@ -156,13 +155,8 @@ def describe(statement: Describe) -> Result:
         [column.name for column in columns],
         [str(column.type) for column in columns],
         ["YES" if column.nullable else "NO" for column in columns],
-        [key_word(statement.keys, index) for index in range(len(columns))],
+        statement.keys,
         [column.shown for column in columns],
         [None] * len(columns),
     ]
     return answer(_DESCRIBED, [pa.array(values, pa.string()) for values in rows])
-
-
-def key_word(keys: tuple[Key, ...], index: int) -> str | None:
-    found = [key for key in keys if index in key.columns]
-    return None if not found else "PRI" if any(key.primary for key in found) else "UNI"

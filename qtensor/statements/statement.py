@@ -53,6 +53,11 @@ class Definition:
     def schema(self) -> Schema:
         return tuple(Field(column.name, column.type) for column in self.columns)
 
+    def key_word(self, index: int) -> str | None:
+        """How DESCRIBE says that a column is in a key."""
+        found = [key for key in self.keys if index in key.columns]
+        return None if not found else "PRI" if any(key.primary for key in found) else "UNI"
+
 
 def numbered(table: str) -> str:
     """The name under which a statement reads the created table `table` with the column ROW."""
@@ -125,10 +130,10 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Describe:
-    """The columns of a table or a query."""
+    """The columns of a table or a query, and for each whether it is in a PRIMARY KEY ("PRI") or UNIQUE ("UNI")."""
 
     columns: tuple[Column, ...]
-    keys: tuple[Key, ...] = ()
+    keys: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)

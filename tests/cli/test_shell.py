@@ -100,7 +100,9 @@ def test_statements_that_are_no_queries(qt: CommandLine) -> None:
 
 def test_created_tables_and_views_are_proposed(qt: CommandLine) -> None:
     shell = Shell(Inputs(), Output("csv"))
-    shell.run_text("CREATE TABLE customers (customer_key INTEGER); CREATE VIEW recent AS SELECT customer_key + 1 AS next FROM customers;")
+    shell.run_text(
+        "CREATE TABLE customers (customer_key INTEGER); CREATE VIEW recent AS SELECT customer_key + 1 AS next FROM customers;"
+    )
     assert shell.known() == Known({"customers": ["customer_key"], "recent": ["next"]}, [])
     shell.run_text("DROP TABLE customers")
     assert shell.known() == Known({"recent": []}, [])

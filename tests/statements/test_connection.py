@@ -41,7 +41,13 @@ def test_what_is_answered(engines: Engines) -> None:
     assert "Count" in repr(created)
     assert ours.execute("SELECT a FROM t").fetchall() == [(1,)]
     assert ours.execute("DROP TABLE t").columns == ["Success"]
-    for refusal in (created.explain, created.hlo, created.plans, lambda: created.export("a.qta"), lambda: created.export_native("a")):
+    for refusal in (
+        created.explain,
+        created.hlo,
+        created.plans,
+        lambda: created.export("a.qta"),
+        lambda: created.export_native("a"),
+    ):
         with pytest.raises(UnsupportedError, match="a statement that has run cannot be"):
             refusal()
 
@@ -81,7 +87,11 @@ def test_statements_cannot_be_exported(tmp_path) -> None:
 
 
 def test_the_default_connection_and_models_in_statements() -> None:
-    rows = qtensor.sql("CREATE OR REPLACE TABLE scored_here AS SELECT a, twice(a) AS b FROM given", given=pa.table({"a": [1.5, None]}), twice=lambda a: a * 2)
+    rows = qtensor.sql(
+        "CREATE OR REPLACE TABLE scored_here AS SELECT a, twice(a) AS b FROM given",
+        given=pa.table({"a": [1.5, None]}),
+        twice=lambda a: a * 2,
+    )
     assert rows.fetchall() == [(2,)]
     assert qtensor.sql("FROM scored_here").fetchall() == [(1.5, 3.0), (None, None)]
     assert qtensor.sql("DROP TABLE scored_here; SELECT 1 AS a").fetchall() == [(1,)]
@@ -124,6 +134,8 @@ def test_a_closed_connection(engines: Engines) -> None:
 
 
 def test_a_query_that_only_looks_like_a_statement(engines: Engines) -> None:
-    assert engines.ours.sql("WITH z AS (SELECT 'DELETE FROM t' AS a) SELECT a FROM z WHERE $x", {"x": True}).fetchall() == [("DELETE FROM t",)]
+    assert engines.ours.sql("WITH z AS (SELECT 'DELETE FROM t' AS a) SELECT a FROM z WHERE $x", {"x": True}).fetchall() == [
+        ("DELETE FROM t",)
+    ]
     with pytest.raises(ExecutionError):
         engines.ours.sql("WITH z AS (SELECT 'UPDATE' AS a) SELECT CAST(a AS INTEGER) FROM z").fetchall()

@@ -38,10 +38,19 @@ def table(engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("'a.pq' (COMPRESSION zstd)", "FROM parquet_scan('a.pq')"),
         ("'a.data' (FORMAT parquet, COMPRESSION uncompressed)", "FROM parquet_scan('a.data')"),
         ("'a.csv'", f"FROM read_csv('a.csv', types = {TYPES}, header = true, nullstr = '', allow_quoted_nulls = false)"),
-        ("'a.txt' (HEADER false, DELIMITER '|', NULL 'NULL')", f"FROM read_csv('a.txt', columns = {TYPES}, header = false, delim = '|', nullstr = 'NULL', allow_quoted_nulls = false)"),
-        ("'a.tsv' (FORMAT csv, HEADER, SEP ';', NULLSTR '-')", f"FROM read_csv('a.tsv', types = {TYPES}, header = true, delim = ';', nullstr = '-', allow_quoted_nulls = false)"),
+        (
+            "'a.txt' (HEADER false, DELIMITER '|', NULL 'NULL')",
+            f"FROM read_csv('a.txt', columns = {TYPES}, header = false, delim = '|', nullstr = 'NULL', allow_quoted_nulls = false)",
+        ),
+        (
+            "'a.tsv' (FORMAT csv, HEADER, SEP ';', NULLSTR '-')",
+            f"FROM read_csv('a.tsv', types = {TYPES}, header = true, delim = ';', nullstr = '-', allow_quoted_nulls = false)",
+        ),
         ("'a.csv.gz'", f"FROM read_csv('a.csv.gz', types = {TYPES}, header = true, nullstr = '', allow_quoted_nulls = false)"),
-        ("'a.csv' WITH (FORMAT csv, COMPRESSION zstd)", f"FROM read_csv('a.csv', types = {TYPES}, header = true, compression = 'zstd', nullstr = '', allow_quoted_nulls = false)"),
+        (
+            "'a.csv' WITH (FORMAT csv, COMPRESSION zstd)",
+            f"FROM read_csv('a.csv', types = {TYPES}, header = true, compression = 'zstd', nullstr = '', allow_quoted_nulls = false)",
+        ),
         ("'a.json'", f"FROM read_json('a.json', columns = {TYPES})"),
         ("'a.ndjson.zst'", f"FROM read_json('a.ndjson.zst', columns = {TYPES})"),
         ("'a.json' (ARRAY)", f"FROM read_json('a.json', columns = {TYPES}, format = 'array')"),

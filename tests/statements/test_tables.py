@@ -167,7 +167,12 @@ def test_only_created_tables_can_be_changed(engines: Engines, tmp_path) -> None:
     engines.ours.register("registered", numbers)
     engines.ours.sql("CREATE VIEW v AS SELECT 1 AS a")
     for name, kind in [("numbers", "a variable"), ("registered", "a registered table"), ("v", "a view"), (f"'{file}'", "a file")]:
-        for statement in (f"INSERT INTO {name} VALUES (1)", f"UPDATE {name} SET a = 1", f"DELETE FROM {name}", f"TRUNCATE {name}"):
+        for statement in (
+            f"INSERT INTO {name} VALUES (1)",
+            f"UPDATE {name} SET a = 1",
+            f"DELETE FROM {name}",
+            f"TRUNCATE {name}",
+        ):
             if name.startswith("'") and statement.startswith("UPDATE"):
                 continue  # sqlglot reads no such name there
             with pytest.raises(BindError, match=f"is {kind}.* cannot be changed") as caught:
@@ -245,10 +250,16 @@ def test_unsupported(engines: Engines, statement: str, whats: list[str]) -> None
 
 def test_values_of_more_than_64_bits_do_not_get_into_a_table(engines: Engines) -> None:
     engines.ours.sql("CREATE TABLE t (h HUGEINT, d DECIMAL(38,2))")
-    for values in ("5000000000000000000000, 1", "1, 123456789012345678901234567890.12", "170141183460469231731687303715884105727, 1"):
+    for values in (
+        "5000000000000000000000, 1",
+        "1, 123456789012345678901234567890.12",
+        "170141183460469231731687303715884105727, 1",
+    ):
         with pytest.raises((DataError, ExecutionError)):
             engines.ours.sql(f"INSERT INTO t VALUES ({values})")
     with pytest.raises(DataError):
-        engines.ours.sql("CREATE TABLE u AS SELECT sum(x) AS s FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)")
+        engines.ours.sql(
+            "CREATE TABLE u AS SELECT sum(x) AS s FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)"
+        )
     assert engines.ours.sql("FROM t").fetchall() == []
     assert engines.ours._registry.table_names() == ["t"]

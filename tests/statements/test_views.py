@@ -75,7 +75,9 @@ def test_what_a_view_read_is_gone(engines: Engines) -> None:
 
 def test_errors_of_rows_are_shown_where_the_view_is_named(engines: Engines) -> None:
     ours = engines.ours
-    ours.sql("CREATE TABLE t AS SELECT 2147483647 AS a, 'x' AS s; CREATE VIEW v AS SELECT a + 1 AS b, CAST(s AS DATE) AS d, s FROM t")
+    ours.sql(
+        "CREATE TABLE t AS SELECT 2147483647 AS a, 'x' AS s; CREATE VIEW v AS SELECT a + 1 AS b, CAST(s AS DATE) AS d, s FROM t"
+    )
     assert ours.sql("SELECT s FROM v").fetchall() == [("x",)]
     for column in "bd":
         query = f"SELECT {column} FROM v AS w"
