@@ -14,7 +14,7 @@ import pyarrow as pa
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
 from qtensor.bind import bind
-from qtensor.bind.split import in_place
+from qtensor.bind.parse import in_place
 from qtensor.bind.statements import may_be_statement
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
@@ -125,7 +125,7 @@ class Connection:
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
         variables = CallerVariables(frame, given)
-        *before, last = in_place(query.sql)
+        *before, last = in_place(query.sql, query.dialect)
         for text in before:
             self._statement(Query(text, None, query.dialect), variables).arrow()
         return self._statement(replace(query, sql=last), variables)

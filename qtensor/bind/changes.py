@@ -153,6 +153,8 @@ def bind_delete(context: Context, catalog: StatementCatalog, node: exp.Delete) -
 
 def bind_truncate(context: Context, catalog: StatementCatalog, node: exp.TruncateTable) -> Delete:
     refuse_parts(context, node, ("expressions",), {})
+    if len(node.expressions) > 1:
+        raise context.error("TRUNCATE is about one table", context.source.span(node.expressions[1]))
     return Delete(changed_table(context, catalog, node.expressions[0]).name, None)
 
 

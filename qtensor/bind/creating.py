@@ -21,6 +21,7 @@ from qtensor.statements.statement import Column, CreateTable, CreateView, Defini
 from qtensor.types import Array, Interval, SqlType
 
 _SKIPPED = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL"})
+_UNIQUE = {"nulls": "NULLS NOT DISTINCT"}
 _KINDS = {"view": "a view", "table": "a table", "registered": "a registered table"}
 
 
@@ -73,7 +74,7 @@ def _properties(context: Context, node: exp.Create) -> bool:
             case exp.WithDataProperty():
                 without_rows = bool(part.args.get("no"))
             case _:
-                context.unsupported(f"CREATE with {part.sql('duckdb') or type(part).__name__}", context.source.span(part))
+                context.unsupported(f"CREATE with a {_words(part)}", context.source.span(part))
     return without_rows
 
 
@@ -124,7 +125,8 @@ def _text_after_as(context: Context, query: exp.Expr) -> str:
     for token in source.tokens:
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
         if depth == 0 and token.token_type == TokenType.ALIAS:
-            return source.sql[token.end + 1 :].strip().rstrip(";")
+            ends = [other.start for other in source.tokens if other.token_type == TokenType.SEMICOLON]
+            return source.sql[token.end + 1 : ends[0] if ends else None].strip()
     return str(query.sql("duckdb"))
 
 
@@ -148,8 +150,10 @@ def _of_columns(context: Context, name: str, parts: list[exp.Expr]) -> Definitio
             case exp.ColumnDef():
                 pass
             case exp.PrimaryKey():
+                refuse_parts(context, part, ("this", "expressions", "include"), {})
                 keys.append(Key(_key(context, name, names, part.expressions), primary=True))
             case exp.UniqueColumnConstraint() if part.this is not None:
+                refuse_parts(context, part, ("this",), _UNIQUE)
                 keys.append(Key(_key(context, name, names, part.this.expressions)))
             case _:
                 context.unsupported(_constraint_name(part), context.source.span(part))
@@ -180,9 +184,11 @@ def _column(context: Context, node: exp.ColumnDef, index: int, keys: list[Key]) 
         match constraint.args["kind"]:
             case exp.NotNullColumnConstraint() as stated:
                 nullable = bool(stated.args.get("allow_null"))
-            case exp.PrimaryKeyColumnConstraint():
+            case exp.PrimaryKeyColumnConstraint() as stated:
+                refuse_parts(context, stated, (), {})
                 keys.append(Key((index,), primary=True))
-            case exp.UniqueColumnConstraint():
+            case exp.UniqueColumnConstraint() as stated:
+                refuse_parts(context, stated, (), _UNIQUE)
                 keys.append(Key((index,)))
             case exp.DefaultColumnConstraint() as stated:
                 default, shown = _default(context, stated.this, column)
@@ -223,14 +229,19 @@ def _constraint_name(node: exp.Expr) -> str:
         case exp.CollateColumnConstraint():
             return "COLLATE"
         case _:
-            return f"the constraint {node.sql('duckdb') or type(node).__name__}"
+            return f"a {_words(node)}"
+
+
+def _words(node: exp.Expr) -> str:
+    """What sqlglot calls a kind of node, in words: "unlogged property"."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type(node).__name__).strip()
 
 
 # --- DROP ---------------------------------------------------------------------------------------------------------------------
 
 
 def bind_drop(context: Context, catalog: StatementCatalog, node: exp.Drop) -> Statement:
-    refuse_parts(context, node, ("tables", "kind", "exists", "restrict"), {})
+    refuse_parts(context, node, ("tables", "kind", "exists", "restrict", "cascade"), {})
     wanted = node.args["kind"].lower()
     names = []
     for table in node.args["tables"]:

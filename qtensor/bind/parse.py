@@ -13,6 +13,7 @@ from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parser import Parser
 
 from qtensor.bind.source import TYPE_WORDS, Source
+from qtensor.bind.split import only
 from qtensor.bind.syntax import is_text, whole_number
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
@@ -81,6 +82,27 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
     return statements[0], source
+
+
+def in_place(sql: str, dialect_name: str) -> list[str]:
+    """The statements of `sql`, each where it stands and blank around it, so that places in it are places in `sql`. At least one.
+
+    >>> in_place("SELECT ';';\\nSELECT 2;", "duckdb")
+    ["SELECT ';'           ", '           \\nSELECT 2 ']
+    """
+    if ";" not in sql:
+        return [sql]
+    try:
+        tokens = dialect_named(dialect_name).tokenize(sql)
+    except TokenError:
+        return [sql]  # whoever parses it says what is wrong
+    bounds = [-1, *(token.start for token in tokens if token.token_type == TokenType.SEMICOLON), len(sql)]
+    places = [slice(start + 1, stop) for start, stop in pairwise(bounds)]
+    told = [place for place in places if any(place.start <= token.start < place.stop for token in tokens)]
+    alone = len(told) < 2 and not sql[bounds[-2] :].strip(
+        "; \t\r\n"
+    )  # else a comment follows, which sqlglot takes for a statement
+    return [sql] if alone or not told else [only(sql, place) for place in told]
 
 
 def _parser(dialect: Dialect) -> Parser:

@@ -35,19 +35,6 @@ def split(text: str) -> tuple[list[str], str]:
     return [text[place].strip() for place in ended], text[rest].strip() if rest else ""
 
 
-def in_place(text: str) -> list[str]:
-    """The statements of `text`, each where it stands, blank around it: places in it are places in `text`. At least one.
-
-    >>> in_place("SELECT 1;\\nSELECT 2;")
-    ['SELECT 1          ', '         \\nSELECT 2 ']
-    """
-    if ";" not in text:
-        return [text]
-    ended, rest = _places(text)
-    places = [*ended, rest] if rest else ended
-    return [only(text, place) for place in places] if len(places) > 1 else [text]
-
-
 def only(text: str, place: slice) -> str:
     """`text` with all but `place` blank, on the same lines.
 

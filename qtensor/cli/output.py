@@ -19,6 +19,8 @@ from qtensor.writing import ROWS_AT_ONCE, FileFormat, FileOptions, write_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from qtensor.relation import Relation
+
 Format: TypeAlias = Literal["table"] | FileFormat
 
 FORMATS: tuple[Format, ...] = ("table", "csv", "json", "arrow", "parquet")
@@ -60,6 +62,13 @@ class Output:
                 footer = self.path is not None and self.path.suffix != ".arrows"
                 write_rows(reader, FileOptions(self.format, array=True, footer=footer), file)
             file.flush()
+
+    def write_answer(self, relation: Relation, result: pa.Table) -> None:
+        """Write what a statement answers: to stdout nothing of one that only changed something, and of EXPLAIN the text itself."""
+        if self.format == "table" and relation.columns == ["explain_key", "explain_value"]:
+            click.echo(result.column(1)[0].as_py())
+        elif relation.answers or self.path is not None:
+            self.write(result, relation.types)
 
     def _opened(self) -> AbstractContextManager[BinaryIO]:
         return nullcontext(sys.stdout.buffer) if self.path is None else whole_file(self.path)

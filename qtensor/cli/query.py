@@ -39,8 +39,7 @@ def run(sql: str | None, file: str | None, inputs: Inputs, output: Output) -> No
     text = read_sql(sql, file, inputs.tables)
     with inputs.connection() as connection:
         relation = connection.sql(text, inputs.values, dialect=inputs.dialect)
-        if relation.answers or output.path is not None:
-            output.write(relation.arrow(), relation.types)
+        output.write_answer(relation, relation.arrow())
 
 
 @click.command()

@@ -96,8 +96,7 @@ class Shell:
         relation = self.connection.sql(sql, self.values(sql), dialect=self.inputs.dialect)
         result = relation.arrow()
         seconds = time.perf_counter() - start
-        if relation.answers:
-            self.output.write(result, relation.types)
+        self.output.write_answer(relation, result)
         if self.timer:
             click.echo(f"{seconds * 1e3:.3f} ms", err=self.output.format != "table")
 

@@ -31,13 +31,13 @@ def arrow_rows(definition: Definition, rows: pa.Table) -> pa.Table:
                 f'NULL in the column "{column.name}" of {definition.name}, which is NOT NULL (row {number + 1} of {len(values)})'
             )
             raise ExecutionError(message)
-        if pa.types.is_decimal(values.type):
+        if pa.types.is_decimal(values.type) or pa.types.is_uint64(values.type):
             refuse_wide(column.name, values)
     return rows.rename_columns([column.name for column in definition.columns])
 
 
 def refuse_wide(name: str, values: pa.ChunkedArray) -> None:
-    """Raise DataError for decimals that no query could read back."""
+    """Raise DataError for numbers of more than 64 bits, which no query could read back."""
     for chunk in values.chunks:
         machine_values(name, chunk, validity(chunk))
 

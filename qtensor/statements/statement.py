@@ -16,7 +16,7 @@ from qtensor.writing import FileOptions
 Kind: TypeAlias = Literal["table", "view", "registered", "variable", "file"]
 
 ROWS_NUMBERED = "\0rows"  # behind the name of a table that is read with its rows' numbers
-ROW = "row number"  # the column, behind its own, of a table that is read to be changed: BIGINT, from 0
+ROW = "row number\0"  # the column, behind its own, of a table that is read to be changed: BIGINT, from 0
 
 
 @dataclass(frozen=True)

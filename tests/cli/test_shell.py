@@ -257,6 +257,8 @@ def completed(text: str) -> list[str]:
         ("SELECT 1 WH", ["WHEN", "WHERE"]),
         ("select 1 wh", ["when", "where"]),
         ("SELECT ", []),
+        ("INSERT INTO o", ["Orders"]),
+        ("DESC", ["DESC", "DESCRIBE"]),
     ],
 )
 def test_completion(text: str, expected: list[str]) -> None:
@@ -264,7 +266,7 @@ def test_completion(text: str, expected: list[str]) -> None:
 
 
 def test_completion_of_files(qt: CommandLine) -> None:
-    for text in ("SELECT * FROM 't.", ".register new=t.", ".read t.", ".open new=t.", ".model m=t."):
+    for text in ("SELECT * FROM 't.", "COPY crime TO 't.", ".register new=t.", ".read t.", ".open new=t.", ".model m=t."):
         assert completed(text) == ["arrow", "csv", "parquet"]
 
 

@@ -18,6 +18,7 @@ def test_several_statements(engines: Engines) -> None:
     check_statement(engines, "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (2); -- and\n SELECT sum(a) AS s FROM t;")
     check_statement(engines, "INSERT INTO t VALUES (3); UPDATE t SET a = a * 2; DELETE FROM t WHERE a = $1;", [4])
     check_statement(engines, "SELECT ';' AS a; SELECT 2 AS b")
+    check_statement(engines, "CREATE VIEW v AS SELECT a FROM t; -- a comment; and nothing more")
     refused(engines, "INSERT INTO t VALUES (10); INSERT INTO t VALUES ('x'); INSERT INTO t VALUES (11)")
     refused(engines, "INSERT INTO t VALUES (12); SELECT CAST('x' AS INTEGER); INSERT INTO t VALUES (13)")
     check_tables(engines)
