@@ -13,7 +13,6 @@ from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parser import Parser
 
 from qtensor.bind.source import TYPE_WORDS, Source
-from qtensor.bind.split import only
 from qtensor.bind.syntax import is_text, whole_number
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
@@ -85,10 +84,10 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
 
 
 def in_place(sql: str, dialect_name: str) -> list[str]:
-    """The statements of `sql`, each where it stands and blank around it, so that places in it are places in `sql`. At least one.
+    """The statements of `sql`, at least one: each with blanks before it, so that it stands in its line and column.
 
-    >>> in_place("SELECT ';';\\nSELECT 2;", "duckdb")
-    ["SELECT ';'           ", '           \\nSELECT 2 ']
+    >>> in_place("SELECT ';';\\nSELECT 2; SELECT 3;", "duckdb")
+    ["SELECT ';'", '\\nSELECT 2', '\\n          SELECT 3']
     """
     if ";" not in sql:
         return [sql]
@@ -96,13 +95,17 @@ def in_place(sql: str, dialect_name: str) -> list[str]:
         tokens = dialect_named(dialect_name).tokenize(sql)
     except TokenError:
         return [sql]  # whoever parses it says what is wrong
-    bounds = [-1, *(token.start for token in tokens if token.token_type == TokenType.SEMICOLON), len(sql)]
-    places = [slice(start + 1, stop) for start, stop in pairwise(bounds)]
-    told = [place for place in places if any(place.start <= token.start < place.stop for token in tokens)]
-    alone = len(told) < 2 and not sql[bounds[-2] :].strip(
-        "; \t\r\n"
-    )  # else a comment follows, which sqlglot takes for a statement
-    return [sql] if alone or not told else [only(sql, place) for place in told]
+    statements = []
+    first: Token | None = None
+    for token in [*tokens, None]:
+        if token is not None and token.token_type != TokenType.SEMICOLON:
+            first = first or token
+        elif first is not None:
+            column = first.start - sql.rfind("\n", 0, first.start) - 1
+            blanks = "\n" * sql.count("\n", 0, first.start) + " " * column
+            statements.append(blanks + sql[first.start : len(sql) if token is None else token.start])
+            first = None
+    return statements or [sql]
 
 
 def _parser(dialect: Dialect) -> Parser:

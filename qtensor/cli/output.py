@@ -64,7 +64,7 @@ class Output:
             file.flush()
 
     def write_answer(self, relation: Relation, result: pa.Table) -> None:
-        """Write what a statement answers: to stdout nothing of one that only changed something, and of EXPLAIN the text itself."""
+        """Write what a statement answers: of one that changed something nothing to stdout, of EXPLAIN the text itself."""
         if self.format == "table" and relation.columns == ["explain_key", "explain_value"]:
             click.echo(result.column(1)[0].as_py())
         elif relation.answers or self.path is not None:

@@ -27,7 +27,7 @@ def test_several_statements(engines: Engines) -> None:
 def test_a_caret_under_one_of_several(engines: Engines) -> None:
     with pytest.raises(BindError) as caught:
         engines.ours.sql("SELECT 1;\nSELECT 2; SELECT\n  nope; SELECT 3")
-    assert str(caught.value).splitlines()[1:3] == ["    nope        ".rstrip() + " " * 10, "    ^^^^"]
+    assert str(caught.value).splitlines()[1:3] == ["    nope", "    ^^^^"]
 
 
 def test_what_is_answered(engines: Engines) -> None:
