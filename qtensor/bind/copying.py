@@ -33,6 +33,7 @@ _COMPRESSIONS: dict[str, tuple[str, ...]] = {
     "json": ("none", "gzip", "zstd"),
     "parquet": ("snappy", "zstd", "gzip", "brotli", "lz4", "none"),
 }
+_SPECIAL = '"\r\n'
 _SYNONYMS = {"uncompressed": "none", "lz4_raw": "lz4", "gz": "gzip", "zst": "zstd"}
 _TRUTH = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
@@ -71,7 +72,7 @@ def _query(node: exp.Expr) -> exp.Expr:
 
 def _options(context: Context, file: exp.Expr, given: list[exp.Expr]) -> FileOptions:
     """How the file is written: as the options say, else as its name tells, else as CSV."""
-    by_name = {option.this.name.upper(): option for option in given}
+    by_name = _by_name(context, given)
     format, compression = written_format(file.name)
     if "FORMAT" in by_name:
         format = _format(context, by_name["FORMAT"])
@@ -87,19 +88,32 @@ def _options(context: Context, file: exp.Expr, given: list[exp.Expr]) -> FileOpt
     if "COMPRESSION" in by_name:
         compression = _compression(context, by_name["COMPRESSION"], format)
     delimiter = _text(context, by_name, ("DELIMITER", "DELIM", "SEP"), ",")
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise context.error(
-            "a DELIMITER is one character, and neither a quote nor the end of a line", context.source.find_words("DELIMITER")
-        )
+    if len(delimiter) != 1 or delimiter in _SPECIAL:
+        message = "a DELIMITER is one character, and neither a quote nor the end of a line"
+        raise context.error(message, context.source.find_words("DELIMITER"))
+    null = _text(context, by_name, ("NULL", "NULLSTR"), "")
+    if any(character in null for character in _SPECIAL + delimiter):
+        raise context.error("NULL is written without quotes, delimiters and ends of lines", context.source.find_words("NULL"))
     return FileOptions(
         format,
         header=_truth(context, by_name.get("HEADER"), True),
         delimiter=delimiter,
-        null=_text(context, by_name, ("NULL", "NULLSTR"), ""),
+        null=null,
         array=_truth(context, by_name.get("ARRAY"), False),
         footer=not file.name.lower().endswith(".arrows"),
         compression=compression,
     )
+
+
+def _by_name(context: Context, given: list[exp.Expr]) -> dict[str, exp.Expr]:
+    """The options by their names, each given once."""
+    by_name: dict[str, exp.Expr] = {}
+    for option in given:
+        name = option.this.name.upper()
+        if name in by_name:
+            raise context.error(f"the option {name} is given twice", _place(context, option))
+        by_name[name] = option
+    return by_name
 
 
 def _format(context: Context, option: exp.Expr) -> FileFormat:

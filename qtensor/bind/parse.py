@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from itertools import pairwise
@@ -83,18 +84,19 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     return statements[0], source
 
 
-def in_place(sql: str, dialect_name: str) -> list[str]:
+@functools.lru_cache(maxsize=256)
+def in_place(sql: str, dialect_name: str) -> tuple[str, ...]:
     """The statements of `sql`, at least one: each with blanks before it, so that it stands in its line and column.
 
     >>> in_place("SELECT ';';\\nSELECT 2; SELECT 3;", "duckdb")
-    ["SELECT ';'", '\\nSELECT 2', '\\n          SELECT 3']
+    ("SELECT ';'", '\\nSELECT 2', '\\n          SELECT 3')
     """
-    if ";" not in sql:
-        return [sql]
+    if ";" not in sql.rstrip("; \t\r\n"):
+        return (sql,)
     try:
         tokens = dialect_named(dialect_name).tokenize(sql)
     except TokenError:
-        return [sql]  # whoever parses it says what is wrong
+        return (sql,)  # whoever parses it says what is wrong
     statements = []
     first: Token | None = None
     for token in [*tokens, None]:
@@ -105,7 +107,7 @@ def in_place(sql: str, dialect_name: str) -> list[str]:
             blanks = "\n" * sql.count("\n", 0, first.start) + " " * column
             statements.append(blanks + sql[first.start : len(sql) if token is None else token.start])
             first = None
-    return statements or [sql]
+    return tuple(statements) or (sql,)
 
 
 def _parser(dialect: Dialect) -> Parser:

@@ -99,6 +99,8 @@ def test_columns_and_names(table: Engines) -> None:
         ("COPY t TO 'kept.csv' (DELIMITER '||')", BindError, "a DELIMITER is one character"),
         ("COPY t TO 'kept.csv' (FORCE_QUOTE *)", UnsupportedError, "the option FORCE_QUOTE of COPY to csv"),
         ("COPY t TO 'kept.csv' (FORMAT parquet, HEADER)", UnsupportedError, "the option HEADER of COPY to parquet"),
+        ("COPY t TO 'kept.csv' (NULL 'a,b')", BindError, "NULL is written without"),
+        ("COPY t TO 'kept.csv' (HEADER, HEADER false)", BindError, "the option HEADER is given twice"),
         ("COPY t FROM 'kept.csv'", UnsupportedError, "COPY ... FROM"),
         ("COPY t", ParseError, "COPY needs TO"),
         ("COPY t TO", BindError, "needs the name of one file"),
