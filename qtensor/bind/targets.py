@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context
-from qtensor.errors import BindError, Span, suggestion
+from qtensor.errors import BindError, ParseError, Span, suggestion
 from qtensor.statements.statement import Definition
 
 _WHY_NOT = {
@@ -21,11 +21,13 @@ _WHY_NOT = {
 
 def table_name(node: exp.Expr) -> str:
     """The name that a table's node gives, of a path in quotes the path."""
-    return ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else node.name
+    return ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else str(node.name)
 
 
 def plain_name(context: Context, node: exp.Expr) -> tuple[str, Span | None]:
     """The name of something that is made, and its place. Schemas and catalogs are remembered as unsupported."""
+    if not isinstance(node, exp.Table) or not node.name:
+        raise ParseError("syntax error: a name is missing", context.source.sql)
     span = context.source.span(node.this)
     if node.args.get("db") is not None:
         context.unsupported("schemas", context.source.span(node) or span)
@@ -38,6 +40,8 @@ def changed_table(context: Context, catalog: StatementCatalog, node: exp.Expr) -
     Raises:
         BindError: there is none, or it is not one that CREATE TABLE made.
     """
+    if not isinstance(node, exp.Table) or not node.name:
+        raise ParseError("syntax error: the name of a table is missing", context.source.sql)
     name, span = table_name(node), context.source.span(node.this)
     definition = catalog.definition(name)
     if definition is not None:
