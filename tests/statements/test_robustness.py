@@ -47,10 +47,10 @@ def test_mutilated(statement: str, scope: Scope, caplog: pytest.LogCaptureFixtur
     choose = random.Random(statement)
     mutilated = [words[:cut] + words[cut + 1 :] for cut in range(len(words))]
     mutilated += [words[:end] for end in range(1, len(words))]
-    mutilated += [words[:at] + [words[at]] + words[at:] for at in range(len(words))]
+    mutilated += [[*words[:at], words[at], *words[at:]] for at in range(len(words))]
     for _ in range(30):
         at, other = choose.randrange(len(words)), choose.randrange(len(words))
-        mutilated.append(words[:at] + [words[other]] + words[at + 1 :])
+        mutilated.append([*words[:at], words[other], *words[at + 1 :]])
     with caplog.at_level(logging.WARNING):
         for changed in mutilated:
             sql = " ".join(changed)
