@@ -10,12 +10,12 @@ from qtensor.bind.context import Context
 from qtensor.bind.data_types import sql_type
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.names import expression_name
-from qtensor.bind.parse import dialect_named
+from qtensor.bind.parse import QUERY_WORDS, dialect_named
 from qtensor.bind.query import bind_query
 from qtensor.bind.scope import Scope, distinct_names
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.bind.targets import plain_name, refuse_parts, table_name, taken
-from qtensor.errors import Span, UnsupportedError, suggestion
+from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 from qtensor.logical import Limit, Plan
 from qtensor.statements.statement import Column, CreateTable, CreateView, Definition, Drop, Key, Kind, Nothing, Statement, View
 from qtensor.types import Array, Interval, SqlType
@@ -44,9 +44,10 @@ def bind_create(context: Context, catalog: StatementCatalog, node: exp.Create, d
     without_rows = _properties(context, node)
     is_table = node.args["kind"] == "TABLE"
     query = node.args.get("expression")
-    definition, plan = Definition(name, ()), None
+    definition, plan, text = Definition(name, ()), None, ""
     names = tuple(column.name for column in listed)
     if query is not None:
+        text = _text_after_as(context)
         if any(isinstance(part, exp.ColumnDef) and part.args.get("kind") for part in listed):
             raise context.error("the columns of CREATE TABLE ... AS have names only", context.source.span(listed[0]))
         plan = _query(context, catalog, query, () if is_table else (name,))
@@ -59,8 +60,6 @@ def bind_create(context: Context, catalog: StatementCatalog, node: exp.Create, d
         return Nothing("create")
     if is_table:
         return CreateTable(definition, Limit(plan, 0) if without_rows and plan else plan)
-    assert query is not None
-    text = _text_after_as(context, query)
     return CreateView(View(name, text, dialect, names))
 
 
@@ -119,15 +118,21 @@ def _exists(context: Context, catalog: StatementCatalog, name: str, wanted: Kind
     )
 
 
-def _text_after_as(context: Context, query: exp.Expr) -> str:
-    """The text of a view's query: from the first AS outside of parentheses on."""
+def _text_after_as(context: Context) -> str:
+    """The text of a query that CREATE makes something of: from the first AS outside of parentheses on.
+
+    Raises:
+        ParseError: there is no AS, or no query after it.
+    """
     depth, source = 0, context.source
-    for token in source.tokens:
+    for index, token in enumerate(source.tokens):
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
-        if depth == 0 and token.token_type == TokenType.ALIAS:
+        if depth == 0 and token.token_type == TokenType.ALIAS and source.upper_at(index + 1) in QUERY_WORDS:
             ends = [other.start for other in source.tokens if other.token_type == TokenType.SEMICOLON]
             return source.sql[token.end + 1 : ends[0] if ends else None].strip()
-    return str(query.sql("duckdb"))
+        if depth == 0 and token.token_type != TokenType.IDENTIFIER and token.text.upper() in QUERY_WORDS - {"("}:
+            raise ParseError("syntax error: AS is missing", source.sql, [Span(token.start, token.end + 1)])
+    raise ParseError("syntax error: AS and a query are missing", source.sql)
 
 
 # --- columns ------------------------------------------------------------------------------------------------------------------
@@ -211,6 +216,8 @@ def _default(context: Context, node: exp.Expr, column: Column) -> tuple[str, str
 def _key(context: Context, table: str, names: list[str], nodes: list[exp.Expr]) -> tuple[int, ...]:
     found: list[int] = []
     for node in nodes:
+        if not isinstance(node, exp.Identifier):
+            raise context.error("a key is a list of columns", context.source.span(node))
         if node.name.lower() not in names:
             hint = suggestion(node.name, names)
             raise context.error(f'no column "{node.name}" in {table}', context.source.span(node), hint)

@@ -10,7 +10,7 @@ from sqlglot import Token, TokenType
 
 from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context, Parameters
-from qtensor.bind.parse import dialect_named, parse
+from qtensor.bind.parse import QUERY_WORDS, dialect_named, parse
 from qtensor.bind.query import bind_query
 from qtensor.bind.split import only
 from qtensor.bind.support import raise_unsupported, reject_unsupported
@@ -22,7 +22,6 @@ from qtensor.types import Array, Interval
 
 Values = Sequence[object] | Mapping[str, object] | None
 
-_QUERIES = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALY[ZS]E\b)?", re.IGNORECASE)
 
 
@@ -98,7 +97,7 @@ def _tokens(sql: str, dialect: str, word: str = "") -> list[Token]:
 
 
 def _is_name(tokens: Sequence[Token]) -> bool:
-    return tokens[0].text.upper() not in _QUERIES or tokens[0].token_type in (TokenType.IDENTIFIER, TokenType.STRING)
+    return tokens[0].text.upper() not in QUERY_WORDS or tokens[0].token_type in (TokenType.IDENTIFIER, TokenType.STRING)
 
 
 def _plan(sql: str, tokens: Sequence[Token], catalog: StatementCatalog, parameters: Values, dialect: str) -> Plan:

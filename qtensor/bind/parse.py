@@ -19,6 +19,7 @@ from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
+QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 STATEMENT_WORDS = frozenset(
     {"CREATE", "DROP", "INSERT", "DELETE", "UPDATE", "TRUNCATE", "COPY"} | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
 )

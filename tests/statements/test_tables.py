@@ -45,6 +45,7 @@ SCRIPTS = {
         INSERT INTO n SELECT * FROM n
         fails: INSERT INTO n VALUES (1, 2, 3, 4)
         CREATE TABLE named (p, "q r") AS SELECT * FROM t
+        CREATE TABLE "select" ("from") AS (SELECT a FROM n)
         CREATE TABLE without AS SELECT * FROM t WITH NO DATA
         CREATE OR REPLACE TABLE t AS SELECT s, s + 1 AS s1, x::VARCHAR AS x FROM t
         CREATE TABLE IF NOT EXISTS t AS SELECT 1
@@ -96,6 +97,7 @@ SCRIPTS = {
         fails: CREATE TABLE u (a INTEGER, a VARCHAR)
         fails: CREATE TABLE u (a INTEGER PRIMARY KEY, b INTEGER PRIMARY KEY)
         fails: CREATE TABLE u (a INTEGER, UNIQUE (nope))
+        fails: CREATE TABLE u (a INTEGER, b INTEGER, UNIQUE (a b))
         fails: CREATE TABLE u (a INTEGER DEFAULT b, b INTEGER)
         CREATE TABLE late (a INTEGER DEFAULT 'abc')
         fails: INSERT INTO late DEFAULT VALUES

@@ -32,6 +32,9 @@ SCRIPT = """
     fails: CREATE VIEW w AS SELECT * FROM nope
     fails: CREATE VIEW w AS SELECT * FROM w
     fails: CREATE VIEW w (p, q, r) AS SELECT 1, 2
+    fails: CREATE VIEW w SELECT 1 AS a, 2 AS b
+    fails: CREATE TABLE w SELECT 1 AS a FROM t
+    fails: CREATE VIEW w AS 1
     fails: CREATE VIEW w AS SELECT ? AS a
     fails: INSERT INTO v VALUES (1, 'x')
     fails: DELETE FROM v
