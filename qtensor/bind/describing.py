@@ -12,7 +12,6 @@ from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context, Parameters
 from qtensor.bind.parse import QUERY_WORDS, dialect_named, parse
 from qtensor.bind.query import bind_query
-from qtensor.bind.split import only
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, ParseError, Span, UnsupportedError
 from qtensor.expressions import ColumnRef
@@ -22,6 +21,7 @@ from qtensor.types import Array, Interval
 
 Values = Sequence[object] | Mapping[str, object] | None
 
+_NOT_A_LINE_END = re.compile(r"[^\n]")
 _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALY[ZS]E\b)?", re.IGNORECASE)
 
 
@@ -79,6 +79,15 @@ def bind_explain(sql: str) -> Explain:
     if not sql[found.end() :].strip(" ;\n"):
         raise ParseError("EXPLAIN needs a query", sql, [Span(found.start(), found.end())])
     return Explain(only(sql, slice(found.end(), len(sql))), bool(found[1]))
+
+
+def only(text: str, place: slice) -> str:
+    """`text` with all before `place` blank, so that places in it stay what they are.
+
+    >>> only("EXPLAIN SELECT 1", slice(8, 16))
+    '        SELECT 1'
+    """
+    return _NOT_A_LINE_END.sub(" ", text[: place.start]) + text[place]
 
 
 def _tokens(sql: str, dialect: str, word: str = "") -> list[Token]:

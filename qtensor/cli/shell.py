@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qtensor.bind.split import split
 from qtensor.cli.commands import COMMANDS, run_command
 from qtensor.cli.inputs import Inputs
 from qtensor.cli.options import input_options
 from qtensor.cli.output import Output, choose_output, say_error
+from qtensor.cli.statements import split
 from qtensor.errors import QTensorError
 from qtensor.version import __version__
 

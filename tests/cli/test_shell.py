@@ -18,12 +18,12 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from qtensor.bind.split import split
 from qtensor.cli.commands import COMMANDS
 from qtensor.cli.completion import Known, SqlCompleter
 from qtensor.cli.inputs import Inputs
 from qtensor.cli.output import Output
 from qtensor.cli.shell import Shell, history_file, open_history
+from qtensor.cli.statements import split
 from tests.cli.conftest import CommandLine
 
 # --- statements ------------------------------------------------------------

@@ -18,8 +18,6 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_NOT_A_LINE_END = re.compile(r"[^\n]")
-
 
 def split(text: str) -> tuple[list[str], str]:
     """The statements of `text` that a semicolon ends, without it, and what is left after the last one.
@@ -31,23 +29,7 @@ def split(text: str) -> tuple[list[str], str]:
     >>> split("SELECT 'it''s; SELECT 2")
     ([], "SELECT 'it''s; SELECT 2")
     """
-    ended, rest = _places(text)
-    return [text[place].strip() for place in ended], text[rest].strip() if rest else ""
-
-
-def only(text: str, place: slice) -> str:
-    """`text` with all but `place` blank, on the same lines.
-
-    >>> only("EXPLAIN SELECT 1", slice(8, 16))
-    '        SELECT 1'
-    """
-    start, stop, _ = place.indices(len(text))
-    return _NOT_A_LINE_END.sub(" ", text[:start]) + text[start:stop] + _NOT_A_LINE_END.sub(" ", text[stop:])
-
-
-def _places(text: str) -> tuple[list[slice], slice | None]:
-    """Where the statements are that a semicolon ends; and what is left, if it is more than blanks and comments."""
-    places: list[slice] = []
+    statements: list[str] = []
     start = position = 0
     something = False
     while position < len(text):
@@ -57,7 +39,7 @@ def _places(text: str) -> tuple[list[slice], slice | None]:
         match part.lastgroup:
             case "end":
                 if something:
-                    places.append(slice(start, part.start()))
+                    statements.append(text[start : part.start()].strip())
                 start, something = position, False
             case "dollar" | "tag":
                 something = True
@@ -67,4 +49,4 @@ def _places(text: str) -> tuple[list[slice], slice | None]:
                 pass
             case _:  # also a comment that is still open: more is to come
                 something = True
-    return places, slice(start, len(text)) if something else None
+    return statements, text[start:].strip() if something else ""
