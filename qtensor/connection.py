@@ -132,10 +132,9 @@ class Connection:
 
     def _statement(self, query: Query, variables: CallerVariables) -> Relation:
         if may_be_statement(query.sql):
-            with self._lock:
-                self._refuse_closed()
-                scope = Scope(self._registry, variables)
-                answered = Runner(self._session, self._registry, scope, self._registry.models, query).run()
+            self._refuse_closed()
+            scope = Scope(self._registry, variables)
+            answered = Runner(self._lock, self._session, self._registry, scope, self._registry.models, query).run()
             if answered is not None:
                 return answered
         return self._relation(query, variables)

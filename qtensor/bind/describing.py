@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import Token, TokenType
@@ -16,7 +16,7 @@ from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, ParseError, Span, UnsupportedError
 from qtensor.expressions import ColumnRef
 from qtensor.logical import Filter, Join, Limit, Plan, Project, Scan, Sort
-from qtensor.statements.statement import Column, Describe, Explain, ShowTables, Summarize
+from qtensor.statements.statement import Column, Describe, Explain, ShowTables, Statement, Summarize
 from qtensor.types import Array, Interval
 
 Values = Sequence[object] | Mapping[str, object] | None
@@ -73,12 +73,23 @@ def bind_summarize(sql: str, catalog: StatementCatalog, parameters: Values, dial
     return Summarize(_plan(sql, _tokens(sql, dialect, "TABLE"), catalog, parameters, dialect))
 
 
-def bind_explain(sql: str) -> Explain:
+def bind_explain(sql: str, catalog: StatementCatalog, parameters: Values, dialect: str) -> Explain:
+    """The query is bound when it is prepared."""
     found = _EXPLAIN.search(sql)
     assert found is not None
     if not sql[found.end() :].strip(" ;\n"):
         raise ParseError("EXPLAIN needs a query", sql, [Span(found.start(), found.end())])
     return Explain(only(sql, slice(found.end(), len(sql))), bool(found[1]))
+
+
+# By the first word of a statement.
+ABOUT: Mapping[str, Callable[[str, StatementCatalog, Values, str], Statement]] = {
+    "DESCRIBE": bind_describe,
+    "DESC": bind_describe,
+    "SHOW": bind_show,
+    "SUMMARIZE": bind_summarize,
+    "EXPLAIN": bind_explain,
+}
 
 
 def only(text: str, place: slice) -> str:

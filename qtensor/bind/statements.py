@@ -13,7 +13,7 @@ from qtensor.bind.changes import bind_delete, bind_insert, bind_truncate, bind_u
 from qtensor.bind.context import Context, Parameters
 from qtensor.bind.copying import bind_copy
 from qtensor.bind.creating import bind_create, bind_drop, refuse_kinds
-from qtensor.bind.describing import bind_describe, bind_explain, bind_show, bind_summarize
+from qtensor.bind.describing import ABOUT
 from qtensor.bind.parse import STATEMENT_WORDS, parse_statement
 from qtensor.bind.support import raise_unsupported
 from qtensor.errors import BindError, ParseError, UnsupportedError
@@ -56,21 +56,11 @@ def bind_statement(
         UnsupportedError: it uses what is not implemented; everything of that kind is named.
         BindError: it names what does not exist, what exists already, or what cannot be changed; types that do not go together.
     """
-    context = None
     try:
-        match _first_word(sql):
-            case "DESCRIBE" | "DESC":
-                return bind_describe(sql, catalog, parameters, dialect)
-            case "SHOW":
-                return bind_show(sql, catalog, parameters, dialect)
-            case "SUMMARIZE":
-                return bind_summarize(sql, catalog, parameters, dialect)
-            case "EXPLAIN":
-                return bind_explain(sql)
-            case "CREATE" | "DROP":
-                refuse_kinds(sql, dialect)
-            case _:
-                pass
+        if _first_word(sql) in ABOUT:
+            return ABOUT[_first_word(sql)](sql, catalog, parameters, dialect)
+        if _first_word(sql) in ("CREATE", "DROP"):
+            refuse_kinds(sql, dialect)
         tree, source = parse_statement(sql, dialect, _PARSED)
         context = Context(source, catalog, Parameters.of(parameters))
         statement = _bound(context, catalog, tree, dialect)

@@ -5,6 +5,7 @@ What a statement reads, and what it computes of it, are compiled queries like al
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,14 +48,19 @@ from qtensor.types import VARCHAR, Field
 from qtensor.whole_file import whole_file
 from qtensor.writing import ROWS_AT_ONCE, write_rows
 
+_CHANGES = (CreateTable, CreateView, Insert, Delete, Update, Drop)
 _DESCRIBED = tuple(Field(name, VARCHAR) for name in ("column_name", "column_type", "null", "key", "default", "extra"))
 _EXPLAINED = (Field("explain_key", VARCHAR), Field("explain_value", VARCHAR))
 
 
 @dataclass(frozen=True)
 class Runner:
-    """What statements run with; `query` is the statement as the user wrote it, `scope` the names it sees."""
+    """What statements run with; `query` is the statement as the user wrote it, `scope` the names it sees.
 
+    lock: the connection's. A statement that changes tables holds it from its binding to its end, others while they are prepared.
+    """
+
+    lock: threading.RLock
     session: Session
     registry: Registry
     scope: Scope
@@ -66,7 +72,10 @@ class Runner:
 
         Raises what binding and running queries raise; then nothing has changed.
         """
-        statement = bind_statement(self.query.sql, self.scope, self.query.parameters, self.query.dialect)
+        with self.lock:
+            statement = bind_statement(self.query.sql, self.scope, self.query.parameters, self.query.dialect)
+            if isinstance(statement, _CHANGES):
+                return self._carried_out(statement)
         return None if statement is None else self._carried_out(statement)
 
     def _carried_out(self, statement: Statement) -> Result:
@@ -96,7 +105,7 @@ class Runner:
             case ShowTables(names):
                 return answer((Field("name", VARCHAR),), [pa.array(names, pa.string())])
             case Summarize(plan):
-                return summarize(self.session, plan.schema, self._rows(plan))
+                return summarize(self.session, self.lock, plan.schema, self._rows(plan))
             case Explain(sql, analyze):
                 return self._explain(sql, analyze)
             case Copy():
@@ -110,7 +119,9 @@ class Runner:
             rows = constant_rows(optimise(plan, None, MeasuredTables(self.scope.tables, self.session.threads)))
             if rows is not None:
                 return rows
-        return self.session.run(self.session.prepare_plan(self.query, plan, self.scope, self.models))
+        with self.lock:
+            prepared = self.session.prepare_plan(self.query, plan, self.scope, self.models)
+        return self.session.run(prepared)
 
     def _table(self, name: str) -> CreatedTable:
         table = self.registry.created(name)
@@ -134,7 +145,8 @@ class Runner:
 
     def _explain(self, sql: str, analyze: bool) -> Result:
         query = replace(self.query, sql=sql)
-        prepared = self.session.prepare(query, self.scope, self.models)
+        with self.lock:
+            prepared = self.session.prepare(query, self.scope, self.models)
         key, text = ("analyzed_plan", timings(self.session, prepared)) if analyze else ("physical_plan", physical(prepared))
         return answer(_EXPLAINED, [pa.array([key]), pa.array([text])])
 
