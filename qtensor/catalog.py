@@ -14,6 +14,8 @@ from qtensor.errors import DataError
 from qtensor.lowering.model import Model
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.ipc import IPC_SUFFIXES
+from qtensor.statements.created import CreatedTable
+from qtensor.statements.statement import ROWS_NUMBERED, Definition, Kind, View
 from qtensor.table import Table
 from qtensor.types import Schema
 
@@ -28,16 +30,61 @@ class Registry:
         self._tables: dict[str, tuple[object, Table]] = {}
         self._found = OpenedTables()
         self._models: dict[str, Model] = {}
+        self._created: dict[str, CreatedTable] = {}
+        self._views: dict[str, View] = {}
 
     def register(self, name: str, source: object) -> None:
+        """Raises DataError also for the name of a table that CREATE TABLE made: its rows would be lost."""
         table = open_table(name, source)
         with self._lock:
+            if name.lower() in self._created:
+                raise DataError(f'CREATE TABLE made a table "{name}": register under another name, or DROP TABLE {name} first')
+            self._views.pop(name.lower(), None)
             self._tables[name.lower()] = (source, table)
 
     def unregister(self, name: str) -> None:
         with self._lock:
             if self._tables.pop(name.lower(), None) is None:
                 raise DataError(f'no table "{name}" is registered')
+
+    # --- what statements make -------------------------------------------------------------------------------------------------
+
+    def created(self, name: str) -> CreatedTable | None:
+        """A table that CREATE TABLE made."""
+        return self._created.get(name.lower())
+
+    def view(self, name: str) -> View | None:
+        return self._views.get(name.lower())
+
+    def create(self, table: CreatedTable) -> None:
+        """Add a table, in place of one that was created or registered under its name."""
+        with self._lock:
+            self._tables.pop(table.definition.name.lower(), None)
+            self._created[table.definition.name.lower()] = table
+
+    def replace(self, old: CreatedTable, new: CreatedTable) -> None:
+        """Put `new` in the place of `old`. Raises DataError: it is not there any more."""
+        with self._lock:
+            if self._created.get(old.definition.name.lower()) is not old:
+                raise DataError(
+                    f'the table "{old.definition.name}" changed while a statement was about to change it: run it again'
+                )
+            self._created[new.definition.name.lower()] = new
+
+    def add_view(self, view: View) -> None:
+        """Add a view, in place of one, or of a registered table, of its name."""
+        with self._lock:
+            self._tables.pop(view.name.lower(), None)
+            self._views[view.name.lower()] = view
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget tables and views."""
+        with self._lock:
+            for name in names:
+                for known in (self._tables, self._created, self._views):
+                    known.pop(name.lower(), None)
+
+    # --- models ---------------------------------------------------------------------------------------------------------------
 
     def add_model(self, model: Model) -> None:
         with self._lock:
@@ -53,11 +100,17 @@ class Registry:
         return self._models
 
     def table_names(self) -> list[str]:
-        return [table.name for _, table in self._tables.values()]
+        """Tables, registered and created, and views."""
+        with self._lock:
+            created = [table.definition.name for table in self._created.values()]
+            return [*(table.name for _, table in self._tables.values()), *created, *(view.name for view in self._views.values())]
 
     def table(self, name: str) -> Table | None:
-        """A registered table, opened anew if its source changed."""
+        """A table that was created or registered, opened anew if its source changed."""
         with self._lock:
+            created = self._created.get(name.lower())
+            if created is not None:
+                return created.table
             entry = self._tables.get(name.lower())
             if entry is None:
                 return None
@@ -84,8 +137,15 @@ class Scope:
         self._registry = registry
         self._variables = variables
         self.tables: dict[str, Table] = {}
+        self.views: dict[str, View] = {}
 
     def find(self, name: str) -> Table | None:
+        """The table `name`; None if there is none, or a view."""
+        if name.endswith(ROWS_NUMBERED):
+            created = self._registry.created(name.removesuffix(ROWS_NUMBERED))
+            return None if created is None else created.numbered
+        if self._registry.view(name) is not None:
+            return None
         table = self._registry.table(name)
         if table is None and (source := self._variables.get(name)) is not None:
             table = self._registry.found(name, source)
@@ -99,6 +159,30 @@ class Scope:
             return None
         self.tables[name] = table
         return table.fields
+
+    def view(self, name: str) -> View | None:
+        view = self._registry.view(name)
+        if view is not None:
+            self.views[name] = view
+        return view
+
+    def definition(self, name: str) -> Definition | None:
+        created = self._registry.created(name)
+        return None if created is None else created.definition
+
+    def kind(self, name: str) -> Kind | None:
+        if self._registry.view(name) is not None:
+            return "view"
+        if self._registry.created(name) is not None:
+            return "table"
+        if self._registry.table(name) is not None:
+            return "registered"
+        if self._variables.get(name) is not None:
+            return "variable"
+        return None if self.find(name) is None else "file"
+
+    def created_names(self) -> Iterable[str]:
+        return self._registry.table_names()
 
     def table_names(self) -> Iterable[str]:
         return [*self._registry.table_names(), *self._variables]

@@ -6,13 +6,16 @@ import inspect
 import os
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import pyarrow as pa
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
+from qtensor.bind import bind
+from qtensor.bind.parse import in_place
+from qtensor.bind.statements import may_be_statement
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError
@@ -25,7 +28,10 @@ from qtensor.optimizer import Observer
 from qtensor.prepared import Parameters, Prepared, Query
 from qtensor.relation import Relation
 from qtensor.session import Session
+from qtensor.statements.run import Runner
+from qtensor.statements.statement import View
 from qtensor.table import Table
+from qtensor.types import Schema
 
 PLANS_KEPT = 256
 
@@ -36,6 +42,7 @@ class Kept:
 
     prepared: Prepared
     tables: tuple[tuple[str, Table], ...]
+    views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
 
 
@@ -95,19 +102,58 @@ class Connection:
         return self
 
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
-        """The relation that `query` describes; it runs when its rows are asked for.
+        """The relation that `query` describes; it runs when its rows are asked for. Other statements run now.
+
+        Of several statements with semicolons between them, all but the last run now, in their order; one that fails ends it.
+        CREATE TABLE ... AS, INSERT, UPDATE, DELETE and COPY answer how many rows they were about; what fails changes nothing.
 
         Tables are those registered, then the caller's variables (as DuckDB finds them), then paths of files in quotes.
-        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping). dialect: any that sqlglot reads.
+        params: values of `?` and `$1` (a sequence) or of `$name` (a mapping), of the last statement. dialect: any that sqlglot
+        reads.
 
-        Raises ParseError, BindError, UnsupportedError: with a caret under the place.
+        Raises ParseError, BindError, UnsupportedError: with a caret under the place. ExecutionError, DataError: a statement that
+        ran.
         """
         frame = inspect.currentframe()
-        return self._relation(Query(query, params, dialect), frame.f_back if frame else None, {})
+        return self._answer(Query(query, params, dialect), frame.f_back if frame else None, {})
 
-    def _relation(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
-        """A relation over the tables that `query` names: found, read where that is new, and planned now."""
+    def execute(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
+        """The same as `sql`, under the name by which statements are mostly run."""
+        frame = inspect.currentframe()
+        return self._answer(Query(query, params, dialect), frame.f_back if frame else None, {})
+
+    def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
+        """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
         variables = CallerVariables(frame, given)
+        *before, last = in_place(query.sql, query.dialect)
+        for text in before:
+            self._statement(Query(text, None, query.dialect), variables).arrow()
+        return self._statement(replace(query, sql=last), variables)
+
+    def _statement(self, query: Query, variables: CallerVariables) -> Relation:
+        if may_be_statement(query.sql):
+            self._refuse_closed()
+            scope = Scope(self._registry, variables)
+            answered = Runner(self._lock, self._session, self._registry, scope, self._registry.models, query).run()
+            if answered is not None:
+                return answered
+        return self._relation(query, variables)
+
+    def _query(self, query: Query) -> Relation:
+        """A relation over registered tables and files. Refuses other statements: nothing runs before its rows are asked for."""
+        return self._relation(query, CallerVariables(None, {}))
+
+    def _fields(self, name: str) -> Schema | None:
+        """The columns of a table, or of a view's query; None if there is neither."""
+        view = self._registry.view(name)
+        if view is not None:
+            quoted = view.name.replace('"', '""')
+            return bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema
+        table = self._registry.table(name)
+        return None if table is None else table.fields
+
+    def _relation(self, query: Query, variables: CallerVariables) -> Relation:
+        """A relation over the tables that `query` names: found, read where that is new, and planned now."""
         kept = self._prepared(query, variables)
         sources = {name: variables[name] for name, _ in kept.tables if name in variables}
         return Relation(self, query, sources, kept.prepared)
@@ -117,13 +163,12 @@ class Connection:
         key = (query.sql, query.dialect, repr(query.parameters))
         scope = Scope(self._registry, variables)
         with self._lock:
-            if self._closed:
-                raise DataError("this connection is closed: open another with qtensor.connect()")
+            self._refuse_closed()
             kept = self._kept.get(key)
             if kept is not None and observe is None and self._holds(kept, scope):
                 return kept
             prepared = self._session.prepare(query, scope, self._registry.models, observe)
-            kept = Kept(prepared, tuple(prepared.tables.items()), prepared.models)
+            kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models)
             self._forget(kept)
             self._kept[key] = kept
             return kept
@@ -133,15 +178,13 @@ class Connection:
     ) -> None:
         scope = Scope(self._registry, variables)
         with self._lock:
-            if self._closed:
-                raise DataError("this connection is closed: open another with qtensor.connect()")
+            self._refuse_closed()
             export_query(query, scope, self._registry.models, path, self._session.threads, only_types)
 
     def _export_native(self, query: Query, variables: Mapping[str, object], folder: str | os.PathLike[str], name: str) -> None:
         scope = Scope(self._registry, variables)
         with self._lock:
-            if self._closed:
-                raise DataError("this connection is closed: open another with qtensor.connect()")
+            self._refuse_closed()
             export_native_query(query, scope, self._registry.models, folder, name, self._session.threads)
 
     def _forget(self, new: Kept) -> None:
@@ -155,7 +198,12 @@ class Connection:
 
     def _holds(self, kept: Kept, scope: Scope) -> bool:
         tables = all(scope.find(name) is table for name, table in kept.tables)
-        return tables and all(self._registry.models.get(model.name.lower()) is model for model in kept.models)
+        views = all(self._registry.view(name) is view for name, view in kept.views)
+        return tables and views and all(self._registry.models.get(model.name.lower()) is model for model in kept.models)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise DataError("this connection is closed: open another with qtensor.connect()")
 
     def close(self) -> None:
         """Release threads and data; neither this connection nor its relations can run queries any more."""
@@ -204,7 +252,7 @@ def sql(query: str, params: Parameters = None, *, dialect: str = "duckdb", **tab
         else:
             given[name] = value
     frame = inspect.currentframe()
-    return connection._relation(Query(query, params, dialect), frame.f_back if frame else None, given)
+    return connection._answer(Query(query, params, dialect), frame.f_back if frame else None, given)
 
 
 def export(

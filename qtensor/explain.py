@@ -13,6 +13,7 @@ from qtensor.prepared import Prepared
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection
+    from qtensor.session import Session
 
 Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
 
@@ -25,19 +26,24 @@ def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
         case "logical":
             return f"bound\n{plan_text(prepared.bound)}\n\noptimised\n{plan_text(prepared.optimised)}"
         case "physical":
-            return physical_text(prepared.planned)
+            return physical(prepared)
         case "hlo":
             return "\n".join(module.hlo() for module in prepared.compiled.modules)
         case "timings":
-            return timings(connection, prepared)
+            return timings(connection._session, prepared)
         case _:
             raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
 
 
-def timings(connection: Connection, prepared: Prepared) -> str:
+def physical(prepared: Prepared) -> str:
+    """The pipelines that are compiled."""
+    return physical_text(prepared.planned)
+
+
+def timings(session: Session, prepared: Prepared) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
     start = time.perf_counter()
-    run = connection._session.execute(prepared)
+    run = session.execute(prepared)
     for part in run.parts:
         for array in part:
             array.block_until_ready()

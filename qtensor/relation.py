@@ -29,7 +29,12 @@ EXACT_INTEGERS = 1 << 53  # a double holds every integer below
 
 
 class Relation:
-    """A query over its tables. Each fetching method runs it again, on the tables' data of that moment."""
+    """A query over its tables. Each fetching method runs it again, on the tables' data of that moment.
+
+    answers: whether the rows are what was asked for, and not how many rows a statement changed.
+    """
+
+    answers = True
 
     def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], prepared: Prepared) -> None:
         self._connection = connection

@@ -49,6 +49,19 @@ class Session:
         """All stages up to compiled code bound to its inputs."""
         clock = Clock()
         bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
+        return self.prepare_plan(query, bound, scope, models, observe, clock)
+
+    def prepare_plan(
+        self,
+        query: Query,
+        bound: Plan,
+        scope: Scope,
+        models: Mapping[str, Model],
+        observe: Observer | None = None,
+        clock: Clock | None = None,
+    ) -> Prepared:
+        """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
+        clock = clock or Clock()
         tables = dict(scope.tables)
         optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
         by_name = {model.name: model for model in models.values()}

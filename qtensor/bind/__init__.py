@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from qtensor.bind.catalog import Catalog, ModelSignature
 from qtensor.bind.context import Context, Parameters
-from qtensor.bind.parse import dialect_named, parse
+from qtensor.bind.parse import dialect_named
+from qtensor.bind.parse import parse as parse_query  # pytest puts the module of that name into its place
 from qtensor.bind.query import bind_query
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, UnsupportedError
@@ -34,7 +35,7 @@ def bind(
             only the rows that reach it raise.)
     """
     try:
-        tree, source = parse(sql, dialect)
+        tree, source = parse_query(sql, dialect)
         reject_unsupported(tree, source, catalog)
         context = Context(source, catalog, Parameters.of(parameters))
         plan = bind_query(context, tree, {})
@@ -53,5 +54,5 @@ def normalised(sql: str, dialect: str = "duckdb") -> str:
     Raises:
         ParseError: `sql` is not SQL of that dialect.
     """
-    tree, _ = parse(sql, dialect)
+    tree, _ = parse_query(sql, dialect)
     return str(tree.sql(dialect=dialect_named(dialect), pretty=True))

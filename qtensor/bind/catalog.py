@@ -1,4 +1,4 @@
-"""What the binder asks of its surroundings: the columns of a table, the signature of a model."""
+"""What the binder asks of its surroundings: the columns of a table, the query of a view, the signature of a model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from qtensor.statements.statement import Definition, Kind, View
 from qtensor.types import Schema, SqlType
 
 
@@ -19,16 +20,32 @@ class ModelSignature:
 
 
 class Catalog(Protocol):
-    """The tables and models that a query may name; every look-up ignores case."""
+    """The tables, views and models that a query may name; every look-up ignores case."""
 
     def table(self, name: str) -> Schema | None:
         """The columns of the table `name`, None if there is none. `name` may be a file's path (`FROM 'file.parquet'`)."""
 
+    def view(self, name: str) -> View | None:
+        """The view `name`, None if there is none."""
+
     def table_names(self) -> Iterable[str]:
-        """The known tables, for suggestions."""
+        """The known tables and views, for suggestions."""
 
     def model(self, name: str) -> ModelSignature | None:
         """The signature of the model `name`, None if there is none."""
 
     def model_names(self) -> Iterable[str]:
         """The registered models, for suggestions."""
+
+
+class StatementCatalog(Catalog, Protocol):
+    """What statements ask beside that."""
+
+    def definition(self, name: str) -> Definition | None:
+        """What CREATE TABLE said of the table `name`, None if there is none that was created."""
+
+    def kind(self, name: str) -> Kind | None:
+        """What the name `name` means, None if nothing: "registered", "variable" and "file" are tables that cannot be changed."""
+
+    def created_names(self) -> Iterable[str]:
+        """The tables that CREATE TABLE made, and views and registered tables: those that a connection knows."""

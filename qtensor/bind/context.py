@@ -51,12 +51,13 @@ class Parameters:
 
 @dataclass
 class Context:
-    """One binding: what it reads, and what it collects on the way."""
+    """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost."""
 
     source: Source
     catalog: Catalog
     parameters: Parameters
     findings: list[tuple[str, Span | None]] = field(default_factory=list)
+    views: tuple[str, ...] = ()
 
     def unsupported(self, what: str, span: Span | None) -> None:
         """Remember that `what` is not supported; all such are raised together once the query is bound."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Collection
 from itertools import pairwise
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, TokenError
 from sqlglot.errors import ParseError as SqlglotParseError
+from sqlglot.parser import Parser
 
 from qtensor.bind.source import TYPE_WORDS, Source
 from qtensor.bind.syntax import is_text, whole_number
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
-_STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE})
+_STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
+QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
+STATEMENT_WORDS = frozenset(
+    {"CREATE", "DROP", "INSERT", "DELETE", "UPDATE", "TRUNCATE", "COPY"} | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
+)
 
 
 def dialect_named(name: str) -> Dialect:
@@ -32,17 +39,26 @@ def dialect_named(name: str) -> Dialect:
 
 
 def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
-    """The syntax tree of the one statement that `sql` holds, and its places in the text.
+    """The syntax tree of the one query that `sql` holds, and its places in the text.
 
     Raises:
-        ParseError: `sql` is not a statement of the dialect, or empty.
-        UnsupportedError: `sql` holds several statements.
+        ParseError: `sql` is not a query of the dialect, or empty.
+        UnsupportedError: `sql` is another statement, or holds several.
     """
+    tree, source = parse_statement(sql, dialect_name)
+    if not isinstance(tree, exp.Query | exp.Values):
+        first = source.tokens[0]
+        raise ParseError(f'syntax error at or near "{first.text}"', sql, [Span(first.start, first.end + 1)])
+    return tree, source
+
+
+def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = ()) -> tuple[exp.Expr, Source]:
+    """The same of a query, or of a statement that begins with one of `known`."""
     dialect = dialect_named(dialect_name)
     try:
         tokens = _number_parameters(dialect.tokenize(sql))
-        _reject_statement(sql, tokens, dialect)
-        statements = [node for node in dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if node]
+        _reject_statement(sql, tokens, dialect, known)
+        statements = [node for node in _parser(dialect).parse(tokens, sql) if node]
     except TokenError as error:
         raise _tokenizing_error(sql, error) from error
     except SqlglotParseError as error:
@@ -53,10 +69,11 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
         breaks = [i for i, token in enumerate(tokens[:-1]) if token.token_type == TokenType.SEMICOLON]
         second = tokens[breaks[0] + 1] if breaks else tokens[0]
         raise UnsupportedError(
-            "several statements in one text are not supported", sql, [Span(second.start, second.end + 1)], "Run them one by one."
+            "several statements are no query",
+            sql,
+            [Span(second.start, second.end + 1)],
+            "Ask one by one: Connection.sql runs them.",
         )
-    if not isinstance(statements[0], exp.Query | exp.Values):
-        raise ParseError(f'syntax error at or near "{tokens[0].text}"', sql, [Span(tokens[0].start, tokens[0].end + 1)])
     if "@" in sql and any(node.this is None for node in statements[0].find_all(exp.Abs)):
         signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]
         raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
@@ -66,6 +83,43 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
     return statements[0], source
+
+
+@functools.lru_cache(maxsize=256)
+def in_place(sql: str, dialect_name: str) -> tuple[str, ...]:
+    """The statements of `sql`, at least one: each with blanks before it, so that it stands in its line and column.
+
+    >>> in_place("SELECT ';';\\nSELECT 2; SELECT 3;", "duckdb")
+    ("SELECT ';'", '\\nSELECT 2', '\\n          SELECT 3')
+    """
+    if ";" not in sql.rstrip("; \t\r\n"):
+        return (sql,)
+    try:
+        tokens = dialect_named(dialect_name).tokenize(sql)
+    except TokenError:
+        return (sql,)  # whoever parses it says what is wrong
+    statements = []
+    first: Token | None = None
+    for token in [*tokens, None]:
+        if token is not None and token.token_type != TokenType.SEMICOLON:
+            first = first or token
+        elif first is not None:
+            column = first.start - sql.rfind("\n", 0, first.start) - 1
+            blanks = "\n" * sql.count("\n", 0, first.start) + " " * column
+            statements.append(blanks + sql[first.start : len(sql) if token is None else token.start])
+            first = None
+    return tuple(statements) or (sql,)
+
+
+def _parser(dialect: Dialect) -> Parser:
+    """A parser that raises where it would log a warning and give up on a statement it cannot read."""
+    parser = dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+
+    def refuse() -> None:
+        parser.raise_error("unexpected")
+
+    parser._warn_unsupported = refuse  # type: ignore[method-assign]
+    return parser
 
 
 def _mend_values(node: exp.In) -> None:
@@ -92,15 +146,18 @@ def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:
             seen.update(map(id, chain))
 
 
-def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect) -> None:
+def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect, known: Collection[TokenType]) -> None:
     """Refuse what is no query before it is parsed: sqlglot would log a warning for the statements it does not know either.
 
     Empty entries of a list and parentheses that stay open, which sqlglot passes over in places, are refused here too.
     """
-    others = _STATEMENTS.union(dialect.parser_class.STATEMENT_PARSERS) - {TokenType.SEMICOLON}
+    others = _STATEMENTS.union(dialect.parser_class.STATEMENT_PARSERS) - {TokenType.SEMICOLON, *known}
     if tokens and tokens[0].token_type in others:
-        span = Span(tokens[0].start, tokens[0].end + 1)
-        raise UnsupportedError(f"not supported yet: {tokens[0].text.upper()} statements", sql, [span])
+        span, word = Span(tokens[0].start, tokens[0].end + 1), tokens[0].text.upper()
+        if word in STATEMENT_WORDS:
+            hint = "It runs when Connection.sql is given it; only queries can be exported, explained and timed."
+            raise UnsupportedError(f"{word} begins a statement, and a query is needed here", sql, [span], hint)
+        raise UnsupportedError(f"not supported yet: {word} statements", sql, [span])
     opened: list[Token] = []
     for token in tokens:
         if token.token_type == TokenType.L_PAREN:

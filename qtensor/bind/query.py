@@ -19,9 +19,11 @@ from qtensor.bind.relation import CommonTable, RelationBinder
 from qtensor.bind.scope import Scope
 from qtensor.bind.sets import bind_set_operation, leaves
 from qtensor.bind.values import bind_values
+from qtensor.bind.views import bind_view
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, Subquery, children, with_children
 from qtensor.logical import Filter, NamedExpr, Plan, Project, Sort, SortKey
+from qtensor.statements.statement import View
 
 
 @dataclass
@@ -60,7 +62,10 @@ def bind_query(
             raise context.error("the condition of a JOIN cannot contain window functions", bound.span)
         return bound
 
-    relations = RelationBinder(context, nested, condition, common_tables)
+    def view(named: View, span: Span | None) -> Plan:
+        return bind_view(context, named, span, lambda inner, tree: bind_query(inner, tree, {}))
+
+    relations = RelationBinder(context, nested, condition, view, common_tables)
     while True:
         relations.add(node.args.get("with_"))
         if not isinstance(node, exp.Subquery):

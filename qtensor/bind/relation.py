@@ -14,9 +14,11 @@ from qtensor.bind.build import Operand, coalesce, comparison, plain
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import with_columns_moved
 from qtensor.bind.scope import Scope, renamed
+from qtensor.bind.views import refuse_cycle
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
+from qtensor.statements.statement import View
 from qtensor.types import BOOLEAN, Field, Schema
 
 UNNAMED = "unnamed_subquery"
@@ -33,11 +35,14 @@ class CommonTable:
 
 @dataclass
 class RelationBinder:
-    """Binds what FROM names; `bind_query` binds the queries in it, `condition` the condition of a join over a scope."""
+    """Binds what FROM names; `bind_query` binds the queries in it, `condition` the condition of a join over a scope, `bind_view`
+    a view.
+    """
 
     context: Context
     bind_query: Callable[[exp.Expr, dict[str, CommonTable]], Plan]
     condition: Callable[[exp.Expr, Scope, dict[str, CommonTable]], Operand]
+    bind_view: Callable[[View, Span | None], Plan]
     common_tables: dict[str, CommonTable] = field(default_factory=dict)
 
     def add(self, clause: exp.With | None) -> None:
@@ -201,6 +206,11 @@ class RelationBinder:
                 plan.schema, (own.name,), [column.name for column in own.columns], self.context.source.span(own)
             ).fields
             return plan, self._scope(schema, (alias or own.name,), aliases, span)
+        refuse_cycle(self.context, name, span)
+        view = self.context.catalog.view(name)
+        if view is not None:
+            plan = self.bind_view(view, span)
+            return plan, self._scope(plan.schema, (alias or view.name,), aliases, span)
         table = self.context.catalog.table(name)
         if table is None:
             known = [*self.context.catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]

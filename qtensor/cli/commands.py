@@ -45,11 +45,11 @@ def _tables(shell: Shell, rest: str) -> None:
 def _schema(shell: Shell, rest: str) -> None:
     registry = shell.connection._registry
     for name in [rest] if rest else registry.table_names():
-        table = registry.table(name)
-        if table is None:
+        fields, table = shell.connection._fields(name), registry.table(name)
+        if fields is None:
             raise DataError(f"no table {name}. {suggestion(name, registry.table_names())}".rstrip())
-        click.echo(f"{table.name} ({table.rows:,} rows)")
-        for field in table.fields:
+        click.echo(f"{name} (a view)" if table is None else f"{table.name} ({table.rows:,} rows)")
+        for field in fields:
             click.echo(f"  {field.name} {field.type}")
 
 
@@ -88,7 +88,7 @@ def _explain(shell: Shell, rest: str) -> None:
         level, sql = "physical", rest
     if not sql.strip("; "):
         raise DataError("say what to explain: .explain hlo SELECT ...")
-    click.echo(shell.relation(sql.rstrip("; ")).explain(level))  # type: ignore[arg-type]
+    click.echo(shell.query(sql.rstrip("; ")).explain(level))  # type: ignore[arg-type]
 
 
 def _timer(shell: Shell, rest: str) -> None:
@@ -149,7 +149,7 @@ _REGISTER = ShellCommand(".register NAME=PATH", "make a Parquet, CSV or Arrow fi
 
 COMMANDS = {
     ".help": ShellCommand(".help", "this list", _help),
-    ".tables": ShellCommand(".tables", "the tables", _tables),
+    ".tables": ShellCommand(".tables", "the tables and views", _tables),
     ".schema": ShellCommand(".schema [TABLE]", "columns and types", _schema),
     ".register": _REGISTER,
     ".open": _REGISTER,

@@ -10,8 +10,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, Path
 from prompt_toolkit.document import Document
 
 _KEYWORDS = """
-    ALL AND AS ASC BETWEEN BY CASE CAST DATE DESC DISTINCT ELSE END ESCAPE EXCLUDE FALSE FILTER FIRST FROM GROUP HAVING ILIKE IN
-    INTERVAL IS LAST LIKE LIMIT NOT NULL NULLS OFFSET OR ORDER SELECT THEN TIMESTAMP TRUE TRY_CAST WHEN WHERE WITH
+    ALL AND AS ASC BETWEEN BY CASE CAST COPY CREATE DATE DEFAULT DELETE DESC DESCRIBE DISTINCT DROP ELSE END ESCAPE EXCLUDE
+    EXPLAIN FALSE FILTER FIRST FROM GROUP HAVING ILIKE IN INSERT INTERVAL INTO IS LAST LIKE LIMIT NOT NULL NULLS OFFSET OR ORDER
+    SELECT SET SUMMARIZE TABLE THEN TIMESTAMP TRUE TRY_CAST UPDATE VALUES VIEW WHEN WHERE WITH
 """
 _FUNCTIONS = "abs avg coalesce count if ifnull max min nullif sum"
 KEYWORDS = tuple(_KEYWORDS.split())
@@ -19,8 +20,8 @@ FUNCTIONS = tuple(_FUNCTIONS.split())
 
 _WORD = re.compile(r'"?\w*$')
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_AFTER_FROM = re.compile(r"\bFROM\s+\"?\w*$", re.IGNORECASE)
-_FILE = re.compile(r"\bFROM\s+'([^']*)$", re.IGNORECASE)
+_AFTER_FROM = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE|VIEW|DESCRIBE|SUMMARIZE|COPY)\s+\"?\w*$", re.IGNORECASE)
+_FILE = re.compile(r"\b(?:FROM|TO)\s+'([^']*)$", re.IGNORECASE)
 _COMMAND = re.compile(r"\s*\.\w*$")
 _COMMAND_FILE = re.compile(r"\s*\.(?:(?:register|open|model)\s+\w+=|read\s+)(\S*)$")
 

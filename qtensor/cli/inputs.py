@@ -19,6 +19,7 @@ from qtensor.errors import DataError
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection
+    from qtensor.relation import Relation
 
 STDIN = ("-", "/dev/stdin")
 
@@ -50,6 +51,12 @@ class Inputs:
         for name, path in self.models:
             connection.create_function(name, Path(path).expanduser(), output=dict(self.outputs).get(name))
         return connection
+
+    def query(self, connection: Connection, sql: str) -> Relation:
+        """A query with the parameters; other statements are refused, and do not run."""
+        from qtensor.prepared import Query
+
+        return connection._query(Query(sql, self.values, self.dialect))
 
     @property
     def values(self) -> dict[str, object] | None:

@@ -22,7 +22,7 @@ BENCHMARKS = ("seed", "aot")
 @query_options
 @output_options
 def run(sql: str | None, file: str | None, inputs: Inputs, output: Output) -> None:
-    """Run a query and write its rows.
+    """Run a query and write its rows; or statements, with semicolons between them, and write what the last one answers.
 
     Tables are those of --table, and files named in FROM in quotes. Models are called by their names in the SQL. Where the SQL
     has parameters such as $since, put it in single quotes: in double ones, shells replace them.
@@ -39,7 +39,7 @@ def run(sql: str | None, file: str | None, inputs: Inputs, output: Output) -> No
     text = read_sql(sql, file, inputs.tables)
     with inputs.connection() as connection:
         relation = connection.sql(text, inputs.values, dialect=inputs.dialect)
-        output.write(relation.arrow(), relation.types)
+        output.write_answer(relation, relation.arrow())
 
 
 @click.command()
@@ -57,7 +57,7 @@ def explain(sql: str | None, file: str | None, inputs: Inputs, level: str) -> No
     """
     text = read_sql(sql, file, inputs.tables)
     with inputs.connection() as connection:
-        relation = connection.sql(text, inputs.values, dialect=inputs.dialect)
+        relation = inputs.query(connection, text)
         click.echo(relation.explain(level))  # type: ignore[arg-type]
 
 
@@ -85,7 +85,7 @@ def bench(sql: str, rest: tuple[str, ...], inputs: Inputs, repeat: int) -> None:
         raise click.UsageError(f"unexpected: {' '.join(rest)}")
     text = read_sql(sql, None, inputs.tables)
     with inputs.connection() as connection:
-        relation = connection.sql(text, inputs.values, dialect=inputs.dialect)
+        relation = inputs.query(connection, text)
         prepared = relation._prepare()
         rows = relation.arrow().num_rows
         seconds = [timed(relation.arrow) for _ in range(repeat)]

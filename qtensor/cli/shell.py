@@ -67,31 +67,36 @@ class Shell:
         return self.inputs.connection()
 
     def known(self) -> Known:
-        """The names to complete; a table whose file is gone has no columns."""
+        """The names to complete; a table whose file is gone, or a view whose table is, has no columns."""
         from qtensor.cli.completion import Known
 
         registry = self.connection._registry
         tables: dict[str, list[str]] = {}
         for name in registry.table_names():
             try:
-                table = registry.table(name)
+                fields = self.connection._fields(name)
             except QTensorError:
-                table = None
-            tables[name] = [field.name for field in table.fields] if table else []
+                fields = None
+            tables[name] = [field.name for field in fields or ()]
         return Known(tables, [model.name for model in registry.models.values()])
 
-    def relation(self, sql: str) -> Relation:
-        """A statement with those of the parameters that it names."""
+    def values(self, sql: str) -> dict[str, object] | None:
+        """Those of the parameters that a statement names."""
         used = {name.lower() for name in re.findall(r"\$(\w+)", sql)}
-        values = {name: value for name, value in self.parameters.items() if name.lower() in used}
-        return self.connection.sql(sql, values or None, dialect=self.inputs.dialect)
+        return {name: value for name, value in self.parameters.items() if name.lower() in used} or None
+
+    def query(self, sql: str) -> Relation:
+        """A query; statements that are none are refused."""
+        from qtensor.prepared import Query
+
+        return self.connection._query(Query(sql, self.values(sql), self.inputs.dialect))
 
     def run_statement(self, sql: str) -> None:
         start = time.perf_counter()
-        relation = self.relation(sql)
+        relation = self.connection.sql(sql, self.values(sql), dialect=self.inputs.dialect)
         result = relation.arrow()
         seconds = time.perf_counter() - start
-        self.output.write(result, relation.types)
+        self.output.write_answer(relation, result)
         if self.timer:
             click.echo(f"{seconds * 1e3:.3f} ms", err=self.output.format != "table")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from qtensor import types as t
 from qtensor.bind import ModelSignature
+from qtensor.statements.statement import View
 from qtensor.types import Field, Schema, SqlType
 
 EVERY_TYPE: dict[str, SqlType] = {
@@ -67,6 +68,9 @@ class MemoryCatalog:
 
     def table(self, name: str) -> Schema | None:
         return TABLES.get(name.lower())
+
+    def view(self, name: str) -> View | None:
+        return None
 
     def table_names(self) -> Iterable[str]:
         return TABLES

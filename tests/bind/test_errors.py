@@ -193,9 +193,11 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT ts - ts FROM t", "arithmetic that gives an INTERVAL"),
         ("SELECT dt + (CASE WHEN b THEN interval 1 day END) FROM t", "intervals of several units that are not constant"),
         ("SELECT avg(INTERVAL 1 DAY) FROM t", "avg of an INTERVAL"),
-        ("CREATE TABLE x (a INTEGER)", "CREATE statements"),
-        ("EXPLAIN SELECT 1", "EXPLAIN statements"),
-        ("SELECT 1; SELECT 2", "several statements in one text"),
+        ("CREATE TABLE x (a INTEGER)", "CREATE begins a statement, and a query is needed here"),
+        ("EXPLAIN SELECT 1", "EXPLAIN begins a statement"),
+        ("SUMMARIZE t", "SUMMARIZE begins a statement"),
+        ("BEGIN TRANSACTION", "not supported yet: BEGIN statements"),
+        ("SELECT 1; SELECT 2", "several statements are no query"),
     ],
 )
 def test_unsupported(query: str, what: str) -> None:

@@ -34,6 +34,21 @@ def ipc_file() -> bytes:
 # --- where tables and SQL come from ------------------------------------------------------------
 
 
+def test_statements(qt: CommandLine) -> None:
+    made = "CREATE TABLE u AS SELECT g FROM t WHERE x > 0"
+    run = qt("run", f"{made}; INSERT INTO u VALUES (9); SELECT sum(g) AS s FROM u", "--table", "t=t.csv")
+    assert (run.code, run.text, run.errors) == (0, "s\n12\n", "")
+    assert qt("run", made, "--table", "t=t.csv").text == ""
+    assert qt("run", made, "--table", "t=t.csv", "-o", "count.csv").text == ""
+    assert Path("count.csv").read_text() == "Count\n2\n"
+    run = qt("run", "DESCRIBE t; EXPLAIN SELECT g FROM t", "--table", "t=t.csv", "--format", "table")
+    assert run.text.startswith("pipeline 0: scan t (g int8")
+    for command in ("explain", "bench"):
+        run = qt(command, "COPY (SELECT 1 AS a) TO 'never.csv'")
+        assert (run.code, Path("never.csv").exists()) == (1, False)
+        assert "COPY begins a statement, and a query is needed here" in run.errors
+
+
 @pytest.mark.parametrize("file", ["t.parquet", "t.csv", "t.arrow"])
 def test_files(qt: CommandLine, file: str) -> None:
     assert qt("run", COUNT, "--table", f"t={file}").text == "n,total\n4,1.0\n"

@@ -78,6 +78,36 @@ def test_statements_from_stdin(qt: CommandLine) -> None:
     assert qt(stdin=b" ").text == ""
 
 
+def test_statements_that_are_no_queries(qt: CommandLine) -> None:
+    script = b"""
+        CREATE TABLE made AS SELECT g, x FROM 't.csv' WHERE x > 0; CREATE VIEW seen AS
+        SELECT g * 10 AS ten FROM made;
+        INSERT INTO made VALUES ($g, 7);
+        .tables
+        .schema
+        SELECT sum(ten) AS s FROM seen;
+        COPY (SELECT ten FROM seen ORDER BY ten) TO 'out.csv';
+        SHOW TABLES;
+        .explain INSERT INTO made VALUES (9, 9)
+    """
+    run = qt("shell", "--param", "g=5", stdin=script)
+    assert run.code == 1
+    assert "INSERT begins a statement" in run.errors
+    described = "made (3 rows)\n  g BIGINT\n  x DOUBLE\nseen (a view)\n  ten BIGINT\n"
+    assert run.text == f"made\nseen\n{described}s\n80\nname\nmade\nseen\n"
+    assert Path("out.csv").read_text() == "ten\n10\n20\n50\n"
+
+
+def test_created_tables_and_views_are_proposed(qt: CommandLine) -> None:
+    shell = Shell(Inputs(), Output("csv"))
+    shell.run_text(
+        "CREATE TABLE customers (customer_key INTEGER); CREATE VIEW recent AS SELECT customer_key + 1 AS next FROM customers;"
+    )
+    assert shell.known() == Known({"customers": ["customer_key"], "recent": ["next"]}, [])
+    shell.run_text("DROP TABLE customers")
+    assert shell.known() == Known({"recent": []}, [])
+
+
 def test_a_script_ends_at_its_first_error(qt: CommandLine) -> None:
     run = qt(stdin=b"SELECT 1 AS a;\nSELECT b;\nSELECT 2 AS c;")
     assert (run.code, run.text) == (1, "a\n1\n")
@@ -227,6 +257,8 @@ def completed(text: str) -> list[str]:
         ("SELECT 1 WH", ["WHEN", "WHERE"]),
         ("select 1 wh", ["when", "where"]),
         ("SELECT ", []),
+        ("INSERT INTO o", ["Orders"]),
+        ("DESC", ["DESC", "DESCRIBE"]),
     ],
 )
 def test_completion(text: str, expected: list[str]) -> None:
@@ -234,7 +266,7 @@ def test_completion(text: str, expected: list[str]) -> None:
 
 
 def test_completion_of_files(qt: CommandLine) -> None:
-    for text in ("SELECT * FROM 't.", ".register new=t.", ".read t.", ".open new=t.", ".model m=t."):
+    for text in ("SELECT * FROM 't.", "COPY crime TO 't.", ".register new=t.", ".read t.", ".open new=t.", ".model m=t."):
         assert completed(text) == ["arrow", "csv", "parquet"]
 
 

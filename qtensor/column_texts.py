@@ -18,8 +18,8 @@ Texts: TypeAlias = list[str | None]
 _NEEDS_QUOTES = re.compile('[",\r\n]|^$')
 
 
-def csv_lines(batch: pa.RecordBatch) -> list[str]:
-    """The rows as lines of CSV without their ends: quoted only where needed, NULL as nothing, an empty text as "".
+def csv_lines(batch: pa.RecordBatch, delimiter: str = ",", null: str = "") -> list[str]:
+    """The rows as lines of CSV without their ends: quoted only where needed, so that no text is taken for a NULL.
 
     >>> print(*csv_lines(pa.record_batch({"a": ["x, y", 'say "x"', None, ""], "b": [1.5, 2.0, None, -1e30]})), sep="\\n")
     "x, y",1.5
@@ -27,19 +27,20 @@ def csv_lines(batch: pa.RecordBatch) -> list[str]:
     ,
     "",-1e+30
     """
-    columns = [csv_fields(texts(column)) for column in batch.columns]
+    columns = [csv_fields(texts(column), delimiter, null) for column in batch.columns]
     if len(columns) == 1:  # an empty line would be no row
         return [field or '""' for field in columns[0]]
-    return [",".join(fields) for fields in zip(*columns, strict=True)]
+    return [delimiter.join(fields) for fields in zip(*columns, strict=True)]
 
 
-def csv_fields(values: Sequence[str | None]) -> list[str]:
-    """The texts as CSV has them.
+def csv_fields(values: Sequence[str | None], delimiter: str = ",", null: str = "") -> list[str]:
+    """The texts as CSV has them, NULL as `null`.
 
     >>> csv_fields(["a", "b,c", None])
     ['a', '"b,c"', '']
     """
-    return ["" if text is None else csv_quoted(text) if _NEEDS_QUOTES.search(text) else text for text in values]
+    special = re.compile(f'["\r\n]|{re.escape(delimiter)}|^{re.escape(null)}$|^$') if delimiter + null != "," else _NEEDS_QUOTES
+    return [null if text is None else csv_quoted(text) if special.search(text) else text for text in values]
 
 
 def csv_quoted(text: str) -> str:
