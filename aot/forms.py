@@ -20,7 +20,7 @@ from qtensor.aot.compile import share_shapes, shared_shapes
 from qtensor.aot.facts import AssumedStatistics, ManifestStatistics, TableFacts, facts_of, never_unique
 from qtensor.aot.manifest import Form, Manifest, ModelRecord
 from qtensor.aot.parameters import python_value, with_values
-from qtensor.errors import ArtifactError, InternalError
+from qtensor.errors import ArtifactError, InternalError, UnsupportedError
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan, Scan, inputs
 from qtensor.lowering.model import Model
@@ -103,7 +103,10 @@ class FormPlanner:
         strings = {(table, index): count for table, facts in self.facts.items() for index, count in facts.strings.items()}
         statistics = AssumedStatistics(self.facts, dict(zip(self.facts, sizes, strict=True)), shares, is_unique)
         usual_rows = max((facts.rows for facts in self.facts.values()), default=0)
-        return plan_query(self.plan, statistics, strings, self.models, usual_rows, self.room(sizes))
+        planned = plan_query(self.plan, statistics, strings, self.models, usual_rows, self.room(sizes))
+        if planned.plan.lists:
+            raise UnsupportedError("not supported yet: exports of string_agg")
+        return planned
 
     def forms(self) -> list[PlannedForm]:
         """The forms, the smallest first."""

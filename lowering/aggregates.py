@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from qtensor.aggregate_functions import PAIRS, VARIANCES
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import AggregateCall, Expr
+from qtensor.expressions import AggregateCall, Expr, Literal
 from qtensor.lowering import moments, order_statistics
 from qtensor.lowering.encode.casts import limbs_to_double
 from qtensor.lowering.encode.comparison import order_key
@@ -15,9 +15,9 @@ from qtensor.lowering.encode.expressions import encode_condition, encode_operand
 from qtensor.lowering.finishing import Finisher, load, present
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ordering import pack, words_of
-from qtensor.lowering.physical import Accumulator, AnyAccumulator, SortWord
+from qtensor.lowering.physical import Accumulator, AnyAccumulator, ListAccumulator, SortWord
 from qtensor.lowering.ranges import BIT, Range
-from qtensor.lowering.values import Value
+from qtensor.lowering.values import JoinedDictionary, Value
 from qtensor.types import BIGINT, DOUBLE, Boolean, Float, Timestamp, scale_of
 
 AVERAGE_STEPS = 2  # a division by the count is carried on in so many parts of 32 / AVERAGE_STEPS bits
@@ -49,7 +49,7 @@ class AggregatePlanner:
             ]
             for key in call.order:
                 self.encoder.require(encode_operand(self.encoder, key.expr), "ordered")
-        if call.function not in ("count", "first", "last") and not alike:
+        if call.function not in ("count", "first", "last", "string_agg") and not alike:
             for value in values:
                 self.encoder.require(value, "ordered")
         if call.function == "count" and len(values) > 1:
@@ -59,7 +59,30 @@ class AggregatePlanner:
             return picked.finisher(self.add(picked.accumulator))
         mask = self.encoder.builder.both(filtered, *(value.valid for value in values))
         values = [replace(value, valid=None) for value in values]
+        if call.function == "string_agg":
+            return self.plan_list(call, values[0], pack(self.encoder, order), mask)
         return self.plan_masked(call, values, mask)
+
+    def plan_list(self, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Finisher:
+        """string_agg: the group's number, under which the host joins the group's texts; NULL for no rows."""
+        separator = call.arguments[1]
+        assert isinstance(separator, Literal) and value.dictionary is not None
+        if call.distinct and not order:
+            order = self.words([value])
+        if call.distinct:
+            self.encoder.require(value, "ordered")
+        bindings = self.encoder.bindings
+        number, bindings.lists = bindings.lists, bindings.lists + 1
+        dictionary = JoinedDictionary(number, value.dictionary, bindings.literal(separator))
+        codes = self.encoder.builder.convert(value.data, "int32")
+        index = self.add(ListAccumulator(number, order, codes, mask, call.distinct))
+
+        def finish(encoder: Encoder, slots: dict[int, int]) -> Value:
+            some = encoder.builder.compare("greater", load(encoder, slots[index] + 1, "int64"), encoder.integer(0))
+            bounds = Range(0, max(0, self.rows - 1))
+            return Value(call.type, load(encoder, slots[index], "int32"), some, range=bounds, dictionary=dictionary)
+
+        return finish
 
     def plan_masked(self, call: AggregateCall, values: list[Value], mask: Ref | None) -> Finisher:
         """An aggregate of the rows where `mask` holds, none of whose `values` is NULL there."""
@@ -87,7 +110,7 @@ class AggregatePlanner:
 
     def computed(self, call: AggregateCall) -> tuple[Expr, ...]:
         """The arguments that are computed for each row."""
-        return call.arguments[:1] if call.function in ("quantile_cont", "quantile_disc") else call.arguments
+        return call.arguments[:1] if call.function in ("quantile_cont", "quantile_disc", "string_agg") else call.arguments
 
     def add(self, accumulator: AnyAccumulator) -> int:
         return slot_of(self.accumulators, accumulator)

@@ -19,6 +19,7 @@ from qtensor.lowering.physical import (
     AnyAccumulator,
     DenseGroupSink,
     GroupKey,
+    ListAccumulator,
     ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
@@ -196,7 +197,7 @@ def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
             return 0
         case Accumulator(distinct=()) | MomentsAccumulator(distinct=()) | PickAccumulator():
             return 0 if domain <= DENSE_DOMAIN else DENSE_LIMIT + 1
-        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator():
+        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator() | ListAccumulator():
             return DENSE_LIMIT + 1
         case _:
             assert_never(accumulator)

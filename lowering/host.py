@@ -32,6 +32,7 @@ from qtensor.lowering.values import (
     HostCall,
     HostScalar,
     HostTable,
+    JoinedDictionary,
     LikeTable,
     LiteralDictionary,
     LiteralScalar,
@@ -106,8 +107,23 @@ class HostInputs:
                 return sorted_distinct([pa.array(texts_of(dictionary), pa.large_string())])
             case MappedDictionary(call):
                 return sorted_distinct([self.evaluated(call)[0].values.drop_null()])
+            case JoinedDictionary():
+                raise InternalError("the texts of string_agg are made of a run's lists")
             case _:
                 assert_never(dictionary)
+
+    def joined(self, dictionary: JoinedDictionary, codes: NDArray[np.int32], groups: NDArray[np.int32]) -> pa.Array:
+        """The texts of string_agg by group, large_string, "" for a group without texts.
+
+        codes: int32[n], of strings, those of each group in the order in which they are joined; groups: int32[n], -1 for none.
+        """
+        kept = groups >= 0
+        codes, groups = codes[kept], groups[kept]
+        by_group = np.argsort(groups, kind="stable")
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(groups, minlength=1))])
+        strings = self.strings(dictionary.parts).take(pa.array(codes[by_group]))
+        lists = pa.LargeListArray.from_arrays(pa.array(ends), strings)
+        return pc.binary_join(lists, self.text(dictionary.separator))
 
     def evaluated(self, call: HostCall) -> tuple[Evaluated, NDArray[np.int64]]:
         """What the function gives for each combination of values that there is, and the indices of these combinations."""

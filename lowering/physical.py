@@ -231,7 +231,28 @@ class ModeAccumulator:
         return 2
 
 
-AnyAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator | ModeAccumulator
+@dataclass(frozen=True)
+class ListAccumulator:
+    """All values of `column` (codes of text) in the order of the words, else the input's; with `distinct` equal ones once.
+
+    Result columns: the group's number (int32), and how many values there are (int64). The values themselves are the
+    program's list `number`: int32[n] codes, and the number of each one's group, -1 for what is none.
+    """
+
+    number: int
+    order: tuple[SortWord, ...]
+    column: Ref
+    mask: Ref | None
+    distinct: bool
+
+    @property
+    def width(self) -> int:
+        return 2
+
+
+AnyAccumulator: TypeAlias = (
+    Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator | ModeAccumulator | ListAccumulator
+)
 
 
 @dataclass(frozen=True)
@@ -264,6 +285,11 @@ class SortedGroupSink:
     order: tuple[SortWord, ...]
     carried: tuple[Ref, ...]
     accumulators: tuple[AnyAccumulator, ...]
+
+    @property
+    def lists(self) -> tuple[int, ...]:
+        """The numbers of the program's lists that this sink makes."""
+        return tuple(accumulator.number for accumulator in self.accumulators if isinstance(accumulator, ListAccumulator))
 
 
 @dataclass(frozen=True)
@@ -536,6 +562,12 @@ class PhysicalPlan:
         """The pipelines, cut before each that reads a table in several shares: what comes before one must be there for all."""
         starts = [number for number in self.scans if number and self.scan(number).shares > 1]
         return tuple(range(*ends) for ends in pairwise([0, *starts, len(self.pipelines)]))
+
+    @property
+    def lists(self) -> tuple[int, ...]:
+        """The numbers of the lists that runs leave, in ascending order (see `ListAccumulator`)."""
+        sinks = (pipeline.sink for pipeline in self.pipelines)
+        return tuple(sorted(number for sink in sinks if isinstance(sink, SortedGroupSink) for number in sink.lists))
 
     @property
     def compact_pipelines(self) -> tuple[int, ...]:

@@ -82,27 +82,29 @@ class Progress(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """What earlier stages leave for later ones: results by pipeline, the checks' flags (none before the first stage), and how
-    much room each `CompactSink` needed, int64, by number.
+    """What earlier stages leave for later ones: results by pipeline, the checks' flags (none before the first stage), the lists
+    for the host, and how much room each `CompactSink` needed, int64, by number.
     """
 
     results: dict[int, Result]
     flags: tuple[Array, ...]
+    lists: dict[int, tuple[Array, Array]]
     needed: dict[int, Array]
 
 
 class Outcome(NamedTuple):
-    """The query's result: columns [capacity] of the last sink, which rows are live, the checks' flags, and how much room each
-    `CompactSink` needed.
+    """The query's result: columns [capacity] of the last sink, which rows are live, the checks' flags, the lists for the host
+    by number, and how much room each `CompactSink` needed.
     """
 
     columns: tuple[Array, ...]
     live: Array
     flags: Array
+    lists: tuple[tuple[Array, Array], ...]
     needed: tuple[Array, ...]
 
 
-NOTHING = Carried({}, (), {})
+NOTHING = Carried({}, (), {}, {})
 
 
 def sink_program(sink: Sink) -> SinkProgram:
@@ -188,7 +190,8 @@ class TensorProgram:
     def outcome(self, carried: Carried) -> Outcome:
         last = carried.results[len(self.plan.pipelines) - 1]
         (flags,) = carried.flags
-        return Outcome(last.columns, last.live, flags, tuple(carried.needed[number] for number in sorted(carried.needed)))
+        lists = tuple(carried.lists[number] for number in sorted(carried.lists))
+        return Outcome(last.columns, last.live, flags, lists, tuple(carried.needed[number] for number in sorted(carried.needed)))
 
     # --- the first pipeline step by step, in plans that read one table --------------------------------------------------------
 
@@ -234,9 +237,10 @@ class TensorProgram:
     def finished(self, number: int, progress: Progress, carried: Carried) -> Carried:
         """A pipeline's result beside the others."""
         sink = self.plan.pipelines[number].sink
-        results = {**carried.results, number: sink_program(sink).finish(progress.state)}
+        result = sink_program(sink).finish(progress.state)
+        results = {**carried.results, number: Result(result.columns, result.live)}
         needed = {**carried.needed, sink.number: progress.state[-1]} if isinstance(sink, CompactSink) else carried.needed
-        return Carried(results, (progress.flags,), needed)
+        return Carried(results, (progress.flags,), {**carried.lists, **result.lists}, needed)
 
     def advance(self, number: int, progress: Progress, feed: Feed, results: Mapping[int, Result], shared: Shared) -> Progress:
         """A pipeline over more rows: a loop over the chunks that hold some."""

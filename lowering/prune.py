@@ -25,6 +25,7 @@ from qtensor.lowering.physical import (
     FrameEnd,
     FrameFunction,
     GroupKey,
+    ListAccumulator,
     ModeAccumulator,
     MomentsAccumulator,
     PhysicalPlan,
@@ -158,6 +159,8 @@ def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccum
             moved = tuple(renumber(column) for column in columns)
             return replace(accumulator, order=map_words(order, renumber), columns=moved, mask=mask)
         case QuantileAccumulator(order=order, column=column) | ModeAccumulator(order=order, column=column):
+            return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
+        case ListAccumulator(order=order, column=column):
             return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
         case _:
             assert_never(accumulator)

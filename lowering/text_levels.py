@@ -83,6 +83,8 @@ class _Needs:
             level: Level = "unique" if call.distinct else "plain"
         elif call.function in ("first", "last"):
             level = needed
+        elif call.function == "string_agg":
+            level = "ordered" if call.distinct else "plain"
         else:
             level = "ordered"
         for argument in call.arguments:

@@ -103,7 +103,20 @@ class MappedDictionary:
     call: HostCall
 
 
-Dictionary: TypeAlias = ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary | MappedDictionary
+@dataclass(frozen=True)
+class JoinedDictionary:
+    """The texts that string_agg makes of the strings of `parts`, by the number of the group. There are none before a run:
+    what is made of its list number `number` (see `ListAccumulator`) can be given out, and nothing else.
+    """
+
+    number: int
+    parts: Dictionary
+    separator: int  # the slot of a literal
+
+
+Dictionary: TypeAlias = (
+    ColumnDictionary | LiteralDictionary | UnionDictionary | FormattedDictionary | MappedDictionary | JoinedDictionary
+)
 
 
 @dataclass(frozen=True)

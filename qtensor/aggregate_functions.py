@@ -14,6 +14,7 @@ from qtensor.types import (
     INTEGER,
     TIMESTAMP,
     UINTEGER,
+    VARCHAR,
     Boolean,
     Date,
     Decimal,
@@ -38,6 +39,8 @@ ALIASES = {
     "quantile": "quantile_disc",
     "percentile_cont": "quantile_cont",
     "percentile_disc": "quantile_disc",
+    "group_concat": "string_agg",
+    "listagg": "string_agg",
 }
 VARIANCES = ("stddev_samp", "stddev_pop", "var_samp", "var_pop", "sem")
 REGRESSIONS = (
@@ -56,7 +59,7 @@ _OF_ONE = (
     *("count", "sum", "avg", "min", "max", "product", "bit_and", "bit_or", "bit_xor", "first", "last", "mode", *VARIANCES),
     *("any_value", "bool_and", "bool_or", "count_if", "median", "approx_count_distinct"),
 )
-_OF_TWO = (*PAIRS, "arg_min", "arg_max", "arg_min_null", "arg_max_null", "quantile_cont", "quantile_disc")
+_OF_TWO = (*PAIRS, "arg_min", "arg_max", "arg_min_null", "arg_max_null", "quantile_cont", "quantile_disc", "string_agg")
 ARITIES = {"count_star": 0} | dict.fromkeys(_OF_ONE, 1) | dict.fromkeys(_OF_TWO, 2)
 AGGREGATES = frozenset({*ARITIES, *ALIASES})
 # One row more of the same arguments changes nothing: DISTINCT has no effect.
@@ -103,6 +106,8 @@ def resolve_aggregate(name: str, operands: Sequence[OperandType]) -> AggregateSi
             return AggregateSignature((BOOLEAN,), BOOLEAN)
         case "quantile_cont":
             return _interpolated(argument)
+        case "string_agg":
+            return AggregateSignature((VARCHAR,), VARCHAR)
         case _:
             raise TypeRuleError(f"there is no aggregate {name}")
 

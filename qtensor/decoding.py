@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qtensor.errors import ExecutionError
 from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
-from qtensor.lowering.values import Dictionary
+from qtensor.lowering.values import Dictionary, JoinedDictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class Decoder:
     sql: str
     column: Callable[[int], EncodedColumn]
     strings: Callable[[Dictionary], pa.Array]
+    lists: tuple[int, ...] = ()  # the numbers of those that stand behind the flags, and what makes texts of one
+    joined: Callable[[JoinedDictionary, NDArray[np.int32], NDArray[np.int32]], pa.Array] | None = None
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -51,16 +53,20 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a result: columns with dead rows among them, and how to pick the live ones."""
+    """One part of a result: columns with dead rows among them, and how to pick the live ones; the lists by number."""
 
     decoder: Decoder
     share: int
     columns: list[NDArray[Any]]
     rows: slice | NDArray[np.int64]
+    lists: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]]
 
     @staticmethod
     def of(decoder: Decoder, share: int, outputs: Sequence[jax.Array]) -> Part:
-        *columns, live, flags = (np.asarray(output) for output in outputs)
+        arrays = [np.asarray(output) for output in outputs]
+        behind = len(arrays) - 2 * len(decoder.lists)
+        *columns, live, flags = arrays[:behind]
+        lists = dict(zip(decoder.lists, zip(arrays[behind::2], arrays[behind + 1 :: 2], strict=True), strict=True))
         if decoder.checks and flags.any():
             check = decoder.checks[int(flags.argmax())]
             raise ExecutionError(check.message, decoder.sql, [check.span] if check.span else [])
@@ -68,15 +74,22 @@ class Part:
         count = int(np.count_nonzero(live))
         # Taking by number is five times faster than a Boolean index; most results have their live rows in front anyway.
         rows = slice(0, count) if live[:count].all() else np.flatnonzero(live)
-        return Part(decoder, share, columns, rows)
+        return Part(decoder, share, columns, rows, lists)
 
     def decoded(self, column: OutputColumn) -> pa.Array:
         data = self.picked(column.data)
         assert data is not None
         if column.elements:
             data = np.stack([values for slot in column.elements if (values := self.picked(slot)) is not None])
-        dictionary = None if column.dictionary is None else self.decoder.strings(column.dictionary)
+        dictionary = None if column.dictionary is None else self.strings(column.dictionary)
         return decode_column(ResultColumn(column.type, data, self.picked(column.low), self.picked(column.valid), dictionary))
+
+    def strings(self, dictionary: Dictionary) -> pa.Array:
+        """The strings of a dictionary, of some only now, after the run."""
+        if not isinstance(dictionary, JoinedDictionary):
+            return self.decoder.strings(dictionary)
+        assert self.decoder.joined is not None
+        return self.decoder.joined(dictionary, *self.lists[dictionary.number])
 
     def picked(self, slot: Slot | None) -> NDArray[Any] | None:
         """The live rows of a column of the result, or of the source."""

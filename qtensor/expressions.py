@@ -194,6 +194,8 @@ class AggregateCall:
         quantile_cont               (number or TIMESTAMP, literal in [-1, 1]) -> the value there, interpolated
         quantile_disc               (T, literal in [-1, 1]) -> the value there; a negative fraction is counted from the top
         mode                        (T) -> T: the most frequent value, the first of several
+        string_agg                  (VARCHAR, VARCHAR literal) -> VARCHAR: the texts by `order`, else in the input's order, with
+                                    the literal between them
 
     Rows where `filter` is not true are ignored, and but for first and last those where an argument is NULL; without rows the
     counts are 0 and the others NULL. With `distinct`, rows of equal arguments are one. Anything else that SQL knows (any_value,

@@ -20,6 +20,7 @@ from qtensor.lowering.physical import (
     FirstRowsSink,
     FrameEnd,
     FrameFunction,
+    ListAccumulator,
     ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
@@ -116,6 +117,9 @@ def accumulator_text(accumulator: AnyAccumulator) -> str:
             return f"quantile {fraction}({'distinct ' if distinct else ''}%{column} by {words_text(order)}){mask}"
         case ModeAccumulator(order=order, column=column):
             return f"mode(%{column} by {words_text(order)}){mask}"
+        case ListAccumulator(number=number, order=order, column=column, distinct=distinct):
+            by = f" by {words_text(order)}" if order else ""
+            return f"list {number}({'distinct ' if distinct else ''}%{column}{by}){mask}"
         case _:
             assert_never(accumulator)
 

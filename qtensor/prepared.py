@@ -71,7 +71,9 @@ class Prepared:
     def decoder(self) -> Decoder:
         """Makes an Arrow table of a run's arrays."""
         planned = self.planned
-        return Decoder(planned.output, planned.checks, self.query.sql, self.column, self.host.strings)
+        host = self.host
+        lists = planned.plan.lists
+        return Decoder(planned.output, planned.checks, self.query.sql, self.column, host.strings, lists, host.joined)
 
     def column(self, index: int) -> EncodedColumn:
         """A column of the table whose rows the query's are, as it was when the query was prepared."""

@@ -22,6 +22,7 @@ from qtensor.lowering.values import (
     FormatTable,
     FormattedDictionary,
     HostScalar,
+    JoinedDictionary,
     LikeTable,
     LiteralDictionary,
     LiteralScalar,
@@ -264,6 +265,8 @@ class FormSource:
                 names, count = self.list("Text", f"texts{len(self.declarations)}", [text(string) for string in texts])
                 sizes, _ = self.list("size_t", f"sizes{len(self.declarations)}", [byte_count(string) for string in texts])
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", names, sizes, count))
+            case JoinedDictionary():
+                raise InternalError("string_agg is refused before code is generated")
             case _:
                 assert_never(dictionary)
 

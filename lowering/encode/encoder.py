@@ -21,6 +21,7 @@ from qtensor.lowering.values import (
     FormattedDictionary,
     HostScalar,
     HostTable,
+    JoinedDictionary,
     LiteralDictionary,
     LiteralScalar,
     MappedDictionary,
@@ -31,6 +32,8 @@ from qtensor.lowering.values import (
 from qtensor.types import BOOLEAN, Boolean, Float, Interval, SqlType, Varchar
 
 Item = TypeVar("Item")
+
+JOINED_LATE = "not supported yet: to compute with a result of string_agg, to compare it or to order by it"
 
 
 def slot_of(items: list[Item], item: Item) -> int:
@@ -53,6 +56,7 @@ class Bindings:
     tables: list[SizedTable] = field(default_factory=list)
     used_models: list[ModelUse] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    lists: int = 0  # how many of a ListAccumulator were begun
 
     def literal(self, literal: Literal) -> int:
         """The slot of a literal; equal ones share it, so that equal expressions stay equal. (1 = True = 1.0: types decide.)"""
@@ -78,6 +82,8 @@ class Bindings:
                 return high - low + 1
             case MappedDictionary(call):
                 return call.size
+            case JoinedDictionary():
+                raise UnsupportedError(JOINED_LATE)
             case _:
                 assert_never(dictionary)
 
@@ -111,6 +117,8 @@ class Encoder:
 
     def require(self, value: Value, level: Level) -> None:
         """Refuse to take codes of text for more than they are: `text_levels` then asked for less than is needed."""
+        if isinstance(value.dictionary, JoinedDictionary) and level != "plain":
+            raise UnsupportedError(JOINED_LATE)
         if value.dictionary is not None and not serves(level_of(value.dictionary), level):
             raise InternalError(f"codes of {value.dictionary} are not {level}")
 
@@ -235,6 +243,8 @@ class Encoder:
 
 def level_of(dictionary: Dictionary) -> Level:
     """What codes into `dictionary` tell about its strings: but for columns, all are sorted and distinct."""
+    if isinstance(dictionary, JoinedDictionary):
+        return "plain"
     return dictionary.level if isinstance(dictionary, ColumnDictionary) else "ordered"
 
 

@@ -29,10 +29,14 @@ class Batch:
 
 
 class Result(NamedTuple):
-    """A sink's outcome: columns [capacity], and which rows are live. In a collection of chunks, [chunks, chunk] each."""
+    """A sink's outcome: columns [capacity], and which rows are live. In a collection of chunks, [chunks, chunk] each.
+
+    lists: what is not one value for a row, int32[n] codes and groups (see `ListAccumulator`), by the list's number.
+    """
 
     columns: tuple[Array, ...]
     live: Array
+    lists: dict[int, tuple[Array, Array]] = {}  # noqa: RUF012  # never changed
 
 
 @dataclass(frozen=True)

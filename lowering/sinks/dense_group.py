@@ -11,6 +11,7 @@ from qtensor.lowering.physical import (
     Accumulator,
     AnyAccumulator,
     DenseGroupSink,
+    ListAccumulator,
     ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
@@ -140,8 +141,8 @@ def reducer_for(accumulator: AnyAccumulator) -> Reducer | None:
             return None
         case Accumulator() | MomentsAccumulator() | PickAccumulator():
             return reducer_of(accumulator)
-        case QuantileAccumulator() | ModeAccumulator():
-            raise InternalError("quantiles and modes need their values in order")
+        case QuantileAccumulator() | ModeAccumulator() | ListAccumulator():
+            raise InternalError("quantiles, modes and lists need their values in order")
 
 
 def plain(accumulator: AnyAccumulator) -> Accumulator:

@@ -14,6 +14,7 @@ from qtensor.lowering.kernel import Ref
 from qtensor.lowering.physical import (
     Accumulator,
     AnyAccumulator,
+    ListAccumulator,
     ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
@@ -75,7 +76,7 @@ class SortedGroup:
         exists = jnp.ones(1, jnp.bool_)
         if self.sink.order:
             exists = jnp.arange(size, dtype=jnp.int32) < runs.starts.sum(dtype=jnp.int32)
-        return Result(tuple(results), exists)
+        return Result(tuple(results), exists, grouped.lists)
 
 
 def refs_of(accumulator: AnyAccumulator) -> list[Ref]:
@@ -89,6 +90,8 @@ def refs_of(accumulator: AnyAccumulator) -> list[Ref]:
         case PickAccumulator(order=words, columns=columns):
             return [*columns, *mask, *(word.word for word in words)]
         case QuantileAccumulator(order=words, column=column) | ModeAccumulator(order=words, column=column):
+            return [column, *mask, *(word.word for word in words)]
+        case ListAccumulator(order=words, column=column):
             return [column, *mask, *(word.word for word in words)]
         case _:
             assert_never(accumulator)
@@ -104,6 +107,7 @@ class Grouped:
     runs: Runs = field(init=False)
     group_of_row: Array = field(init=False)  # int32[n]; anything for dead rows
     known: dict[tuple[Ref | None, tuple[SortWord, ...], bool], Runs] = field(default_factory=dict)
+    lists: dict[int, tuple[Array, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find the groups; without keys all rows are one."""
@@ -170,6 +174,8 @@ class Grouped:
             case ModeAccumulator(mask=mask, order=order):
                 runs = self.by_value(mask, order, ordered=True)
                 return list(most_frequent(self.columns[accumulator.column], runs.rows, runs.live, runs.starts, runs.groups))
+            case ListAccumulator():
+                return self.listed(accumulator)
             case _:
                 distinct_words = () if isinstance(accumulator, PickAccumulator) else accumulator.distinct
                 runs = self.by_value(accumulator.mask, distinct_words, ordered=False) if distinct_words else self.runs
@@ -181,6 +187,18 @@ class Grouped:
                     return reduce_runs(accumulator, column, counted, runs.groups)
                 reducer = reducer_of(accumulator)
                 return list(reducer.finish(reducer.reduce(column, counted, runs.groups)))
+
+    def listed(self, accumulator: ListAccumulator) -> list[Array]:
+        """The number of each group and of its values; the values become a list of the program."""
+        if self.order or accumulator.order:
+            runs = self.by_value(accumulator.mask, accumulator.order, ordered=True)
+        else:  # all rows in the order they came
+            counted = self.live if accumulator.mask is None else self.live & self.columns[accumulator.mask]
+            runs = Runs(self.runs.rows, self.runs.groups, counted, counted)
+        counted = runs.starts if accumulator.distinct else runs.live
+        codes = self.columns[accumulator.column].at[runs.rows].get(mode="clip")
+        self.lists[accumulator.number] = codes, jnp.where(counted, runs.groups.group, -1)
+        return [jnp.arange(runs.groups.count, dtype=jnp.int32), runs.groups.total(counted.astype(jnp.int64))]
 
     def columns_of(self, runs: Runs) -> Callable[[Ref], Array]:
         """Columns in the order of `runs`, each brought into it once."""

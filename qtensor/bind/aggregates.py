@@ -60,6 +60,7 @@ CLASSES: dict[type[exp.Expr], str] = {
     exp.Quantile: "quantile_disc",
     exp.Mode: "mode",
     exp.ApproxDistinct: "approx_count_distinct",
+    exp.GroupConcat: "string_agg",
 }
 
 
@@ -171,6 +172,8 @@ class AggregateBinder:
         condition = None if written.condition is None else self.row_condition(written.condition)
         order = tuple(self.sort_key(ordered) for ordered in written.ordered)
         nodes = written.arguments
+        if written.name == "string_agg" and len(nodes) == 1:
+            nodes.append(exp.Literal.string(","))
         if written.in_group and not self.take_from_group(nodes):
             return None
         if written.name in ("count", "count_star") and (not nodes or isinstance(nodes[0], exp.Star)):
@@ -271,6 +274,8 @@ class AggregateBinder:
                 return self.bound("quantile_cont" if continuous else "quantile_disc", [operands[0], half], condition, ())
             case "quantile_cont" | "quantile_disc":
                 return self.quantile(name, operands, condition, order)
+            case "string_agg":
+                return self.joined_texts(operands, condition, order)
             case "avg" if isinstance(operands[0].expr.type, Interval):
                 self.context.unsupported("avg of an INTERVAL", self.span)
                 return None
@@ -307,6 +312,20 @@ class AggregateBinder:
             return None
         (argument,), result = self.signature(name, [value])
         return AggregateCall(name, (argument, literal), result, self.written.distinct, condition)
+
+    def joined_texts(self, operands: list[Operand], condition: Expr | None, order: tuple[SortKey, ...]) -> AggregateCall | None:
+        """string_agg: the separator is one text for all rows."""
+        value, separator = operands
+        if self.windowed:
+            self.context.unsupported("string_agg as a window function", self.span)
+            return None
+        if not isinstance(separator.expr, Literal) or not isinstance(separator.expr.value, str):
+            self.context.unsupported("string_agg with a separator that is not a text or a parameter", separator.span or self.span)
+            return None
+        (argument,), result = self.signature("string_agg", [value])
+        if self.written.distinct and len(order) > 1:
+            order = order[:1]
+        return AggregateCall("string_agg", (argument, separator.expr), result, self.written.distinct, condition, order)
 
     def fraction(self, operand: Operand, descending: bool) -> Literal | None:
         """The fraction of a quantile: a DECIMAL as written, for exact positions, or a DOUBLE; negated if `descending`."""

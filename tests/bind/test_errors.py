@@ -185,7 +185,7 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT year(interval 1 day)", "year of an INTERVAL"),
         ("SELECT [1, 2]", "arrays"),
         ("SELECT list_sum(i4) FROM t", "the function list_sum"),
-        ("SELECT string_agg(s, ',' ORDER BY i4) FROM t", "the function string_agg"),
+        ("SELECT string_agg(s, s ORDER BY i4) FROM t", "string_agg with a separator that is not a text or a parameter"),
         ("SELECT f8::VARCHAR FROM t", "casts from DOUBLE to VARCHAR"),
         ("SELECT (1.5::FLOAT)::VARCHAR", "casts from FLOAT to VARCHAR"),
         ("SELECT CAST(interval 1 day AS VARCHAR)", "casts from INTERVAL to VARCHAR"),
