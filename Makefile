@@ -3,6 +3,7 @@
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
+#   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n to have the same ones again
 #   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, fails and is unsupported, file by file
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot tpch thorough slt clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot tpch thorough fuzz slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +52,9 @@ test: lint
 
 thorough: lint
 	$(BIN)/python -m pytest -n 2 --thorough
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 slt: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.slt $(FILES)

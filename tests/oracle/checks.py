@@ -77,7 +77,7 @@ class Checker:
         for name, table in case.tables.items():
             self.ours.register(name, table)
         if case.partition is not None:
-            return self.check_partition(case.partition)
+            return self.check_partition(case, case.partition)
         found = self.ask(case.sql)
         if isinstance(found, UnsupportedError):
             return Finding("unsupported", found.message)
@@ -85,13 +85,14 @@ class Checker:
             return compared(found, without_rules(case), case.sql)
         return compared(found, ask_duckdb(case), case.sql)
 
-    def check_partition(self, partition: Partition) -> Finding:
+    def check_partition(self, case: Case, partition: Partition) -> Finding:
         whole, parts = self.ask(partition.whole), self.ask(partition.together)
         for found in (whole, parts):
             if isinstance(found, UnsupportedError):
                 return Finding("unsupported", found.message, 2)
             if isinstance(found, Exception):
-                return Finding("different", f"{type(found).__name__}: {found}", 2)
+                refused = isinstance(ask_duckdb(case), duckdb.Error)
+                return Finding("refused" if refused else "different", f"{type(found).__name__}: {found}", 2)
         assert isinstance(whole, Answer) and isinstance(parts, Answer)
         rows, together = (Counter(map(comparable, answer.rows)) for answer in (whole, parts))
         if partition.distinct:

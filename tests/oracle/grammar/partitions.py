@@ -74,7 +74,7 @@ def of_groups(draw: Draw) -> Partition:
     names = Names(draw)
     source = joined(draw, names, 2) if draw.chance(0.3) else leaf(draw, names)
     e = Expressions(draw, source.scope)
-    whole = f"SELECT {e.value(1)} AS k, {listed([aggregate(e)], 'a')} FROM {source.sql} GROUP BY k"
+    whole = f"SELECT {e.value(1)} AS k0, {listed([aggregate(e)], 'a')} FROM {source.sql} GROUP BY k0"
     predicate = f"{aggregate(e)} {draw.pick('=', '<', 'IS DISTINCT FROM')} {draw.pick('NULL', aggregate(e))}"
     if draw.chance(0.6):
         predicate = f"{draw.pick('min', 'max')}({e.integer(1)}) {draw.pick('<', '>=')} {draw.pick('0', 'count(*)')}"

@@ -41,7 +41,8 @@ def scalar_subquery(e: Expressions, kind: Kind) -> str:
     source, inner = inside(e)
     if draw.chance(0.75):
         having = " HAVING count(*) > 1" if draw.chance(0.15) else ""
-        return f"(SELECT {aggregate_of(inner, kind)} {source}{having})"
+        own = Expressions(draw, inner.scope)  # an aggregate of outer columns alone would be the outer query's
+        return f"(SELECT {aggregate_of(own, kind)} {source}{having})"
     order = ", ".join(f"{name}{draw.pick('', ' DESC')}" for name in inner.scope.unique)
     return f"(SELECT {inner.of(kind, 0)} {source} ORDER BY {order} LIMIT 1)"
 
@@ -53,7 +54,7 @@ def predicate_subquery(e: Expressions) -> str:
     grouped = ""
     output = inner.of(kind, draw.number(0, 1))
     if draw.chance(0.15):
-        output, grouped = aggregate_of(inner, kind), f" GROUP BY coalesce({inner.value(0)})"
+        output, grouped = aggregate_of(Expressions(draw, inner.scope), kind), f" GROUP BY coalesce({inner.value(0)})"
     rows = f"SELECT {output} {source}{grouped}"
     operand = e.of(kind, draw.number(0, 1))
     return draw.either(
