@@ -3,7 +3,7 @@
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
-#   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n to have the same ones again
+#   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n the same ones again
 #   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, fails and is unsupported, file by file
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
@@ -54,7 +54,7 @@ thorough: lint
 	$(BIN)/python -m pytest -n 2 --thorough
 
 fuzz: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
 
 slt: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.slt $(FILES)

@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import click
 import jax
 
-from tests.oracle.checks import Case, Checker, Finding, random_case
+from tests.oracle.checks import Case, Checker, Finding, quick_compiling, random_case
 from tests.oracle.minimise import minimised, reproducer, signature
 
 REPORT_SECONDS = 10.0
@@ -61,13 +62,14 @@ def reason(message: str) -> str:
 @click.option("--seed", default=None, type=int, help="Where the seeds begin; chosen by chance if not given.")
 @click.option("--case", "only", default=None, type=int, help="Ask the one case of this seed.")
 @click.option("--kind", default=None, help="One kind of query only.")
+@click.option("--full", is_flag=True, help="Compile as users' queries are compiled: a third of the queries a second.")
 @click.option("--minimise", "seconds_minimising", default=60.0, help="How many seconds to spend on making a failure small.")
-def main(seconds: float, seed: int | None, only: int | None, kind: str | None, seconds_minimising: float) -> None:
+def main(seconds: float, seed: int | None, only: int | None, kind: str | None, full: bool, seconds_minimising: float) -> None:
     """Random queries, their answers compared. The exit status is 1 if any failed."""
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     first = only if only is not None else seed if seed is not None else random.randrange(10**6) * 10**6
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, nullcontext() if full else quick_compiling():
         os.environ["QTENSOR_CACHE"] = cache
         progress = run(first, 0.0 if only is not None else seconds, kind, seconds_minimising)
     for why, count in progress.reasons.most_common(15):

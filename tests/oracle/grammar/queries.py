@@ -41,7 +41,7 @@ def row_query(draw: Draw) -> str:
 
 
 def join_query(draw: Draw) -> str:
-    source = joined(draw, Names(draw), draw.pick(2, 2, 3))
+    source = joined(draw, Names(draw), draw.pick(2, 2, 2, 3))
     return groups_of(draw, source) if draw.chance(0.35) else rows_of(draw, source)
 
 
@@ -120,7 +120,7 @@ def window_query(draw: Draw) -> str:
     names = Names(draw)
     source = joined(draw, names, 2) if draw.chance(0.2) else leaf(draw, names)
     e = Expressions(draw, source.scope)
-    values = [windowed(e) for _ in range(draw.number(1, 3))]
+    values = [windowed(e) for _ in range(draw.number(1, 2))]
     qualify = f" QUALIFY {qualification(e)}" if draw.chance(0.25) else ""
     unique = ", ".join(source.scope.unique)
     return f"SELECT {unique}, {listed(values)} FROM {source.sql}{where(e, 1)}{qualify}{ends(e)}"

@@ -60,15 +60,16 @@ def leaf(draw: Draw, names: Names) -> Source:
 def joined(draw: Draw, names: Names, tables: int) -> Source:
     """A join of that many tables; rows of the left and of the right side may have no partner, or several."""
     source = leaf(draw, names)
-    for _ in range(tables - 1):
-        source = join(draw, source, leaf(draw, names))
+    for number in range(tables - 1):
+        source = join(draw, source, leaf(draw, names), last=number == tables - 2)
     return source
 
 
-def join(draw: Draw, left: Source, right: Source) -> Source:
+def join(draw: Draw, left: Source, right: Source, last: bool) -> Source:
+    """last: no other join follows, whose ON would not see what stands before a comma."""
     both = left.scope | right.scope
     if draw.chance(0.12):
-        return Source(f"{left.sql} {draw.pick('CROSS JOIN', ',')} {right.sql}".replace(" ,", ","), both)
+        return Source(f"{left.sql}{draw.pick(' CROSS JOIN', ',' if last else ' CROSS JOIN')} {right.sql}", both)
     kind = draw.pick("JOIN", "JOIN", *OUTER_KINDS, "LEFT JOIN", "SEMI JOIN", "ANTI JOIN")
     scope = left.scope if kind in ("SEMI JOIN", "ANTI JOIN") else both
     shared = [name for name in ("i", "k", "s") if names_once(left.scope, name) and names_once(right.scope, name)]
