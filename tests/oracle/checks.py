@@ -58,7 +58,7 @@ def random_case(seed: int, kind: str | None = None) -> Case:
     """The case of a seed."""
     draw = Draw(seed)
     kind = kind or draw.pick(*KINDS)
-    tables = random_tables(draw, draw.pick(3, 8, 12))
+    tables = random_tables(draw, draw.pick(3, 8, 12, 40))
     if kind == "partitions":
         partition = random_partition(draw)
         return Case(kind, tables, partition.together, partition)

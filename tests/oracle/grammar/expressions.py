@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from tests.oracle.grammar import functions
 from tests.oracle.grammar.draw import Draw
-from tests.oracle.grammar.tables import Kind, Scope
+from tests.oracle.grammar.tables import WIDE, Kind, Scope
 
 Rule: TypeAlias = Callable[[int], str]
 
@@ -59,13 +59,15 @@ class Expressions:
 
     def small(self) -> str:
         """An integer of few digits."""
-        return self.column("integer", "1", "-2")
+        return self.draw.pick(*([name for name in self.columns("integer") if not name.endswith(f".{WIDE}")] or ["1", "-2"]))
 
     def integer(self, depth: int) -> str:
         """An integer; BIGINT where it is computed, so that it does not overflow."""
         draw = self.draw
         if depth <= 0:
-            return draw.either(self.small, self.small, lambda: str(draw.number(-5, 300)), lambda: "NULL::INTEGER")
+            return draw.either(
+                self.small, lambda: self.column("integer", "1", "-2"), lambda: str(draw.number(-5, 300)), lambda: "NULL::INTEGER"
+            )
         if draw.chance(CALLS):
             return functions.integer_call(self, depth)
 

@@ -56,7 +56,7 @@ def floating_call(e: Expressions, depth: int) -> str:
 
 def inexact_call(e: Expressions) -> str:
     """Those whose last digit may differ: for results only, never for what is compared."""
-    draw, small = e.draw, e.draw.pick(*e.columns("integer"), *e.columns("decimal"), "2")
+    draw, small = e.draw, e.draw.pick(e.small(), *e.columns("decimal"), "2")
     return draw.either(
         lambda: f"{draw.pick('sin', 'cos', 'atan', 'cbrt')}({small})",
         lambda: f"exp({small} / 100)",

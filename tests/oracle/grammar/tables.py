@@ -37,6 +37,7 @@ COLUMNS: dict[str, Column] = {
     "j": Column(pa.int16(), "integer", one_of(-300, -7, 0, 1, 2, 300)),
     "u": Column(pa.uint8(), "integer", one_of(0, 1, 2, 255)),
     "k": Column(pa.int64(), "integer", one_of(-1, 0, 1, 2, 2, 3)),
+    "n": Column(pa.int64(), "integer", one_of(-(10**12), 0, 1, 5, 10**6, 10**6 + 1, 3 * 10**12, 3 * 10**12 + 1)),
     "x": Column(pa.float64(), "floating", one_of(0.0, 0.5, -0.5, 2.0, -1.25, 1024.0, math.inf, -math.inf, math.nan)),
     "f": Column(pa.float32(), "floating", one_of(0.0, 0.5, -1.5, 3.0)),
     "d": Column(pa.decimal128(6, 2), "decimal", lambda draw: Decimal(draw.number(-999, 999)).scaleb(-2)),
@@ -47,11 +48,13 @@ COLUMNS: dict[str, Column] = {
     "t": Column(pa.date32(), "date", lambda draw: (EPOCH + datetime.timedelta(days=draw.number(-800, 800) * 7)).date()),
     "m": Column(pa.timestamp("us"), "moment", lambda draw: EPOCH + datetime.timedelta(hours=draw.number(-50, 50) * 12)),
 }
+# Integers of so wide a range that groups and joins by them are not by slots, and that few things may be computed of.
+WIDE = "n"
 # They share names, so that joins by USING have keys, also of different types.
 TABLES: dict[str, tuple[str, ...]] = {
     "a": tuple(COLUMNS),
-    "b": ("i", "k", "s", "d", "x", "t"),
-    "c": ("i", "j", "k", "w", "s", "e", "p", "m"),
+    "b": ("i", "k", "n", "s", "d", "x", "t"),
+    "c": ("i", "j", "k", "n", "w", "s", "e", "p", "m"),
 }
 
 
