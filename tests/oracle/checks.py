@@ -119,7 +119,7 @@ class Checker:
     def renew(self) -> None:
         if self.asked >= QUERIES_OF_A_CONNECTION:
             self.ours.close()
-            jax.clear_caches()
+            jax.clear_caches()  # type: ignore[no-untyped-call]
             self.ours, self.asked = qtensor.connect(threads=1), 0
 
     def close(self) -> None:

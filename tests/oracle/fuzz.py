@@ -66,8 +66,8 @@ def reason(message: str) -> str:
 @click.option("--minimise", "seconds_minimising", default=60.0, help="How many seconds to spend on making a failure small.")
 def main(seconds: float, seed: int | None, only: int | None, kind: str | None, full: bool, seconds_minimising: float) -> None:
     """Random queries, their answers compared. The exit status is 1 if any failed."""
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]
+    jax.config.update("jax_numpy_rank_promotion", "raise")  # type: ignore[no-untyped-call]
     first = only if only is not None else seed if seed is not None else random.randrange(10**6) * 10**6
     with tempfile.TemporaryDirectory() as cache, nullcontext() if full else quick_compiling():
         os.environ["QTENSOR_CACHE"] = cache

@@ -85,7 +85,7 @@ def shorter(sql: str) -> Iterator[str]:
             yield (copy if changed is None else changed).sql("duckdb")
 
 
-def edits(node: exp.Expression) -> Iterator[Callable[[exp.Expression], exp.Expression | None]]:
+def edits(node: exp.Expr) -> Iterator[Callable[[exp.Expr], exp.Expr | None]]:
     """What may be done to a node; a function that returns a tree has replaced the whole query by it."""
     for clause in CLAUSES:
         if node.args.get(clause) is not None:
@@ -103,7 +103,7 @@ def edits(node: exp.Expression) -> Iterator[Callable[[exp.Expression], exp.Expre
                 yield lambda at, key=key: replaced(at, at.args[key])  # type: ignore[misc]
 
 
-def replaced(node: exp.Expression, by: exp.Expression) -> exp.Expression | None:
+def replaced(node: exp.Expr, by: exp.Expr) -> exp.Expr | None:
     if node.parent is None:
         return by
     node.replace(by)

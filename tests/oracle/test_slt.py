@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "slt"
 
 def outcomes(text: str) -> list[str]:
     run = FileRun()
-    found = [verdict.outcome for verdict in run.verdicts(text)]
+    found: list[str] = [verdict.outcome for verdict in run.verdicts(text)]
     run.connection.close()
     return found
 

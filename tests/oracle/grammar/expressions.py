@@ -92,7 +92,11 @@ class Expressions:
         return self.column(self.draw.pick("text", "floating", "decimal", "integer"), "'12'", "'x'")
 
     def decimal(self, depth: int) -> str:
-        draw, column = self.draw, lambda: self.column("decimal", "1.25", "-0.5")
+        draw = self.draw
+
+        def column() -> str:
+            return self.column("decimal", "1.25", "-0.5")
+
         if depth <= 0:
             return draw.either(column, lambda: draw.pick("1.5", "-0.005", "0.00", "12.34"))
         if draw.chance(CALLS):

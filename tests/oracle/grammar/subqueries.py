@@ -27,7 +27,7 @@ def inside(e: Expressions) -> tuple[str, Expressions]:
 def correlation(inner: Expressions, around: Scope) -> str:
     """A comparison of a column of the subquery with one of the query around."""
     draw = inner.draw
-    kinds: list[Kind] = [one for one in ("integer", "text", "date") if inner.scope.of(one) and around.of(one)]  # type: ignore[misc]
+    kinds: list[Kind] = [one for one in ("integer", "text", "date") if inner.scope.of(one) and around.of(one)]
     if not kinds:
         return "TRUE"
     kind = draw.pick(*kinds)

@@ -212,7 +212,7 @@ def record(block: Block, variables: Variables) -> Iterator[Record]:
     sql, after = "\n".join(body[:cut]), None if cut is None else tuple(body[cut + 1 :])
     match words:
         case ["statement", "ok" | "error" | "maybe" as expected, *_]:
-            yield Statement(line, sql, expected, "\n".join(after or ()).strip(), for_us)  # type: ignore[arg-type]
+            yield Statement(line, sql, expected, "\n".join(after or ()).strip(), for_us)
         case ["query", *rest]:
             types = rest[0] if rest else ""
             sort = next((word for word in rest[1:] if word in SORTS), "nosort")

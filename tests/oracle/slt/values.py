@@ -92,7 +92,7 @@ def difference_of_values(query: Query, rows: Sequence[Row], expected: list[str],
     return ""
 
 
-def sorted_positions(texts: Sequence[tuple[int, float, str]], step: int) -> list[int]:
+def sorted_positions(texts: list[tuple[int, float, str]], step: int) -> list[int]:
     """The positions of values with the groups of `step` neighbours sorted."""
     groups = sorted(range(0, len(texts), step), key=lambda at: texts[at : at + step])
     return [at + offset for at in groups for offset in range(step)]
