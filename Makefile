@@ -3,6 +3,8 @@
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
+#   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n the same ones again
+#   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, fails and is unsupported, file by file
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
@@ -15,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot tpch thorough clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot tpch thorough fuzz slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +52,12 @@ test: lint
 
 thorough: lint
 	$(BIN)/python -m pytest -n 2 --thorough
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
+
+slt: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.oracle.slt $(FILES)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -104,7 +104,7 @@ def assert_same_answer(found: Answer, expected: Answer, *, ordered: bool, signed
         for position, (a, b, tolerance) in enumerate(zip(ours, theirs, tolerances, strict=True)):
             if not same_value(a, b, tolerance, signed_zeros):
                 column = f"column {position} ({expected.names[position]} {expected.types[position]})"
-                pytest.fail(f"row {number}, {column}: {a!r} instead of {b!r}\n  found    {ours}\n  expected {theirs}")
+                raise AssertionError(f"row {number}, {column}: {a!r} instead of {b!r}\n  found    {ours}\n  expected {theirs}")
 
 
 def same_value(a: object, b: object, tolerance: float, signed_zeros: bool) -> bool:

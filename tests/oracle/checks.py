@@ -1,0 +1,193 @@
+"""One random query put to its oracle: DuckDB, its own partition by a predicate, or the plan as it was bound."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import duckdb
+import jax
+import pyarrow as pa
+
+import qtensor
+import qtensor.optimizer
+from qtensor.aot.runtime import COMPILER_OPTIONS
+from qtensor.errors import BindError, UnsupportedError
+from tests.oracle.answers import Answer, Row, answer_of_duckdb, assert_same_answer, is_ordered
+from tests.oracle.asking import attempt
+from tests.oracle.grammar.draw import Draw
+from tests.oracle.grammar.partitions import Partition, random_partition
+from tests.oracle.grammar.queries import QUERIES
+from tests.oracle.grammar.tables import random_tables
+
+# same: the oracle agrees. refused: it has no answer itself. unsupported: we say that we have none.
+Outcome: TypeAlias = Literal["same", "different", "unsupported", "refused"]
+QUERIES_OF_A_CONNECTION = 200
+# A third of the seconds: XLA optimises less. What is asked of a query here is its plan and its lowering, which are the same.
+QUICK: Mapping[str, str | bool | int] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A query over tables. kind: what of the grammar; partition: of `partitions` only, where `sql` is all parts together."""
+
+    kind: str
+    tables: Mapping[str, pa.Table]
+    sql: str
+    partition: Partition | None = None
+    plain: bool = False  # compared with the plan as bound, not with DuckDB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the oracle said to a case; `queries` is how many of ours were run for it."""
+
+    outcome: Outcome
+    message: str = ""
+    queries: int = 1
+
+
+KINDS = (*QUERIES, "joins", "subqueries", "windows", "partitions", "partitions", "plain")
+
+
+def random_case(seed: int, kind: str | None = None) -> Case:
+    """The case of a seed."""
+    draw = Draw(seed)
+    kind = kind or draw.pick(*KINDS)
+    tables = random_tables(draw, draw.pick(3, 8, 12, 40))
+    if kind == "partitions":
+        partition = random_partition(draw)
+        return Case(kind, tables, partition.together, partition)
+    if kind == "plain":
+        return Case(kind, tables, QUERIES[draw.pick(*QUERIES)](draw), plain=True)
+    return Case(kind, tables, QUERIES[kind](draw))
+
+
+@dataclass
+class Checker:
+    """Both engines; connections are made anew now and then, so that neither grows."""
+
+    ours: qtensor.Connection = field(default_factory=lambda: qtensor.connect(threads=1))
+    asked: int = 0
+
+    def check(self, case: Case) -> Finding:
+        """Ask both, and compare."""
+        self.renew()
+        for name, table in case.tables.items():
+            self.ours.register(name, table)
+        if case.partition is not None:
+            return self.check_partition(case, case.partition)
+        found = self.ask(case.sql)
+        if isinstance(found, UnsupportedError):
+            return Finding("unsupported", found.message)
+        if case.plain:
+            plain = without_rules(case)
+            both = isinstance(found, BindError) and isinstance(plain, BindError)  # before any rule
+            return Finding("refused", str(found)) if both else compared(found, plain, case.sql)
+        return compared(found, ask_duckdb(case), case.sql)
+
+    def check_partition(self, case: Case, partition: Partition) -> Finding:
+        whole, parts = self.ask(partition.whole), self.ask(partition.together)
+        for found in (whole, parts):
+            if isinstance(found, UnsupportedError):
+                return Finding("unsupported", found.message, 2)
+            if isinstance(found, Exception):
+                refused = isinstance(ask_duckdb(case), duckdb.Error)
+                return Finding("refused" if refused else "different", f"{type(found).__name__}: {found}", 2)
+        assert isinstance(whole, Answer) and isinstance(parts, Answer)
+        rows, together = (Counter(map(comparable, answer.rows)) for answer in (whole, parts))
+        if partition.distinct:
+            rows, together = Counter(rows.keys()), Counter(together.keys())
+        if rows != together:
+            return Finding(
+                "different",
+                f"only in the whole: {rows - together}\nonly in the parts: {together - rows}\nwhole: {partition.whole}",
+                2,
+            )
+        return Finding("same", queries=2)
+
+    def ask(self, sql: str) -> Answer | Exception:
+        self.asked += 1
+        found = attempt(self.ours, sql)
+        assert found is not None
+        return found
+
+    def renew(self) -> None:
+        if self.asked >= QUERIES_OF_A_CONNECTION:
+            self.ours.close()
+            jax.clear_caches()  # type: ignore[no-untyped-call]
+            self.ours, self.asked = qtensor.connect(threads=1), 0
+
+    def close(self) -> None:
+        self.ours.close()
+
+
+def ask_duckdb(case: Case) -> Answer | Exception:
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for name, table in case.tables.items():
+            connection.register(name, table)
+        try:
+            return answer_of_duckdb(connection, case.sql)
+        except duckdb.Error as error:
+            return error
+
+
+def without_rules(case: Case) -> Answer | Exception:
+    """The answer of the plan as it was bound: only subqueries are made joins."""
+    with no_rules(), qtensor.connect(threads=1) as connection:
+        for name, table in case.tables.items():
+            connection.register(name, table)
+        found = attempt(connection, case.sql)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def quick_compiling() -> Iterator[None]:
+    """XLA compiles fast and not well. Executables on disk are to be kept apart from others."""
+    usual = dict(COMPILER_OPTIONS)
+    COMPILER_OPTIONS.update(QUICK)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        COMPILER_OPTIONS.clear()
+        COMPILER_OPTIONS.update(usual)
+
+
+@contextmanager
+def no_rules() -> Iterator[None]:
+    rules = qtensor.optimizer.RULES
+    qtensor.optimizer.RULES = ()
+    try:
+        yield
+    finally:
+        qtensor.optimizer.RULES = rules
+
+
+def compared(found: Answer | Exception, expected: Answer | Exception, sql: str) -> Finding:
+    if isinstance(expected, UnsupportedError):
+        return Finding("unsupported", expected.message)
+    if isinstance(expected, duckdb.Error):
+        return Finding("refused", str(expected))
+    if isinstance(expected, Exception):
+        return Finding("different", f"without rules: {type(expected).__name__}: {expected}")
+    if isinstance(found, Exception):
+        return Finding("different", f"{type(found).__name__}: {found}\nexpected {expected.rows[:10]}")
+    try:
+        assert_same_answer(found, expected, ordered=is_ordered(sql), signed_zeros=False)
+    except AssertionError as error:
+        return Finding("different", str(error))
+    return Finding("same")
+
+
+def comparable(row: Row) -> tuple[Any, ...]:
+    """Equal for equal rows: no NaN, no two zeros, floats to nine digits."""
+    return tuple(float_of(value) if isinstance(value, float) else value for value in row)
+
+
+def float_of(value: float) -> Any:
+    return "nan" if math.isnan(value) else float(f"{value:.9g}") + 0.0

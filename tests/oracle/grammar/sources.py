@@ -1,0 +1,96 @@
+"""Random FROM clauses: tables, joins of every kind, derived tables; and the columns that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.oracle.grammar.aggregates import aggregate_of
+from tests.oracle.grammar.draw import Draw
+from tests.oracle.grammar.expressions import Expressions
+from tests.oracle.grammar.tables import COLUMNS, KINDS, TABLES, Kind, Scope, scope_of
+
+OUTER_KINDS = ("LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What stands behind FROM, and its columns."""
+
+    sql: str
+    scope: Scope
+
+
+@dataclass
+class Names:
+    """Names for the tables of a query, each given once, also across its subqueries."""
+
+    draw: Draw
+    given: int = 0
+
+    def fresh(self) -> str:
+        self.given += 1
+        return f"q{self.given}"
+
+
+def one_table(draw: Draw, names: Names) -> Source:
+    table, name = draw.pick(*TABLES, "a"), names.fresh()
+    return Source(f"{table} AS {name}", scope_of(table, name))
+
+
+def derived_table(draw: Draw, names: Names) -> Source:
+    """Groups of a table: a column is its key, and some of its aggregates."""
+    inner, name = one_table(draw, names), names.fresh()
+    e = Expressions(draw, inner.scope)
+    kind: Kind = draw.pick("integer", "integer", "text", "date", "boolean")
+    kinds: list[Kind] = [draw.pick("integer", "text", "decimal", "floating") for _ in range(draw.number(1, 2))]
+    outputs = [f"{aggregate_of(e, one)} AS g{at}" for at, one in enumerate(kinds)]
+    where = f" WHERE {e.condition(1)}" if draw.chance(0.3) else ""
+    sql = f"(SELECT {e.of(kind, 0)} AS g, {', '.join(outputs)} FROM {inner.sql}{where} GROUP BY ALL) AS {name}"
+    columns: dict[Kind, tuple[str, ...]] = dict.fromkeys(KINDS, ())
+    columns[kind] += (f"{name}.g",)
+    for at, one in enumerate(kinds):
+        columns[one] += (f"{name}.g{at}",)
+    return Source(sql, Scope(columns, (f"{name}.g",)))
+
+
+def leaf(draw: Draw, names: Names) -> Source:
+    return derived_table(draw, names) if draw.chance(0.2) else one_table(draw, names)
+
+
+def joined(draw: Draw, names: Names, tables: int) -> Source:
+    """A join of that many tables; rows of the left and of the right side may have no partner, or several."""
+    source = leaf(draw, names)
+    for number in range(tables - 1):
+        source = join(draw, source, leaf(draw, names), last=number == tables - 2)
+    return source
+
+
+def join(draw: Draw, left: Source, right: Source, last: bool) -> Source:
+    """last: no other join follows, whose ON would not see what stands before a comma."""
+    both = left.scope | right.scope
+    if draw.chance(0.12):
+        return Source(f"{left.sql}{draw.pick(' CROSS JOIN', ',' if last else ' CROSS JOIN')} {right.sql}", both)
+    kind = draw.pick("JOIN", "JOIN", *OUTER_KINDS, "LEFT JOIN", "SEMI JOIN", "ANTI JOIN")
+    scope = left.scope if kind in ("SEMI JOIN", "ANTI JOIN") else both
+    shared = [name for name in ("i", "k", "s") if names_once(left.scope, name) and names_once(right.scope, name)]
+    if shared and draw.chance(0.25):
+        return Source(f"{left.sql} {kind} {right.sql} USING ({', '.join(draw.some(shared, 1, 2))})", scope)
+    return Source(f"{left.sql} {kind} {right.sql} ON {join_condition(draw, left.scope, right.scope, kind)}", scope)
+
+
+def names_once(scope: Scope, name: str) -> bool:
+    kind = COLUMNS[name].kind
+    return sum(column.endswith(f".{name}") for column in scope.of(kind)) == 1
+
+
+def join_condition(draw: Draw, left: Scope, right: Scope, kind: str) -> str:
+    """Most have an equality for a key; others compare, or are any condition over both sides."""
+    e = Expressions(draw, left | right)
+    shared = [one for one in KINDS if left.of(one) and right.of(one) and one not in ("boolean", "floating")]
+    equalities = []
+    for one in draw.some(shared, 1, 2):
+        a, b = draw.pick(*left.of(one)), draw.pick(*right.of(one))
+        comparison = draw.pick("=", "=", "=", "=", "IS NOT DISTINCT FROM", *(("<",) if kind == "JOIN" else ()))
+        equalities.append(f"{a} {comparison} {b}" if draw.chance(0.8) else f"{b} {comparison} {a}")
+    extra = [e.condition(1)] if draw.chance(0.35) or not equalities else []
+    return " AND ".join([*equalities, *extra])
