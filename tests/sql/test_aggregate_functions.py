@@ -220,9 +220,7 @@ def test_refused_as_by_duckdb(query: str, says: str, full: Engines) -> None:
         answer_of_duckdb(full.theirs, query)
 
 
-@pytest.mark.parametrize(
-    "call", ["list(i8)", "kurtosis(i8)", "max(i8, 2)", "count(DISTINCT *)", "avg(INTERVAL 1 DAY)"]
-)
+@pytest.mark.parametrize("call", ["list(i8)", "kurtosis(i8)", "max(i8, 2)", "count(DISTINCT *)", "avg(INTERVAL 1 DAY)"])
 def test_unsupported(call: str, full: Engines) -> None:
     with pytest.raises(UnsupportedError, match="not supported yet"):
         full.ours.sql(f"SELECT {call} FROM t").fetchall()
