@@ -17,11 +17,10 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from qtensor.aot.runtime import load_executable
+from qtensor.aot.runtime import Code, load_executable
 from qtensor.errors import DataError
 from qtensor.folders import cache_folder
 
@@ -77,7 +76,7 @@ class ExecutableCache:
         self.folder = (folder or cache_folder()) / "executables"
         self.size_limit = size_limit
 
-    def load(self, key: str) -> Any | None:
+    def load(self, key: str) -> Code | None:
         """The executable of `key`, or None when there is none that can be used."""
         path = self.folder / key
         try:
@@ -93,25 +92,22 @@ class ExecutableCache:
             logger.warning("the cached executable %s is damaged and will be compiled anew", path)
             return None
         try:
-            executable = load_executable(payload)
+            code = load_executable(payload)
         except (jax.errors.JaxRuntimeError, ValueError, TypeError) as error:
             logger.warning("the cached executable %s does not load and will be compiled anew: %s", path, error)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # the least recently used are the first to go
-        return executable
+        return code
 
-    def save(self, key: str, executable: Any) -> None:
-        """Keep `executable`; a cache that cannot be written is none."""
-        try:
-            payload = executable.serialize()
-        except jax.errors.JaxRuntimeError as error:
-            logger.info("an executable cannot be serialised and is not cached: %s", error)
+    def save(self, key: str, code: Code) -> None:
+        """Keep `code`; a cache that cannot be written is none."""
+        if code.payload is None:
             return
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
-                file.write(MAGIC + hashlib.sha256(payload).digest() + payload)
+                file.write(MAGIC + hashlib.sha256(code.payload).digest() + code.payload)
             Path(file.name).replace(self.folder / key)
             self.trim()
         except OSError as error:

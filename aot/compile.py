@@ -16,15 +16,16 @@ import jax
 import numpy as np
 
 from qtensor.aot.cache import ExecutableCache
+from qtensor.aot.loaded import Loaded
 from qtensor.aot.module_keys import ModuleKeys
-from qtensor.aot.runtime import compile_stablehlo, stablehlo
+from qtensor.aot.runtime import Code, compile_stablehlo, stablehlo
 from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, TableSource
 from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
 
 QUERIES_KEPT = 512
-MODULES_KEPT = 2048
+MODULES_KEPT = 1024
 
 Arguments: TypeAlias = Sequence[jax.Array]
 
@@ -34,16 +35,16 @@ class Module:
     """One compiled XLA module; called with its arguments flattened, returns its results flattened. Thread-safe."""
 
     name: str
-    executable: Any  # jaxlib's LoadedExecutable, which has no public type
+    loaded: Loaded
     from_cache: bool
     seconds: float
 
     def __call__(self, arguments: Arguments) -> list[jax.Array]:
-        return self.executable.execute(arguments)  # type: ignore[no-any-return]
+        return self.loaded.executable.execute(arguments)  # type: ignore[no-any-return]
 
     def hlo(self) -> str:
         """The optimised HLO that runs, without the tables of source lines that JAX appends to it."""
-        return "\n".join(without_locations(module.to_string()) for module in self.executable.hlo_modules())
+        return "\n".join(without_locations(module.to_string()) for module in self.loaded.executable.hlo_modules())
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Compiler:
     def __init__(self, cache: ExecutableCache | None) -> None:
         self._cache = cache
         self._compiled: dict[tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]], CompiledQuery] = {}
-        self._modules: dict[str, tuple[str, Module]] = {}  # with their keys, by the StableHLO they are compiled of
+        self._modules: dict[str, tuple[str, Loaded]] = {}  # with their keys, by the StableHLO they are compiled of
         self._lock = threading.Lock()
 
     def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
@@ -142,24 +143,32 @@ class Compiler:
     def _module(self, name: str, key: str, traced: Traced) -> Module:
         """A module from the cache on disk, else from memory if one of the same StableHLO is there, else compiled."""
         start = time.perf_counter()
-        executable = self._cache.load(key) if self._cache else None
-        if executable is not None:
-            return Module(name, executable, True, time.perf_counter() - start)
+        code = self._cache.load(key) if self._cache else None
+        if code is not None:
+            again = functools.partial(self._load, key, traced.stablehlo)
+            return Module(name, Loaded(again, code), True, time.perf_counter() - start)
         bytecode = traced.stablehlo()
         digest = hashlib.sha256(bytecode).hexdigest()
         if digest in self._modules:
-            known, module = self._modules[digest]
+            known, loaded = self._modules[digest]
             if self._cache:
                 self._cache.share(known, key)
-            return Module(name, module.executable, True, time.perf_counter() - start)
-        executable = compile_stablehlo(bytecode)
-        if self._cache:
-            self._cache.save(key, executable)  # before its first run: afterwards one that sorts does not serialise
-        module = Module(name, executable, False, time.perf_counter() - start)
-        self._modules[digest] = (key, module)
+            return Module(name, loaded, True, time.perf_counter() - start)
+        again = functools.partial(self._load, key, lambda: bytecode)  # and not `traced`, which by now holds all that was traced
+        loaded = Loaded(again, self._compile(key, bytecode))
+        self._modules[digest] = (key, loaded)
         if len(self._modules) > MODULES_KEPT:
             self._modules.pop(next(iter(self._modules)), None)
-        return module
+        return Module(name, loaded, False, time.perf_counter() - start)
+
+    def _load(self, key: str, bytecode: Callable[[], bytes]) -> Code:
+        return (self._cache.load(key) if self._cache else None) or self._compile(key, bytecode())
+
+    def _compile(self, key: str, bytecode: bytes) -> Code:
+        code = compile_stablehlo(bytecode)
+        if self._cache:
+            self._cache.save(key, code)
+        return code
 
 
 class Traced:

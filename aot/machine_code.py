@@ -21,23 +21,17 @@ from qtensor.errors import ArtifactError
 
 
 def compile_programs(programs: Mapping[str, bytes]) -> tuple[tuple[Executable, ...], dict[str, bytes]]:
-    """Native code of programs for this machine, where it can be serialised: the manifest's entries, and the parts."""
+    """Native code of programs for this machine, where it can be serialised: the manifest's entries, and the parts.
+
+    Raises jax.errors.JaxRuntimeError or ValueError: a program cannot be compiled.
+    """
     here = machine_key()
     folder = f"native/{hashlib.sha256(here.encode()).hexdigest()[:16]}"
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        codes = dict(zip(programs, pool.map(machine_code, programs.values()), strict=True))
+        codes = dict(zip(programs, pool.map(compile_stablehlo, programs.values()), strict=True))
     names = {name: name.replace("programs/", f"{folder}/").replace(".mlir", ".bin") for name in programs}
-    parts = {names[name]: code for name, code in codes.items() if code is not None}
-    return tuple(Executable(name, here, names[name]) for name, code in codes.items() if code is not None), parts
-
-
-def machine_code(program: bytes) -> bytes | None:
-    """A program compiled and serialised, before its first run: afterwards one that sorts does not serialise."""
-    try:
-        code: bytes = compile_stablehlo(program).serialize()
-    except jax.errors.JaxRuntimeError:
-        return None
-    return code
+    parts = {names[name]: code.payload for name, code in codes.items() if code.payload is not None}
+    return tuple(Executable(name, here, part) for name, part in names.items() if part in parts), parts
 
 
 def add_machine_code(path: str | os.PathLike[str]) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 
 from qtensor.aot.cache import ExecutableCache, machine_key
+from qtensor.aot.loaded import Loaded
 from qtensor.aot.manifest import Executable, Form
-from qtensor.aot.runtime import COMPILER_OPTIONS, compile_stablehlo, load_executable
+from qtensor.aot.runtime import COMPILER_OPTIONS, Code, compile_stablehlo, load_executable
 from qtensor.aot.screening import check_programs
 from qtensor.errors import ArtifactError
 
@@ -29,13 +30,13 @@ class Programs:
         self._native = {executable.module: executable.part for executable in executables if executable.environment == here}
         self._cache = cache
         self._screened = False
-        self._loaded: dict[str, Any] = {}
+        self._loaded = {part: Loaded(functools.partial(self._load, part)) for part in parts if part.endswith(".mlir")}
         self._lock = threading.Lock()
 
     def call(self, form: Form, function: str, arguments: Sequence[jax.Array]) -> list[jax.Array]:
         """Run one function of a form. Raises ArtifactError: it does not take such arguments."""
         part = next(module.part for module in form.modules if module.function == function)
-        executable = self._loaded.get(part) or self._load(part)
+        executable = self._loaded[part].executable
         try:
             return executable.execute(arguments)  # type: ignore[no-any-return]
         except (jax.errors.JaxRuntimeError, ValueError) as error:
@@ -44,17 +45,12 @@ class Programs:
     def ready(self, form: Form) -> None:
         """Load all functions of a form."""
         for module in form.modules:
-            if module.part not in self._loaded:
-                self._load(module.part)
+            _ = self._loaded[module.part].executable
 
-    def _load(self, part: str) -> Any:
-        with self._lock:
-            executable = self._loaded.get(part)
-            if executable is None:
-                executable = self._loaded[part] = self._native_code(part) or self._compiled(part)
-            return executable
+    def _load(self, part: str) -> Code:
+        return self._native_code(part) or self._compiled(part)
 
-    def _native_code(self, part: str) -> Any | None:
+    def _native_code(self, part: str) -> Code | None:
         if part not in self._native:
             return None
         try:
@@ -63,23 +59,24 @@ class Programs:
             logger.warning("the native code of %s does not load, and is compiled anew: %s", part, error)
             return None
 
-    def _compiled(self, part: str) -> Any:
+    def _compiled(self, part: str) -> Code:
         """Compiled here, or by an earlier process of this user."""
         bytecode = self._parts[part]
         key = hashlib.sha256(f"{machine_key()}\n{COMPILER_OPTIONS}\n".encode() + bytecode).hexdigest()
-        executable = self._cache.load(key) if self._cache else None
-        if executable is None:
+        code = self._cache.load(key) if self._cache else None
+        if code is None:
             try:
                 self._screen()
-                executable = compile_stablehlo(bytecode)
+                code = compile_stablehlo(bytecode)
             except (jax.errors.JaxRuntimeError, ValueError) as error:
                 raise ArtifactError(f"the program {part} cannot be compiled: {error}") from error
             if self._cache:
-                self._cache.save(key, executable)
-        return executable
+                self._cache.save(key, code)
+        return code
 
     def _screen(self) -> None:
         """Check all programs at once, before the first of them is compiled. Raises ValueError."""
-        if not self._screened:
-            check_programs([content for name, content in self._parts.items() if name.endswith(".mlir")])
-            self._screened = True
+        with self._lock:
+            if not self._screened:
+                check_programs([content for name, content in self._parts.items() if name.endswith(".mlir")])
+                self._screened = True

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -29,7 +31,9 @@ COMPILER_OPTIONS: dict[str, str | bool] = {
     "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
 }
 
+KERNELS_UNKNOWN = 100
 
+logger = logging.getLogger("qtensor")
 _making = threading.Lock()
 
 
@@ -69,28 +73,47 @@ def portable_stablehlo(lowered: jax.stages.Lowered) -> bytes:
     return portable
 
 
-def compile_stablehlo(bytecode: bytes) -> Any:
-    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU: jaxlib's LoadedExecutable.
+@dataclass(frozen=True)
+class Code:
+    """A program compiled for this CPU.
 
-    Calling `execute` with buffers gives buffers; thread-safe.
+    executable: jaxlib's LoadedExecutable, which has no public type; its `execute` takes buffers and gives buffers; thread-safe.
+    payload: what `load_executable` makes it of again, None if it cannot be written.
     """
+
+    executable: Any
+    payload: bytes | None
+
+    @property
+    def kernels(self) -> int:
+        """How many pieces of machine code it has, each with memory mappings of its own."""
+        return (self.payload.count(b"\x7fELF") if self.payload else 0) or KERNELS_UNKNOWN
+
+
+def compile_stablehlo(bytecode: bytes) -> Code:
+    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError."""
     device = client().devices()[0]
     assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
     options = xla_client.CompileOptions()
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
     options.env_option_overrides = list(COMPILER_OPTIONS.items())
-    return client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
+    executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
+    try:
+        return Code(executable, executable.serialize())  # before its first run: afterwards one that sorts does not serialise
+    except jax.errors.JaxRuntimeError as error:
+        logger.info("an executable cannot be serialised and is not cached: %s", error)
+        return Code(executable, None)
 
 
-def load_executable(payload: bytes) -> Any:
+def load_executable(payload: bytes) -> Code:
     """What `serialize` of an executable wrote, on a machine with the same jaxlib and CPU.
 
     It is native code: only for bytes that this user's own processes wrote. Raises jax.errors.JaxRuntimeError, ValueError or
     TypeError when it cannot be loaded.
     """
     with quiet_stderr():
-        return client().deserialize_executable(payload, client().devices()[:1], None)
+        return Code(client().deserialize_executable(payload, client().devices()[:1], None), payload)
 
 
 @contextlib.contextmanager

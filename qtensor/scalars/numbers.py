@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qtensor.functions import ANY_DECIMAL
+from qtensor.functions import ANY_DECIMAL, MAX_DECIMAL_PRECISION
 from qtensor.scalars.function import Constants, Overload, ResultRule, ScalarFunction, each, takes
 from qtensor.texts import ConversionError
 from qtensor.types import (
@@ -49,20 +49,29 @@ def without_fraction(types: Sequence[SqlType], constants: Constants) -> SqlType:
     return Decimal(types[0].precision, 0)
 
 
-def rounded_decimal(types: Sequence[SqlType], constants: Constants) -> SqlType:
-    """DECIMAL(p, s), rounded to n digits, to DECIMAL(p, n); n is between 0 and s."""
+def truncated_decimal(types: Sequence[SqlType], constants: Constants) -> SqlType:
+    """DECIMAL(p, s), cut off after n digits, to DECIMAL(p, n); n is between 0 and s."""
     own, digits = types[0], constants[1]
     assert isinstance(own, Decimal)
     return NULL if digits is None else Decimal(own.precision, max(0, min(own.scale, int(str(digits)))))
 
 
-def rounding(name: str, integers: Sequence[SqlType]) -> ScalarFunction:
+def rounded_decimal(types: Sequence[SqlType], constants: Constants) -> SqlType:
+    """As `truncated_decimal`, but DECIMAL(p, 0) to DECIMAL(p + 1, 0) where up to p of its digits are rounded: 99 becomes 100."""
+    own, rounded = types[0], truncated_decimal(types, constants)
+    assert isinstance(own, Decimal)
+    if rounded == own and own.scale == 0 and 0 < -int(str(constants[1])) <= own.precision:
+        return Decimal(min(own.precision + 1, MAX_DECIMAL_PRECISION), 0)
+    return rounded
+
+
+def rounding(name: str, integers: Sequence[SqlType], of_decimal: ResultRule) -> ScalarFunction:
     """A function of a number, and perhaps of a number of digits after the point."""
     whole: tuple[tuple[SqlType, SqlType | ResultRule], ...] = (
         *((type, type) for type in (*integers, FLOAT, DOUBLE)),
         (ANY_DECIMAL, without_fraction),
     )
-    digits = tuple(takes(type, INTEGER, result=rounded_decimal if type == ANY_DECIMAL else result) for type, result in whole)
+    digits = tuple(takes(type, INTEGER, result=of_decimal if type == ANY_DECIMAL else result) for type, result in whole)
     return ScalarFunction((name,), (*(takes(type, result=result) for type, result in whole), *digits))
 
 
@@ -97,8 +106,8 @@ NUMBERS: tuple[ScalarFunction, ...] = (
     ScalarFunction(("nextafter",), tuple(takes(type, type, result=type) for type in (FLOAT, DOUBLE))),
     to_whole("ceil", "ceiling"),
     to_whole("floor"),
-    rounding("round", SIGNED),
-    rounding("trunc", (*SIGNED, *UNSIGNED)),
+    rounding("round", SIGNED, rounded_decimal),
+    rounding("trunc", (*SIGNED, *UNSIGNED), truncated_decimal),
     ScalarFunction(("sign",), tuple(takes(type, result=TINYINT) for type in (*SIGNED, *UNSIGNED, FLOAT, DOUBLE))),
     test_of_float("signbit"),
     test_of_float("isnan"),

@@ -55,6 +55,8 @@ CONSTANTS = [
     "SELECT round(1.5::DOUBLE, 400), round(1.5::DOUBLE, -400), trunc(1.5::DOUBLE, -400), round(2.345::FLOAT, 2)",
     "SELECT round(952.45, -1), round(999.99, 0), round(999.99, 1), round(.99), round(-2.45, 1), round(5, -19)",
     "SELECT round(4000000000000000000, -19), round(-9223372036854775807, -18), floor(-99.99), ceil(.99), round(NULL)",
+    "SELECT round(9999::DECIMAL(4,0), -1), round(ceil(-0.005), -1), round(ceil(99.5), -4), trunc(9999::DECIMAL(4,0), -1)",
+    "SELECT round(9999::DECIMAL(4,0), -4), round(9999::DECIMAL(4,0), -5), round(99.95, -1), round(9::DECIMAL(38,0), -1)",
     "SELECT sqrt(-1), ln(0), ln(-1), log(0), log(1, 2), log(0, 2), power(0, -1), power(-8, 1.0/3), power(2, 10000), sqrt('4')",
     "SELECT pow('nan'::DOUBLE, 0), pow(1, 'nan'::DOUBLE), cbrt(-8), cbrt(27), exp(1000), cot(0), asin(2), atanh(1), sinh(1000)",
     "SELECT log2(8), log10(1000), log(100), sin('inf'::DOUBLE), degrees(pi()), even(2.1), even(-2.1), even('inf'::DOUBLE)",
