@@ -1,6 +1,6 @@
 """Executables in memory: loaded when called, and let go of when together they hold too many of the process's mappings.
 
-XLA maps each kernel of an executable by itself, as code, constants and the rest: a query of TPC-H takes up to a thousand mappings.
+XLA maps each kernel by itself, as code, constants and the rest: a query of TPC-H takes up to a thousand mappings.
 Linux grants a process 65,530 (`vm.max_map_count`), and one that asks for more crashes within the compiler.
 """
 

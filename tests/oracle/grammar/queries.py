@@ -9,6 +9,7 @@ from tests.oracle.grammar.draw import Draw
 from tests.oracle.grammar.expressions import Expressions
 from tests.oracle.grammar.functions import inexact_call
 from tests.oracle.grammar.sources import Names, Source, joined, leaf, one_table
+from tests.oracle.grammar.subqueries import predicate_subquery, scalar_subquery
 from tests.oracle.grammar.tables import KINDS, Kind, Scope
 
 
@@ -52,8 +53,6 @@ def subquery_query(draw: Draw) -> str:
     if draw.chance(0.3):
         return groups_of(draw, source, subqueries=1)
     e = Expressions(draw, source.scope, subqueries=draw.pick(1, 1, 2))
-    from tests.oracle.grammar.subqueries import predicate_subquery, scalar_subquery
-
     kind: Kind = draw.pick(*KINDS)
     values = [scalar_subquery(e, kind) if draw.chance(0.4) else e.value(1) for _ in range(draw.number(1, 2))]
     predicate = draw.either(
@@ -110,8 +109,6 @@ def having_condition(e: Expressions) -> str:
     plain = f"({aggregate_of(flat, 'integer')} > 0 OR {aggregate_of(flat, 'text')} IS NULL)"
     if e.subqueries <= 0:
         return plain
-    from tests.oracle.grammar.subqueries import scalar_subquery
-
     alone = Expressions(draw, Scope({}, ()), subqueries=1)
     return f"{aggregate_of(flat, 'integer')} {draw.pick('=', '>', '<=')} {scalar_subquery(alone, 'integer')}"
 
@@ -139,7 +136,7 @@ def branch(draw: Draw, kinds: Sequence[Kind]) -> str:
     distinct = draw.pick("", "", "DISTINCT ")
     if draw.chance(0.15):
         return f"SELECT {listed([aggregate_of(e, kind) for kind in kinds])} FROM {source.sql}{where(e, 1)}"
-    return f"SELECT {distinct}{listed([e.of(kind, draw.number(0, 1)) for kind in kinds])} FROM {source.sql}{where(e, 1)}"
+    return f"SELECT {distinct}{listed([e.of(kind, 0 if kind == 'floating' else draw.number(0, 1)) for kind in kinds])} FROM {source.sql}{where(e, 1)}"
 
 
 def set_query(draw: Draw) -> str:

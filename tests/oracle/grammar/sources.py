@@ -53,8 +53,36 @@ def derived_table(draw: Draw, names: Names) -> Source:
     return Source(sql, Scope(columns, (f"{name}.g",)))
 
 
+def derived_rows(draw: Draw, names: Names) -> Source:
+    """Rows behind a window, DISTINCT, a set operation or LIMIT, told apart by a number or by all their columns."""
+    name = names.fresh()
+    kinds: list[Kind] = ["integer", *(draw.pick(*KINDS) for _ in range(draw.number(1, 2)))]
+
+    def rows(distinct: str = "", number: str = "", rest: str = "") -> str:
+        inner = one_table(draw, names)
+        e = Expressions(draw, inner.scope)
+        # No computed floats: DISTINCT may keep 0.0 or -0.0, and what is computed of it would differ.
+        outputs = [f"{e.of(kind, 0 if kind == 'floating' else draw.number(0, 1))} AS c{at}" for at, kind in enumerate(kinds)]
+        where = f" WHERE {e.condition(1)}" if draw.chance(0.4) else ""
+        unique = inner.scope.unique[0]
+        return f"SELECT {distinct}{', '.join(outputs)}{number.format(unique)} FROM {inner.sql}{where}{rest.format(unique)}"
+
+    columns = {kind: tuple(f"{name}.c{at}" for at, one in enumerate(kinds) if one == kind) for kind in KINDS}
+    if draw.chance(0.5):
+        sql = draw.either(
+            lambda: rows(number=", row_number() OVER (ORDER BY {} DESC) AS r"),
+            lambda: rows(number=", {} AS r", rest=" ORDER BY {} LIMIT 4"),
+        )
+        return Source(f"({sql}) AS {name}", Scope(columns, (f"{name}.r",)))
+    sql = draw.either(
+        lambda: rows(distinct="DISTINCT "),
+        lambda: f"({rows()}) {draw.pick('UNION', 'INTERSECT', 'EXCEPT')} ({rows()})",
+    )
+    return Source(f"({sql}) AS {name}", Scope(columns, tuple(f"{name}.c{at}" for at in range(len(kinds)))))
+
+
 def leaf(draw: Draw, names: Names) -> Source:
-    return derived_table(draw, names) if draw.chance(0.2) else one_table(draw, names)
+    return draw.random.choices((one_table, derived_table, derived_rows), (7, 2, 1.5))[0](draw, names)
 
 
 def joined(draw: Draw, names: Names, tables: int) -> Source:
@@ -74,7 +102,10 @@ def join(draw: Draw, left: Source, right: Source, last: bool) -> Source:
     scope = left.scope if kind in ("SEMI JOIN", "ANTI JOIN") else both
     shared = [name for name in ("i", "k", "s") if names_once(left.scope, name) and names_once(right.scope, name)]
     if shared and draw.chance(0.25):
-        return Source(f"{left.sql} {kind} {right.sql} USING ({', '.join(draw.some(shared, 1, 2))})", scope)
+        keys = draw.some(shared, 1, 2)
+        # Behind the last join a key's name alone is the key of both sides.
+        merged = {COLUMNS[key].kind: (key,) * 3 for key in keys if last}
+        return Source(f"{left.sql} {kind} {right.sql} USING ({', '.join(keys)})", scope | Scope(merged, ()))
     return Source(f"{left.sql} {kind} {right.sql} ON {join_condition(draw, left.scope, right.scope, kind)}", scope)
 
 
@@ -86,7 +117,7 @@ def names_once(scope: Scope, name: str) -> bool:
 def join_condition(draw: Draw, left: Scope, right: Scope, kind: str) -> str:
     """Most have an equality for a key; others compare, or are any condition over both sides."""
     e = Expressions(draw, left | right)
-    shared = [one for one in KINDS if left.of(one) and right.of(one) and one not in ("boolean", "floating")]
+    shared = [one for one in KINDS if left.of(one) and right.of(one)]
     equalities = []
     for one in draw.some(shared, 1, 2):
         a, b = draw.pick(*left.of(one)), draw.pick(*right.of(one))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.oracle.grammar.aggregates import aggregate_of
 from tests.oracle.grammar.expressions import COMPARISONS, Expressions
-from tests.oracle.grammar.sources import Names, joined, one_table
+from tests.oracle.grammar.sources import Names, joined, leaf, one_table
 from tests.oracle.grammar.tables import Kind, Scope
 
 PLAIN = COMPARISONS[:6]
@@ -14,7 +14,7 @@ def inside(e: Expressions) -> tuple[str, Expressions]:
     """A FROM clause with its WHERE, and the expressions that may stand in a subquery over it."""
     draw = e.draw
     names = Names(draw, 10 * draw.number(1, 10**6))
-    source = joined(draw, names, 2) if draw.chance(0.15) else one_table(draw, names)
+    source = draw.random.choices((one_table, leaf, lambda d, n: joined(d, n, 2)), (6, 3, 1.5))[0](draw, names)
     around = e.scope if e.outer is None else e.scope | e.outer
     inner = Expressions(draw, source.scope, around if draw.chance(0.7) else None, e.subqueries - 1)
     conditions = [inner.condition(draw.number(0, 1)) for _ in range(draw.number(0, 1))]
