@@ -22,14 +22,7 @@ from jaxlib import xla_client
 from jaxlib.mlir.dialects import stablehlo as stablehlo_dialect
 from numpy.typing import NDArray
 
-COMPILER_OPTIONS: dict[str, str | bool] = {
-    # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that
-    # version and is accepted by the others.
-    "xla_cpu_experimental_ynn_fusion_type": "",
-    # Cutting every fusion in two for the cores costs more in hand-overs than it gains: shares already use the cores. Headline
-    # query, 2,000 rows: 146 µs with it, 80 without; 65,000 rows: 420 and 270.
-    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
-}
+from qtensor.aot.options import compile_options
 
 KERNELS_UNKNOWN = 100
 
@@ -94,10 +87,9 @@ def compile_stablehlo(bytecode: bytes) -> Code:
     """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError."""
     device = client().devices()[0]
     assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
-    options = xla_client.CompileOptions()
+    options = compile_options()
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
-    options.env_option_overrides = list(COMPILER_OPTIONS.items())
     executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
     try:
         return Code(executable, executable.serialize())  # before its first run: afterwards one that sorts does not serialise

@@ -161,6 +161,11 @@ class Accumulator:
     def width(self) -> int:
         return self.limbs
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is a count, or a sum of integers: the same in any order, and of a part what is left without the rest."""
+        return self.op == "count" or (self.op == "sum" and self.range is not None)
+
 
 @dataclass(frozen=True)
 class MomentsAccumulator:
@@ -428,12 +433,12 @@ class FetchFunction:
         return len(self.columns) + 1
 
 
-WindowAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator
+WindowAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator
 
 
 @dataclass(frozen=True)
 class FrameFunction:
-    """An accumulator, without DISTINCT, over the rows of the frame."""
+    """An accumulator over the rows of the frame; only counts and sums of integers may be distinct."""
 
     accumulator: WindowAccumulator
     frame: WindowFrame

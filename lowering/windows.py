@@ -17,9 +17,11 @@ from qtensor.lowering.finishing import load
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
+    Accumulator,
     FetchFunction,
     FrameEnd,
     FrameFunction,
+    PickAccumulator,
     PlaceFunction,
     WindowAccumulator,
     WindowFrame,
@@ -225,12 +227,16 @@ class WindowPlanner:
         planner = AggregatePlanner(self.encoder, self.rows, grouped=False)
         frame = self.frame(call.frame, call.span)
         finisher = planner.plan(
-            AggregateCall(call.function, call.arguments, call.type, False, call.filter, call.order, call.span)
+            AggregateCall(call.function, call.arguments, call.type, call.distinct, call.filter, call.order, call.span)
         )
         numbers: list[int] = []
         for accumulator in planner.accumulators:
             if not isinstance(accumulator, WindowAccumulator):
                 raise UnsupportedError(f"not supported yet: {call.function} as a window function").shown_in("", call.span)
+            is_distinct = not isinstance(accumulator, PickAccumulator) and accumulator.distinct
+            if is_distinct and not (isinstance(accumulator, Accumulator) and accumulator.is_exact):
+                message = f"not supported yet: {call.function} of DISTINCT {call.arguments[0].type} as a window function"
+                raise UnsupportedError(message).shown_in("", call.span)
             numbers.append(self.add(FrameFunction(accumulator, frame)))
         return lambda found: finisher(found.encoder, {index: found.slots[number] for index, number in enumerate(numbers)})
 

@@ -247,7 +247,7 @@ class WindowCall:
 
     or an aggregate over the frame with arguments as `AggregateCall` has them, but for first and last, which are first_value and
     last_value with `filter`. `arguments` are over the input's rows. With `ignore_nulls` rows whose value is NULL do not count;
-    `order`: of the aggregate, as in `AggregateCall`.
+    `order` and `distinct`: of the aggregate, as in `AggregateCall`.
     """
 
     function: str
@@ -257,6 +257,7 @@ class WindowCall:
     filter: Expr | None = None
     ignore_nulls: bool = False
     order: tuple[SortKey, ...] = ()
+    distinct: bool = False
     span: Span | None = field(default=None, compare=False)
 
 

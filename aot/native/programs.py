@@ -17,7 +17,8 @@ from rich.progress import Progress
 from qtensor.aot.native.generate import Program, program_source
 from qtensor.aot.native.runtime import refuse_unsupported
 from qtensor.aot.native.toolchain import HERE, Toolchain
-from qtensor.aot.runtime import COMPILER_OPTIONS, portable_stablehlo
+from qtensor.aot.options import COMPILER_OPTIONS
+from qtensor.aot.runtime import portable_stablehlo
 from qtensor.cores import available_cores
 from qtensor.errors import NativeError
 

@@ -1,5 +1,5 @@
-"""Aggregates over frames: integer sums and counts by prefix sums, all else by an associative function that is scanned from the
-partition's start or end, or looked up in a tree of partial results.
+"""Aggregates over frames: integer sums and counts by prefix sums, those of distinct rows and quantiles by wavelet matrices, all
+else by an associative function that is scanned from the partition's start or end, or looked up in a tree of partial results.
 
 A difference of prefix sums would be wrong for floats: what stands before the frame would cancel only in part. The tree gives any
 frame as at most two nodes of each level (Leis, Kundhikanjana, Kemper and Neumann, "Efficient Processing of Window Functions in
@@ -10,30 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from qtensor.lowering.kernel import Ref
+from qtensor.errors import InternalError
 from qtensor.lowering.physical import (
     Accumulator,
     FrameEnd,
     FrameFunction,
     MomentsAccumulator,
     PickAccumulator,
+    QuantileAccumulator,
     WindowAccumulator,
     WindowFrame,
 )
-from qtensor.lowering.sinks.accumulate import carried, identity_of, limbs_of
+from qtensor.lowering.sinks.accumulate import carried, identity_of
 from qtensor.lowering.sinks.base import Array
+from qtensor.lowering.sinks.frame_inputs import Columns, addends, mask_of
+from qtensor.lowering.sinks.frame_orders import distinct_sums, frame_quantiles
 from qtensor.lowering.sinks.frames import Frames, Partitions
 from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
 
 BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
-
-Columns: TypeAlias = Callable[[Ref], Array]  # in window order
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,13 @@ def aggregate_frames(
     functions: Sequence[FrameFunction], frames_of: Callable[[WindowFrame], Frames], partitions: Partitions, column: Columns
 ) -> dict[FrameFunction, list[Array]]:
     """The result columns of each accumulator over each row's frame."""
-    exact = [function for function in functions if is_exact(function.accumulator)]
-    others = [function for function in functions if function not in exact]
-    results = exact_sums(exact, frames_of, partitions, column)
+    kinds: dict[str, list[FrameFunction]] = {}
+    for function in functions:
+        kinds.setdefault(kind_of(function.accumulator), []).append(function)
+    results = exact_sums(kinds.get("exact", []), frames_of, partitions, column)
+    results |= distinct_sums(kinds.get("distinct", []), frames_of, partitions, column)
+    results |= frame_quantiles(kinds.get("quantile", []), frames_of, partitions, column)
+    others = kinds.get("folded", [])
     folds = {function: fold_of(function.accumulator, mask_of(function, partitions, column), column) for function in others}
     forwards = [function for function in others if starts_unbounded(function.frame)]
     backwards = [function for function in others if ends_unbounded(function.frame) and function not in forwards]
@@ -86,21 +91,25 @@ def aggregate_frames(
     return results | {function: finished(function.accumulator, state, partitions, column) for function, state in found.items()}
 
 
+def kind_of(accumulator: WindowAccumulator) -> str:
+    """How its values over frames are found."""
+    match accumulator:
+        case Accumulator(is_exact=True, distinct=()):
+            return "exact"
+        case Accumulator(is_exact=True):
+            return "distinct"
+        case QuantileAccumulator():
+            return "quantile"
+        case _:
+            return "folded"
+
+
 def starts_unbounded(frame: WindowFrame) -> bool:
     return frame.start == FrameEnd("preceding")
 
 
 def ends_unbounded(frame: WindowFrame) -> bool:
     return frame.end == FrameEnd("following")
-
-
-def mask_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Array:
-    """Which rows count. All do without a mask, but nothing may look constant: XLA would compute sums of constants itself, for
-    minutes.
-    """
-    mask = function.accumulator.mask
-    everywhere = partitions.row < partitions.end
-    return everywhere if mask is None else everywhere & column(mask)
 
 
 def split(state: State, functions: Sequence[FrameFunction], folds: dict[FrameFunction, Fold]) -> dict[FrameFunction, State]:
@@ -124,12 +133,6 @@ def finished(accumulator: WindowAccumulator, state: State, partitions: Partition
 # --- sums of integers ---------------------------------------------------------------------------------------------------------
 
 
-def is_exact(accumulator: WindowAccumulator) -> bool:
-    """Whether prefix sums give it: a count, or a sum of integers."""
-    counted = isinstance(accumulator, Accumulator) and accumulator.op == "count"
-    return counted or (isinstance(accumulator, Accumulator) and accumulator.op == "sum" and accumulator.range is not None)
-
-
 def exact_sums(
     functions: Sequence[FrameFunction], frames_of: Callable[[WindowFrame], Frames], partitions: Partitions, column: Columns
 ) -> dict[FrameFunction, list[Array]]:
@@ -147,18 +150,6 @@ def exact_sums(
     return results
 
 
-def addends(function: FrameFunction, counted: Array, column: Columns) -> list[Array]:
-    """What each row adds, limb by limb; nothing if the sum is the number of rows."""
-    accumulator = function.accumulator
-    assert isinstance(accumulator, Accumulator)
-    if accumulator.op == "count":
-        return [] if accumulator.mask is None else [counted]
-    assert accumulator.value is not None and accumulator.range is not None
-    value = column(accumulator.value)
-    kept = jnp.where(counted, value, jnp.zeros_like(value))
-    return [part for part, _ in limbs_of(kept, accumulator.range, accumulator.limbs)]
-
-
 # --- associative functions ----------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +164,8 @@ def fold_of(accumulator: WindowAccumulator, counted: Array, column: Columns) -> 
             return moments(counted, [column(ref) for ref in refs])
         case PickAccumulator():
             return pick(accumulator, counted, column)
+        case QuantileAccumulator():
+            raise InternalError("a quantile is no fold")
         case _:
             assert_never(accumulator)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax.numpy as jnp
 
 from qtensor.lowering.physical import QuantileAccumulator
@@ -10,6 +12,17 @@ from qtensor.lowering.sinks.groups import RunGroups
 from qtensor.lowering.sinks.prefix import running_sum
 
 ROW_BITS = 32  # a row's number fits
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which values make a quantile, by their ranks in ascending order (int64): one, or of a continuous quantile two.
+
+    parts: of that one more result column: how far it is from the first value to the second.
+    """
+
+    ranks: tuple[Array, ...]
+    parts: tuple[Array, ...] = ()
 
 
 def quantile(
@@ -22,18 +35,23 @@ def quantile(
     count = groups.total(counted.astype(jnp.int64))
     # Groups may come in another order than that of their numbers.
     start = groups.least(jnp.where(counted, place, jnp.int32(length))).astype(jnp.int64)
-    descending = accumulator.fraction < 0
+    wanted = quantile_ranks(accumulator, count)
+    values = [column.at[packed.at[start + rank].get(mode="clip")].get(mode="clip") for rank in wanted.ranks]
+    return count, *values, *wanted.parts
 
-    def value_at(rank: Array) -> Array:
-        """Of the row of that rank, counted from 0 at the end where the fraction counts from."""
-        position = start + (count - 1 - rank if descending else rank)
-        return column.at[packed.at[position].get(mode="clip")].get(mode="clip")
+
+def quantile_ranks(accumulator: QuantileAccumulator, count: Array) -> Ranks:
+    """Which of `count` (int64) values each quantile is made of."""
+
+    def from_its_end(rank: Array) -> Array:
+        """Counted from 0 at the end where the fraction counts from."""
+        return count - 1 - rank if accumulator.fraction < 0 else rank
 
     if not accumulator.continuous:
-        return count, value_at(discrete_rank(accumulator, count))
+        return Ranks((from_its_end(discrete_rank(accumulator, count)),))
     exact = (count - 1).astype(jnp.float64) * abs(accumulator.fraction)
     below, above = jnp.floor(exact), jnp.ceil(exact)
-    return count, value_at(below.astype(jnp.int64)), value_at(above.astype(jnp.int64)), exact - below
+    return Ranks((from_its_end(below.astype(jnp.int64)), from_its_end(above.astype(jnp.int64))), (exact - below,))
 
 
 def discrete_rank(accumulator: QuantileAccumulator, count: Array) -> Array:

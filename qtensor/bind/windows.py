@@ -30,8 +30,6 @@ _ARITIES = {
     "nth_value": (2, 2),
 }
 _IGNORING_NULLS = ("lag", "lead", "first_value", "last_value", "nth_value")
-# Aggregates whose values over a frame are not computed yet.
-_ONLY_GROUPED = ("quantile_cont", "quantile_disc", "mode")
 
 
 class RowBinder(Protocol):
@@ -166,8 +164,8 @@ class WindowBinder:
         call = bind_aggregate(self.context, self.rows, node, windowed=True)
         if call is None:
             return None
-        if call.distinct or call.function in _ONLY_GROUPED:
-            self.context.unsupported(f"{'DISTINCT' if call.distinct else call.function} as a window function", span)
+        if call.function == "mode":
+            self.context.unsupported("mode as a window function", span)
             return None
         if call.function in ("first", "last"):
             if call.order and not isinstance(node.find(exp.ArgMin, exp.ArgMax), exp.Expr):
@@ -176,7 +174,7 @@ class WindowBinder:
             if not call.order:
                 function = f"{call.function}_value"
                 return WindowCall(function, call.arguments, call.type, frame, call.filter, span=span)
-        return WindowCall(call.function, call.arguments, call.type, frame, call.filter, order=call.order, span=span)
+        return WindowCall(call.function, call.arguments, call.type, frame, call.filter, False, call.order, call.distinct, span)
 
     # --- frames ---------------------------------------------------------------------------------------------------------------
 

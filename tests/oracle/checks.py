@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import qtensor
 import qtensor.optimizer
-from qtensor.aot.runtime import COMPILER_OPTIONS
+from qtensor.aot.options import COMPILER_OPTIONS
 from qtensor.errors import BindError, UnsupportedError
 from tests.oracle.answers import Answer, Row, answer_of_duckdb, assert_same_answer, is_ordered
 from tests.oracle.asking import attempt

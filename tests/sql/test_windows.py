@@ -75,6 +75,10 @@ AGGREGATES = [
     "sum(y) OVER w, avg(y) OVER w, sum(f) OVER w, sum(x) OVER w, bool_and(b) OVER w, bool_or(b) OVER w, max(d) OVER w, min(h) OVER w",
     "sum(i8) FILTER (WHERE b) OVER w, count(*) FILTER (WHERE x > 0) OVER w, min(y) FILTER (WHERE g > 0) OVER w, count(n) OVER w",
     "stddev(y) OVER w, var_pop(i8) OVER w, round(corr(y, g) OVER w, 9), bit_or(u8) OVER w, bit_and(i8) OVER w, bit_xor(u8) OVER w",
+    "median(i8) OVER w, quantile_disc(x, 0.25) OVER w, quantile_cont(d, 0.9) OVER w, median(moment) OVER w, quantile_disc(s, 0.5) OVER w",
+    "quantile_cont(i16, -0.3) OVER w, median(y) FILTER (WHERE b) OVER w, quantile_disc(i16, 0) OVER w, quantile_disc(day, 1) OVER w",
+    "count(DISTINCT i8) OVER w, count(DISTINCT s) OVER w, sum(DISTINCT i8) OVER w, avg(DISTINCT d) OVER w, count(DISTINCT x) OVER w",
+    "count(DISTINCT g) FILTER (WHERE b) OVER w, min(DISTINCT y) OVER w, sum(DISTINCT i64 * 8000) OVER w, count(DISTINCT b) OVER w",
     "sum(i64 * 8000) OVER w, avg(i64 * 8000) OVER w, sum(e) OVER w, avg(moment) OVER w, sum(n) OVER w, max(n) OVER w",
 ]
 
@@ -176,8 +180,9 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
-    ("SELECT count(DISTINCT i8) OVER (ORDER BY id) FROM t", "DISTINCT as a window function"),
-    ("SELECT median(i8) OVER (ORDER BY id) FROM t", "quantile_cont as a window function"),
+    ("SELECT mode(i8) OVER (ORDER BY id) FROM t", "mode as a window function"),
+    ("SELECT sum(DISTINCT x) OVER (ORDER BY id) FROM t", "sum of DISTINCT DOUBLE as a window function"),
+    ("SELECT median(DISTINCT i8) OVER (ORDER BY id) FROM t", "quantile_cont of DISTINCT"),
     ("SELECT sum(i8) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t", "EXCLUDE in a window's frame"),
     ("SELECT first_value(i8 ORDER BY id) OVER () FROM t", "ORDER BY inside"),
 ]
