@@ -18,7 +18,8 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_00
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-# Grids of cases of which each compiles programs of its own: every so many are enough for one run, `--thorough` runs them all.
+# Files, or tests, with grids of cases that each compile programs of their own: of these one run takes every so many, `--thorough`
+# all.
 SAMPLED = {
     "tests/sql/test_windows.py": 16,
     "tests/sql/test_sets.py": 10,
@@ -31,8 +32,20 @@ SAMPLED = {
     "tests/sql/test_functions_dates.py": 4,
     "tests/sql/test_functions_numbers.py": 4,
     "tests/sql/test_text_levels.py": 5,
+    "tests/sql/test_aggregates.py": 4,
+    "tests/sql/test_queries.py": 4,
+    "tests/sql/test_expressions.py": 3,
+    "tests/sql/test_extremes.py": 3,
+    "tests/sql/test_sizes.py": 3,
+    "tests/sql/test_string_agg.py": 2,
+    "tests/aot/test_any_rows.py": 4,
     "tests/lowering/test_equal_rows.py": 3,
+    "tests/lowering/test_sinks.py": 3,
+    "tests/models/test_import.py": 2,
+    "tests/models/test_operators.py": 3,
     "tests/tpch/test_exports.py": 5,
+    "tests/test_goldens.py::test_rows": 3,
+    "tests/test_goldens.py::test_rows_without_optimiser": 5,
 }
 
 
@@ -49,9 +62,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, dropped = [], []
     for item in items:
         file = item.nodeid.split("::")[0]
-        test = (file, item.nodeid.split("[")[0])
+        test = (file, item.nodeid.split("[")[0].split("::", 1)[1])
         number = seen[test] = seen.get(test, -1) + 1
-        (dropped if number % SAMPLED.get(file, 1) else kept).append(item)
+        (dropped if number % SAMPLED.get("::".join(test), SAMPLED.get(file, 1)) else kept).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=dropped)
 
