@@ -10,14 +10,14 @@ from qtensor.expressions import AggregateCall, Expr, Literal
 from qtensor.lowering import moments, order_statistics
 from qtensor.lowering.encode.casts import limbs_to_double
 from qtensor.lowering.encode.comparison import order_key
-from qtensor.lowering.encode.encoder import Encoder, slot_of
+from qtensor.lowering.encode.encoder import Encoder, slot_of, written_late
 from qtensor.lowering.encode.expressions import encode_condition, encode_operand
 from qtensor.lowering.finishing import Finisher, load, present
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import Accumulator, AnyAccumulator, ListAccumulator, SortWord
 from qtensor.lowering.ranges import BIT, Range
-from qtensor.lowering.values import JoinedDictionary, Value
+from qtensor.lowering.values import JoinedDictionary, Value, WrittenDictionary
 from qtensor.types import BIGINT, DOUBLE, Boolean, Float, Timestamp, scale_of
 
 AVERAGE_STEPS = 2  # a division by the count is carried on in so many parts of 32 / AVERAGE_STEPS bits
@@ -67,6 +67,8 @@ class AggregatePlanner:
         """string_agg: the group's number, under which the host joins the group's texts; NULL for no rows."""
         separator = call.arguments[1]
         assert isinstance(separator, Literal) and value.dictionary is not None
+        if isinstance(value.dictionary, WrittenDictionary):
+            raise written_late(value.dictionary.type)
         if call.distinct and not order:
             order = self.words([value])
         if call.distinct:

@@ -45,11 +45,12 @@ from qtensor.lowering.values import (
     ResultTable,
     ResultTest,
     UnionDictionary,
+    WrittenDictionary,
 )
 from qtensor.scalars.function import Evaluated
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError, format_value, parse_text
-from qtensor.types import Boolean, SqlType, Varchar
+from qtensor.types import Boolean, Float, Integer, SqlType, Varchar
 
 PART = 1 << 16  # strings: so many are worth a thread
 
@@ -109,6 +110,8 @@ class HostInputs:
                 return sorted_distinct([self.evaluated(call)[0].values.drop_null()])
             case JoinedDictionary():
                 raise InternalError("the texts of string_agg are made of a run's lists")
+            case WrittenDictionary():
+                raise InternalError("the texts of that many values are written after a run")
             case _:
                 assert_never(dictionary)
 
@@ -243,6 +246,20 @@ def converted(text: str, type: SqlType) -> int | float | bool | None:
         return None
     assert isinstance(value, int | float)
     return value
+
+
+def written(values: NDArray[Any], type: SqlType) -> tuple[NDArray[np.int64], pa.Array]:
+    """The texts of the codes of a `WrittenDictionary`: for each its place among the different ones, and the texts of these."""
+    different, places = np.unique(values, return_inverse=True)
+    match type:
+        case Integer():
+            texts = pa.array(different).cast(pa.large_string())
+        case Float():
+            floats = np.where(different < 0, different ^ np.int64(np.iinfo(np.int64).max), different).view(np.float64)
+            texts = pa.array([format_value(value, type) for value in floats.tolist()], pa.large_string())
+        case _:
+            texts = pa.array([format_value(value, type) for value in different.tolist()], pa.large_string())
+    return places, texts
 
 
 def texts_of(dictionary: FormattedDictionary) -> list[str]:

@@ -12,7 +12,7 @@ from qtensor.lowering.encode.encoder import Encoder, union_of
 from qtensor.lowering.physical import CollectSink, UnionSource
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
-from qtensor.lowering.values import Dictionary, Value
+from qtensor.lowering.values import Dictionary, Value, WrittenDictionary
 from qtensor.types import Varchar
 
 if TYPE_CHECKING:
@@ -44,20 +44,18 @@ def align(encoders: Sequence[Encoder], position: int) -> None:
     if all(value.range is not None for value in values):
         ranges = [value.range or BIT for value in values]
         bounds = Range(min(part.low for part in ranges), max(part.high for part in ranges))
+    if dictionary is not None and not isinstance(dictionary, WrittenDictionary):
+        bounds = Range(0, max(1, encoders[0].bindings.size_of(dictionary)) - 1)
     nan = any(value.may_be_nan for value in values)
     for encoder, value in zip(encoders, values, strict=True):
         common = value
         if dictionary is not None:
             common = encoder.recode(value, dictionary)
-            size = max(1, encoder.bindings.size_of(dictionary))
-            common = replace(
-                common, range=Range(0, size - 1), data=encoder.builder.convert(common.data, Range(0, size - 1).dtype)
-            )
-        elif wide:
+        if wide:
             high, low = limbs(encoder, value)
             common = replace(value, data=high, low=low, range=bounds)
         elif bounds is not None:
-            common = replace(value, data=encoder.builder.convert(value.data, bounds.dtype), range=bounds)
+            common = replace(common, data=encoder.builder.convert(common.data, bounds.dtype), range=bounds)
         valid = encoder.builder.definite(value.valid) if nullable else None
         changed = replace(common, valid=valid, may_be_nan=nan)
         encoder.columns = (*encoder.columns[:position], changed, *encoder.columns[position + 1 :])

@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
+from qtensor.lowering.host import written
 from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
-from qtensor.lowering.values import Dictionary, JoinedDictionary
+from qtensor.lowering.values import Dictionary, JoinedDictionary, WrittenDictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +82,12 @@ class Part:
         assert data is not None
         if column.elements:
             data = np.stack([values for slot in column.elements if (values := self.picked(slot)) is not None])
+        valid = self.picked(column.valid)
+        if isinstance(column.dictionary, WrittenDictionary):
+            places, texts = written(data if valid is None else np.where(valid, data, 0), column.dictionary.type)
+            return decode_column(ResultColumn(column.type, places, None, valid, texts))
         dictionary = None if column.dictionary is None else self.strings(column.dictionary)
-        return decode_column(ResultColumn(column.type, data, self.picked(column.low), self.picked(column.valid), dictionary))
+        return decode_column(ResultColumn(column.type, data, self.picked(column.low), valid, dictionary))
 
     def strings(self, dictionary: Dictionary) -> pa.Array:
         """The strings of a dictionary, of some only now, after the run."""

@@ -35,6 +35,7 @@ from qtensor.lowering.values import (
     ResultTable,
     ResultTest,
     UnionDictionary,
+    WrittenDictionary,
 )
 from qtensor.types import Array, Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
 
@@ -267,6 +268,9 @@ class FormSource:
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", names, sizes, count))
             case JoinedDictionary():
                 raise InternalError("string_agg is refused before code is generated")
+            case WrittenDictionary():
+                self.unsupported.append(f"texts of a {dictionary.type} of more values than can be listed")
+                return braces(("Dictionary::Static", "-1", "nullptr", "0", *nothing))
             case _:
                 assert_never(dictionary)
 

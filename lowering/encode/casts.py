@@ -8,16 +8,17 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import Cast, Literal
 from qtensor.literals import convert_literal
 from qtensor.lowering.encode.arithmetic import bounds_of, integer_range, outside_of
-from qtensor.lowering.encode.comparison import compare_floats
+from qtensor.lowering.encode.comparison import compare_floats, order_key
 from qtensor.lowering.encode.dates import date_to_timestamp
-from qtensor.lowering.encode.encoder import Encoder
+from qtensor.lowering.encode.encoder import FORMATTED_VALUES, Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, INT64_MIN, Range
-from qtensor.lowering.values import FormatTable, FormattedDictionary, ParsedTable, ParsesTable, Value
+from qtensor.lowering.values import FormatTable, FormattedDictionary, ParsedTable, ParsesTable, Value, WrittenDictionary
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
     DATE,
+    DOUBLE,
     MICROSECONDS_PER_DAY,
     Boolean,
     Date,
@@ -32,7 +33,6 @@ from qtensor.types import (
 )
 
 FLOAT_OVERFLOW = 3.4028235677973366e38  # half a step above the greatest FLOAT: from here on, rounding gives an infinity
-FORMATTED_VALUES = 1 << 16  # CAST to VARCHAR writes out every value of the range: no more than this many
 
 
 def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
@@ -212,20 +212,25 @@ def parse(encoder: Encoder, cast: Cast, value: Value) -> Value:
 
 
 def format_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
-    """A value of a small range to its text: every text is written once, on the host."""
+    """A value to its text. Of a small range every text is written once, on the host, before the run."""
     if isinstance(value.type, Boolean):
         value = replace(value, data=encoder.builder.convert(value.data, "int8"), range=BIT)
     bounds = value.range
     if bounds is None or bounds.size > FORMATTED_VALUES:
-        raise UnsupportedError(
-            f"not supported yet: casts to VARCHAR of a {value.type} that may have more than {FORMATTED_VALUES:,} values",
-            hint="Cast to a narrower type first if that holds them, as in x::SMALLINT::VARCHAR."
-            if isinstance(value.type, Integer)
-            else "Select it as it is, and write it as text where the result is used.",
-        )
+        return write_values(encoder, cast, value)
     dictionary = FormattedDictionary(value.type, bounds.low, bounds.high)
     dtype: DType = "int32"
     offset = encoder.integer(bounds.low, "int64")
     index = encoder.builder.emit("subtract", encoder.builder.convert(value.data, "int64"), offset, dtype="int64")
     code = encoder.look_up(FormatTable(dictionary), bounds.size, index, dtype)
     return Value(cast.type, code, value.valid, range=Range(0, bounds.size - 1), dictionary=dictionary)
+
+
+def write_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """A value to a text that is written when the result is decoded."""
+    if value.low is not None or (isinstance(value.type, Float) and value.type.bits != DOUBLE.bits):
+        raise UnsupportedError(f"not supported yet: casts of a {value.type} to VARCHAR")
+    dictionary = WrittenDictionary(value.type)
+    if isinstance(value.type, Float):
+        return Value(cast.type, order_key(encoder, value, zeros_equal=False), value.valid, range=INT64, dictionary=dictionary)
+    return Value(cast.type, value.data, value.valid, range=value.range, dictionary=dictionary)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Expr, Literal
-from qtensor.lowering.encode.encoder import Encoder, level_of, union_of
+from qtensor.lowering.encode.encoder import Encoder, level_of, union_of, written_late
 from qtensor.lowering.encode.logic import lower_not, lower_or
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
-from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value
+from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value, WrittenDictionary
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
 
 
@@ -114,13 +114,17 @@ def compare_text(encoder: Encoder, op: str, left: Value, right: Value) -> Ref:
     values = [encoder.recode(value, shared) for value in (left, right)]
     for value in values:
         encoder.require(value, "unique" if op in ("equal", "not_equal") else "ordered")
-    codes = [encoder.builder.convert(value.data, "int32") for value in values]
+    codes = [
+        encoder.builder.convert(value.data, "int64" if isinstance(shared, WrittenDictionary) else "int32") for value in values
+    ]
     return encoder.builder.compare(op, *codes)
 
 
 def compare_with_literal(encoder: Encoder, op: str, value: Value, literal: int) -> Ref:
     """A string is less than a literal exactly when its code is less than the number of strings less than the literal."""
     assert value.dictionary is not None
+    if isinstance(value.dictionary, WrittenDictionary):
+        raise written_late(value.dictionary.type)
     code = encoder.builder.convert(value.data, "int32")
     if op in ("equal", "not_equal"):
         if level_of(value.dictionary) == "plain":  # several codes may stand for the literal

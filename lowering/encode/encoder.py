@@ -28,11 +28,13 @@ from qtensor.lowering.values import (
     RemapTable,
     UnionDictionary,
     Value,
+    WrittenDictionary,
 )
-from qtensor.types import BOOLEAN, Boolean, Float, Interval, SqlType, Varchar
+from qtensor.types import BOOLEAN, Boolean, Float, Integer, Interval, SqlType, Varchar
 
 Item = TypeVar("Item")
 
+FORMATTED_VALUES = 1 << 16  # CAST to VARCHAR writes the texts of a range before a run: no more than this many
 JOINED_LATE = "not supported yet: to compute with a result of string_agg, to compare it or to order by it"
 
 
@@ -84,6 +86,8 @@ class Bindings:
                 return call.size
             case JoinedDictionary():
                 raise UnsupportedError(JOINED_LATE)
+            case WrittenDictionary(type):
+                raise written_late(type)
             case _:
                 assert_never(dictionary)
 
@@ -119,6 +123,8 @@ class Encoder:
         """Refuse to take codes of text for more than they are: `text_levels` then asked for less than is needed."""
         if isinstance(value.dictionary, JoinedDictionary) and level != "plain":
             raise UnsupportedError(JOINED_LATE)
+        if isinstance(value.dictionary, WrittenDictionary) and level == "ordered":
+            raise written_late(value.dictionary.type)
         if value.dictionary is not None and not serves(level_of(value.dictionary), level):
             raise InternalError(f"codes of {value.dictionary} are not {level}")
 
@@ -190,14 +196,12 @@ class Encoder:
         """A text value's codes in another dictionary that holds all its strings."""
         source = value.dictionary
         assert source is not None
+        if source == target or source == LiteralDictionary(()):
+            return replace(value, dictionary=target)
         size = self.bindings.size_of(target)
         bounds = Range(0, max(0, size - 1))
-        if source == target:
-            return value
         self.require(replace(value, dictionary=target), "unique")
-        if isinstance(source, LiteralDictionary) and len(source.literals) <= 1:
-            if not source.literals:
-                return replace(value, dictionary=target)
+        if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
             code = self.scalar(CodeOf(source.literals[0], target), bounds.dtype)
             return replace(value, data=code, range=bounds, dictionary=target)
         data = self.look_up(RemapTable(source, target), self.bindings.size_of(source), value.data, "int32")
@@ -241,10 +245,19 @@ class Encoder:
         return Value(type, data, valid, range=bounds, dictionary=dictionary, may_be_nan=nan)
 
 
+def written_late(type: SqlType) -> UnsupportedError:
+    """Texts of more numbers than can be written out before a run."""
+    message = f"not supported yet: to compute with the text of a {type} that may have more than {FORMATTED_VALUES:,} values"
+    hint = "Cast to a narrower type first if that holds them, as in x::SMALLINT::VARCHAR."
+    return UnsupportedError(message, hint=hint if isinstance(type, Integer) else "")
+
+
 def level_of(dictionary: Dictionary) -> Level:
     """What codes into `dictionary` tell about its strings: but for columns, all are sorted and distinct."""
     if isinstance(dictionary, JoinedDictionary):
         return "plain"
+    if isinstance(dictionary, WrittenDictionary):
+        return "unique"
     return dictionary.level if isinstance(dictionary, ColumnDictionary) else "ordered"
 
 

@@ -28,6 +28,7 @@ from qtensor.texts import ConversionError
 from qtensor.types import (
     BIGINT,
     BOOLEAN,
+    DOUBLE,
     INTERVAL,
     NULL,
     VARCHAR,
@@ -106,11 +107,12 @@ def _cast(context: Context, cast: Cast) -> Expr:
 
 
 def _reject_cast(context: Context, cast: Cast) -> None:
-    """Remember a cast of values that no later stage can do; whether those to VARCHAR have few enough values is known later."""
+    """Remember a cast of values that no later stage can do; whether more than one can be done with a text is known later."""
     source, target = cast.operand.type, cast.type
     if isinstance(target, Interval):
         context.unsupported("intervals that are not constant", cast.span)
-    if isinstance(target, Varchar) and not isinstance(source, Null | Boolean | Integer | Decimal | Date | Timestamp):
+    written = isinstance(source, Null | Boolean | Integer | Decimal | Date | Timestamp) or source == DOUBLE
+    if isinstance(target, Varchar) and not written:
         context.unsupported(f"casts from {source} to VARCHAR", cast.span)
 
 
