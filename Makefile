@@ -48,10 +48,10 @@ tpch: $(VENV)/.installed-bench
 	$(BIN)/python bench/tpch_all.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 thorough: lint
-	$(BIN)/python -m pytest -n 2 --thorough
+	$(BIN)/python -m pytest -n 2 --dist worksteal --thorough
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)

@@ -27,9 +27,9 @@ from qtensor.lowering.physical import (
 )
 from qtensor.lowering.program import reads
 from qtensor.lowering.storage import Layout
-from qtensor.lowering.values import COMBINATIONS, DOMAIN, Choices, Domain, FormattedDictionary, HostCall
+from qtensor.lowering.values import COMBINATIONS, DOMAIN, Choices, Domain, FormattedDictionary, HostCall, WrittenDictionary
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import VARCHAR, Array, SqlType
+from qtensor.types import DOUBLE, VARCHAR, Array, Date, Decimal, Integer, SqlType, Timestamp
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
@@ -203,7 +203,10 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
     if any(len(host.entries(table.table)) > table.size for table in plan.tables):
         yield "a table made from a dictionary is too small"
     for column in planned.output:
-        if column.dictionary is not None:
+        if isinstance(column.dictionary, WrittenDictionary):
+            if not isinstance(column.dictionary.type, Integer | Decimal | Date | Timestamp) and column.dictionary.type != DOUBLE:
+                yield f"the column {column.name} is written from a {column.dictionary.type}"
+        elif column.dictionary is not None:
             host.strings(column.dictionary)
 
 

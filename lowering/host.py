@@ -250,7 +250,7 @@ def converted(text: str, type: SqlType) -> int | float | bool | None:
 
 def written(values: NDArray[Any], type: SqlType) -> tuple[NDArray[np.int64], pa.Array]:
     """The texts of the codes of a `WrittenDictionary`: for each its place among the different ones, and the texts of these."""
-    different, places = np.unique(values, return_inverse=True)
+    different, places = np.unique(values.astype(np.int64), return_inverse=True)
     match type:
         case Integer():
             texts = pa.array(different).cast(pa.large_string())

@@ -16,6 +16,7 @@ QUERIES = {
         "day + 3 AS later, y / 2 AS half, coalesce(i32, 0) AS i, b, moment, x, f, h, n, CAST(i64 AS DOUBLE) AS big, "
         "TRY_CAST(w AS INTEGER) AS number, u64 FROM t WHERE i16 > -100 OR s IS NULL"
     ),
+    "texts": "SELECT id::VARCHAR AS id, i64::VARCHAR AS big, x::VARCHAR AS x, e::VARCHAR AS e, day::VARCHAR AS day FROM t WHERE i16 > 0",
     "some": "SELECT id, s, coalesce(i32, 0) AS i, u64, i8, x FROM t WHERE i16 > 200",
     "limit": "SELECT id, s, h FROM t WHERE i16 > 0 LIMIT 7 OFFSET 2",
     "best": "SELECT id, s, x FROM t ORDER BY s DESC NULLS LAST, x, id LIMIT 20",

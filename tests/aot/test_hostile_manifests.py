@@ -132,6 +132,9 @@ IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
     "texts without end": lambda m: m["forms"][0]["planned"]["output"][1].update(
         dictionary={"@": "FormattedDictionary", "type": {"@": "Integer", "bits": 64, "signed": True}, "low": 0, "high": 1 << 62}
     ),
+    "texts of what has none": lambda m: m["forms"][0]["planned"]["output"][1].update(
+        dictionary={"@": "WrittenDictionary", "type": {"@": "Boolean"}}
+    ),
 }
 
 
