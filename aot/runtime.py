@@ -6,13 +6,11 @@ takes as long as the query (50 µs, and more the longer the thread had been asle
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ import jax
 import numpy as np
 from jaxlib import xla_client
 from jaxlib.mlir.dialects import stablehlo as stablehlo_dialect
+from jaxlib.mlir.passmanager import PassManager
 from numpy.typing import NDArray
 
 from qtensor.aot.options import compile_options
@@ -49,9 +48,14 @@ def to_device(array: NDArray[Any] | np.generic) -> jax.Array:
 
 
 def stablehlo(lowered: jax.stages.Lowered) -> bytes:
-    """A lowered program as MLIR bytecode, for `compile_stablehlo` of the same version of jaxlib."""
+    """A lowered program as MLIR bytecode, for `compile_stablehlo` of the same version of jaxlib.
+
+    Without the places in our source that it comes from: they would be a third of an executable, and of the time to load it.
+    """
     bytecode = io.BytesIO()
     module: Any = lowered.compiler_ir("stablehlo")
+    with module.context:
+        PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
     module.operation.write_bytecode(bytecode)
     return bytecode.getvalue()
 
@@ -104,32 +108,44 @@ def load_executable(payload: bytes) -> Code:
     It is native code: only for bytes that this user's own processes wrote. Raises jax.errors.JaxRuntimeError, ValueError or
     TypeError when it cannot be loaded.
     """
-    with quiet_stderr():
+    with quiet_stderr:
         return Code(client().deserialize_executable(payload, client().devices()[:1], None), payload)
 
 
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Nothing on the process's standard error meanwhile.
+class QuietStderr:
+    """Nothing on the process's standard error while any thread is within.
 
     XLA logs a false alarm whenever it loads an executable: tuning flags of the compiler (prefer-no-gather) are no
     features of the CPU. Its own log level can only be set before JAX is imported. What goes wrong in truth comes as
     an exception.
     """
-    with _stderr_lock:
-        try:
-            kept = os.dup(2)
-        except OSError:  # closed
-            yield
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._kept: int | None = None  # the standard error, None if it is closed
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within > 1:
+                return
+            try:
+                self._kept = os.dup(2)
+            except OSError:
+                return
+            nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
             os.close(nowhere)
 
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within or self._kept is None:
+                return
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+            self._kept = None
 
-_stderr_lock = threading.Lock()
+
+quiet_stderr = QuietStderr()
