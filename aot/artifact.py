@@ -390,11 +390,11 @@ def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
 def blocks_of_form(plan: PhysicalPlan, tables: Mapping[str, Bound]) -> list[Buffers]:
     """For each block of a query's only table the buffers that the programs take; for several tables, the buffers of all."""
     scans = [plan.scan(number) for number in plan.scans]
-    nowhere = [to_device(np.int32(1))]  # the one row of a query without FROM
     if len(scans) == 1 and scans[0].table:
         bound = tables[scans[0].table]
         return [bound.block(scans[0], share) for share in range(bound.layout.shares)]
-    return [[buffer for scan in scans for buffer in (tables[scan.table].block(scan, 0) if scan.table else nowhere)]]
+    nowhere = {scan.rows: [to_device(np.int32(scan.rows))] for scan in scans if not scan.table}
+    return [[buffer for scan in scans for buffer in (tables[scan.table].block(scan, 0) if scan.table else nowhere[scan.rows])]]
 
 
 def without_room(plan: PhysicalPlan, results: Buffers) -> Buffers:

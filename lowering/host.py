@@ -34,6 +34,7 @@ from qtensor.lowering.values import (
     HostTable,
     JoinedDictionary,
     LikeTable,
+    ListedTable,
     LiteralDictionary,
     LiteralScalar,
     MappedDictionary,
@@ -212,6 +213,12 @@ class HostInputs:
                 return np.array([converted(text, type) is not None for text in texts], np.bool_)
             case ResultTable() | ResultTest():
                 return self.result(table)
+            case ListedTable(literals, None):
+                return np.array([0 if literal < 0 else self.literals[literal].value for literal in literals])
+            case ListedTable(literals, dictionary):
+                assert dictionary is not None
+                listed = [None if literal < 0 else self.literals[literal].value for literal in literals]
+                return as_numpy(pc.index_in(pa.array(listed, pa.large_string()), self.strings(dictionary)).fill_null(0))
             case _:
                 assert_never(table)
 

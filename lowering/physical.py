@@ -47,7 +47,7 @@ class SourceColumn:
 class TableSource:
     """A table's rows in `shares` (one a core) of `chunks` chunks of `chunk` rows.
 
-    Kernel slots: each column's data, followed by its validity if it is nullable.
+    Kernel slots: each column's data, followed by its validity if it is nullable. Without a table: `rows` rows without columns.
     """
 
     table: str
@@ -55,6 +55,7 @@ class TableSource:
     shares: int
     chunks: int
     chunk: int
+    rows: int = 1
 
     @property
     def capacity(self) -> int:

@@ -13,6 +13,7 @@ from qtensor.lowering.encode.expressions import encode
 from qtensor.lowering.groups import plan_aggregate
 from qtensor.lowering.joins import plan_join, rounded_capacity
 from qtensor.lowering.kernel import KernelBuilder, Ref
+from qtensor.lowering.listed_rows import are_listed, plan_listed_rows
 from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
 from qtensor.lowering.ordering import pack, words_of
@@ -121,6 +122,8 @@ class Planner:
                 return self.limit(plan)
             case Join():
                 return plan_join(self, plan)
+            case Union(branches=branches) if are_listed(branches):
+                return plan_listed_rows(self, branches)
             case Union(branches=branches):
                 return plan_union(self, [self.stream(branch) for branch in branches])
             case Window(input=input):

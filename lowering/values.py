@@ -233,7 +233,17 @@ class ResultTest:
     test: Literals["valid", "failed"]
 
 
-HostTable: TypeAlias = LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable | ResultTable | ResultTest
+@dataclass(frozen=True)
+class ListedTable:
+    """The values of literals one after the other, 0 for the literal -1, which is NULL; of texts their codes in `dictionary`."""
+
+    literals: tuple[int, ...]
+    dictionary: LiteralDictionary | None
+
+
+HostTable: TypeAlias = (
+    LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable | ResultTable | ResultTest | ListedTable
+)
 
 
 @dataclass(frozen=True)

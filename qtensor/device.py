@@ -30,7 +30,7 @@ class DeviceMemory:
     def shares(self, source: TableSource, tables: dict[str, Table]) -> list[Share]:
         """The columns that a pipeline reads, one Share for each core."""
         if not source.table:
-            return [Share((), to_device(np.int32(1)))]  # a query without FROM has one row
+            return [Share((), to_device(np.int32(source.rows)))]
         table = tables[source.table]
         rows = self._rows.get(table)
         if rows is None:

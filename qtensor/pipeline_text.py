@@ -74,7 +74,8 @@ def source_text(source: Source) -> str:
                 for column in source.columns
             )
             shape = f"{source.shares} x {source.chunks} x {source.chunk} rows"
-            return f"scan {source.table} ({columns}), {shape}" if source.table else "one row"
+            constant = "one row" if source.rows == 1 else f"{source.rows} rows"
+            return f"scan {source.table} ({columns}), {shape}" if source.table else constant
         case ResultSource():
             return f"result of pipeline {source.pipeline}, {source.capacity} rows"
         case ExpandSource(probe=probe, build=build, outer=outer):

@@ -52,7 +52,7 @@ class Bindings:
     dictionary_sizes: Mapping[tuple[str, int], int]
     models: Mapping[str, Model]
     parameters_are_free: bool = False
-    literals: list[Literal] = field(default_factory=list)
+    literals: dict[Literal, int] = field(default_factory=dict)  # with their slots
     scalars: list[HostScalar] = field(default_factory=list)
     float_scalars: list[HostScalar] = field(default_factory=list)
     tables: list[SizedTable] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Bindings:
 
     def literal(self, literal: Literal) -> int:
         """The slot of a literal; equal ones share it, so that equal expressions stay equal. (1 = True = 1.0: types decide.)"""
-        return slot_of(self.literals, literal)
+        return self.literals.setdefault(literal, len(self.literals))
 
     def range_of(self, literal: Literal, value: int) -> Range:
         """What a program allows an integer literal to be: numbers of its size; where parameters are free all of its type."""

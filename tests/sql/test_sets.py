@@ -81,6 +81,12 @@ VALUES = [
     "VALUES (1::TINYINT), (1000)",
     "VALUES (TRUE, DATE '2020-01-31'), (FALSE, NULL)",
     "VALUES (2), (1) ORDER BY 1 DESC LIMIT 1",
+    "VALUES ('nan'::DOUBLE, 0.0::DOUBLE, 1::FLOAT), (NULL, -0.0, 2.5), (1e300, 1, NULL), (NULL, '-inf', 0.1)",
+    "VALUES (9223372036854775807, 170141183460469231731687303715884105727), (-5, 1)",
+    "SELECT a, b FROM (VALUES (INTERVAL 1 DAY, 1), (INTERVAL 2 DAY, 2)) v(i, b) JOIN (VALUES (1), (2)) w(a) ON a = b",
+    "SELECT s, count(*), sum(n) FROM (VALUES ('b', 1), ('a', 2), (NULL, 3), ('b', NULL), ('', 5)) v(s, n) GROUP BY s ORDER BY s",
+    "SELECT upper(s) || n, n + 1, d + 1 FROM (VALUES ('b', 1, DATE '2020-02-28'), ('a', 2, NULL)) v(s, n, d) WHERE n > 0 AND s < 'c'",
+    "SELECT 1 AS a, 'x' AS b UNION ALL SELECT 2, 'y' UNION ALL SELECT NULL, NULL UNION ALL SELECT 1, 'x'",
     "SELECT * FROM (VALUES (1, 2.5), (3, 4)) AS v(a)",
     "SELECT col1, unnamed_subquery.col0 FROM (VALUES (1, 'x'), (3, 'y'))",
     "SELECT id, v.name FROM t JOIN (VALUES (1, 'one'), (-1, 'minus one'), (1, 'uno')) v(g, name) USING (g)",
@@ -163,6 +169,18 @@ def two(request: pytest.FixtureRequest) -> Iterator[Engines]:
     engines = Engines.over(threads=2, t=every_type(rows), u=every_type(others, seed=1))
     yield engines
     engines.close()
+
+
+@pytest.mark.parametrize("count", [2, 63, 64, 65, 1000])
+def test_many_rows_of_values(full: Engines, count: int) -> None:
+    rows = [
+        f"({number * 1_000_003 % 7919 - 4000}, {'NULL' if number % 5 == 0 else number / 8}, '{'abc'[number % 3] * (number % 4)}', "
+        f"{'NULL' if number % 7 == 0 else f'true AND {number} > 9'}, DATE '2020-01-01' + {number})"
+        for number in range(count)
+    ]
+    values = f"(VALUES {', '.join(rows)}) AS v(i, x, s, b, day)"
+    full.check(f"SELECT * FROM {values}")
+    full.check(f"SELECT s, b, count(*), sum(i), max(x), min(day) FROM {values} WHERE i <> 5 GROUP BY s, b ORDER BY s, b")
 
 
 @pytest.mark.parametrize("operation", ["UNION ALL", "UNION", "INTERSECT", "EXCEPT"])
