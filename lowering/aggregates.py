@@ -98,6 +98,8 @@ class AggregatePlanner:
                 return self.plan_extreme(call, values[0], mask)
             case "product" | "bit_and" | "bit_or" | "bit_xor":
                 return self.plan_reduction(call, values[0], mask, distinct)
+            case "regr_avgy" | "regr_avgx":  # by sums: merging means would make NaN of an infinity
+                return self.plan_sum(replace(call, function="avg"), values[call.function == "regr_avgx"], mask, distinct)
             case function if function in VARIANCES or function in PAIRS:
                 accumulator = moments.accumulator(self.encoder, values, mask, distinct)
                 return moments.finisher(call, self.add(accumulator))

@@ -108,8 +108,6 @@ FORMULAS: dict[str, Callable[[Moments], Ref]] = {
     "covar_pop": lambda m: m.population(m.products),
     "covar_samp": lambda m: m.sample(m.products),
     "corr": Moments.correlation,
-    "regr_avgx": lambda m: m.mean_x,
-    "regr_avgy": lambda m: m.mean_y,
     "regr_sxx": lambda m: m.squares(m.squares_x),
     "regr_syy": lambda m: m.squares(m.squares_y),
     "regr_sxy": lambda m: m.products,

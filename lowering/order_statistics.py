@@ -86,20 +86,22 @@ def fraction_of(call: AggregateCall) -> tuple[float, tuple[int, int] | None]:
 
 
 def interpolated(encoder: Encoder, call: AggregateCall, low: Value, high: Value, part: Ref) -> Value:
-    """low + (high - low) * part; of decimals cut towards zero, of moments the nearest, as in DuckDB."""
+    """low * (1 - part) + high * part, as in DuckDB; of decimals low + (high - low) * part cut towards zero, of moments the nearest."""
     builder = encoder.builder
     if isinstance(call.type, Float) and isinstance(low.type, Decimal):
         ends = [decimal_to_double(encoder, end) for end in (low, high)]
     else:
         ends = [builder.convert(end.data, "float64") for end in (low, high)]
+    on_the_spot = builder.compare("equal", part, builder.constant(0.0, "float64"))  # then also an infinity is itself
+    if isinstance(call.type, Float):
+        rest = builder.emit("subtract", builder.constant(1.0, "float64"), part, dtype="float64")
+        parts = [builder.emit("multiply", *pair, dtype="float64") for pair in zip(ends, (rest, part), strict=True)]
+        data = builder.select(on_the_spot, ends[0], builder.emit("add", *parts, dtype="float64"))
+        return Value(call.type, builder.convert(data, "float32" if call.type.bits == 32 else "float64"), low.valid)
+    assert low.range is not None
     distance = builder.emit("subtract", ends[1], ends[0], dtype="float64")
     moved = builder.emit("multiply", distance, part, dtype="float64")
     place = builder.emit("add", ends[0], moved, dtype="float64")
-    on_the_spot = builder.compare("equal", part, builder.constant(0.0, "float64"))  # then also an infinity is itself
-    if isinstance(call.type, Float):
-        data = builder.select(on_the_spot, ends[0], place)
-        return Value(call.type, builder.convert(data, "float32" if call.type.bits == 32 else "float64"), low.valid)
-    assert low.range is not None
     if isinstance(call.type, Timestamp):
         place = builder.emit("round_half_away", place, dtype="float64")
     dtype = low.range.dtype
