@@ -86,7 +86,7 @@ def fraction_of(call: AggregateCall) -> tuple[float, tuple[int, int] | None]:
 
 
 def interpolated(encoder: Encoder, call: AggregateCall, low: Value, high: Value, part: Ref) -> Value:
-    """As in DuckDB low * (1 - part) + high * part; of decimals low + (high - low) * part, cut towards zero; of moments rounded."""
+    """As in DuckDB low * (1 - part) + high * part; decimals: low + (high - low) * part, cut towards zero; moments: rounded."""
     builder = encoder.builder
     if isinstance(call.type, Float) and isinstance(low.type, Decimal):
         ends = [decimal_to_double(encoder, end) for end in (low, high)]
