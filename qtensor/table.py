@@ -7,9 +7,13 @@ from itertools import count
 from threading import RLock
 from typing import Protocol
 
+import pyarrow as pa
+
 from qtensor.errors import DataError
 from qtensor.lowering.storage import LEVELS, EncodedColumn, Layout, Level, layout_for, serves, strengthened, unique_together
 from qtensor.types import Schema
+
+MANY_ROWS = 1 << 18  # of which reading leaves much behind
 
 _identities = count(1)
 
@@ -93,6 +97,8 @@ class Table:
             if missing:
                 for index, column in zip(missing, self._source.read(missing, layout), strict=True):
                     self._encoded[index, layout] = {column.level: column}
+                if self.rows >= MANY_ROWS:
+                    pa.default_memory_pool().release_unused()  # what reading took: as much again as a text column
             wanted = levels or ["ordered"] * len(indices)
             return [self._of_level(index, layout, level) for index, level in zip(indices, wanted, strict=True)]
 
