@@ -43,6 +43,11 @@ def test_some_files_are_found():
     assert "qtensor/datasets/usarrests.py" not in found
 
 
+def test_all_files_are_text():
+    """Compiled code and data that a run left behind are not."""
+    assert [path.relative_to(ROOT).as_posix() for path in tracked_files() if path.stat().st_size and not text_of(path)] == []
+
+
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_no_file_names(what):
     found = [
