@@ -294,10 +294,8 @@ class FormSource:
                 content = self.static(number, sized, of, "a CAST")
             case ResultTable(call) | ResultTest(call):
                 content = self.static(number, sized, MappedDictionary(call), call.function)
-            case ListedTable(listed):
-                if any(self.form.planned.literals[literal].parameter is not None for literal in listed if literal >= 0):
-                    self.unsupported.append("parameters in VALUES")
-                content = self.static(number, sized, LiteralDictionary(()), "VALUES")
+            case ListedTable():
+                self.unsupported.append("VALUES of several rows")
             case _:
                 assert_never(sized.table)
         parts = (f"Table::{kind}", str(dictionary), str(target), str(pattern), str(escape), boolean(ignore_case), *literals,

@@ -335,7 +335,16 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     toolchain.cache_clear()
 
 
-def test_nothing_is_left_of_a_library_that_cannot_be_made(tmp_path: Path):
-    with pytest.raises(NativeError, match="CAST of a VARCHAR column"):
-        qtensor.sql("SELECT CAST(s AS INTEGER) + 1 AS x FROM t", t=pa.table({"s": ["1", "2"]})).export_native(tmp_path / "out")
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("SELECT CAST(s AS INTEGER) + 1 AS x FROM t", "CAST of a VARCHAR column"),
+        ("SELECT i::VARCHAR AS x FROM t", "texts of a BIGINT of more values than can be listed"),
+        ("SELECT sum(a) AS x FROM (VALUES (1), (2), (4)) AS v(a)", "VALUES of several rows"),
+    ],
+)
+def test_nothing_is_left_of_a_library_that_cannot_be_made(tmp_path: Path, query: str, what: str):
+    table = pa.table({"s": ["1", "2"], "i": [1 << 40, 2]})
+    with pytest.raises(NativeError, match=what):
+        qtensor.sql(query, t=table).export_native(tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
