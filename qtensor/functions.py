@@ -3,7 +3,7 @@
 Arithmetic is resolved as DuckDB does it: each operator has a list of overloads, an implicit cast has a cost, and the overload
 with the least total cost wins; two cheapest ones are an ambiguity. Comparisons, CASE, COALESCE, IN and BETWEEN instead cast
 their operands to one common type. Literals take part with a type of their own, since `1` fits a TINYINT and `'1994-01-01'` a
-DATE: `IntegerLiterals` and `StringLiteral`.
+DATE: `IntegerLiteral` and `StringLiteral`.
 """
 
 from __future__ import annotations
@@ -46,11 +46,10 @@ INT64_DECIMAL_PRECISION = 18
 
 
 @dataclass(frozen=True)
-class IntegerLiterals:
-    """The type of one or several integer literals, the least of value `minimum` and the greatest of value `maximum`."""
+class IntegerLiteral:
+    """The type of an integer literal, which becomes whatever integer it is combined with and fits."""
 
-    minimum: int
-    maximum: int
+    value: int
 
     def __str__(self) -> str:
         return str(natural_type(self))
@@ -64,7 +63,7 @@ class StringLiteral:
         return "VARCHAR"
 
 
-OperandType: TypeAlias = SqlType | IntegerLiterals | StringLiteral
+OperandType: TypeAlias = SqlType | IntegerLiteral | StringLiteral
 
 STRING_LITERAL = StringLiteral()
 
@@ -107,8 +106,8 @@ def decimal_literal_type(text: str) -> SqlType:
 def natural_type(operand: OperandType) -> SqlType:
     """The SQL type of an operand on its own: literals take the type they have when selected."""
     match operand:
-        case IntegerLiterals(minimum, maximum):
-            return next(t for t in (INTEGER, BIGINT, HUGEINT) if t.minimum <= minimum and maximum <= t.maximum)
+        case IntegerLiteral(value):
+            return next(t for t in (INTEGER, BIGINT, HUGEINT) if t.minimum <= value <= t.maximum)
         case StringLiteral():
             return VARCHAR
         case _:
@@ -156,11 +155,11 @@ def implicit_cast_cost(source: OperandType, target: SqlType) -> int | None:
             return None  # DuckDB: a DECIMAL's precision and scale cannot be read off a text literal
         case StringLiteral(), _:
             return 1 if target == VARCHAR else _STRING_LITERAL_COST
-        case IntegerLiterals(minimum, maximum), Integer():
-            if not (target.minimum <= minimum and maximum <= target.maximum):
+        case IntegerLiteral(value), Integer():
+            if not target.minimum <= value <= target.maximum:
                 return None
             return 0 if target == natural_type(source) else _target_cost(target) - _LITERAL_DISCOUNT
-        case IntegerLiterals(), _:
+        case IntegerLiteral(), _:
             return implicit_cast_cost(natural_type(source), target)
         case Integer(), Integer():
             return _target_cost(target) if _widens(source, target) else None
@@ -293,6 +292,8 @@ def rescaled(decimal: Decimal, scale: int) -> Decimal:
 def common_type(operands: Iterable[OperandType], *, comparison: bool = False, equality: bool = False) -> SqlType | None:
     """The type that all of `operands` are cast to before they are compared or returned by one CASE; None if there is none.
 
+    They are combined from the first on. A literal takes the type of what it is combined with, but keeps its own, from then on,
+    where that is NULL or another literal.
     A `comparison` keeps all digits after the point. With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast
     to whatever they are compared with.
 
@@ -302,8 +303,9 @@ def common_type(operands: Iterable[OperandType], *, comparison: bool = False, eq
     None INTEGER
     """
 
-    combined: OperandType = NULL
-    for operand in operands:
+    first, *others = operands
+    combined = first
+    for operand in others:
         wider = _combine(combined, operand, comparison, equality)
         if wider is None:
             return None
@@ -322,6 +324,8 @@ def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
 
 
 def _combine(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
+    if type(left) is type(right) or Null in (type(left), type(right)):
+        left, right = natural_type(left), natural_type(right)
     if left == right or isinstance(right, Null):
         return left
     if isinstance(left, Null):
@@ -334,13 +338,9 @@ def _combine_ordered(left: OperandType, right: OperandType, comparison: bool, eq
     match left, right:
         case StringLiteral(), _:
             return right
-        case IntegerLiterals(low, high), IntegerLiterals(minimum, maximum):
-            return IntegerLiterals(min(low, minimum), max(high, maximum))
-        case IntegerLiterals(minimum, maximum), Integer():
-            if right.minimum <= minimum and maximum <= right.maximum:
-                return right
-            return _combine(natural_type(left), right, comparison, equality)
-        case IntegerLiterals(), _:
+        case IntegerLiteral(value), Integer() if right.minimum <= value <= right.maximum:
+            return right
+        case IntegerLiteral(), _:
             return _combine(natural_type(left), right, comparison, equality)
         case Boolean(), Integer():
             return right
@@ -390,7 +390,7 @@ def resolve_numeric(name: str, operand: OperandType) -> SqlType:
     match operand:
         case Integer() | Float() | Decimal():
             return operand
-        case IntegerLiterals():
+        case IntegerLiteral():
             return natural_type(operand)
         case Null():
             return BIGINT

@@ -10,7 +10,7 @@ from qtensor.errors import ExecutionError, Span
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
 from qtensor.functions import (
     STRING_LITERAL,
-    IntegerLiterals,
+    IntegerLiteral,
     OperandType,
     StringLiteral,
     TypeRuleError,
@@ -69,7 +69,7 @@ def literal(value: Literal, span: Span | None) -> Operand:
     """A constant of the query text, flexible in type where it is an integer or a text."""
     match value.type, value.value:
         case Integer(), int() as number:
-            return Operand(value, IntegerLiterals(number, number), span)
+            return Operand(value, IntegerLiteral(number), span)
         case Varchar(), str():
             return Operand(value, STRING_LITERAL, span)
         case _:
@@ -266,7 +266,7 @@ def null_if(context: Context, value: Operand, other: Operand, span: Span | None)
 
 def case(context: Context, branches: Sequence[tuple[Expr, Operand]], otherwise: Operand, span: Span | None) -> Operand:
     """Searched CASE over conditions that are BOOLEAN already."""
-    common = _common(context, [*(value for _, value in branches), otherwise], "CASE")
+    common = _common(context, [otherwise, *(value for _, value in branches)], "CASE")
     converted = tuple((condition, convert(context, value, common)) for condition, value in branches)
     return plain(Case(converted, convert(context, otherwise, common), common), span)
 

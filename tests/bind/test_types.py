@@ -75,6 +75,8 @@ def test_arithmetic(connection: duckdb.DuckDBPyConnection, operator: str, left: 
         # DuckDB converts a text only where it is evaluated, so the right operand has to be.
         "CASE WHEN NOT b THEN {} ELSE {} END",
         "COALESCE({1}, {0})",
+        "CASE WHEN b THEN {} WHEN NOT b THEN {} END",
+        "greatest({0}, {0}, {1})",
         "nullif({}, {})",
     ],
 )
