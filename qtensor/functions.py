@@ -292,17 +292,15 @@ def rescaled(decimal: Decimal, scale: int) -> Decimal:
 def common_type(operands: Iterable[OperandType], *, comparison: bool = False, equality: bool = False) -> SqlType | None:
     """The type that all of `operands` are cast to before they are compared or returned by one CASE; None if there is none.
 
-    They are combined from the first on. A literal takes the type of what it is combined with, but keeps its own, from then on,
-    where that is NULL or another literal.
-    A `comparison` keeps all digits after the point. With `equality` (= <> IN, IS DISTINCT FROM), text and BOOLEAN are also cast
-    to whatever they are compared with.
+    They are combined from the first on. A literal takes the type of what it is combined with; combined with NULL or with another
+    literal, it has its natural type from then on. A `comparison` keeps all digits after the point. With `equality` (= <> IN,
+    IS DISTINCT FROM), text and BOOLEAN are also cast to whatever they are compared with.
 
     >>> print(common_type([UBIGINT, TINYINT]), common_type([Decimal(9, 2), INTEGER]), common_type([FLOAT, BIGINT]))
     HUGEINT DECIMAL(12,2) FLOAT
     >>> print(common_type([VARCHAR, INTEGER]), common_type([VARCHAR, INTEGER], equality=True))
     None INTEGER
     """
-
     first, *others = operands
     combined = first
     for operand in others:
