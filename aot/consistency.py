@@ -29,7 +29,7 @@ from qtensor.lowering.program import reads
 from qtensor.lowering.storage import Layout
 from qtensor.lowering.values import COMBINATIONS, DOMAIN, Choices, Domain, FormattedDictionary, HostCall, WrittenDictionary
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import DOUBLE, VARCHAR, Array, Date, Decimal, Integer, SqlType, Timestamp
+from qtensor.types import VARCHAR, Array, Date, Decimal, Float, Integer, SqlType, Timestamp
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
@@ -204,7 +204,7 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
         yield "a table made from a dictionary is too small"
     for column in planned.output:
         if isinstance(column.dictionary, WrittenDictionary):
-            if not isinstance(column.dictionary.type, Integer | Decimal | Date | Timestamp) and column.dictionary.type != DOUBLE:
+            if not isinstance(column.dictionary.type, Integer | Decimal | Date | Timestamp | Float):
                 yield f"the column {column.name} is written from a {column.dictionary.type}"
         elif column.dictionary is not None:
             host.strings(column.dictionary)

@@ -261,8 +261,10 @@ def written(values: NDArray[Any], type: SqlType) -> tuple[NDArray[np.int64], pa.
     match type:
         case Integer():
             texts = pa.array(different).cast(pa.large_string())
-        case Float():
-            floats = np.where(different < 0, different ^ np.int64(np.iinfo(np.int64).max), different).view(np.float64)
+        case Float(bits):
+            machine, integer = (np.float32, np.int32) if bits == 32 else (np.float64, np.int64)
+            keys = different.astype(integer)
+            floats = np.where(keys < 0, keys ^ np.iinfo(integer).max, keys).view(machine)
             texts = pa.array([format_value(value, type) for value in floats.tolist()], pa.large_string())
         case _:
             texts = pa.array([format_value(value, type) for value in different.tolist()], pa.large_string())

@@ -117,7 +117,7 @@ class JoinedDictionary:
 @dataclass(frozen=True)
 class WrittenDictionary:
     """The texts of values of `type`, which are too many to be written before a run: CAST to VARCHAR. A code is the value itself,
-    int64, of a DOUBLE its order key. The texts of a result's codes are written when it is decoded; they can be given out, and
+    int64, of a float its order key. The texts of a result's codes are written when it is decoded; they can be given out, and
     nothing else.
     """
 

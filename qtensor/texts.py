@@ -183,6 +183,8 @@ def format_value(value: Value, source: SqlType) -> str:
             return _format_decimal(value, precision, scale)
         case Float(64), float():
             return _format_double(value)
+        case Float(32), float():
+            return _format_float(value)
         case Date(), int():
             return _format_days(value)
         case Timestamp(), int():
@@ -199,10 +201,40 @@ def _format_decimal(value: int, precision: int, scale: int) -> str:
 
 
 def _format_double(value: float) -> str:
-    """The shortest text that reads back as the same value. (What DuckDB writes of a FLOAT is not always the shortest.)"""
+    """The shortest text that reads back as the same value."""
     if math.isnan(value):
         return "-nan" if math.copysign(1, value) < 0 else "nan"
     return repr(value)
+
+
+def _format_float(value: float) -> str:
+    """A FLOAT in the shortest digits that read back as the same FLOAT, as DuckDB finds them.
+
+    It looks for them by Grisu3, which gives up where a shorter number lies right on the border to the next FLOAT, or two of the
+    shortest are as near; then it writes the value's digits as a DOUBLE. (Loitsch, "Printing Floating-Point Numbers Quickly and
+    Accurately with Integers", PLDI 2010.)
+    """
+    single = np.float32(abs(value))
+    if not np.isfinite(single) or single == 0:
+        return _format_double(value)
+    shortest = float(np.format_float_scientific(single, unique=True))
+    digits, exact = decimal.Decimal(repr(shortest)), decimal.Decimal(float(single))
+    below, above = (float((single.view(np.int32) + np.int32(step)).view(np.float32)) for step in (-1, 1))
+    if math.isinf(above):
+        above = 2 * float(single) - below
+    borders = [decimal.Decimal((float(single) + neighbour) / 2) for neighbour in (below, above)]
+    last = _last_place(digits)
+    gives_up = any(_last_place(border) > last or border == digits for border in borders)
+    tie = abs(exact - digits) * 2 == decimal.Decimal((0, (1,), last))
+    return _format_double(value if gives_up or tie else math.copysign(shortest, value))
+
+
+def _last_place(number: decimal.Decimal) -> int:
+    """The exponent of the last digit that is not 0."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    digits = "".join(map(str, number.as_tuple().digits))
+    return exponent + len(digits) - len(digits.rstrip("0"))
 
 
 def _format_days(days: int) -> str:

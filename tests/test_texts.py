@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from qtensor.errors import UnsupportedError
@@ -52,6 +54,20 @@ def test_columns_as_texts(engines: Engines, query: str) -> None:
     engines.check(query)
 
 
+def test_floats_are_written_as_duckdb_writes_them() -> None:
+    """Also where it does not find the shortest digits: of numbers right between two, and beside powers of ten and of two."""
+    random = np.random.default_rng(7)
+    bits = random.integers(0, 2**32, 2000, dtype=np.uint32).view(np.float32)
+    halves = [random.integers(0, 10**digits, 2000) / 8 for digits in (6, 7, 8, 9)]
+    edges = np.concatenate([2.0 ** np.arange(-149, 128), [0.0, -0.0, np.inf, -np.inf, np.nan, 3.4028234663852886e38]])
+    floats = np.concatenate([bits[~np.isnan(bits)], *halves, edges]).astype(np.float32)
+    engines = Engines.over(t=pa.table({"id": np.arange(len(floats)), "f": floats}))
+    engines.check("SELECT f::VARCHAR, (-f)::VARCHAR, (f + 1)::VARCHAR FROM t WHERE f < 1e30 OR f IS NULL ORDER BY id")
+    engines.check("SELECT f::VARCHAR AS text, count(*) FROM t GROUP BY text")
+    engines.check("SELECT 1.5::FLOAT::VARCHAR, 343126.125::FLOAT::VARCHAR, 'inf'::FLOAT::VARCHAR, 0.1::FLOAT::VARCHAR || 'x'")
+    engines.close()
+
+
 @pytest.mark.parametrize(
     ("query", "says", "marked", "hint"),
     [
@@ -63,7 +79,7 @@ def test_columns_as_texts(engines: Engines, query: str) -> None:
         ),
         ("SELECT 1 + (day + i * 1000)::VARCHAR::INTEGER FROM t", "of a DATE that", "(day + i * 1000)::VARCHAR::INTEGER", ""),
         ("SELECT id FROM t WHERE x::VARCHAR = '1.0'", "text of a DOUBLE that", "x::VARCHAR = '1.0'", ""),
-        ("SELECT x::FLOAT::VARCHAR FROM t", "casts from FLOAT to VARCHAR", "x::FLOAT::VARCHAR", ""),
+        ("SELECT x::FLOAT::VARCHAR || 'a' FROM t", "text of a FLOAT that", "x::FLOAT::VARCHAR || 'a'", ""),
     ],
 )
 def test_columns_of_too_many_values(engines: Engines, query: str, says: str, marked: str, hint: str) -> None:

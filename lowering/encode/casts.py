@@ -18,7 +18,6 @@ from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
     DATE,
-    DOUBLE,
     MICROSECONDS_PER_DAY,
     Boolean,
     Date,
@@ -228,9 +227,10 @@ def format_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
 
 def write_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
     """A value to a text that is written when the result is decoded."""
-    if value.low is not None or (isinstance(value.type, Float) and value.type.bits != DOUBLE.bits):
+    if value.low is not None:
         raise UnsupportedError(f"not supported yet: casts of a {value.type} to VARCHAR")
     dictionary = WrittenDictionary(value.type)
     if isinstance(value.type, Float):
-        return Value(cast.type, order_key(encoder, value, zeros_equal=False), value.valid, range=INT64, dictionary=dictionary)
+        key = encoder.builder.convert(order_key(encoder, value, zeros_equal=False), "int64")
+        return Value(cast.type, key, value.valid, range=INT64, dictionary=dictionary)
     return Value(cast.type, value.data, value.valid, range=value.range, dictionary=dictionary)

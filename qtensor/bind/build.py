@@ -28,11 +28,10 @@ from qtensor.texts import ConversionError
 from qtensor.types import (
     BIGINT,
     BOOLEAN,
-    DOUBLE,
     INTERVAL,
     NULL,
     VARCHAR,
-    Boolean,
+    Array,
     Date,
     Decimal,
     Integer,
@@ -108,12 +107,10 @@ def _cast(context: Context, cast: Cast) -> Expr:
 
 def _reject_cast(context: Context, cast: Cast) -> None:
     """Remember a cast of values that no later stage can do; whether more than one can be done with a text is known later."""
-    source, target = cast.operand.type, cast.type
-    if isinstance(target, Interval):
+    if isinstance(cast.type, Interval):
         context.unsupported("intervals that are not constant", cast.span)
-    written = isinstance(source, Null | Boolean | Integer | Decimal | Date | Timestamp) or source == DOUBLE
-    if isinstance(target, Varchar) and not written:
-        context.unsupported(f"casts from {source} to VARCHAR", cast.span)
+    if isinstance(cast.operand.type, Interval | Array) and isinstance(cast.type, Varchar):
+        context.unsupported(f"casts from {cast.operand.type} to VARCHAR", cast.span)
 
 
 def to_boolean(context: Context, operand: Operand) -> Expr:
