@@ -20,6 +20,7 @@ from qtensor.cores import available_cores
 from qtensor.errors import ExecutionError, InternalError
 from qtensor.expressions import Literal
 from qtensor.like import PatternError, matches
+from qtensor.lowering.late_texts import TextLists, joined
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
     Choices,
@@ -51,7 +52,7 @@ from qtensor.lowering.values import (
 from qtensor.scalars.function import Evaluated
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError, format_value, parse_text
-from qtensor.types import Boolean, Float, Integer, SqlType, Varchar
+from qtensor.types import Boolean, SqlType, Varchar
 
 PART = 1 << 16  # strings: so many are worth a thread
 
@@ -116,18 +117,11 @@ class HostInputs:
             case _:
                 assert_never(dictionary)
 
-    def joined(self, dictionary: JoinedDictionary, codes: NDArray[np.int32], groups: NDArray[np.int32]) -> pa.Array:
-        """The texts of string_agg by group, large_string, "" for a group without texts.
-
-        codes: int32[n], of strings, those of each group in the order in which they are joined; groups: int32[n], -1 for none.
-        """
-        kept = groups >= 0
-        codes, groups = codes[kept], groups[kept]
-        by_group = np.argsort(groups, kind="stable")
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(groups, minlength=1))])
-        strings = self.strings(dictionary.parts).take(pa.array(codes[by_group]))
-        lists = pa.LargeListArray.from_arrays(pa.array(ends), strings)
-        return pc.binary_join(lists, self.text(dictionary.separator))
+    def joined(
+        self, dictionary: JoinedDictionary, lists: TextLists, groups: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], pa.Array]:
+        """The texts of string_agg: see `late_texts.joined`."""
+        return joined(lists, groups, self.strings(dictionary.parts), self.text(dictionary.separator))
 
     def evaluated(self, call: HostCall) -> tuple[Evaluated, NDArray[np.int64]]:
         """What the function gives for each combination of values that there is, and the indices of these combinations."""
@@ -253,22 +247,6 @@ def converted(text: str, type: SqlType) -> int | float | bool | None:
         return None
     assert isinstance(value, int | float)
     return value
-
-
-def written(values: NDArray[Any], type: SqlType) -> tuple[NDArray[np.int64], pa.Array]:
-    """The texts of the codes of a `WrittenDictionary`: for each its place among the different ones, and the texts of these."""
-    different, places = np.unique(values.astype(np.int64), return_inverse=True)
-    match type:
-        case Integer():
-            texts = pa.array(different).cast(pa.large_string())
-        case Float(bits):
-            machine, integer = (np.float32, np.int32) if bits == 32 else (np.float64, np.int64)
-            keys = different.astype(integer)
-            floats = np.where(keys < 0, keys ^ np.iinfo(integer).max, keys).view(machine)
-            texts = pa.array([format_value(value, type) for value in floats.tolist()], pa.large_string())
-        case _:
-            texts = pa.array([format_value(value, type) for value in different.tolist()], pa.large_string())
-    return places, texts
 
 
 def texts_of(dictionary: FormattedDictionary) -> list[str]:

@@ -242,7 +242,7 @@ class ListAccumulator:
     """All values of `column` (codes of text) in the order of the words, else the input's; with `distinct` equal ones once.
 
     Result columns: the group's number (int32), and how many values there are (int64). The values themselves are the
-    program's list `number`: int32[n] codes, and the number of each one's group, -1 for what is none.
+    program's list `number`, a `TextList`. Over frames, each row is the group of the rows of its frame.
     """
 
     number: int
@@ -434,14 +434,11 @@ class FetchFunction:
         return len(self.columns) + 1
 
 
-WindowAccumulator: TypeAlias = Accumulator | MomentsAccumulator | PickAccumulator | QuantileAccumulator
-
-
 @dataclass(frozen=True)
 class FrameFunction:
-    """An accumulator over the rows of the frame; only counts and sums of integers may be distinct."""
+    """An accumulator over the rows of the frame."""
 
-    accumulator: WindowAccumulator
+    accumulator: AnyAccumulator
     frame: WindowFrame
 
     @property
@@ -463,6 +460,12 @@ class WindowSink:
     order: tuple[SortWord, ...]
     columns: tuple[Ref, ...]
     functions: tuple[WindowFunction, ...]
+
+    @property
+    def lists(self) -> tuple[int, ...]:
+        """The numbers of the program's lists that this sink makes."""
+        accumulators = (function.accumulator for function in self.functions if isinstance(function, FrameFunction))
+        return tuple(accumulator.number for accumulator in accumulators if isinstance(accumulator, ListAccumulator))
 
 
 LookupSink: TypeAlias = DirectLookupSink | SortedLookupSink
@@ -573,7 +576,7 @@ class PhysicalPlan:
     def lists(self) -> tuple[int, ...]:
         """The numbers of the lists that runs leave, in ascending order (see `ListAccumulator`)."""
         sinks = (pipeline.sink for pipeline in self.pipelines)
-        return tuple(sorted(number for sink in sinks if isinstance(sink, SortedGroupSink) for number in sink.lists))
+        return tuple(sorted(number for sink in sinks if isinstance(sink, SortedGroupSink | WindowSink) for number in sink.lists))
 
     @property
     def compact_pipelines(self) -> tuple[int, ...]:

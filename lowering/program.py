@@ -40,7 +40,7 @@ from qtensor.lowering.physical import (
     UnionSource,
     WindowSink,
 )
-from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State
+from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State, TextList
 from qtensor.lowering.sinks.collect import Collect
 from qtensor.lowering.sinks.compacted import Compacted
 from qtensor.lowering.sinks.dense_group import DenseGroup
@@ -88,7 +88,7 @@ class Carried(NamedTuple):
 
     results: dict[int, Result]
     flags: tuple[Array, ...]
-    lists: dict[int, tuple[Array, Array]]
+    lists: dict[int, TextList]
     needed: dict[int, Array]
 
 
@@ -100,7 +100,7 @@ class Outcome(NamedTuple):
     columns: tuple[Array, ...]
     live: Array
     flags: Array
-    lists: tuple[tuple[Array, Array], ...]
+    lists: tuple[TextList, ...]
     needed: tuple[Array, ...]
 
 

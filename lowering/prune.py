@@ -40,7 +40,6 @@ from qtensor.lowering.physical import (
     SortWord,
     Step,
     TopKSink,
-    WindowAccumulator,
     WindowFrame,
     WindowFunction,
     WindowSink,
@@ -187,9 +186,7 @@ def map_function(function: WindowFunction, renumber: Renumber) -> WindowFunction
                 frame=None if frame is None else map_frame(frame, renumber),
             )
         case FrameFunction(accumulator=accumulator, frame=frame):
-            moved = map_accumulator(accumulator, renumber)
-            assert isinstance(moved, WindowAccumulator)
-            return FrameFunction(moved, map_frame(frame, renumber))
+            return FrameFunction(map_accumulator(accumulator, renumber), map_frame(frame, renumber))
         case _:
             assert_never(function)
 

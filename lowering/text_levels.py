@@ -151,8 +151,9 @@ def _visit(plan: Plan, needs: _Needs, found: dict[tuple[str, int], Level]) -> No
         case Window(input=input):
             below = _Needs(list(levels[: len(input.schema)]))
             calls = [function.call for function in plan.functions]
-            arguments = [argument for call in calls for argument in (*call.arguments, *([call.filter] if call.filter else []))]
-            for expr in (*plan.partition, *(key.expr for key in plan.order), *arguments):
+            read = [expr for call in calls for expr in (*call.arguments, *(key.expr for key in call.order))]
+            filters = [call.filter for call in calls if call.filter is not None]
+            for expr in (*plan.partition, *(key.expr for key in plan.order), *read, *filters):
                 below.use(expr, "ordered")
             _visit(input, below, found)
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from qtensor.errors import Span, UnsupportedError
 from qtensor.expressions import AggregateCall, Frame, FrameBound, SortKey, WindowCall
@@ -18,12 +18,16 @@ from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
     Accumulator,
+    AnyAccumulator,
     FetchFunction,
     FrameEnd,
     FrameFunction,
+    ListAccumulator,
+    ModeAccumulator,
+    MomentsAccumulator,
     PickAccumulator,
     PlaceFunction,
-    WindowAccumulator,
+    QuantileAccumulator,
     WindowFrame,
     WindowFunction,
     WindowSink,
@@ -231,10 +235,7 @@ class WindowPlanner:
         )
         numbers: list[int] = []
         for accumulator in planner.accumulators:
-            if not isinstance(accumulator, WindowAccumulator):
-                raise UnsupportedError(f"not supported yet: {call.function} as a window function").shown_in("", call.span)
-            is_distinct = not isinstance(accumulator, PickAccumulator) and accumulator.distinct
-            if is_distinct and not (isinstance(accumulator, Accumulator) and accumulator.is_exact):
+            if not can_be_framed(accumulator):
                 message = f"not supported yet: {call.function} of DISTINCT {call.arguments[0].type} as a window function"
                 raise UnsupportedError(message).shown_in("", call.span)
             numbers.append(self.add(FrameFunction(accumulator, frame)))
@@ -286,6 +287,17 @@ class WindowPlanner:
         if descending:
             data = self.encoder.builder.emit("subtract", self.encoder.integer(-1), data, dtype="int64")
         return data
+
+
+def can_be_framed(accumulator: AnyAccumulator) -> bool:
+    """Whether it can be computed over frames, DISTINCT or not."""
+    match accumulator:
+        case Accumulator(is_exact=False) | MomentsAccumulator() | QuantileAccumulator():
+            return not accumulator.distinct
+        case Accumulator() | PickAccumulator() | ModeAccumulator() | ListAccumulator():
+            return True
+        case _:
+            assert_never(accumulator)
 
 
 def wide(encoder: Encoder, value: Value) -> Ref:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
-from qtensor.lowering.host import written
+from qtensor.lowering.late_texts import TextLists, written
 from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
 from qtensor.lowering.values import Dictionary, JoinedDictionary, WrittenDictionary
@@ -32,7 +32,7 @@ class Decoder:
     column: Callable[[int], EncodedColumn]
     strings: Callable[[Dictionary], pa.Array]
     lists: tuple[int, ...] = ()  # the numbers of those that stand behind the flags, and what makes texts of one
-    joined: Callable[[JoinedDictionary, NDArray[np.int32], NDArray[np.int32]], pa.Array] | None = None
+    joined: Callable[[JoinedDictionary, TextLists, NDArray[np.int32]], tuple[NDArray[np.int64], pa.Array]] | None = None
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -60,14 +60,15 @@ class Part:
     share: int
     columns: list[NDArray[Any]]
     rows: slice | NDArray[np.int64]
-    lists: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]]
+    lists: dict[int, TextLists]
 
     @staticmethod
     def of(decoder: Decoder, share: int, outputs: Sequence[jax.Array]) -> Part:
         arrays = [np.asarray(output) for output in outputs]
-        behind = len(arrays) - 2 * len(decoder.lists)
+        behind = len(arrays) - len(TextLists._fields) * len(decoder.lists)
         *columns, live, flags = arrays[:behind]
-        lists = dict(zip(decoder.lists, zip(arrays[behind::2], arrays[behind + 1 :: 2], strict=True), strict=True))
+        parts = (arrays[behind + first :: len(TextLists._fields)] for first in range(len(TextLists._fields)))
+        lists = dict(zip(decoder.lists, map(TextLists, *parts), strict=True))
         if decoder.checks and flags.any():
             check = decoder.checks[int(flags.argmax())]
             raise ExecutionError(check.message, decoder.sql, [check.span] if check.span else [])
@@ -83,18 +84,18 @@ class Part:
         if column.elements:
             data = np.stack([values for slot in column.elements if (values := self.picked(slot)) is not None])
         valid = self.picked(column.valid)
-        if isinstance(column.dictionary, WrittenDictionary):
-            places, texts = written(data if valid is None else np.where(valid, data, 0), column.dictionary.type)
+        if isinstance(column.dictionary, JoinedDictionary | WrittenDictionary):
+            places, texts = self.made(column.dictionary, data if valid is None else np.where(valid, data, 0))
             return decode_column(ResultColumn(column.type, places, None, valid, texts))
-        dictionary = None if column.dictionary is None else self.strings(column.dictionary)
+        dictionary = None if column.dictionary is None else self.decoder.strings(column.dictionary)
         return decode_column(ResultColumn(column.type, data, self.picked(column.low), valid, dictionary))
 
-    def strings(self, dictionary: Dictionary) -> pa.Array:
-        """The strings of a dictionary, of some only now, after the run."""
-        if not isinstance(dictionary, JoinedDictionary):
-            return self.decoder.strings(dictionary)
+    def made(self, dictionary: JoinedDictionary | WrittenDictionary, codes: NDArray[Any]) -> tuple[NDArray[np.int64], pa.Array]:
+        """Texts that there are only now, after the run: for each code its place among the texts, and these."""
+        if isinstance(dictionary, WrittenDictionary):
+            return written(codes, dictionary.type)
         assert self.decoder.joined is not None
-        return self.decoder.joined(dictionary, *self.lists[dictionary.number])
+        return self.decoder.joined(dictionary, self.lists[dictionary.number], codes)
 
     def picked(self, slot: Slot | None) -> NDArray[Any] | None:
         """The live rows of a column of the result, or of the source."""

@@ -170,7 +170,9 @@ def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     slots: list[int] = []
     for item, item_expr in zip(items, item_exprs, strict=True):
         source = item.dictionary
-        if isinstance(source, LiteralDictionary) and len(source.literals) == 1 and value.dictionary != source:
+        is_constant = isinstance(source, LiteralDictionary) and len(source.literals) == 1 and item.valid is None
+        if is_constant and value.dictionary != source:
+            assert isinstance(source, LiteralDictionary)
             slots.append(source.literals[0])
             continue
         data = compare(encoder, "equal", (expr, value), (item_expr, item))

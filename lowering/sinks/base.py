@@ -28,15 +28,28 @@ class Batch:
         return self.live if condition is None else self.live & self.column(condition)
 
 
+class TextList(NamedTuple):
+    """Texts to be joined by the host, for several groups: those of a group are among the rows from `start` up to `end`.
+
+    codes, ranks: int32[n], of a row its text's code and its place in the order, -1 if it does not count; of rows of a group with
+    the same rank one counts. start, end: int32[groups].
+    """
+
+    codes: Array
+    ranks: Array
+    start: Array
+    end: Array
+
+
 class Result(NamedTuple):
     """A sink's outcome: columns [capacity], and which rows are live. In a collection of chunks, [chunks, chunk] each.
 
-    lists: what is not one value for a row, int32[n] codes and groups (see `ListAccumulator`), by the list's number.
+    lists: what is not one value for a row, by the list's number (see `ListAccumulator`).
     """
 
     columns: tuple[Array, ...]
     live: Array
-    lists: dict[int, tuple[Array, Array]] = {}  # noqa: RUF012  # never changed
+    lists: dict[int, TextList] = {}  # noqa: RUF012  # never changed
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,20 @@ from jax import lax
 from qtensor.errors import InternalError
 from qtensor.lowering.physical import (
     Accumulator,
+    AnyAccumulator,
     FrameEnd,
     FrameFunction,
+    ListAccumulator,
+    ModeAccumulator,
     MomentsAccumulator,
     PickAccumulator,
     QuantileAccumulator,
-    WindowAccumulator,
     WindowFrame,
 )
 from qtensor.lowering.sinks.accumulate import carried, identity_of
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.frame_inputs import Columns, addends, mask_of
+from qtensor.lowering.sinks.frame_modes import of_score, scores, sliding_modes
 from qtensor.lowering.sinks.frame_orders import distinct_sums, frame_quantiles
 from qtensor.lowering.sinks.frames import Frames, Partitions
 from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
@@ -74,12 +77,13 @@ def aggregate_frames(
     """The result columns of each accumulator over each row's frame."""
     kinds: dict[str, list[FrameFunction]] = {}
     for function in functions:
-        kinds.setdefault(kind_of(function.accumulator), []).append(function)
+        kinds.setdefault(kind_of(function), []).append(function)
     results = exact_sums(kinds.get("exact", []), frames_of, partitions, column)
     results |= distinct_sums(kinds.get("distinct", []), frames_of, partitions, column)
     results |= frame_quantiles(kinds.get("quantile", []), frames_of, partitions, column)
+    results |= sliding_modes(kinds.get("sliding", []), frames_of, partitions, column)
     others = kinds.get("folded", [])
-    folds = {function: fold_of(function.accumulator, mask_of(function, partitions, column), column) for function in others}
+    folds = {function: fold_of(function, partitions, column) for function in others}
     forwards = [function for function in others if starts_unbounded(function.frame)]
     backwards = [function for function in others if ends_unbounded(function.frame) and function not in forwards]
     found = scanned(forwards, folds, frames_of, partitions, backwards=False)
@@ -91,15 +95,17 @@ def aggregate_frames(
     return results | {function: finished(function.accumulator, state, partitions, column) for function, state in found.items()}
 
 
-def kind_of(accumulator: WindowAccumulator) -> str:
+def kind_of(function: FrameFunction) -> str:
     """How its values over frames are found."""
-    match accumulator:
+    match function.accumulator:
         case Accumulator(is_exact=True, distinct=()):
             return "exact"
         case Accumulator(is_exact=True):
             return "distinct"
         case QuantileAccumulator():
             return "quantile"
+        case ModeAccumulator() if not (starts_unbounded(function.frame) or ends_unbounded(function.frame)):
+            return "sliding"
         case _:
             return "folded"
 
@@ -122,8 +128,11 @@ def split(state: State, functions: Sequence[FrameFunction], folds: dict[FrameFun
     return parts
 
 
-def finished(accumulator: WindowAccumulator, state: State, partitions: Partitions, column: Columns) -> list[Array]:
+def finished(accumulator: AnyAccumulator, state: State, partitions: Partitions, column: Columns) -> list[Array]:
     """The result columns of a state."""
+    if isinstance(accumulator, ModeAccumulator):
+        row, count = of_score(state[0])
+        return [column(accumulator.column).at[row].get(mode="clip"), count]
     if not isinstance(accumulator, PickAccumulator):
         return list(state)
     row = state[-1]
@@ -153,19 +162,24 @@ def exact_sums(
 # --- associative functions ----------------------------------------------------------------------------------------------------
 
 
-def fold_of(accumulator: WindowAccumulator, counted: Array, column: Columns) -> Fold:
+def fold_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Fold:
+    accumulator = function.accumulator
+    counted = mask_of(function, partitions, column)
     match accumulator:
         case Accumulator(op=op, value=value):
             assert value is not None
-            identity, function = operation(accumulator, op)
+            identity, combine = operation(accumulator, op)
             values = column(value).astype(identity.dtype)
-            return Fold((jnp.where(counted, values, identity),), (identity,), lambda a, b: (function(a[0], b[0]),))
+            return Fold((jnp.where(counted, values, identity),), (identity,), lambda a, b: (combine(a[0], b[0]),))
         case MomentsAccumulator(values=refs):
             return moments(counted, [column(ref) for ref in refs])
         case PickAccumulator():
             return pick(accumulator, counted, column)
-        case QuantileAccumulator():
-            raise InternalError("a quantile is no fold")
+        case ModeAccumulator():
+            score = scores(function, partitions, column, backwards=not starts_unbounded(function.frame))
+            return Fold((score,), (jnp.zeros((), jnp.int64),), lambda a, b: (jnp.maximum(a[0], b[0]),))
+        case QuantileAccumulator() | ListAccumulator():
+            raise InternalError(f"a {type(accumulator).__name__} is no fold")
         case _:
             assert_never(accumulator)
 

@@ -23,7 +23,7 @@ from qtensor.lowering.physical import (
     SortWord,
 )
 from qtensor.lowering.sinks.accumulate import SIMPLE, carried, identity_of, limbs_of
-from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, TextList, append, buffers, flat, store
 from qtensor.lowering.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.sinks.groups import RunGroups
 from qtensor.lowering.sinks.ranks import most_frequent, quantile
@@ -107,7 +107,7 @@ class Grouped:
     runs: Runs = field(init=False)
     group_of_row: Array = field(init=False)  # int32[n]; anything for dead rows
     known: dict[tuple[Ref | None, tuple[SortWord, ...], bool], Runs] = field(default_factory=dict)
-    lists: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    lists: dict[int, TextList] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find the groups; without keys all rows are one."""
@@ -197,7 +197,10 @@ class Grouped:
             runs = Runs(self.runs.rows, self.runs.groups, counted, counted)
         counted = runs.starts if accumulator.distinct else runs.live
         codes = self.columns[accumulator.column].at[runs.rows].get(mode="clip")
-        self.lists[accumulator.number] = codes, jnp.where(counted, runs.groups.group, -1)
+        row = jnp.arange(self.length, dtype=jnp.int32)
+        end = jnp.maximum(runs.groups.greatest(jnp.where(counted, row + 1, 0)), 0)
+        start = jnp.minimum(runs.groups.least(jnp.where(counted, row, self.length)), end)
+        self.lists[accumulator.number] = TextList(codes, jnp.where(counted, row, -1), start, end)
         return [jnp.arange(runs.groups.count, dtype=jnp.int32), runs.groups.total(counted.astype(jnp.int64))]
 
     def columns_of(self, runs: Runs) -> Callable[[Ref], Array]:

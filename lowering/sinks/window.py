@@ -9,12 +9,13 @@ from typing import assert_never
 import jax.numpy as jnp
 
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.physical import FetchFunction, FrameFunction, PlaceFunction, WindowFrame, WindowSink
+from qtensor.lowering.physical import FetchFunction, FrameFunction, ListAccumulator, PlaceFunction, WindowFrame, WindowSink
 from qtensor.lowering.prune import map_sink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
 from qtensor.lowering.sinks.compact import live_rows
 from qtensor.lowering.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.sinks.frame_aggregates import aggregate_frames
+from qtensor.lowering.sinks.frame_lists import frame_list
 from qtensor.lowering.sinks.frames import Frames, Partitions, frames_of
 from qtensor.lowering.sinks.scans import prefix_sums
 from qtensor.lowering.sinks.sorting import sorted_rows
@@ -53,10 +54,17 @@ class Window:
         rows = Ordered(dict(zip(self.refs, stored, strict=True)), live, self.sink)
         results = [rows.column(ref) for ref in self.sink.columns]
         aggregates = [function for function in self.sink.functions if isinstance(function, FrameFunction)]
-        aggregated = aggregate_frames(aggregates, rows.frames_of, rows.partitions, rows.column)
+        listed = [function for function in aggregates if isinstance(function.accumulator, ListAccumulator)]
+        others = [function for function in aggregates if function not in listed]
+        aggregated = aggregate_frames(others, rows.frames_of, rows.partitions, rows.column)
+        lists = {}
+        for each in listed:
+            assert isinstance(each.accumulator, ListAccumulator)
+            frames = rows.frames_of(each.frame)
+            aggregated[each], lists[each.accumulator.number] = frame_list(each, frames, rows.partitions, rows.column)
         for function in self.sink.functions:
             results += aggregated[function] if isinstance(function, FrameFunction) else rows.compute(function)
-        return Result(tuple(results), rows.live_in_order)
+        return Result(tuple(results), rows.live_in_order, lists)
 
 
 @dataclass

@@ -316,9 +316,6 @@ class AggregateBinder:
     def joined_texts(self, operands: list[Operand], condition: Expr | None, order: tuple[SortKey, ...]) -> AggregateCall | None:
         """string_agg: the separator is one text for all rows."""
         value, separator = operands
-        if self.windowed:
-            self.context.unsupported("string_agg as a window function", self.span)
-            return None
         if not isinstance(separator.expr, Literal) or not isinstance(separator.expr.value, str):
             self.context.unsupported("string_agg with a separator that is not a text or a parameter", separator.span or self.span)
             return None

@@ -331,5 +331,8 @@ def _call_name(node: exp.Expr, source: Source) -> str:
         or (node.sql_name() if isinstance(node, exp.Func) else node.key)
     )
     function = "COALESCE" if isinstance(node, exp.Coalesce) else quoted(written.lower())
-    arguments = ", ".join(expression_name(argument, source) for argument in call_arguments(node))
-    return f"{function}({arguments})"
+    arguments = call_arguments(node)
+    ordered = [argument for argument in arguments if isinstance(argument, exp.Order)]  # for sqlglot, an argument has the order
+    shown = ", ".join(expression_name(argument.this if argument in ordered else argument, source) for argument in arguments)
+    keys = ", ".join(_ordered_name(key, source) for order in ordered for key in order.expressions)
+    return f"{function}({shown}{' ORDER BY ' if keys else ''}{keys})"

@@ -164,9 +164,6 @@ class WindowBinder:
         call = bind_aggregate(self.context, self.rows, node, windowed=True)
         if call is None:
             return None
-        if call.function == "mode":
-            self.context.unsupported("mode as a window function", span)
-            return None
         if call.function in ("first", "last"):
             if call.order and not isinstance(node.find(exp.ArgMin, exp.ArgMax), exp.Expr):
                 self.context.unsupported("ORDER BY inside a window function", span)

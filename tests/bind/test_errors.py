@@ -171,7 +171,6 @@ def casts_of(plan: Plan) -> list[Cast]:
     ("query", "what"),
     [
         ("SELECT sum(i4) OVER (ROWS 1 PRECEDING EXCLUDE TIES) FROM t", "EXCLUDE in a window's frame"),
-        ("SELECT mode(i4) OVER () FROM t", "mode as a window function"),
         ("SELECT * FROM range(10)", "the table function range"),
         ("WITH RECURSIVE a AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM a) SELECT 1 FROM a", "recursive CTEs"),
         ("SELECT i4 FROM t TABLESAMPLE 10%", "samples of tables"),

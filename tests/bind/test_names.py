@@ -43,6 +43,7 @@ EXPRESSIONS = [
     "CAST(0.285::double AS decimal(5,2)), CAST(2.5::float AS tinyint), CAST(i4::tinyint AS numeric(4)), i4::double precision",
     "CAST((i4)::tinyint AS int), CAST(.5 AS tinyint), 'x'::varchar(10), i4::character varying, s::char(3)::decimal(4)",
     "'a' || 'b', 'a' || ('b' || 'c'), 1 || 'x'::text, timestamp '2020-01-01' + interval '1 month', CAST(CAST(1 AS double) AS int)",
+    "string_agg(s, ',' ORDER BY i4 DESC), string_agg(DISTINCT s, '' ORDER BY s), sum(i4), first(s ORDER BY i4, dt), string_agg(s)",
     "sum(i4)+1, sum(-i4), sum(i4*(1-d9)), 100.00 * sum(CASE WHEN s LIKE 'P%' THEN d9 ELSE 0 END) / sum(d9)",
 ]  # fmt: skip
 

@@ -126,6 +126,7 @@ TEXT = [
     "s LIKE NULL FROM t",
     "SELECT s LIKE 'a!%c' ESCAPE '!', s NOT LIKE 'a%', s LIKE '.*', s LIKE '__', s LIKE 'a\\_c', s LIKE 'a$_c' ESCAPE '$' FROM t",
     "SELECT s ILIKE 'A%', s ILIKE 'é', s ILIKE 'ä%', s NOT ILIKE 'A', s ILIKE 'SS' FROM t",
+    "SELECT 'zz' IN (s, l.c), s NOT IN (w, l.c, 'b'), s = l.c FROM t LEFT JOIN (SELECT 'a' AS c, i8 AS n FROM t) AS l ON l.n = t.i16",
     "SELECT s IN ('a', ''), s IN ('a', NULL), s NOT IN ('a', 'b'), s IN (w, 'b'), w IN ('a', '10', 'zzz'), "
     "c NOT IN ('red') FROM t",
     "SELECT CASE WHEN s < w THEN s ELSE w END, 'it''s', '', 'a\"b', 'ü' FROM t",

@@ -29,13 +29,28 @@ QUERIES = [
     "SELECT x, string_agg(s, ',' ORDER BY id) AS a FROM t GROUP BY x",
     "SELECT string_agg('a', 'é€') AS a, string_agg(NULL, ',') AS b FROM t WHERE id < 3",
 ]
+ORDERS = ["ORDER BY id", "PARTITION BY g ORDER BY id", "PARTITION BY g", "", "PARTITION BY k ORDER BY g"]
+FRAMES = [
+    *ORDERS,
+    "PARTITION BY g ORDER BY id ROWS BETWEEN 3 PRECEDING AND 2 FOLLOWING",
+    "ORDER BY x ROWS BETWEEN 2 FOLLOWING AND 9 FOLLOWING",
+    "ORDER BY id DESC RANGE BETWEEN 5 PRECEDING AND 1 PRECEDING",
+    "PARTITION BY k ORDER BY id ROWS BETWEEN k * k PRECEDING AND CURRENT ROW",
+]
+WINDOWED = [
+    "string_agg(s, ',' ORDER BY id)",
+    "string_agg(s, '' ORDER BY s DESC NULLS LAST, x) FILTER (WHERE k > 0)",
+    "string_agg(DISTINCT s, '-' ORDER BY s)",
+    "string_agg(upper(s), '|' ORDER BY x)",
+    "string_agg(g::VARCHAR ORDER BY id)",
+]
 NOT_YET = [
     "SELECT g, string_agg(s, ',') AS a FROM t GROUP BY g ORDER BY a",
     "SELECT length(string_agg(s, ',')) FROM t",
     "SELECT string_agg(s, ',') = 'a' FROM t",
     "SELECT coalesce(string_agg(s, ','), '') FROM t",
     "SELECT a, count(*) FROM (SELECT string_agg(s, ',') AS a FROM t GROUP BY g) GROUP BY a",
-    "SELECT string_agg(s, ',') OVER () FROM t",
+    "SELECT upper(string_agg(s, ',') OVER ()) FROM t",
 ]
 
 
@@ -66,11 +81,38 @@ def test_as_duckdb(engines: Engines, query: str) -> None:
     engines.check(query)
 
 
+@pytest.mark.parametrize("frame", FRAMES)
+def test_frames(engines: Engines, frame: str) -> None:
+    calls = ", ".join(f"{call} OVER w" for call in WINDOWED)
+    engines.check(f"SELECT id, {calls}, count(*) OVER w, string_agg(s) OVER (ORDER BY id) FROM t WINDOW w AS ({frame})")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT string_agg(s, ',') OVER (ORDER BY id) FROM empty",
+        "SELECT * FROM (SELECT id, string_agg(s, ',') OVER (PARTITION BY g ORDER BY id) AS a FROM t) WHERE id % 3 = 0 ORDER BY id LIMIT 9",
+        "SELECT id, string_agg(s, ',') OVER (ORDER BY id ROWS 4 PRECEDING) AS a FROM t QUALIFY row_number() OVER (ORDER BY x) < 9",
+        "SELECT g, string_agg(max(s), ',') OVER (ORDER BY g) AS a FROM t GROUP BY g",
+        "SELECT u.n, z.a FROM u LEFT JOIN (SELECT g, string_agg(s, ';') OVER (ORDER BY id) AS a FROM t WHERE id < 60) AS z USING (g)",
+    ],
+)
+def test_windows(engines: Engines, query: str) -> None:
+    engines.check(query)
+
+
 @pytest.mark.parametrize("rows", [1, CHUNK - 1, CHUNK + 1, 5 * CHUNK])
 def test_sizes(rows: int) -> None:
     both = Engines.over(threads=2, t=table(rows))
     both.check("SELECT g, string_agg(s, ',' ORDER BY x) AS a, count(s) AS n FROM t WHERE k <> 2 GROUP BY g ORDER BY g")
+    both.check("SELECT id, string_agg(s, ',' ORDER BY x) OVER (PARTITION BY g ORDER BY id ROWS 3 PRECEDING) AS a FROM t")
     both.close()
+
+
+def test_texts_are_joined_block_by_block(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qtensor.lowering.late_texts.BLOCK", 7)
+    engines.check("SELECT id, string_agg(s, ',') OVER (PARTITION BY g ORDER BY id) AS a FROM t")
+    engines.check("SELECT g, string_agg(s, ',' ORDER BY id) AS a FROM t GROUP BY g")
 
 
 @pytest.mark.parametrize("query", NOT_YET)

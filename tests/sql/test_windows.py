@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from qtensor.errors import UnsupportedError
@@ -180,7 +182,6 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
-    ("SELECT mode(i8) OVER (ORDER BY id) FROM t", "mode as a window function"),
     ("SELECT sum(DISTINCT x) OVER (ORDER BY id) FROM t", "sum of DISTINCT DOUBLE as a window function"),
     ("SELECT median(DISTINCT i8) OVER (ORDER BY id) FROM t", "quantile_cont of DISTINCT"),
     ("SELECT sum(i8) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t", "EXCLUDE in a window's frame"),
@@ -197,6 +198,34 @@ def test_ranks_and_shifts(full: Engines, query: str) -> None:
 @pytest.mark.parametrize("functions", AGGREGATES)
 def test_aggregates(full: Engines, frame: str, functions: str) -> None:
     full.check(f"SELECT id, {functions} FROM t WINDOW w AS ({frame})", signed_zeros=False)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_modes(full: Engines, frame: str) -> None:
+    """Against all values of each frame: of several that are equally frequent DuckDB takes one that depends on other frames."""
+    calls = {"i8": "", "s": "", "x": "", "d": "FILTER (WHERE b)", "day": "FILTER (WHERE g > 0)"}
+    modes = ", ".join(f"mode({column}) {condition} OVER w" for column, condition in calls.items())
+    lists = ", ".join(f"list({column}) {condition} OVER w" for column, condition in calls.items())
+    found = full.ours.sql(f"SELECT id, {modes} FROM t WINDOW w AS ({frame}) ORDER BY id").fetchall()
+    frames = full.theirs.sql(f"SELECT id, {lists} FROM t WINDOW w AS ({frame}) ORDER BY id").fetchall()
+    assert [row[0] for row in found] == [row[0] for row in frames]
+    for row, values in zip(found, frames, strict=True):
+        for mode, inside in zip(row[1:], values[1:], strict=True):
+            counts = Counter(str(value + 0.0 if value == 0 else value) for value in inside or () if value is not None)
+            if not counts:
+                assert mode is None
+            else:
+                assert counts[str(mode + 0.0 if mode == 0 else mode)] == max(counts.values()), (frame, row, values)
+
+
+@pytest.mark.parametrize("frame", [frame for frame in TOTAL if "UNBOUNDED PRECEDING" in frame or "ROWS" not in frame])
+def test_the_first_of_equally_frequent_values(full: Engines, frame: str) -> None:
+    """As in groups, wherever a frame begins with its partition."""
+    found = full.ours.sql(f"SELECT mode(i8) OVER w FROM t WINDOW w AS ({frame}) ORDER BY id").fetchall()
+    frames = full.theirs.sql(f"SELECT list(i8) OVER w FROM t WINDOW w AS ({frame}) ORDER BY id").fetchall()
+    for (mode,), (inside,) in zip(found, frames, strict=True):
+        counts = Counter(value for value in inside or () if value is not None)  # in the order in which they come first
+        assert mode == max(counts, key=counts.__getitem__, default=None)
 
 
 @pytest.mark.parametrize("frame", TOTAL)

@@ -105,6 +105,12 @@ def windowed(e: Expressions) -> str:
     )
     summed = f"{draw.pick('sum', 'avg', 'count', 'min', 'max')}({draw.either(lambda: e.integer(1), lambda: e.decimal(0), lambda: e.column('floating', '1'))})"
     called = draw.pick(summed, summed, "count(*)", f"{draw.pick('min', 'max')}({e.value(1)})", f"bool_or({e.condition(1)})")
+    if draw.chance(0.2):
+        called = draw.either(
+            lambda: f"{draw.pick('median', 'avg', 'sum', 'count')}({draw.pick('', 'DISTINCT ')}{e.integer(1)})",
+            lambda: f"count(DISTINCT {e.value(1)})",
+            lambda: f"quantile_disc({e.number(1)}, {draw.pick('0.3', '1', '-0.5')})",
+        )
     if draw.chance(0.2) and called != "count(*)":
         called += f" FILTER (WHERE {e.condition(1)})"
     value = e.value(1)
@@ -116,6 +122,7 @@ def windowed(e: Expressions) -> str:
         lambda: f"{ranked} OVER ({partition}ORDER BY coalesce({e.value(1)}){direction(e)})",
         lambda: f"{moved} OVER ({partition}ORDER BY {total_order(e)})",
         lambda: f"{placed} OVER ({partition}ORDER BY {total_order(e)} {draw.pick('', *FRAMES)})",
+        lambda: f"string_agg({e.text(1)}, ',') OVER ({partition}ORDER BY {total_order(e)} {draw.pick('', *FRAMES)})",
         lambda: f"{called} OVER ({partition})",
         lambda: f"{called} OVER ({partition}ORDER BY {total_order(e)} {draw.pick(*FRAMES)})",
         lambda: f"{called} OVER ({partition}ORDER BY coalesce({e.value(1)}){direction(e)} {draw.pick('', *RANGES)})",

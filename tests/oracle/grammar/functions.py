@@ -96,7 +96,7 @@ def date_call(e: Expressions, depth: int) -> str:
     draw = e.draw
     return draw.either(
         lambda: f"last_day({e.date(depth - 1)})",
-        lambda: f"make_date(1990 + {e.small()}, {draw.pick('1', '2', '12')}, {draw.pick('1', '28')})",
+        lambda: f"make_date(1990 + {e.small()} % 1000, {draw.pick('1', '2', '12')}, {draw.pick('1', '28')})",
         lambda: f"{e.moment(depth - 1)}::DATE",
         lambda: f"{draw.pick('greatest', 'least')}({e.date(depth - 1)}, {e.date(0)})",
         lambda: f"nullif({e.date(depth - 1)}, {e.date(0)})",
