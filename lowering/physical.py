@@ -401,6 +401,21 @@ class WindowFrame:
     valid: Ref | None = None
     nulls_first: bool = False
 
+    @property
+    def starts_unbounded(self) -> bool:
+        """Whether it begins with the partition."""
+        return self.start == FrameEnd("preceding")
+
+    @property
+    def ends_unbounded(self) -> bool:
+        """Whether it ends with the partition."""
+        return self.end == FrameEnd("following")
+
+    @property
+    def slides(self) -> bool:
+        """Whether it may lose rows and win others from one row to the next."""
+        return not (self.starts_unbounded or self.ends_unbounded)
+
 
 @dataclass(frozen=True)
 class PlaceFunction:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias
 
-from qtensor.errors import Span, UnsupportedError
+from qtensor.errors import Span
 from qtensor.expressions import AggregateCall, Frame, FrameBound, SortKey, WindowCall
 from qtensor.logical import Window
 from qtensor.lowering.aggregates import AggregatePlanner
@@ -17,17 +17,10 @@ from qtensor.lowering.finishing import load
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ordering import pack, words_of
 from qtensor.lowering.physical import (
-    Accumulator,
-    AnyAccumulator,
     FetchFunction,
     FrameEnd,
     FrameFunction,
-    ListAccumulator,
-    ModeAccumulator,
-    MomentsAccumulator,
-    PickAccumulator,
     PlaceFunction,
-    QuantileAccumulator,
     WindowFrame,
     WindowFunction,
     WindowSink,
@@ -235,9 +228,6 @@ class WindowPlanner:
         )
         numbers: list[int] = []
         for accumulator in planner.accumulators:
-            if not can_be_framed(accumulator):
-                message = f"not supported yet: {call.function} of DISTINCT {call.arguments[0].type} as a window function"
-                raise UnsupportedError(message).shown_in("", call.span)
             numbers.append(self.add(FrameFunction(accumulator, frame)))
         return lambda found: finisher(found.encoder, {index: found.slots[number] for index, number in enumerate(numbers)})
 
@@ -287,17 +277,6 @@ class WindowPlanner:
         if descending:
             data = self.encoder.builder.emit("subtract", self.encoder.integer(-1), data, dtype="int64")
         return data
-
-
-def can_be_framed(accumulator: AnyAccumulator) -> bool:
-    """Whether it can be computed over frames, DISTINCT or not."""
-    match accumulator:
-        case Accumulator(is_exact=False) | MomentsAccumulator() | QuantileAccumulator():
-            return not accumulator.distinct
-        case Accumulator() | PickAccumulator() | ModeAccumulator() | ListAccumulator():
-            return True
-        case _:
-            assert_never(accumulator)
 
 
 def wide(encoder: Encoder, value: Value) -> Ref:

@@ -1,74 +1,31 @@
-"""Aggregates over frames: integer sums and counts by prefix sums, those of distinct rows and quantiles by wavelet matrices, all
-else by an associative function that is scanned from the partition's start or end, or looked up in a tree of partial results.
-
-A difference of prefix sums would be wrong for floats: what stands before the frame would cancel only in part. The tree gives any
-frame as at most two nodes of each level (Leis, Kundhikanjana, Kemper and Neumann, "Efficient Processing of Window Functions in
-Analytical SQL Queries", VLDB 2015); small frames need only its lowest levels.
+"""Aggregates over frames: integer sums and counts by prefix sums, those of DISTINCT rows and quantiles by wavelet matrices, all
+else by associative functions; and what depends on which of a frame's values are equal, in a window that slides over the frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import assert_never
 
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
-from qtensor.errors import InternalError
 from qtensor.lowering.physical import (
     Accumulator,
     AnyAccumulator,
-    FrameEnd,
     FrameFunction,
-    ListAccumulator,
     ModeAccumulator,
-    MomentsAccumulator,
     PickAccumulator,
     QuantileAccumulator,
     WindowFrame,
 )
-from qtensor.lowering.sinks.accumulate import carried, identity_of
+from qtensor.lowering.sinks.accumulate import carried
 from qtensor.lowering.sinks.base import Array
-from qtensor.lowering.sinks.frame_inputs import Columns, addends, mask_of
-from qtensor.lowering.sinks.frame_modes import of_score, scores, sliding_modes
-from qtensor.lowering.sinks.frame_orders import distinct_sums, frame_quantiles
-from qtensor.lowering.sinks.frames import Frames, Partitions
-from qtensor.lowering.sinks.scans import Combine, State, prefix_sums, segmented_scan
-
-BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
-
-
-@dataclass(frozen=True)
-class Fold:
-    """How rows are combined: `values` [n] of single rows (neutral in rows that do not count), by `combine`, which is
-    associative and commutative, from `identity`.
-    """
-
-    values: State
-    identity: State
-    combine: Combine
-
-    @staticmethod
-    def of_all(folds: Sequence[Fold]) -> Fold:
-        """Several folds as one: one loop, of which there is one program to compile, for all of them."""
-
-        def combine(left: State, right: State) -> State:
-            parts: list[Array] = []
-            first = 0
-            for fold in folds:
-                end = first + len(fold.values)
-                parts += fold.combine(left[first:end], right[first:end])
-                first = end
-            return tuple(parts)
-
-        values = tuple(value for fold in folds for value in fold.values)
-        return Fold(values, tuple(item for fold in folds for item in fold.identity), combine)
-
-    def reversed(self) -> Fold:
-        """The fold over the rows in reverse."""
-        return Fold(tuple(value[::-1] for value in self.values), self.identity, lambda a, b: self.combine(b, a))
+from qtensor.lowering.sinks.frame_distinct import distinct_folds, distinct_quantiles, distinct_sums
+from qtensor.lowering.sinks.frame_folds import Fold, fold_of, from_tree, scanned, split
+from qtensor.lowering.sinks.frame_inputs import addends, distinct_words, mask_of
+from qtensor.lowering.sinks.frame_modes import of_score, sliding_modes
+from qtensor.lowering.sinks.frame_quantiles import frame_quantiles
+from qtensor.lowering.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.sinks.scans import State, prefix_sums
 
 
 def aggregate_frames(
@@ -78,54 +35,53 @@ def aggregate_frames(
     kinds: dict[str, list[FrameFunction]] = {}
     for function in functions:
         kinds.setdefault(kind_of(function), []).append(function)
-    results = exact_sums(kinds.get("exact", []), frames_of, partitions, column)
-    results |= distinct_sums(kinds.get("distinct", []), frames_of, partitions, column)
-    results |= frame_quantiles(kinds.get("quantile", []), frames_of, partitions, column)
-    results |= sliding_modes(kinds.get("sliding", []), frames_of, partitions, column)
-    others = kinds.get("folded", [])
-    folds = {function: fold_of(function, partitions, column) for function in others}
-    forwards = [function for function in others if starts_unbounded(function.frame)]
-    backwards = [function for function in others if ends_unbounded(function.frame) and function not in forwards]
-    found = scanned(forwards, folds, frames_of, partitions, backwards=False)
-    found |= scanned(backwards, folds, frames_of, partitions, backwards=True)
-    rest = [function for function in others if function not in found]
-    for frame in dict.fromkeys(function.frame for function in rest):
-        same = [function for function in rest if function.frame == frame]
-        found |= split(from_tree(Fold.of_all([folds[function] for function in same]), frames_of(frame)), same, folds)
+    results: dict[FrameFunction, list[Array]] = {}
+    for kind, compute in {
+        "exact sum": exact_sums,
+        "distinct sum": distinct_sums,
+        "quantile": frame_quantiles,
+        "distinct quantile": distinct_quantiles,
+        "mode": sliding_modes,
+    }.items():
+        results |= compute(kinds.get(kind, []), frames_of, partitions, column)
+    folds = {
+        function: fold_of(function, partitions, column) for kind in ("fold", "distinct fold") for function in kinds.get(kind, [])
+    }
+    found = distinct_folds(kinds.get("distinct fold", []), folds, frames_of, partitions, column)
+    found |= folded(kinds.get("fold", []), folds, frames_of, partitions)
     return results | {function: finished(function.accumulator, state, partitions, column) for function, state in found.items()}
 
 
 def kind_of(function: FrameFunction) -> str:
     """How its values over frames are found."""
+    repeats = bool(distinct_words(function.accumulator)) and function.frame.slides
     match function.accumulator:
-        case Accumulator(is_exact=True, distinct=()):
-            return "exact"
-        case Accumulator(is_exact=True):
-            return "distinct"
+        case Accumulator(is_exact=True, distinct=distinct):
+            return "distinct sum" if distinct else "exact sum"
         case QuantileAccumulator():
-            return "quantile"
-        case ModeAccumulator() if not (starts_unbounded(function.frame) or ends_unbounded(function.frame)):
-            return "sliding"
+            return "distinct quantile" if repeats else "quantile"
+        case ModeAccumulator() if function.frame.slides:
+            return "mode"
         case _:
-            return "folded"
+            return "distinct fold" if repeats else "fold"
 
 
-def starts_unbounded(frame: WindowFrame) -> bool:
-    return frame.start == FrameEnd("preceding")
-
-
-def ends_unbounded(frame: WindowFrame) -> bool:
-    return frame.end == FrameEnd("following")
-
-
-def split(state: State, functions: Sequence[FrameFunction], folds: dict[FrameFunction, Fold]) -> dict[FrameFunction, State]:
-    """The parts of a joint state."""
-    parts, first = {}, 0
-    for function in functions:
-        end = first + len(folds[function].values)
-        parts[function] = state[first:end]
-        first = end
-    return parts
+def folded(
+    functions: Sequence[FrameFunction],
+    folds: dict[FrameFunction, Fold],
+    frames_of: Callable[[WindowFrame], Frames],
+    partitions: Partitions,
+) -> dict[FrameFunction, State]:
+    """Folds over frames: those that begin or end with their partitions in one scan each."""
+    forwards = [function for function in functions if function.frame.starts_unbounded]
+    backwards = [function for function in functions if function.frame.ends_unbounded and function not in forwards]
+    found = scanned(forwards, folds, frames_of, partitions, backwards=False)
+    found |= scanned(backwards, folds, frames_of, partitions, backwards=True)
+    rest = [function for function in functions if function not in found]
+    for frame in dict.fromkeys(function.frame for function in rest):
+        same = [function for function in rest if function.frame == frame]
+        found |= split(from_tree(Fold.of_all([folds[function] for function in same]), frames_of(frame)), same, folds)
+    return found
 
 
 def finished(accumulator: AnyAccumulator, state: State, partitions: Partitions, column: Columns) -> list[Array]:
@@ -137,9 +93,6 @@ def finished(accumulator: AnyAccumulator, state: State, partitions: Partitions, 
         return list(state)
     row = state[-1]
     return [*(column(ref).at[row].get(mode="clip") for ref in accumulator.columns), row < partitions.rows]
-
-
-# --- sums of integers ---------------------------------------------------------------------------------------------------------
 
 
 def exact_sums(
@@ -157,182 +110,3 @@ def exact_sums(
         limbs = tuple(sums[id(part)][frames.end] - sums[id(part)][frames.start] for part in values)
         results[function] = list(carried(limbs))
     return results
-
-
-# --- associative functions ----------------------------------------------------------------------------------------------------
-
-
-def fold_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Fold:
-    accumulator = function.accumulator
-    counted = mask_of(function, partitions, column)
-    match accumulator:
-        case Accumulator(op=op, value=value):
-            assert value is not None
-            identity, combine = operation(accumulator, op)
-            values = column(value).astype(identity.dtype)
-            return Fold((jnp.where(counted, values, identity),), (identity,), lambda a, b: (combine(a[0], b[0]),))
-        case MomentsAccumulator(values=refs):
-            return moments(counted, [column(ref) for ref in refs])
-        case PickAccumulator():
-            return pick(accumulator, counted, column)
-        case ModeAccumulator():
-            score = scores(function, partitions, column, backwards=not starts_unbounded(function.frame))
-            return Fold((score,), (jnp.zeros((), jnp.int64),), lambda a, b: (jnp.maximum(a[0], b[0]),))
-        case QuantileAccumulator() | ListAccumulator():
-            raise InternalError(f"a {type(accumulator).__name__} is no fold")
-        case _:
-            assert_never(accumulator)
-
-
-def operation(accumulator: Accumulator, op: str) -> tuple[Array, Callable[[Array, Array], Array]]:
-    """What the function leaves unchanged, and the function."""
-    dtype = np.dtype(accumulator.dtype)
-    match op:
-        case "sum":
-            return jnp.zeros((), dtype), lambda a, b: a + b
-        case "min":
-            return jnp.asarray(identity_of(accumulator), dtype), jnp.minimum
-        case "max":
-            return jnp.asarray(identity_of(accumulator), dtype), jnp.maximum
-        case "product":
-            return jnp.ones((), dtype), lambda a, b: a * b
-        case "bit_and":
-            return jnp.asarray(-1, dtype), lambda a, b: a & b
-        case "bit_or":
-            return jnp.zeros((), dtype), lambda a, b: a | b
-        case _:
-            return jnp.zeros((), dtype), lambda a, b: a ^ b
-
-
-def moments(counted: Array, values: list[Array]) -> Fold:
-    """The columns of `MomentsAccumulator`, merged by the formula of Chan, Golub and LeVeque (1979)."""
-    zero = jnp.zeros((), jnp.float64)
-    zeros = jnp.zeros(counted.shape, jnp.float64)
-    single: list[Array] = [counted.astype(jnp.int64)]
-    for value in values:
-        single += [jnp.where(counted, value, zero), zeros]
-    if len(values) == 2:
-        single.append(zeros)
-
-    def combine(left: State, right: State) -> State:
-        n, m = left[0].astype(jnp.float64), right[0].astype(jnp.float64)
-        rows = jnp.maximum(n + m, 1.0)
-        result = [left[0] + right[0]]
-        distances = []
-        for place in range(1, 1 + 2 * len(values), 2):
-            distance = right[place] - left[place]
-            mean = left[place] + distance * (m / rows)
-            spread = left[place + 1] + right[place + 1] + distance * distance * (n * m / rows)
-            distances.append(distance)
-            # Beside no rows a state stays what it is: infinities would leave NaN.
-            result += [either(n, m, left[place], right[place], mean), either(n, m, left[place + 1], right[place + 1], spread)]
-        if len(values) == 2:
-            product = left[5] + right[5] + distances[0] * distances[1] * (n * m / rows)
-            result.append(either(n, m, left[5], right[5], product))
-        return tuple(result)
-
-    return Fold(tuple(single), (jnp.zeros((), jnp.int64), *(zero for _ in single[1:])), combine)
-
-
-def either(n: Array, m: Array, left: Array, right: Array, both: Array) -> Array:
-    return jnp.where(n == 0, right, jnp.where(m == 0, left, both))
-
-
-def pick(accumulator: PickAccumulator, counted: Array, column: Columns) -> Fold:
-    """The row that comes first by words and then by its place, as words and the row's place."""
-    assert not accumulator.last
-    words = [column(word.word).astype(jnp.int64) for word in accumulator.order]
-    row = jnp.arange(counted.shape[0], dtype=jnp.int32)
-    greatest, behind = jnp.asarray(np.iinfo(np.int64).max), jnp.asarray(np.iinfo(np.int32).max, jnp.int32)
-    values = (*(jnp.where(counted, word, greatest) for word in words), jnp.where(counted, row, behind))
-
-    def combine(left: State, right: State) -> State:
-        before = jnp.zeros(left[0].shape, jnp.bool_)
-        same = ~before
-        for a, b in zip(left, right, strict=True):
-            before, same = before | (same & (a < b)), same & (a == b)
-        return tuple(jnp.where(before, a, b) for a, b in zip(left, right, strict=True))
-
-    return Fold(values, (*(greatest for _ in words), behind), combine)
-
-
-def scanned(
-    functions: Sequence[FrameFunction],
-    folds: dict[FrameFunction, Fold],
-    frames_of: Callable[[WindowFrame], Frames],
-    partitions: Partitions,
-    backwards: bool,
-) -> dict[FrameFunction, State]:
-    """Folds over frames that begin at the partition's start, or with `backwards` end at its end; identities where empty."""
-    if not functions:
-        return {}
-    fold = Fold.of_all([folds[function] for function in functions])
-    if backwards:
-        last = (partitions.row == partitions.end - 1)[::-1]
-        fold = fold.reversed()
-        running = tuple(value[::-1] for value in segmented_scan(fold.combine, fold.identity, last, fold.values))
-    else:
-        running = segmented_scan(fold.combine, fold.identity, partitions.row == partitions.first, fold.values)
-    found = {}
-    for function, state in split(running, functions, folds).items():
-        frames = frames_of(function.frame)
-        row, empty = frames.start if backwards else frames.end - 1, frames.start == frames.end
-        identity = folds[function].identity
-        values = [value.at[row].get(mode="clip") for value in state]
-        found[function] = tuple(jnp.where(empty, neutral, value) for neutral, value in zip(identity, values, strict=True))
-    return found
-
-
-def from_tree(fold: Fold, frames: Frames) -> State:
-    """The fold over each frame, from a tree of which every node combines two of the level below."""
-    rows = frames.start.shape[0]
-    size = 1 << max(0, rows - 1).bit_length()
-    tree = tree_of(fold, size)
-
-    def node(taken: Array, place: Array) -> State:
-        found = [values.at[place].get(mode="clip") for values in tree]
-        return tuple(jnp.where(taken, value, neutral) for value, neutral in zip(found, fold.identity, strict=True))
-
-    def climb(state: tuple[Array, Array, Array, Array, State]) -> tuple[Array, Array, Array, Array, State]:
-        left, right, base, width, total = state
-        open_left = (left < right) & (left % 2 == 1)
-        total = fold.combine(total, node(open_left, base + left))
-        left = left + open_left.astype(left.dtype)
-        open_right = (left < right) & (right % 2 == 1)
-        right = right - open_right.astype(right.dtype)
-        total = fold.combine(total, node(open_right, base + right))
-        return left // 2, right // 2, base + width, width // 2, total
-
-    nothing = tuple(jnp.broadcast_to(neutral, (rows,)) for neutral in fold.identity)
-    start = (frames.start, frames.end, jnp.int32(0), jnp.int32(size), nothing)
-    return lax.while_loop(lambda state: (state[0] < state[1]).any(), climb, start)[-1]
-
-
-def tree_of(fold: Fold, size: int) -> list[Array]:
-    """The values, then level by level the nodes above: node t above has the children 2 t and 2 t + 1, counted from the values on.
-
-    Nodes are computed in blocks of neighbours by loops, whose programs do not grow with the number of levels as one program for
-    each level would. A block may have no node whose children are in the block; towards the root blocks get smaller.
-    """
-    rows = fold.values[0].shape[0]
-    tree = tuple(
-        jnp.concatenate([value, jnp.broadcast_to(neutral, (2 * size - rows,))])
-        for value, neutral in zip(fold.values, fold.identity, strict=True)
-    )
-    first = 0
-    for block in BLOCKS:
-
-        def combine_block(index: Array, tree: State, block: int = block, first: int = first) -> State:
-            start = first + index * block
-            children = [lax.dynamic_slice_in_dim(values, 2 * start, 2 * block).reshape(block, 2) for values in tree]
-            parents = fold.combine(tuple(pair[:, 0] for pair in children), tuple(pair[:, 1] for pair in children))
-            return tuple(
-                lax.dynamic_update_slice_in_dim(values, nodes, size + start, 0)
-                for values, nodes in zip(tree, parents, strict=True)
-            )
-
-        blocks = (size - block - first) // block
-        if blocks > 0:
-            tree = lax.fori_loop(jnp.int32(0), jnp.int32(blocks), combine_block, tree)
-            first += blocks * block
-    return list(tree)

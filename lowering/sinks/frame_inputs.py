@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import jax.numpy as jnp
 
-from qtensor.lowering.kernel import Ref
-from qtensor.lowering.physical import Accumulator, FrameFunction
+from qtensor.lowering.physical import (
+    Accumulator,
+    AnyAccumulator,
+    FrameFunction,
+    MomentsAccumulator,
+    QuantileAccumulator,
+    SortWord,
+)
 from qtensor.lowering.sinks.accumulate import limbs_of
 from qtensor.lowering.sinks.base import Array
-from qtensor.lowering.sinks.frames import Partitions
-
-Columns: TypeAlias = Callable[[Ref], Array]  # in window order
+from qtensor.lowering.sinks.frame_classes import Classes
+from qtensor.lowering.sinks.frames import Columns, Partitions
 
 
 def mask_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Array:
@@ -23,6 +25,28 @@ def mask_of(function: FrameFunction, partitions: Partitions, column: Columns) ->
     mask = function.accumulator.mask
     everywhere = partitions.row < partitions.end
     return everywhere if mask is None else everywhere & column(mask)
+
+
+def distinct_words(accumulator: AnyAccumulator) -> tuple[SortWord, ...]:
+    """The words of which equal ones count once; none if all count."""
+    match accumulator:
+        case Accumulator(distinct=words) | MomentsAccumulator(distinct=words):
+            return words
+        case QuantileAccumulator(distinct=True, order=words):
+            return words
+        case _:
+            return ()
+
+
+def counted_rows(function: FrameFunction, partitions: Partitions, column: Columns) -> Array:
+    """Which rows count; DISTINCT ones in frames that begin with their partition only the first of equal rows, in others that end
+    with it only the last.
+    """
+    counted, words = mask_of(function, partitions, column), distinct_words(function.accumulator)
+    if not words or function.frame.slides:
+        return counted
+    classes = Classes.of(words, counted, partitions, column)
+    return counted & (classes.firsts if function.frame.starts_unbounded else classes.lasts)
 
 
 def addends(function: FrameFunction, counted: Array, column: Columns) -> list[Array]:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from qtensor.lowering.physical import FrameFunction, ListAccumulator
 from qtensor.lowering.sinks.base import Array, TextList
 from qtensor.lowering.sinks.equal_rows import differs_from_previous
-from qtensor.lowering.sinks.frame_inputs import Columns, mask_of
-from qtensor.lowering.sinks.frames import Frames, Partitions
+from qtensor.lowering.sinks.frame_inputs import mask_of
+from qtensor.lowering.sinks.frames import Columns, Frames, Partitions
 from qtensor.lowering.sinks.prefix import running_sum
 from qtensor.lowering.sinks.scans import prefix_sums
 from qtensor.lowering.sinks.sorting import sorted_rows

@@ -16,40 +16,13 @@ from jax import lax
 
 from qtensor.lowering.physical import FrameFunction, ModeAccumulator, WindowFrame
 from qtensor.lowering.sinks.base import Array
-from qtensor.lowering.sinks.equal_rows import differs_from_previous
-from qtensor.lowering.sinks.frame_inputs import Columns, mask_of
-from qtensor.lowering.sinks.frames import Frames, Partitions
-from qtensor.lowering.sinks.prefix import running_sum
-from qtensor.lowering.sinks.sorting import sorted_rows
+from qtensor.lowering.sinks.frame_classes import Classes
+from qtensor.lowering.sinks.frame_inputs import mask_of
+from qtensor.lowering.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.sinks.sliding import at, next_move, put
 
 ROW_BITS = 32  # a row's number fits
 LAST = (1 << ROW_BITS) - 1
-
-
-class Classes(NamedTuple):
-    """Equal values of one partition, int32[n] each: of a row that counts its class; of a class its rows' places in `rows`, from
-    `start` up to `end`, where they stand in window order.
-    """
-
-    number: Array
-    rows: Array
-    start: Array
-    end: Array
-    counted: Array
-
-    @staticmethod
-    def of(function: FrameFunction, partitions: Partitions, column: Columns) -> Classes:
-        counted = mask_of(function, partitions, column)
-        words = mode_of(function).order
-        keys = [partitions.first.astype(jnp.int64), *(column(word.word) for word in words)]
-        rows, ordered = sorted_rows(keys, [partitions.rows, *(word.radix for word in words)], counted)
-        place = partitions.row
-        starts = differs_from_previous(ordered) | (place == counted.sum(dtype=jnp.int32))  # where those that do not count begin
-        number = running_sum(starts.astype(jnp.int32)) - 1
-        begins = jnp.full(partitions.rows + 1, partitions.rows, jnp.int32)
-        begins = begins.at[jnp.where(starts, number, partitions.rows + 1)].set(place, mode="drop")
-        of_row = jnp.zeros(partitions.rows, jnp.int32).at[rows].set(number, unique_indices=True)
-        return Classes(of_row, rows, begins[:-1], begins[1:], counted)
 
 
 def mode_of(function: FrameFunction) -> ModeAccumulator:
@@ -57,11 +30,15 @@ def mode_of(function: FrameFunction) -> ModeAccumulator:
     return function.accumulator
 
 
+def classes_of(function: FrameFunction, partitions: Partitions, column: Columns) -> Classes:
+    return Classes.of(mode_of(function).order, mask_of(function, partitions, column), partitions, column)
+
+
 def scores(function: FrameFunction, partitions: Partitions, column: Columns, backwards: bool) -> Array:
     """int64[n], whose maximum over the rows of a frame tells the mode: how often a row's value has come up, from the partition's
     start or with `backwards` from its end, above how early it came first; 0 of rows that do not count.
     """
-    classes = Classes.of(function, partitions, column)
+    classes = classes_of(function, partitions, column)
     number, place = classes.number[classes.rows], partitions.row
     count = classes.end[number] - place if backwards else place - classes.start[number] + 1
     first = classes.rows if backwards else classes.rows[classes.start[number]]
@@ -81,7 +58,7 @@ def sliding_modes(
     """The mode of any frames; of several values one."""
     results = {}
     for function in functions:
-        classes = Classes.of(function, partitions, column)
+        classes = classes_of(function, partitions, column)
         found, count = slide(classes, frames_of(function.frame))
         row = classes.rows[classes.start[found]]
         results[function] = [column(mode_of(function).column).at[row].get(mode="clip"), count.astype(jnp.int64)]
@@ -129,10 +106,9 @@ class Window(NamedTuple):
 
 
 class Sliding(NamedTuple):
-    """A window from row `low` up to `high` that slides over the frames, and what was found for those before `row`.
+    """A window from row `low` up to `high`, and what was found for the frames of those before `row`.
 
-    turn: of the last row that went in or out, and is still to be done. What a turn of the loop reads it reads after it wrote:
-    XLA would copy the arrays otherwise.
+    turn: of the last row that went in or out, and is still to be done.
     """
 
     row: Array
@@ -151,26 +127,19 @@ def slide(classes: Classes, frames: Frames) -> tuple[Array, Array]:
     def step(state: Sliding) -> Sliding:
         window = state.window.turned(state.turn)
         start, end = at(frames.start, state.row), at(frames.end, state.row)
-        empty = start == end
-        grows_high, grows_low = state.high < end, state.low > start
-        # Rows are taken in before others go, so that low <= high.
-        adds = ~empty & (grows_high | grows_low)
-        removes = ~empty & ~adds & ((state.high > end) | (state.low < start))
-        at_high = jnp.where(adds, grows_high, state.high > end)
-        moved = jnp.where(at_high, state.high, state.low) - (adds & ~at_high | removes & at_high).astype(jnp.int32)
-        change = adds.astype(jnp.int32) - removes.astype(jnp.int32)
-        done = ~(adds | removes)
-        counted = at(classes.counted, moved)
+        move = next_move(state.low, state.high, start, end)
+        done = ~(move.adds | move.removes)
+        counted = at(classes.counted, move.row)
         best = window.order[rows - 1]
         place = jnp.where(done, state.row, rows)
         return Sliding(
             state.row + done.astype(jnp.int32),
-            state.low - jnp.where(at_high, 0, change),
-            state.high + jnp.where(at_high, change, 0),
+            move.low,
+            move.high,
             window,
-            window.turn(at(classes.number, moved), adds & counted, removes & counted),
+            window.turn(at(classes.number, move.row), move.adds & counted, move.removes & counted),
             put(state.found, place, best),
-            put(state.most, place, jnp.where(empty, 0, at(window.counts, best))),
+            put(state.most, place, jnp.where(start < end, at(window.counts, best), 0)),
         )
 
     number = jnp.arange(rows, dtype=jnp.int32)
@@ -180,14 +149,3 @@ def slide(classes: Classes, frames: Frames) -> tuple[Array, Array]:
     begin = Sliding(zero, zero, zero, empty, empty.turn(zero, never, never), nothing, nothing)
     end = lax.while_loop(lambda state: state.row < rows, step, begin)
     return end.found[:-1], end.most[:-1]
-
-
-def at(array: Array, place: Array) -> Array:
-    """One value; nothing is copied, here and in `put`, where an indexed update would be."""
-    value: Array = lax.dynamic_index_in_dim(array, place, keepdims=False)
-    return value
-
-
-def put(array: Array, place: Array, value: Array) -> Array:
-    changed: Array = lax.dynamic_update_index_in_dim(array, value, place, 0)
-    return changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jax import lax
@@ -12,6 +13,8 @@ from qtensor.lowering.kernel import Ref
 from qtensor.lowering.physical import FrameEnd, WindowFrame
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.scans import prefix_sums
+
+Columns: TypeAlias = Callable[[Ref], Array]  # in window order
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Frames:
     end: Array
 
 
-def frames_of(frame: WindowFrame, partitions: Partitions, column: Callable[[Ref], Array]) -> Frames:
+def frames_of(frame: WindowFrame, partitions: Partitions, column: Columns) -> Frames:
     """The frames; `column` gives a column in window order."""
     find = FrameFinder(frame, partitions, column)
     start = jnp.clip(find.start(frame.start), partitions.first, partitions.end)
@@ -68,7 +71,7 @@ def frames_of(frame: WindowFrame, partitions: Partitions, column: Callable[[Ref]
 class FrameFinder:
     frame: WindowFrame
     partitions: Partitions
-    column: Callable[[Ref], Array]
+    column: Columns
 
     def start(self, bound: FrameEnd) -> Array:
         """The first row of the frame, as far as the partition goes; see `frames_of`."""

@@ -81,6 +81,8 @@ AGGREGATES = [
     "quantile_cont(i16, -0.3) OVER w, median(y) FILTER (WHERE b) OVER w, quantile_disc(i16, 0) OVER w, quantile_disc(day, 1) OVER w",
     "count(DISTINCT i8) OVER w, count(DISTINCT s) OVER w, sum(DISTINCT i8) OVER w, avg(DISTINCT d) OVER w, count(DISTINCT x) OVER w",
     "count(DISTINCT g) FILTER (WHERE b) OVER w, min(DISTINCT y) OVER w, sum(DISTINCT i64 * 8000) OVER w, count(DISTINCT b) OVER w",
+    "sum(DISTINCT y) OVER w, avg(DISTINCT f) OVER w, stddev(DISTINCT i8) OVER w, bit_xor(DISTINCT u8) OVER w, sum(DISTINCT x) OVER w",
+    "median(DISTINCT i8) OVER w, quantile_disc(DISTINCT s, 0.6) OVER w, quantile_cont(DISTINCT d, 0.3) FILTER (WHERE b) OVER w",
     "sum(i64 * 8000) OVER w, avg(i64 * 8000) OVER w, sum(e) OVER w, avg(moment) OVER w, sum(n) OVER w, max(n) OVER w",
 ]
 
@@ -182,8 +184,6 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
-    ("SELECT sum(DISTINCT x) OVER (ORDER BY id) FROM t", "sum of DISTINCT DOUBLE as a window function"),
-    ("SELECT median(DISTINCT i8) OVER (ORDER BY id) FROM t", "quantile_cont of DISTINCT"),
     ("SELECT sum(i8) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t", "EXCLUDE in a window's frame"),
     ("SELECT first_value(i8 ORDER BY id) OVER () FROM t", "ORDER BY inside"),
 ]
