@@ -46,9 +46,8 @@ def environment_key() -> str:
     """What an executable depends on beside its plan: the machine, and the text of the compiler itself."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    for path in sorted(
-        [*(here.parent / "lowering").rglob("*.py"), here / "compile.py", here / "options.py", here / "runtime.py"]
-    ):
+    compiler = ("compile.py", "options.py", "protobuf.py", "runtime.py", "slimming.py")
+    for path in sorted([*(here.parent / "lowering").rglob("*.py"), *(here / name for name in compiler)]):
         digest.update(path.read_bytes())
     return f"{machine_key()} {digest.hexdigest()}"
 

@@ -44,7 +44,7 @@ class Module:
 
     def hlo(self) -> str:
         """The optimised HLO that runs, without the tables of source lines that JAX appends to it."""
-        return "\n".join(without_locations(module.to_string()) for module in self.loaded.executable.hlo_modules())
+        return "\n".join(without_locations(module.to_string()) for module in self.loaded.hlo_modules())
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Loaded:
         self._load = load
         self._lock = threading.Lock()
         self._executable: Any | None = None
+        self._is_slim = False
         self.kernels = 0
         self.used = 0
         if code is not None:
@@ -40,6 +41,11 @@ class Loaded:
         with self._lock:
             return self._executable or self._keep(self._load())
 
+    def hlo_modules(self) -> list[Any]:
+        """The optimised HLO, as jaxlib's HloModules. Raises what loading raises."""
+        modules: list[Any] = self.executable.hlo_modules()
+        return self._load().hlo_modules() if self._is_slim else modules
+
     @property
     def is_loaded(self) -> bool:
         return self._executable is not None
@@ -50,7 +56,7 @@ class Loaded:
 
     def _keep(self, code: Code) -> Any:
         self.used = next(_uses)
-        self.kernels = code.kernels
+        self.kernels, self._is_slim = code.kernels, code.is_slim
         self._executable = code.executable
         _in_memory.make_room(self)
         return code.executable

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from jaxlib import xla_client
 
+from qtensor.aot.protobuf import delimited, message
+
 COMPILER_OPTIONS: dict[str, str | bool] = {
     # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that
     # version and is accepted by the others.
@@ -27,7 +29,6 @@ BACKEND_OPTIONS: dict[str, str] = {
 
 # Numbers of fields in XLA's messages CompileOptionsProto, ExecutableBuildOptionsProto and DebugOptions.
 EXECUTABLE_BUILD_OPTIONS, DEBUG_OPTIONS, BACKEND_EXTRA_OPTIONS = 3, 3, 500
-LENGTH_DELIMITED = 2  # how protobuf writes messages and strings
 
 
 def compile_options() -> xla_client.CompileOptions:
@@ -36,29 +37,12 @@ def compile_options() -> xla_client.CompileOptions:
     jaxlib has no attribute for the options of the backend: they are added to the serialised message, whose reader joins them with
     what is there.
     """
-    message = xla_client.CompileOptions().SerializeAsString()
+    written = xla_client.CompileOptions().SerializeAsString()
     for name, value in BACKEND_OPTIONS.items():
-        entry = field(1, name.encode()) + field(2, value.encode())
-        message += field(EXECUTABLE_BUILD_OPTIONS, field(DEBUG_OPTIONS, field(BACKEND_EXTRA_OPTIONS, entry)))
-    options = xla_client.CompileOptions.ParseFromString(message)
+        entry = message([delimited(1, name.encode()), delimited(2, value.encode())])
+        for number in (BACKEND_EXTRA_OPTIONS, DEBUG_OPTIONS, EXECUTABLE_BUILD_OPTIONS):
+            entry = delimited(number, entry).written()
+        written += entry
+    options = xla_client.CompileOptions.ParseFromString(written)
     options.env_option_overrides = list(COMPILER_OPTIONS.items())
     return options
-
-
-def field(number: int, content: bytes) -> bytes:
-    """A field of a protobuf message that is a message or a string itself.
-
-    >>> field(1, b"ab")
-    b'\\n\\x02ab'
-    """
-    return varint(number << 3 | LENGTH_DELIMITED) + varint(len(content)) + content
-
-
-def varint(number: int) -> bytes:
-    """A natural number, seven bits a byte, the lowest first.
-
-    >>> varint(300)
-    b'\\xac\\x02'
-    """
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])

@@ -22,6 +22,7 @@ from jaxlib.mlir.passmanager import PassManager
 from numpy.typing import NDArray
 
 from qtensor.aot.options import compile_options
+from qtensor.aot.slimming import is_slim, slimmed, whole_module
 
 KERNELS_UNKNOWN = 100
 
@@ -75,16 +76,24 @@ class Code:
     """A program compiled for this CPU.
 
     executable: jaxlib's LoadedExecutable, which has no public type; its `execute` takes buffers and gives buffers; thread-safe.
-    payload: what `load_executable` makes it of again, None if it cannot be written.
+    payload: what `load_executable` makes it of again, None if it cannot be written. is_slim: the executable was loaded without
+    the HLO that it was compiled of, which is in the payload.
     """
 
     executable: Any
     payload: bytes | None
+    is_slim: bool = False
 
     @property
     def kernels(self) -> int:
         """How many pieces of machine code it has, each with memory mappings of its own."""
         return (self.payload.count(b"\x7fELF") if self.payload else 0) or KERNELS_UNKNOWN
+
+    def hlo_modules(self) -> list[Any]:
+        """The optimised HLO, as jaxlib's HloModules."""
+        modules: list[Any] = self.executable.hlo_modules()
+        whole = whole_module(self.payload) if self.is_slim and self.payload else None
+        return modules if whole is None else [type(modules[0]).from_serialized_hlo_module_proto(whole)]
 
 
 def compile_stablehlo(bytecode: bytes) -> Code:
@@ -95,8 +104,8 @@ def compile_stablehlo(bytecode: bytes) -> Code:
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
     executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
-    try:
-        return Code(executable, executable.serialize())  # before its first run: afterwards one that sorts does not serialise
+    try:  # before its first run: afterwards one that sorts does not serialise
+        return Code(executable, slimmed(executable.serialize()))
     except jax.errors.JaxRuntimeError as error:
         logger.info("an executable cannot be serialised and is not cached: %s", error)
         return Code(executable, None)
@@ -109,7 +118,8 @@ def load_executable(payload: bytes) -> Code:
     TypeError when it cannot be loaded.
     """
     with quiet_stderr:
-        return Code(client().deserialize_executable(payload, client().devices()[:1], None), payload)
+        executable = client().deserialize_executable(payload, client().devices()[:1], None)
+    return Code(executable, payload, is_slim(payload))
 
 
 class QuietStderr:
