@@ -14,7 +14,7 @@ from qtensor.lowering.encode.encoder import Encoder, slot_of, written_late
 from qtensor.lowering.encode.expressions import encode_condition, encode_operand
 from qtensor.lowering.finishing import Finisher, load, present
 from qtensor.lowering.kernel import DType, Ref
-from qtensor.lowering.ordering import pack, words_of
+from qtensor.lowering.ordering import pack, sort_words, words_of
 from qtensor.lowering.physical import Accumulator, AnyAccumulator, ListAccumulator, SortWord
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.values import JoinedDictionary, Value, WrittenDictionary
@@ -36,19 +36,22 @@ class AggregatePlanner:
     accumulators: list[AnyAccumulator] = field(default_factory=list)
 
     def plan(self, call: AggregateCall, *, alike: bool = False) -> Finisher:
-        """The accumulators of `call` and how to finish them. alike: the arguments are equal in all rows of a group."""
+        """The accumulators of `call` and how to finish them. alike: the arguments are equal in all rows of a group.
+
+        Raises UnsupportedError: at the call, or at a part of it.
+        """
+        try:
+            return self.plan_call(call, alike)
+        except UnsupportedError as error:
+            raise error.shown_in("", call.span) from None
+
+    def plan_call(self, call: AggregateCall, alike: bool) -> Finisher:
         filtered = None if call.filter is None else encode_condition(self.encoder, call.filter)
         if call.function == "count_star":
             return self.finish_count(self.count(filtered))
         with self.encoder.guarded(filtered):
             values = [encode_operand(self.encoder, argument) for argument in self.computed(call)]
-            order = [
-                word
-                for key in call.order
-                for word in words_of(self.encoder, encode_operand(self.encoder, key.expr), key.descending, key.nulls_first)
-            ]
-            for key in call.order:
-                self.encoder.require(encode_operand(self.encoder, key.expr), "ordered")
+            order = [word for key in call.order for word in sort_words(self.encoder, key)]
         if call.function not in ("count", "first", "last", "string_agg") and not alike:
             for value in values:
                 self.encoder.require(value, "ordered")

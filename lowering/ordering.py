@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qtensor.errors import UnsupportedError
+from qtensor.expressions import SortKey
 from qtensor.lowering.encode.comparison import order_key
 from qtensor.lowering.encode.encoder import Encoder
+from qtensor.lowering.encode.expressions import encode, place_of
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.physical import SortWord
 from qtensor.lowering.ranges import BIT, Range
@@ -13,6 +16,19 @@ from qtensor.lowering.values import Value
 from qtensor.types import Boolean, Float
 
 WORD_LIMIT = 1 << 62  # packed words stay below: the largest int64 marks dead rows
+
+
+def sort_words(encoder: Encoder, key: SortKey) -> list[SortWord]:
+    """The words of a key by which rows are ordered.
+
+    Raises UnsupportedError: at the key, if it has no order, as texts that are made after a run.
+    """
+    try:
+        value = encode(encoder, key.expr)
+        encoder.require(value, "ordered")
+    except UnsupportedError as error:
+        raise error.shown_in("", place_of(key.expr)) from None
+    return words_of(encoder, value, key.descending, key.nulls_first)
 
 
 def words_of(encoder: Encoder, value: Value, descending: bool = False, nulls_first: bool = False) -> list[SortWord]:

@@ -16,7 +16,7 @@ from qtensor.lowering.kernel import KernelBuilder, Ref
 from qtensor.lowering.listed_rows import are_listed, plan_listed_rows
 from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
-from qtensor.lowering.ordering import pack, words_of
+from qtensor.lowering.ordering import pack, sort_words
 from qtensor.lowering.physical import (
     MANY_ROWS,
     CollectSink,
@@ -226,11 +226,7 @@ class Planner:
         stream = self.stream(plan.input)
         if count is None or count > TOP_K_LIMIT:
             stream = self.thinned(plan.input, self.bounded(stream))
-        words: list[SortWord] = []
-        for key in plan.keys:
-            value = encode(stream.encoder, key.expr)
-            stream.encoder.require(value, "ordered")
-            words += words_of(stream.encoder, value, key.descending, key.nulls_first)
+        words = [word for key in plan.keys for word in sort_words(stream.encoder, key)]
         return self.materialise(stream, pack(stream.encoder, words), count)
 
     def materialise(self, stream: Stream, order: tuple[SortWord, ...], count: int | None) -> Stream:

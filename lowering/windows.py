@@ -15,7 +15,7 @@ from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.encode.expressions import encode_condition, encode_operand
 from qtensor.lowering.finishing import load
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.ordering import pack, words_of
+from qtensor.lowering.ordering import pack, sort_words, words_of
 from qtensor.lowering.physical import (
     FetchFunction,
     FrameEnd,
@@ -53,7 +53,7 @@ def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
     """The rows of `stream`, which are bounded, in window order, with the functions' values as more columns."""
     encoder = stream.encoder
     partition = [word for part in plan.partition for word in words_of(encoder, encode_operand(encoder, part))]
-    order = [word for key in plan.order for word in words_of(encoder, *sort_operands(encoder, key))]
+    order = [word for key in plan.order for word in sort_words(encoder, key)]
     builder = WindowPlanner(encoder, stream.source.capacity, plan.order)
     finishers = [builder.plan(item.call) for item in plan.functions]
     width = len(encoder.columns)
@@ -70,10 +70,6 @@ def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
     result.flush()
     result.ordered = True
     return result
-
-
-def sort_operands(encoder: Encoder, key: SortKey) -> tuple[Value, bool, bool]:
-    return encode_operand(encoder, key.expr), key.descending, key.nulls_first
 
 
 @dataclass

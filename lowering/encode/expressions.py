@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias, assert_never
 
-from qtensor.errors import InternalError, UnsupportedError
-from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery
+from qtensor.errors import InternalError, Span, UnsupportedError
+from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, children
 from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
@@ -58,9 +58,13 @@ def encode(encoder: Encoder, expr: Expr) -> Value:
     try:
         return encode_node(encoder, expr)
     except UnsupportedError as error:
-        if isinstance(expr, Call | Cast | Predict):
-            raise error.shown_in("", expr.span) from None
-        raise
+        raise error.shown_in("", place_of(expr)) from None
+
+
+def place_of(expr: Expr) -> Span | None:
+    """Where an expression stands in the text, or the first of its parts of which that is known."""
+    own = None if isinstance(expr, ColumnRef | Literal | Case | OuterColumn) else expr.span
+    return own or next(filter(None, map(place_of, children(expr))), None)
 
 
 def encode_node(encoder: Encoder, expr: Expr) -> Value:
