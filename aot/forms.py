@@ -35,6 +35,7 @@ from qtensor.lowering.physical import (
 from qtensor.lowering.plan import plan_query
 from qtensor.lowering.program import TensorProgram
 from qtensor.lowering.storage.layout import CHUNK
+from qtensor.lowering.values import CalledDictionary
 from qtensor.optimizer import optimise
 from qtensor.texts import ConversionError
 
@@ -106,6 +107,8 @@ class FormPlanner:
         planned = plan_query(self.plan, statistics, strings, self.models, usual_rows, self.room(sizes))
         if planned.plan.lists:
             raise UnsupportedError("not supported yet: exports of string_agg")
+        if any(isinstance(column.dictionary, CalledDictionary) for column in planned.output):
+            raise UnsupportedError("not supported yet: exports of texts that are made of too many combinations of values")
         return planned
 
     def forms(self) -> list[PlannedForm]:

@@ -23,6 +23,7 @@ from qtensor.like import PatternError, matches
 from qtensor.lowering.late_texts import TextLists, joined
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.values import (
+    CalledDictionary,
     Choices,
     CodeOf,
     ColumnDictionary,
@@ -34,6 +35,8 @@ from qtensor.lowering.values import (
     HostScalar,
     HostTable,
     JoinedDictionary,
+    LateCall,
+    LatePart,
     LikeTable,
     ListedTable,
     LiteralDictionary,
@@ -49,7 +52,7 @@ from qtensor.lowering.values import (
     UnionDictionary,
     WrittenDictionary,
 )
-from qtensor.scalars.function import Evaluated
+from qtensor.scalars.function import Evaluated, HostArgument
 from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError, format_value, parse_text
 from qtensor.types import Boolean, SqlType, Varchar
@@ -112,8 +115,8 @@ class HostInputs:
                 return sorted_distinct([self.evaluated(call)[0].values.drop_null()])
             case JoinedDictionary():
                 raise InternalError("the texts of string_agg are made of a run's lists")
-            case WrittenDictionary():
-                raise InternalError("the texts of that many values are written after a run")
+            case WrittenDictionary() | CalledDictionary():
+                raise InternalError("the texts of that many values are made after a run")
             case _:
                 assert_never(dictionary)
 
@@ -122,6 +125,36 @@ class HostInputs:
     ) -> tuple[NDArray[np.int64], pa.Array]:
         """The texts of string_agg: see `late_texts.joined`."""
         return joined(lists, groups, self.strings(dictionary.parts), self.text(dictionary.separator))
+
+    def called(self, call: LateCall, part: Callable[[LatePart], pa.Array], valid: Callable[[int], NDArray[np.bool_]]) -> pa.Array:
+        """The texts of a call by row, large_string. part: the values of an argument; valid: the element that says what is NULL.
+
+        Raises ExecutionError: the function is not defined for a row's values.
+        """
+        function = SCALARS[call.function]
+        arguments: list[HostArgument] = []
+        for argument in call.arguments:
+            match argument:
+                case LatePart():
+                    arguments.append(part(argument))
+                case LateCall():
+                    arguments.append(self.called(argument, part, valid))
+                case literal:
+                    arguments.append(self.literals[literal].value)
+        columns = [argument for argument in arguments if isinstance(argument, pa.Array)]
+        known = np.ones(len(columns[0]), np.bool_) if call.valid is None else valid(call.valid)
+        if not function.sees_nulls:
+            for column in columns:
+                known = known & as_numpy(column.is_valid())
+        rows = pa.array(np.flatnonzero(known))
+        taken = [argument.take(rows) if isinstance(argument, pa.Array) else argument for argument in arguments]
+        assert function.evaluate is not None
+        evaluated = function.evaluate(taken, len(rows))
+        if evaluated.failed is not None and evaluated.failed.any():
+            raise ExecutionError(evaluated.message, spans=[call.span] if call.span else [])
+        places = np.zeros(len(known), np.int64)
+        places[known] = np.arange(len(rows))
+        return evaluated.values.take(pa.array(places, mask=~known))
 
     def evaluated(self, call: HostCall) -> tuple[Evaluated, NDArray[np.int64]]:
         """What the function gives for each combination of values that there is, and the indices of these combinations."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.encode.comparison import limbs
-from qtensor.lowering.encode.encoder import Encoder, union_of
+from qtensor.lowering.encode.encoder import Encoder, called_late, union_of
 from qtensor.lowering.physical import CollectSink, UnionSource
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
-from qtensor.lowering.values import Dictionary, Value, WrittenDictionary
+from qtensor.lowering.values import CalledDictionary, Dictionary, Value, WrittenDictionary
 from qtensor.types import Varchar
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def align(encoders: Sequence[Encoder], position: int) -> None:
     if any(len(value.elements) != elements for value in values):
         raise UnsupportedError(f"a UNION of {values[0].type} with NULL is not supported")
     dictionary = common_dictionary(values)
+    if isinstance(dictionary, CalledDictionary):
+        raise called_late()
     bounds = None
     if all(value.range is not None for value in values):
         ranges = [value.range or BIT for value in values]

@@ -9,10 +9,11 @@ dictionaries and literals need no new program.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal as Literals
 from typing import TypeAlias
 
+from qtensor.errors import Span
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.storage.levels import Level
@@ -124,6 +125,51 @@ class WrittenDictionary:
     type: SqlType
 
 
+@dataclass(frozen=True)
+class LatePart:
+    """An argument that differs by row: which of the value's `elements` hold its data and whether it is valid (None: always)."""
+
+    type: SqlType
+    data: int
+    valid: int | None
+    dictionary: Dictionary | None
+
+
+@dataclass(frozen=True)
+class LateCall:
+    """A scalar function of text that is evaluated for the rows of a result. `arguments` are slots of literals, parts, and other
+    such calls; `valid`: which element says that the call itself is not NULL, whatever its arguments are (None: none does).
+    """
+
+    function: str
+    arguments: tuple[int | LatePart | LateCall, ...]
+    valid: int | None = None
+    span: Span | None = field(default=None, compare=False)
+
+    def moved(self, by: int, valid: int | None) -> LateCall:
+        """The same call where its elements begin at number `by`; `valid` as it is there."""
+        arguments: list[int | LatePart | LateCall] = []
+        for argument in self.arguments:
+            match argument:
+                case LatePart(type, data, own, dictionary):
+                    arguments.append(LatePart(type, data + by, None if own is None else own + by, dictionary))
+                case LateCall():
+                    arguments.append(argument.moved(by, None if argument.valid is None else argument.valid + by))
+                case _:
+                    arguments.append(argument)
+        return LateCall(self.function, tuple(arguments), valid, self.span)
+
+
+@dataclass(frozen=True)
+class CalledDictionary:
+    """The texts that a function gives for the values of several columns which have too many combinations to be made before a run.
+    A value has its arguments as `elements`. The texts of a result are made when it is decoded; they can be given out, and nothing
+    else.
+    """
+
+    call: LateCall
+
+
 Dictionary: TypeAlias = (
     ColumnDictionary
     | LiteralDictionary
@@ -132,6 +178,7 @@ Dictionary: TypeAlias = (
     | MappedDictionary
     | JoinedDictionary
     | WrittenDictionary
+    | CalledDictionary
 )
 
 
@@ -251,7 +298,8 @@ class Value:
     """An SQL value of a batch's rows: `data` and, where it can be NULL, `valid`, both [CHUNK].
 
     Integers, decimals (unscaled), dates, timestamps and codes of text carry the `range` of their data, also of invalid rows.
-    `low` makes a two-limb integer: data * 2**32 + low with 0 <= low < 2**32. `elements` are the scores of an ARRAY.
+    `low` makes a two-limb integer: data * 2**32 + low with 0 <= low < 2**32. `elements` are the scores of an ARRAY, or
+    what the text of a `CalledDictionary` is made of.
     `may_be_nan` is False for floats proven free of NaN and of denormal numbers, which the machine compares as SQL does.
     """
 

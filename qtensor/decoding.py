@@ -16,7 +16,7 @@ from qtensor.errors import ExecutionError
 from qtensor.lowering.late_texts import TextLists, written
 from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
-from qtensor.lowering.values import Dictionary, JoinedDictionary, WrittenDictionary
+from qtensor.lowering.values import CalledDictionary, Dictionary, JoinedDictionary, LateCall, LatePart, WrittenDictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class Decoder:
     column: Callable[[int], EncodedColumn]
     strings: Callable[[Dictionary], pa.Array]
     lists: tuple[int, ...] = ()  # the numbers of those that stand behind the flags, and what makes texts of one
+    called: Callable[[LateCall, Callable[[LatePart], pa.Array], Callable[[int], NDArray[Any]]], pa.Array] | None = None
     joined: Callable[[JoinedDictionary, TextLists, NDArray[np.int32]], tuple[NDArray[np.int64], pa.Array]] | None = None
 
     @cached_property
@@ -79,6 +80,8 @@ class Part:
         return Part(decoder, share, columns, rows, lists)
 
     def decoded(self, column: OutputColumn) -> pa.Array:
+        if isinstance(column.dictionary, CalledDictionary):
+            return self.called(column, column.dictionary)
         data = self.picked(column.data)
         assert data is not None
         if column.elements:
@@ -89,6 +92,35 @@ class Part:
             return decode_column(ResultColumn(column.type, places, None, valid, texts))
         dictionary = None if column.dictionary is None else self.decoder.strings(column.dictionary)
         return decode_column(ResultColumn(column.type, data, self.picked(column.low), valid, dictionary))
+
+    def called(self, column: OutputColumn, dictionary: CalledDictionary) -> pa.Array:
+        """The texts that a function makes of a row's elements."""
+
+        def element(number: int) -> NDArray[Any]:
+            values = self.picked(column.elements[number])
+            assert values is not None
+            return values
+
+        def part(described: LatePart) -> pa.Array:
+            data, valid = element(described.data), None if described.valid is None else element(described.valid)
+            mask = None if valid is None else ~valid
+            if described.dictionary is None:
+                return pa.array(data if data.dtype == np.bool_ or data.dtype.kind == "f" else data.astype(np.int64), mask=mask)
+            codes = data if valid is None else np.where(valid, data, 0)
+            if isinstance(described.dictionary, JoinedDictionary | WrittenDictionary):
+                codes, texts = self.made(described.dictionary, codes)
+            else:
+                texts = self.decoder.strings(described.dictionary)
+            return texts.take(pa.array(codes, mask=mask))
+
+        assert self.decoder.called is not None
+        try:
+            texts = self.decoder.called(dictionary.call, part, element)
+        except ExecutionError as error:
+            raise error.shown_in(self.decoder.sql) from None
+        valid = self.picked(column.valid)
+        known = np.asarray(texts.is_valid()) if valid is None else valid & np.asarray(texts.is_valid())
+        return decode_column(ResultColumn(column.type, np.arange(len(texts)), None, known, texts.fill_null("")))
 
     def made(self, dictionary: JoinedDictionary | WrittenDictionary, codes: NDArray[Any]) -> tuple[NDArray[np.int64], pa.Array]:
         """Texts that there are only now, after the run: for each code its place among the texts, and these."""

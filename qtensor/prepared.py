@@ -72,8 +72,16 @@ class Prepared:
         """Makes an Arrow table of a run's arrays."""
         planned = self.planned
         host = self.host
-        lists = planned.plan.lists
-        return Decoder(planned.output, planned.checks, self.query.sql, self.column, host.strings, lists, host.joined)
+        return Decoder(
+            planned.output,
+            planned.checks,
+            self.query.sql,
+            self.column,
+            host.strings,
+            planned.plan.lists,
+            called=host.called,
+            joined=host.joined,
+        )
 
     def column(self, index: int) -> EncodedColumn:
         """A column of the table whose rows the query's are, as it was when the query was prepared."""

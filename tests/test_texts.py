@@ -82,7 +82,7 @@ def test_floats_are_written_as_duckdb_writes_them() -> None:
         ("SELECT max(big::VARCHAR) FROM t", "of a BIGINT that", "max(big::VARCHAR)", "SMALLINT"),
         ("SELECT 1, CASE WHEN b THEN big::VARCHAR ELSE 'odd' END FROM t", "of a BIGINT that", "big::VARCHAR", ""),
         ("SELECT id FROM t WHERE x::VARCHAR = '1.0'", "text of a DOUBLE that", "x::VARCHAR = '1.0'", ""),
-        ("SELECT x::FLOAT::VARCHAR || 'a' FROM t", "text of a FLOAT that", "x::FLOAT::VARCHAR || 'a'", ""),
+        ("SELECT length(x::FLOAT::VARCHAR) FROM t", "text of a FLOAT that", "length(x::FLOAT::VARCHAR)", ""),
     ],
 )
 def test_columns_of_too_many_values(engines: Engines, query: str, says: str, marked: str, hint: str) -> None:

@@ -15,6 +15,7 @@ from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import OutputColumn, PlannedQuery, SizedTable, Slot, SourceColumn, SourceSlot
 from qtensor.lowering.values import (
+    CalledDictionary,
     CodeOf,
     ColumnDictionary,
     Dictionary,
@@ -267,8 +268,8 @@ class FormSource:
                 names, count = self.list("Text", f"texts{len(self.declarations)}", [text(string) for string in texts])
                 sizes, _ = self.list("size_t", f"sizes{len(self.declarations)}", [byte_count(string) for string in texts])
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", names, sizes, count))
-            case JoinedDictionary():
-                raise InternalError("string_agg is refused before code is generated")
+            case JoinedDictionary() | CalledDictionary():
+                raise InternalError("texts that are made after a run are refused before code is generated")
             case WrittenDictionary():
                 self.unsupported.append(f"texts of a {dictionary.type} of more values than can be listed")
                 return braces(("Dictionary::Static", "-1", "nullptr", "0", *nothing))

@@ -6,17 +6,28 @@ from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Expr, Literal
-from qtensor.lowering.encode.encoder import Encoder, level_of, union_of, written_late
+from qtensor.lowering.encode.encoder import Encoder, called_late, level_of, union_of, written_late
 from qtensor.lowering.encode.logic import lower_not, lower_or
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
-from qtensor.lowering.values import CodeOf, LiteralDictionary, LiteralScalar, MemberTable, PositionOf, Value, WrittenDictionary
+from qtensor.lowering.values import (
+    CalledDictionary,
+    CodeOf,
+    LiteralDictionary,
+    LiteralScalar,
+    MemberTable,
+    PositionOf,
+    Value,
+    WrittenDictionary,
+)
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
 
 
 def lower_comparison(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """NULL if either side is."""
     left, right = arguments
+    if CalledDictionary in (type(left.dictionary), type(right.dictionary)):
+        raise called_late()
     if left.elements or right.elements:
         raise UnsupportedError(f"values of type {left.type} cannot be compared: subscript one of their scores")
     data = compare(encoder, call.function, (call.arguments[0], left), (call.arguments[1], right))

@@ -15,6 +15,8 @@ from qtensor.lowering.physical import Check, ModelUse, SizedTable
 from qtensor.lowering.ranges import BIT, INT64, Range, literal_range, range_of_type
 from qtensor.lowering.storage.levels import Level, serves
 from qtensor.lowering.values import (
+    COMBINATIONS,
+    CalledDictionary,
     CodeOf,
     ColumnDictionary,
     Dictionary,
@@ -88,6 +90,8 @@ class Bindings:
                 raise UnsupportedError(JOINED_LATE)
             case WrittenDictionary(type):
                 raise written_late(type)
+            case CalledDictionary():
+                raise called_late()
             case _:
                 assert_never(dictionary)
 
@@ -125,6 +129,8 @@ class Encoder:
             raise UnsupportedError(JOINED_LATE)
         if isinstance(value.dictionary, WrittenDictionary) and level == "ordered":
             raise written_late(value.dictionary.type)
+        if isinstance(value.dictionary, CalledDictionary):
+            raise called_late()
         if value.dictionary is not None and not serves(level_of(value.dictionary), level):
             raise InternalError(f"codes of {value.dictionary} are not {level}")
 
@@ -252,9 +258,15 @@ def written_late(type: SqlType) -> UnsupportedError:
     return UnsupportedError(message, hint=hint if isinstance(type, Integer) else "")
 
 
+def called_late() -> UnsupportedError:
+    """Texts of more combinations of values than can be computed before a run."""
+    message = f"not supported yet: to compute with a text that is made of more than {COMBINATIONS:,} combinations of values"
+    return UnsupportedError(message, hint="It can be selected. Of one text column and constants, any number can be made.")
+
+
 def level_of(dictionary: Dictionary) -> Level:
     """What codes into `dictionary` tell about its strings: but for columns, all are sorted and distinct."""
-    if isinstance(dictionary, JoinedDictionary):
+    if isinstance(dictionary, JoinedDictionary | CalledDictionary):
         return "plain"
     if isinstance(dictionary, WrittenDictionary):
         return "unique"

@@ -9,11 +9,11 @@ from typing import TypeAlias, assert_never
 from qtensor.errors import InternalError, Span, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, children
 from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
-from qtensor.lowering.encode.encoder import Encoder, slot_of
+from qtensor.lowering.encode.encoder import Encoder, called_late, slot_of
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import INT64, Range
-from qtensor.lowering.values import Value
+from qtensor.lowering.values import CalledDictionary, Value
 from qtensor.scalars.registry import SCALARS
 from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Interval, Varchar
 
@@ -84,7 +84,7 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
         case Call():
             known = SCALARS.get(expr.function)
             if known is not None and known.evaluate is not None:
-                return text.lower_host_call(encoder, expr, [encode_operand(encoder, part) for part in expr.arguments], known)
+                return text.lower_host_call(encoder, expr, [encode_argument(encoder, part) for part in expr.arguments], known)
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
@@ -104,9 +104,20 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             assert_never(expr)
 
 
+def encode_argument(encoder: Encoder, expr: Expr) -> Value:
+    """As `encode_operand`, but also a text that is made after the run, which another may be made of."""
+    value = encode(encoder, expr)
+    return value if isinstance(value.dictionary, CalledDictionary) else as_operand(encoder, value)
+
+
 def encode_operand(encoder: Encoder, expr: Expr) -> Value:
     """As `encode`, a two-limb sum brought to one int64."""
-    value = encode(encoder, expr)
+    return as_operand(encoder, encode(encoder, expr))
+
+
+def as_operand(encoder: Encoder, value: Value) -> Value:
+    if isinstance(value.dictionary, CalledDictionary):
+        raise called_late()
     if value.elements:
         raise UnsupportedError(f"a value of type {value.type} can be selected or subscripted, not computed with")
     return encoder.narrow(value)

@@ -10,9 +10,12 @@ from qtensor.lowering.ranges import Range, range_of_type
 from qtensor.lowering.values import (
     COMBINATIONS,
     DOMAIN,
+    CalledDictionary,
     Choices,
     Domain,
     HostCall,
+    LateCall,
+    LatePart,
     LikeTable,
     MappedDictionary,
     ResultTable,
@@ -24,10 +27,22 @@ from qtensor.types import BOOLEAN, Boolean, Float, Varchar
 
 
 def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
-    """A function that the host evaluates for every value that its arguments may have; rows look their results up."""
+    """A function that the host evaluates: before a run for every value that its arguments may have, and rows look their results
+    up; texts of too many values after the run.
+    """
     nulls = [isinstance(argument, Literal) and argument.value is None for argument in call.arguments]
     if any(nulls) and not function.sees_nulls:
         return encoder.null(call.type)
+    try:
+        return lower_by_table(encoder, call, arguments, function)
+    except UnsupportedError:
+        if not isinstance(call.type, Varchar):
+            raise
+        return lower_late(encoder, call, arguments, function)
+
+
+def lower_by_table(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
+    """Raises UnsupportedError: there are too many values."""
     described: list[int | Choices] = []
     index: Ref | None = None
     values = [value for value, expr in zip(arguments, call.arguments, strict=True) if not isinstance(expr, Literal)]
@@ -50,6 +65,26 @@ def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], functi
         )
     valid = None if function.sees_nulls else encoder.builder.both(*(value.valid for value in values))
     return looked_up(encoder, call, function, host_call, encoder.integer(0, "int32") if index is None else index, valid)
+
+
+def lower_late(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
+    """A text that is made after the run, of its arguments."""
+    elements: list[Ref] = []
+    described: list[int | LatePart | LateCall] = []
+    for value, expr in zip(arguments, call.arguments, strict=True):
+        if isinstance(expr, Literal):
+            described.append(encoder.bindings.literal(expr))
+            continue
+        first = len(elements)
+        elements += value.elements or (value.data,)
+        valid = None if value.valid is None else len(elements)
+        elements += [] if value.valid is None else [value.valid]
+        if isinstance(value.dictionary, CalledDictionary):
+            described.append(value.dictionary.call.moved(first, valid))
+        else:
+            described.append(LatePart(value.type, first, valid, value.dictionary))
+    dictionary = CalledDictionary(LateCall(function.name, tuple(described), span=call.span))
+    return Value(call.type, elements[0], elements=tuple(elements), dictionary=dictionary)
 
 
 def written(function: ScalarFunction) -> str:
