@@ -305,6 +305,12 @@ def interval_of_count(context: Context, unit: str, count: Operand, span: Span | 
     return build.interval_of_units(context, function, length, count, span)
 
 
+def _typeof(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """The name of a type, which is known without any row."""
+    _count(context, "typeof", operands, (1,), span)
+    return plain(Literal(str(natural_type(operands[0].type)), VARCHAR), span)
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
     **{f"to_{unit}": _interval_function(f"to_{unit}") for unit in _UNITS_OF_INTERVALS},
@@ -334,6 +340,7 @@ MACROS: dict[str, Macro] = {
     "strftime": _strftime,
     "strptime": _strptime("strptime"),
     "try_strptime": _strptime("try_strptime"),
+    "typeof": _typeof,
     "monthname": _name_of("monthname", "month"),
     "dayname": _name_of("dayname", "dayofweek"),
 }

@@ -14,6 +14,8 @@ QUERIES = [
     "SELECT if(b, i8, i16), if(b, s, w), ifnull(s, w), if(i8 > 0, 'p', NULL), i8 ISNULL, i8 NOTNULL FROM t",
     "SELECT TRY_CAST(s AS TIMESTAMP), TRY_CAST(w AS HUGEINT), TRY_CAST(w AS UTINYINT), TRY_CAST(w AS FLOAT), TRY_CAST(x AS BOOLEAN) FROM t",
     "SELECT i8::VARCHAR, u8::VARCHAR, b::VARCHAR, day::VARCHAR, b::DECIMAL(4, 2), b::FLOAT, moment::DATE::VARCHAR FROM t",
+    "SELECT typeof(i8), typeof(d), typeof(NULL), typeof(1), typeof('a'), typeof(i8 + i16), typeof(s || 'x'), typeof(day) FROM t",
+    "SELECT typeof(sum(i16)), typeof(x) AS kind, count(*) FROM t GROUP BY kind",
     "SELECT i8::BOOLEAN::VARCHAR, s::VARCHAR(2), CAST(i8 AS DOUBLE)::DECIMAL(5, 1)::INTEGER, length(i16::VARCHAR) FROM t",
     "SELECT CASE WHEN upper(s) = 'A' THEN length(w) WHEN b THEN year(day) ELSE floor(y) END FROM t",
 ]
