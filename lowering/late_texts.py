@@ -16,11 +16,15 @@ from qtensor.types import Float, Integer, SqlType
 BLOCK = 1 << 22  # strings that are joined at once, or those of one group if it has more
 
 
-def written(values: NDArray[Any], type: SqlType) -> tuple[NDArray[np.int64], pa.Array]:
-    """The texts of the codes of a `WrittenDictionary`: for each its place among the different ones, and the texts of these."""
-    different, places = np.unique(values.astype(np.int64), return_inverse=True)
+def written(values: NDArray[Any], low: NDArray[np.int64] | None, type: SqlType) -> tuple[NDArray[np.int64], pa.Array]:
+    """The texts of the codes of a `WrittenDictionary`: for each its place among the different ones, and the texts of these.
+
+    low: of wide sums, whose values are values * 2**32 + low.
+    """
+    whole = values.astype(np.int64) if low is None else values.astype(object) * (1 << 32) + low
+    different, places = np.unique(whole, return_inverse=True)
     match type:
-        case Integer():
+        case Integer() if low is None:
             texts = pa.array(different).cast(pa.large_string())
         case Float(bits):
             floats = floats_of(different, bits)

@@ -88,7 +88,8 @@ class Part:
             data = np.stack([values for slot in column.elements if (values := self.picked(slot)) is not None])
         valid = self.picked(column.valid)
         if isinstance(column.dictionary, JoinedDictionary | WrittenDictionary):
-            places, texts = self.made(column.dictionary, data if valid is None else np.where(valid, data, 0))
+            codes = data if valid is None else np.where(valid, data, 0)
+            places, texts = self.made(column.dictionary, codes, self.picked(column.low))
             return decode_column(ResultColumn(column.type, places, None, valid, texts))
         dictionary = None if column.dictionary is None else self.decoder.strings(column.dictionary)
         return decode_column(ResultColumn(column.type, data, self.picked(column.low), valid, dictionary))
@@ -122,10 +123,12 @@ class Part:
         known = np.asarray(texts.is_valid()) if valid is None else valid & np.asarray(texts.is_valid())
         return decode_column(ResultColumn(column.type, np.arange(len(texts)), None, known, texts.fill_null("")))
 
-    def made(self, dictionary: JoinedDictionary | WrittenDictionary, codes: NDArray[Any]) -> tuple[NDArray[np.int64], pa.Array]:
+    def made(
+        self, dictionary: JoinedDictionary | WrittenDictionary, codes: NDArray[Any], low: NDArray[Any] | None = None
+    ) -> tuple[NDArray[np.int64], pa.Array]:
         """Texts that there are only now, after the run: for each code its place among the texts, and these."""
         if isinstance(dictionary, WrittenDictionary):
-            return written(codes, dictionary.type)
+            return written(codes, low, dictionary.type)
         assert self.decoder.joined is not None
         return self.decoder.joined(dictionary, self.lists[dictionary.number], codes)
 

@@ -42,6 +42,8 @@ def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
         return encoder.null(cast.type)
     if value.low is not None and isinstance(cast.type, Float):
         return limbs_to_double(encoder, value)
+    if value.low is not None and isinstance(cast.type, Varchar):
+        return write_values(encoder, cast, value)
     value = encoder.narrow(value, cast.span)
     match value.type, cast.type:
         case Varchar(), _:
@@ -227,10 +229,8 @@ def format_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
 
 def write_values(encoder: Encoder, cast: Cast, value: Value) -> Value:
     """A value to a text that is written when the result is decoded."""
-    if value.low is not None:
-        raise UnsupportedError(f"not supported yet: casts of a {value.type} to VARCHAR")
     dictionary = WrittenDictionary(value.type)
     if isinstance(value.type, Float):
         key = encoder.builder.convert(order_key(encoder, value, zeros_equal=False), "int64")
         return Value(cast.type, key, value.valid, range=INT64, dictionary=dictionary)
-    return Value(cast.type, value.data, value.valid, range=value.range, dictionary=dictionary)
+    return Value(cast.type, value.data, value.valid, range=value.range, low=value.low, dictionary=dictionary)

@@ -39,11 +39,11 @@ def compare(encoder: Encoder, op: str, left: tuple[Expr, Value], right: tuple[Ex
     (left_expr, left_value), (right_expr, right_value) = left, right
     if isinstance(left_expr, Literal) and not isinstance(right_expr, Literal):
         return compare(encoder, MIRRORED[op], right, left)
+    if isinstance(left_value.type, Varchar):
+        return compare_text(encoder, op, encoder.narrow(left_value), encoder.narrow(right_value))
     if left_value.low is not None or right_value.low is not None:
         return compare_limbs(encoder, op, left_value, right_value)
     match left_value.type:
-        case Varchar():
-            return compare_text(encoder, op, left_value, right_value)
         case Float():
             return compare_floats(encoder, op, left_value, right_value)
         case Boolean():
