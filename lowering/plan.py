@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from qtensor.expressions import Literal
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
+from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
 from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode
 from qtensor.lowering.groups import plan_aggregate
@@ -166,7 +166,7 @@ class Planner:
         """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
         if self.estimator is None or not self.is_thin(plan, stream):
             return stream
-        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan))))
+        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan), slack_of(plan))))
 
     def is_key(self, table: str, columns: Sequence[int]) -> bool:
         """Whether no two rows of a table are equal in `columns`, none of which is ever NULL."""
@@ -178,7 +178,7 @@ class Planner:
         capacity = stream.source.capacity
         if self.estimator is None or not THIN_ROWS < capacity < MANY_ROWS:
             return False
-        return roomy(self.estimator.rows(plan)) * THIN_SHARE <= capacity
+        return roomy(self.estimator.rows(plan), 2) * THIN_SHARE <= capacity
 
     def expected_rows(self, source: Source) -> int:
         """A guess at the number of pairs: usually one side of a join holds the other's key."""
@@ -283,13 +283,25 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
     return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
 
 
-def roomy(rows: float) -> int:
+def slack_of(plan: Plan) -> int:
+    """How many times the expected rows of a plan there may well be. Where a semi join takes its keys from rows of the same table,
+    those that occur often are more likely among them.
+    """
+    return 4 if isinstance(plan, Join) and plan.kind == "semi" and tables_of(plan.left) & tables_of(plan.right) else 2
+
+
+def tables_of(plan: Plan) -> set[str]:
+    """The tables that a plan reads."""
+    return {plan.table} if isinstance(plan, Scan) else {table for part in inputs(plan) for table in tables_of(part)}
+
+
+def roomy(rows: float, slack: int) -> int:
     """The room for about so many rows: in powers of two, so that other literals seldom need another program.
 
-    >>> roomy(100), roomy(10_000), roomy(40_000)
+    >>> roomy(100, 2), roomy(10_000, 2), roomy(40_000, 2)
     (4096, 32768, 131072)
     """
-    wanted = 2 * rows
+    wanted = slack * rows
     room = 1 << 12
     while room < wanted:
         room <<= 1
