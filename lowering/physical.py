@@ -223,7 +223,8 @@ class QuantileAccumulator:
 
 @dataclass(frozen=True)
 class ModeAccumulator:
-    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first.
+    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first,
+    over frames that slide any of them.
 
     Result columns: the value, and how many rows (int64).
     """
