@@ -1,6 +1,6 @@
 """Evaluates, before a run, what a program takes from the host: scalars of literals, and tables made from dictionaries of text.
 
-All work here is per distinct string, never per row.
+All of that is done per distinct string, never per row; only `HostInputs.called`, after a run, is by the rows of its result.
 """
 
 from __future__ import annotations
