@@ -8,13 +8,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from qtensor.bind.aggregates import FIRST_WINDOW, has_aggregate, has_window
-from qtensor.bind.build import Operand
+from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import reads, with_outer_moved
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Aggregate, NamedAggregate, NamedExpr, Plan, Project, Union
+from qtensor.rules.rewriting import named_columns
 from qtensor.types import BIGINT
 
 
@@ -49,19 +50,38 @@ class Grouping:
     needed: bool = False
     keys: list[NamedExpr] = field(default_factory=list)
     sets: list[frozenset[int]] = field(default_factory=list)  # of positions in `keys`; none given: one set of all
+    copies: list[NamedExpr] = field(default_factory=list)  # columns behind those of the input: see `output_key`
     _positions: dict[Expr, int] = field(default_factory=dict)
     _levels: list[tuple[int, ...]] = field(default_factory=list)  # what each GROUPING asks about
 
     def add_key(self, name: str, operand: Operand) -> int:
         """Group by `operand` too, unless that is done already; its position."""
+        self._check(operand)
+        position = next((at for at, key in enumerate(self.keys) if key.expr == operand.expr), None)
+        if position is not None:
+            return position
+        self._positions[operand.expr] = len(self.keys)
+        self.keys.append(NamedExpr(name, operand.expr))
+        return len(self.keys) - 1
+
+    def output_key(self, name: str, operand: Operand, width: int) -> Operand:
+        """Group by an output column over an input of `width` columns, in one of several sets of keys; what the output is from
+        now on: a column of its own, since of two outputs of one value a set may hold one and not the other, which is NULL in its
+        groups. Other expressions of that value mean the last of their keys, as in DuckDB.
+        """
+        self._check(operand)
+        if isinstance(operand.expr, ColumnRef) and operand.expr.index >= width:
+            return operand  # it is a column of its own already
+        self.copies.append(NamedExpr(name, operand.expr))
+        copy = plain(ColumnRef(width + len(self.copies) - 1, operand.expr.type, name), operand.span)
+        self._positions[operand.expr] = self.add_key(name, copy)
+        return copy
+
+    def _check(self, operand: Operand) -> None:
         if has_aggregate(operand.expr):
             raise self.context.error("GROUP BY cannot contain aggregates", operand.span)
         if has_window(operand.expr):
             raise self.context.error("GROUP BY cannot contain window functions", operand.span)
-        if operand.expr not in self._positions:
-            self._positions[operand.expr] = len(self.keys)
-            self.keys.append(NamedExpr(name, operand.expr))
-        return self._positions[operand.expr]
 
     def having(self) -> HavingBinder:
         """The binder of HAVING."""
@@ -72,6 +92,8 @@ class Grouping:
         called when all expressions are `above`.
         """
         aggregates = tuple(self.binder.calls.aggregates)
+        if self.copies:
+            plan = Project(plan, (*named_columns(plan, range(len(plan.schema))), *self.copies))
         if len(self.sets) > 1:
             return Union(tuple(self._branch(plan, keys, aggregates) for keys in self.sets))
         return Aggregate(plan, tuple(self.keys), aggregates)

@@ -317,13 +317,20 @@ class SelectBinder:
                 elif has_column(operand.expr):
                     grouping.add_key(item.name, operand)
             return
-        for keys in grouping_sets(self.context, group.expressions):
-            grouping.sets.append(frozenset([self._bind_key(grouping, node) for node in keys]))
+        sets = grouping_sets(self.context, group.expressions)
+        for keys in sets:
+            grouping.sets.append(frozenset([self._bind_key(grouping, node, len(sets) > 1) for node in keys]))
 
-    def _bind_key(self, grouping: Grouping, node: exp.Expr) -> int:
+    def _bind_key(self, grouping: Grouping, node: exp.Expr, several: bool) -> int:
+        """Group by what `node` means, in one of `several` sets of keys or in the only one; its position."""
         position = self.position(node, "GROUP BY")
+        if position is None and isinstance(node, exp.Column) and not node.table and self.binder.local_column(node) is None:
+            position = self.alias_position(node.name)
         if position is not None:
-            return grouping.add_key(self.items[position].name, self.item(position))
+            operand, name = self.item(position), self.items[position].name
+            if several:
+                operand = self.items[position].bound = grouping.output_key(name, operand, len(self.input.schema))
+            return grouping.add_key(name, operand)
         operand = self.binder.bind(node)
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)

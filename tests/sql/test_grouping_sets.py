@@ -42,6 +42,16 @@ QUERIES = [
     "SELECT g, b, count(*) AS n FROM t GROUP BY ROLLUP (g, b) HAVING n > 10 ORDER BY n DESC, g, b LIMIT 5",
     "SELECT count(*) FROM t GROUP BY ROLLUP (())",
     "SELECT g, b, grouping_id() FROM t GROUP BY ROLLUP (g, b)",
+    # Outputs of one value are keys of their own.
+    "SELECT g + 1 AS k1, g + 1 AS k2, g + 1, g + 1 - 1, count(*), grouping(k1), grouping(k2) FROM t GROUP BY CUBE (k1, k2)",
+    "SELECT g AS k1, g AS k2, count(*), sum(k1) FROM t GROUP BY CUBE (1, 2) HAVING k2 IS NOT NULL OR g > 2",
+    "SELECT g AS k1, g AS k2, g AS k3, count(*) FROM t GROUP BY ROLLUP (g, k1)",
+    "SELECT g AS k1, g AS k2, g AS k3, count(*) FROM t GROUP BY ROLLUP (k1, g)",
+    "SELECT g AS k1, g AS k2, count(*) FROM t GROUP BY ROLLUP (k1, 1), GROUPING SETS (k2, ())",
+    "SELECT g AS k1, g AS k2, k1 + k2, count(*), rank() OVER (ORDER BY k2, k1) FROM t GROUP BY CUBE (k1, k2)",
+    "SELECT 1 AS k, 1 AS l, count(*) FROM t GROUP BY GROUPING SETS (k, l)",
+    "SELECT NULL AS k, NULL AS l, count(*) FROM t GROUP BY CUBE (k, l)",
+    "SELECT *, count(*) FROM (SELECT g, g AS h FROM t) GROUP BY CUBE (1, 2)",
 ]
 
 
