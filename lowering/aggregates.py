@@ -64,6 +64,9 @@ class AggregatePlanner:
         values = [replace(value, valid=None) for value in values]
         if call.function == "string_agg":
             return self.plan_list(call, values[0], pack(self.encoder, order), mask)
+        if call.function == "mode":
+            planned = order_statistics.mode(self.encoder, values[0], self.words(values), mask, pack(self.encoder, order))
+            return planned.finisher(self.add(planned.accumulator))
         return self.plan_masked(call, values, mask)
 
     def plan_list(self, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Finisher:
@@ -108,9 +111,6 @@ class AggregatePlanner:
                 return moments.finisher(call, self.add(accumulator))
             case "quantile_cont" | "quantile_disc":
                 planned = order_statistics.quantile(self.encoder, call, values[0], self.words(values), mask)
-                return planned.finisher(self.add(planned.accumulator))
-            case "mode":
-                planned = order_statistics.mode(self.encoder, values[0], self.words(values), mask)
                 return planned.finisher(self.add(planned.accumulator))
             case _:
                 raise UnsupportedError(f"the aggregate {call.function} is not supported")

@@ -47,15 +47,17 @@ def pick(encoder: Encoder, call: AggregateCall, value: Value, order: tuple[SortW
     return Planned(PickAccumulator(order, columns, mask, last=call.function == "last"), finish)
 
 
-def mode(encoder: Encoder, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:
-    """The most frequent value; NULL for no rows."""
+def mode(
+    encoder: Encoder, value: Value, order: tuple[SortWord, ...], mask: Ref | None, sequence: tuple[SortWord, ...]
+) -> Planned:
+    """The most frequent value, of several the first in `sequence`; NULL for no rows."""
     dtype = encoder.builder.dtype(value.data)
 
     def finish(encoder: Encoder, slot: int) -> Value:
         some = encoder.builder.compare("greater", load(encoder, slot + 1, "int64"), encoder.integer(0))
         return replace(value, data=load(encoder, slot, dtype), valid=some)
 
-    return Planned(ModeAccumulator(order, value.data, mask), finish)
+    return Planned(ModeAccumulator(order, value.data, mask, sequence), finish)
 
 
 def quantile(encoder: Encoder, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:

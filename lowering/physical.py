@@ -223,8 +223,8 @@ class QuantileAccumulator:
 
 @dataclass(frozen=True)
 class ModeAccumulator:
-    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first,
-    over frames that slide any of them.
+    """The most frequent of the values of `column`, equal where the words of `order` are; of several the one that comes first by
+    `sequence` and then as rows come, over frames that slide any of them.
 
     Result columns: the value, and how many rows (int64).
     """
@@ -232,6 +232,7 @@ class ModeAccumulator:
     order: tuple[SortWord, ...]
     column: Ref
     mask: Ref | None
+    sequence: tuple[SortWord, ...] = ()
 
     @property
     def width(self) -> int:

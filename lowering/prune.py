@@ -157,9 +157,10 @@ def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccum
         case PickAccumulator(order=order, columns=columns):
             moved = tuple(renumber(column) for column in columns)
             return replace(accumulator, order=map_words(order, renumber), columns=moved, mask=mask)
-        case QuantileAccumulator(order=order, column=column) | ModeAccumulator(order=order, column=column):
-            return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
-        case ListAccumulator(order=order, column=column):
+        case ModeAccumulator(order=order, column=column, sequence=sequence):
+            words = map_words(order, renumber)
+            return ModeAccumulator(words, renumber(column), mask, map_words(sequence, renumber))
+        case QuantileAccumulator(order=order, column=column) | ListAccumulator(order=order, column=column):
             return replace(accumulator, order=map_words(order, renumber), column=renumber(column), mask=mask)
         case _:
             assert_never(accumulator)

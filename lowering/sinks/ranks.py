@@ -65,13 +65,23 @@ def discrete_rank(accumulator: QuantileAccumulator, count: Array) -> Array:
     return jnp.maximum(count - above, 1) - 1
 
 
-def most_frequent(column: Array, rows: Array, live: Array, starts: Array, groups: RunGroups) -> tuple[Array, ...]:
-    """The value of the longest run of each group, of several that with the first row; and how many rows it has."""
+def most_frequent(
+    column: Array, rows: Array, live: Array, starts: Array, groups: RunGroups, sequence: Array | None
+) -> tuple[Array, ...]:
+    """The value of the longest run of each group, and how many rows it has; of several that with the first row in `sequence`
+    (int32[n]: all rows in another order than theirs).
+    """
     run = jnp.maximum(running_sum(starts.astype(jnp.int32)) - 1, 0)
     runs = RunGroups(run, rows.shape[0])
     length = runs.of_rows(runs.total(live.astype(jnp.int64)))
     last = (1 << ROW_BITS) - 1
-    score = jnp.where(starts, (length << ROW_BITS) + (last - rows.astype(jnp.int64)), 0)
+    place = rows
+    if sequence is not None:
+        place = jnp.zeros_like(rows).at[sequence].set(jnp.arange(rows.shape[0], dtype=jnp.int32), unique_indices=True)[rows]
+        place = runs.of_rows(runs.least(jnp.where(live, place, rows.shape[0])))
+    score = jnp.where(starts, (length << ROW_BITS) + (last - place.astype(jnp.int64)), 0)
     best = groups.greatest(score)
     row = last - (best & last)
+    if sequence is not None:
+        row = sequence.at[row].get(mode="clip")
     return column.at[row].get(mode="clip"), jnp.maximum(best, 0) >> ROW_BITS

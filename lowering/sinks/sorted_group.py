@@ -28,6 +28,7 @@ from qtensor.lowering.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.sinks.groups import RunGroups
 from qtensor.lowering.sinks.ranks import most_frequent, quantile
 from qtensor.lowering.sinks.reducers import reducer_of
+from qtensor.lowering.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def refs_of(accumulator: AnyAccumulator) -> list[Ref]:
             return [*values, *mask, *(word.word for word in words)]
         case PickAccumulator(order=words, columns=columns):
             return [*columns, *mask, *(word.word for word in words)]
-        case QuantileAccumulator(order=words, column=column) | ModeAccumulator(order=words, column=column):
-            return [column, *mask, *(word.word for word in words)]
-        case ListAccumulator(order=words, column=column):
+        case ModeAccumulator(order=words, column=column, sequence=sequence):
+            return [column, *mask, *(word.word for word in (*words, *sequence))]
+        case QuantileAccumulator(order=words, column=column) | ListAccumulator(order=words, column=column):
             return [column, *mask, *(word.word for word in words)]
         case _:
             assert_never(accumulator)
@@ -164,6 +165,10 @@ class Grouped:
             self.known[key] = Runs(equal.rows, groups, equal.live, equal.starts)
         return self.known[key]
 
+    def sequence(self, words: tuple[SortWord, ...]) -> Array | None:
+        """int32[n]: all rows in the order of `words`; None for their own."""
+        return sorted_rows(self.words(words), [word.radix for word in words], self.live)[0] if words else None
+
     def reduce(self, accumulator: AnyAccumulator) -> list[Array]:
         """The result columns of an accumulator, [groups] each."""
         match accumulator:
@@ -171,9 +176,10 @@ class Grouped:
                 runs = self.by_value(mask, order, ordered=True)
                 counted = runs.starts if distinct else runs.live
                 return list(quantile(accumulator, self.columns[accumulator.column], runs.rows, counted, runs.groups))
-            case ModeAccumulator(mask=mask, order=order):
+            case ModeAccumulator(mask=mask, order=order, sequence=sequence):
                 runs = self.by_value(mask, order, ordered=True)
-                return list(most_frequent(self.columns[accumulator.column], runs.rows, runs.live, runs.starts, runs.groups))
+                column = self.columns[accumulator.column]
+                return list(most_frequent(column, runs.rows, runs.live, runs.starts, runs.groups, self.sequence(sequence)))
             case ListAccumulator():
                 return self.listed(accumulator)
             case _:

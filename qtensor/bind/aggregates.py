@@ -276,12 +276,14 @@ class AggregateBinder:
                 return self.quantile(name, operands, condition, order)
             case "string_agg":
                 return self.joined_texts(operands, condition, order)
+            case "mode" if distinct:  # each value is there once: of those that are equally frequent it is the first
+                return self.bound("any_value", operands, condition, order)
             case "avg" if isinstance(operands[0].expr.type, Interval):
                 self.context.unsupported("avg of an INTERVAL", self.span)
                 return None
             case _:
                 arguments, result = self.signature(name, operands)
-                kept = order if name in ("first", "last") else ()
+                kept = order if name in ("first", "last", "mode") else ()
                 # Equal values once or more often: the least and the greatest are the same.
                 return AggregateCall(name, arguments, result, distinct and name not in IDEMPOTENT, condition, kept)
 
@@ -337,4 +339,6 @@ class AggregateBinder:
         unit = 10**literal.type.scale if isinstance(literal.type, Decimal) else 1
         if not -unit <= literal.value <= unit:
             raise self.context.error("the fraction of a quantile lies in [-1, 1]", operand.span or self.span)
+        if self.written.in_group and literal.value < 0:
+            raise self.context.error("the fraction of a percentile lies in [0, 1]", operand.span or self.span)
         return replace(literal, value=-literal.value) if descending else literal

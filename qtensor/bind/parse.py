@@ -56,7 +56,7 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     """The same of a query, or of a statement that begins with one of `known`."""
     dialect = dialect_named(dialect_name)
     try:
-        tokens = _number_parameters(dialect.tokenize(sql))
+        tokens = _unwrap_inserted(_number_parameters(dialect.tokenize(sql)))
         _reject_statement(sql, tokens, dialect, known)
         statements = [node for node in _parser(dialect).parse(tokens, sql) if node]
     except TokenError as error:
@@ -187,6 +187,20 @@ def _number_parameters(tokens: list[Token]) -> list[Token]:
             count = max(count, whole_number(token.text) or 0)
         numbered.append(token)
     return numbered
+
+
+def _unwrap_inserted(tokens: list[Token]) -> list[Token]:
+    """INSERT INTO t (VALUES ...) and (FROM ...) without the parentheses, in which sqlglot sees a list of columns."""
+    if [token.token_type for token in tokens[:2]] != [TokenType.INSERT, TokenType.INTO]:
+        return tokens
+    opened = next((i for i, token in enumerate(tokens) if token.token_type == TokenType.L_PAREN), len(tokens))
+    if tokens[opened + 1 : opened + 2] and tokens[opened + 1].token_type in (TokenType.VALUES, TokenType.FROM):
+        depth = 0
+        for i in range(opened, len(tokens)):
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(tokens[i].token_type, 0)
+            if not depth:
+                return [*tokens[:opened], *tokens[opened + 1 : i], *tokens[i + 1 :]]
+    return tokens
 
 
 def _tokenizing_error(sql: str, error: TokenError) -> ParseError:

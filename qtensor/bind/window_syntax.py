@@ -19,6 +19,8 @@ FUNCTIONS: dict[type[exp.Expr], str] = {
     exp.Lead: "lead",
     exp.FirstValue: "first_value",
     exp.LastValue: "last_value",
+    exp.First: "first_value",
+    exp.Last: "last_value",
     exp.NthValue: "nth_value",
 }
 _BEFORE, _AFTER = "PRECEDING", "FOLLOWING"

@@ -113,7 +113,7 @@ class WindowBinder:
         if name is None and aggregate_name(node) is None:
             shown = self.context.source.text(inner) or expression_name(inner, self.context.source)
             raise self.context.error(f"{shown.split('(')[0]} is no window function", span)
-        if filtered and (name is not None or isinstance(inner, exp.First | exp.Last)):
+        if filtered and name is not None:
             raise self.context.error("FILTER belongs to an aggregate, also in a window", span)
         frame = self.frame(written, order, span)
         if name is None:
@@ -163,6 +163,9 @@ class WindowBinder:
     def aggregate(self, node: exp.Expr, frame: Frame, span: Span | None) -> WindowCall | None:
         call = bind_aggregate(self.context, self.rows, node, windowed=True)
         if call is None:
+            return None
+        if call.function == "mode" and call.order:
+            self.context.unsupported("ORDER BY inside a window function", span)
             return None
         if call.function in ("first", "last"):
             if call.order and not isinstance(node.find(exp.ArgMin, exp.ArgMax), exp.Expr):

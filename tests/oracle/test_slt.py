@@ -79,6 +79,9 @@ def test_labels_name_equal_results() -> None:
     first, second = "query I nosort same\nSELECT 1\n\n", "query I nosort same\nSELECT 2"
     assert outcomes(first + first) == ["passed", "passed"]
     assert outcomes(first + second) == ["passed", "failed"]
+    empty = "----\n\n"  # only the label says what is expected
+    assert outcomes(f"{first.strip()}\n{empty}{first}") == ["passed", "passed"]
+    assert outcomes(f"{first.strip()}\n{empty}{second}\n{empty}") == ["passed", "failed"]
 
 
 def test_what_depends_on_a_refused_statement_is_not_supported() -> None:

@@ -136,6 +136,15 @@ def test_mode() -> None:
     tied.close()
 
 
+def test_mode_in_an_order(row_engines: Engines) -> None:
+    """Of several values the one that ORDER BY has first."""
+    row_engines.check(
+        "SELECT g, mode(i8 ORDER BY id DESC), mode(s ORDER BY b, d, id) FILTER (WHERE id % 3 > 0), mode(c ORDER BY s NULLS FIRST, -id),"
+        " mode() WITHIN GROUP (ORDER BY d DESC), mode(DISTINCT s ORDER BY s DESC) FROM t GROUP BY g"
+    )
+    row_engines.check("SELECT mode(id ORDER BY d DESC, id), mode(DISTINCT i8 ORDER BY i8) FROM t")
+
+
 def test_arg_min_of_ties() -> None:
     """Any row with the extreme is right; NULLs are passed over."""
     table = pa.table({"v": [None, 10, 11, 12, 13], "by": [1, 1, 1, 3, 3]})
@@ -204,6 +213,7 @@ def test_distinct_values_too_many_for_a_bitmap() -> None:
         ("SELECT product(b) FROM t", "product takes numbers, not BOOLEAN"),
         ("SELECT quantile_cont(s, 0.5) FROM t", "quantile_disc takes any type"),
         ("SELECT quantile_cont(i8, 1.5) FROM t", r"lies in \[-1, 1\]"),
+        ("SELECT percentile_disc(-0.5) WITHIN GROUP (ORDER BY i8) FROM t", r"lies in \[0, 1\]"),
         ("SELECT quantile_cont(i8, NULL) FROM t", "cannot be NULL"),
         ("SELECT quantile_cont(i8, i16) FROM t", "fraction that is not a number"),
         ("SELECT count(DISTINCT i8, s) FROM t", r"count\(DISTINCT \(a, b\)\)"),

@@ -90,7 +90,8 @@ VALUES = [
     "first_value(id) OVER w, last_value(id) OVER w, nth_value(id, 2) OVER w",
     "first_value(s IGNORE NULLS) OVER w, last_value(i8 IGNORE NULLS) OVER w, nth_value(x, 2 IGNORE NULLS) OVER w",
     "first_value(day) OVER w, last_value(d) OVER w, nth_value(s, id % 3) OVER w, nth_value(b, NULL) OVER w",
-    "any_value(i8) OVER w, first(s) OVER w, last(s) OVER w, arg_min(s, y) OVER w, arg_max(id, i16) OVER w",
+    "any_value(i8) OVER w, first(s) OVER w, last(s) OVER w, first(i8 IGNORE NULLS) OVER w, last(s IGNORE NULLS) OVER w",
+    "first(x RESPECT NULLS) OVER w, arg_min(s, y) OVER w, arg_max(id, i16) OVER w",
 ]
 
 # What first_value and its like give among peers is left to the engine: only frames whose order is total.
@@ -186,6 +187,7 @@ REFUSED = [
 UNSUPPORTED = [
     ("SELECT sum(i8) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t", "EXCLUDE in a window's frame"),
     ("SELECT first_value(i8 ORDER BY id) OVER () FROM t", "ORDER BY inside"),
+    ("SELECT mode(i8 ORDER BY id) OVER (ORDER BY id) FROM t", "ORDER BY inside"),
 ]
 
 

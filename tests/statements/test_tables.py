@@ -23,6 +23,10 @@ SCRIPTS = {
         INSERT INTO t WITH z AS (SELECT 1 AS q) SELECT q, 'w', q FROM z
         WITH z AS (SELECT 2 AS q) INSERT INTO t SELECT q, 'v', q FROM z
         INSERT INTO t FROM t ORDER BY a DESC NULLS LAST, b LIMIT 2
+        INSERT INTO t (VALUES (1, 'w', 0.5), (2, ('v'), NULL))
+        INSERT INTO t (FROM t WHERE a = 1 AND (c > 0 OR b = 'x'))
+        fails: INSERT INTO t (VALUES (1, 'w', 0.5)
+        fails: INSERT INTO t (VALUES (1, 'a'))
         fails: INSERT INTO t VALUES (1, 'a')
         fails: INSERT INTO t VALUES (1, 'a', 2, 3)
         fails: INSERT INTO t VALUES (1, 'a', 2), (1, 'a')

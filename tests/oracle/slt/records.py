@@ -29,6 +29,8 @@ COLLECTIONS: dict[str, Sequence[str]] = {
     "<alltypes>": (*INTEGERS, "hugeint", *UNSIGNED, "uhugeint", "float", "double", "bool", "interval", "varchar"),
 }
 
+FOLDERS = ("TEST_DIR", "TEMP_DIR")  # what DuckDB's files call the folder of their own
+
 Variables: TypeAlias = Mapping[str, str]
 
 
@@ -111,6 +113,7 @@ class Reader:
                     | "restart"
                     | "reconnect"
                     | "unzip"
+                    | "include"
                     | "concurrentloop"
                     | "concurrentforeach"
                 ):
@@ -143,14 +146,28 @@ class Reader:
         raise SyntaxProblem(f"line {self.blocks[start].line}: no endloop")
 
 
-def records_of(text: str) -> Iterator[Record]:
-    """The records of a file, in order. Raises SyntaxProblem."""
+def records_of(text: str, folder: str = "") -> Iterator[Record]:
+    """The records of a file, in order, which may write to `folder`. Raises SyntaxProblem."""
     reader = Reader(blocks=blocks_of(text))
-    yield from reader.read(0, len(reader.blocks), {})
+    yield from reader.read(0, len(reader.blocks), dict.fromkeys(FOLDERS, folder) if folder else {})
 
 
 ONE_LINE = frozenset(
-    ("loop", "foreach", "endloop", "halt", "mode", "require", "require-env", "load", "restart", "reconnect", "unzip", *IGNORED)
+    (
+        "loop",
+        "foreach",
+        "endloop",
+        "halt",
+        "mode",
+        "require",
+        "require-env",
+        "load",
+        "restart",
+        "reconnect",
+        "unzip",
+        "include",
+        *IGNORED,
+    )
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,16 +51,17 @@ class Verdict:
 class FileRun:
     """One file in a connection of its own.
 
-    spoilt: objects that are not what the file means them to be, since a statement about them was refused, by name with the line.
+    folder: where its statements write, "" for where they say. spoilt: objects that are not what the file means them to be, since a statement about them was refused, by name with the line.
     """
 
+    folder: str = ""
     connection: qtensor.Connection = field(default_factory=lambda: qtensor.connect(threads=1))
     spoilt: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
     def verdicts(self, text: str) -> Iterator[Verdict]:
         """Each record and what became of it. Raises SyntaxProblem."""
-        for record in records_of(text):
+        for record in records_of(text, self.folder):
             verdict = self.verdict(record)
             if isinstance(record, Statement):
                 self.remember(record, verdict)
@@ -159,15 +161,16 @@ class Tally:
 def run_file(path: Path) -> Tally:
     """Run all records of a file, in a new connection."""
     tally = Tally(path)
-    run = FileRun()
-    try:
-        for verdict in run.verdicts(path.read_text(encoding="utf-8", errors="replace")):
-            tally.add(verdict)
-    except SyntaxProblem as problem:
-        tally.counts["failed"] += 1
-        tally.failures.append(f"{path}: {problem}")
-    finally:
-        run.connection.close()
+    with tempfile.TemporaryDirectory() as folder:
+        run = FileRun(folder)
+        try:
+            for verdict in run.verdicts(path.read_text(encoding="utf-8", errors="replace")):
+                tally.add(verdict)
+        except SyntaxProblem as problem:
+            tally.counts["failed"] += 1
+            tally.failures.append(f"{path}: {problem}")
+        finally:
+            run.connection.close()
     return tally
 
 
