@@ -323,6 +323,7 @@ class SelectBinder:
 
     def _bind_key(self, grouping: Grouping, node: exp.Expr, several: bool) -> int:
         """Group by what `node` means, in one of `several` sets of keys or in the only one; its position."""
+        node = node.unnest() if isinstance(node, exp.Paren) else node
         position = self.position(node, "GROUP BY")
         if position is None and isinstance(node, exp.Column) and not node.table and self.binder.local_column(node) is None:
             position = self.alias_position(node.name)

@@ -44,6 +44,7 @@ QUERIES = [
     "SELECT g, b, grouping_id() FROM t GROUP BY ROLLUP (g, b)",
     # Outputs of one value are keys of their own.
     "SELECT g + 1 AS k1, g + 1 AS k2, g + 1, g + 1 - 1, count(*), grouping(k1), grouping(k2) FROM t GROUP BY CUBE (k1, k2)",
+    "SELECT g AS k1, g AS k2, count(*) FROM t GROUP BY CUBE ((k1), (k2))",
     "SELECT g AS k1, g AS k2, count(*), sum(k1) FROM t GROUP BY CUBE (1, 2) HAVING k2 IS NOT NULL OR g > 2",
     "SELECT g AS k1, g AS k2, g AS k3, count(*) FROM t GROUP BY ROLLUP (g, k1)",
     "SELECT g AS k1, g AS k2, g AS k3, count(*) FROM t GROUP BY ROLLUP (k1, g)",
