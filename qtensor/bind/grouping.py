@@ -4,7 +4,7 @@ what that gives.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field, replace
 
 from qtensor.bind.aggregates import FIRST_WINDOW, has_aggregate, has_window
@@ -52,6 +52,7 @@ class Grouping:
     sets: list[frozenset[int]] = field(default_factory=list)  # of positions in `keys`; none given: one set of all
     copies: list[NamedExpr] = field(default_factory=list)  # columns behind those of the input: see `output_key`
     _positions: dict[Expr, int] = field(default_factory=dict)
+    _constants: dict[Hashable, Operand] = field(default_factory=dict)
     _levels: list[tuple[int, ...]] = field(default_factory=list)  # what each GROUPING asks about
 
     def add_key(self, name: str, operand: Operand) -> int:
@@ -76,6 +77,14 @@ class Grouping:
         copy = plain(ColumnRef(width + len(self.copies) - 1, operand.expr.type, name), operand.span)
         self._positions[operand.expr] = self.add_key(name, copy)
         return copy
+
+    def constant_key(self, name: str, operand: Operand, width: int, written: Hashable) -> Operand:
+        """The same for a constant, one key for all that is `written` alike. Other expressions keep their constants: not so in
+        DuckDB, where with a key 0 the condition HAVING sum(x) > 0 is not true in groups without that key.
+        """
+        if written not in self._constants:
+            self._constants[written] = self.output_key(name, operand, width)
+        return self._constants[written]
 
     def _check(self, operand: Operand) -> None:
         if has_aggregate(operand.expr):
@@ -126,7 +135,7 @@ class Grouping:
             BindError: it reads a column that is neither grouped by nor aggregated.
         """
         position = self._positions.get(expr)
-        if isinstance(expr, Literal) and (position is None or len(self.sets) <= 1):
+        if isinstance(expr, Literal):
             return expr
         if position is not None:
             return ColumnRef(position, expr.type, self.keys[position].name)

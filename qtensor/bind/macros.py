@@ -15,6 +15,8 @@ from qtensor.errors import ExecutionError, Span, UnsupportedError
 from qtensor.expressions import Call, Cast, Expr, Literal, LiteralValue
 from qtensor.functions import TypeRuleError, natural_type
 from qtensor.intervals import interval_of, unit_name
+from qtensor.rules.fold_constants import fold
+from qtensor.rules.rewriting import transform
 from qtensor.scalars.dates import TRUNCATED_AS, specifier
 from qtensor.scalars.formats import OF_DATE, SMALLER, letters_of, reader_of
 from qtensor.scalars.function import ScalarFunction, arrow_type, resolve, value_of
@@ -115,7 +117,15 @@ def _part_named(context: Context, operand: Operand) -> str | None:
 def _date_part(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
     _count(context, "date_part", operands, (2,), span)
     name = _part_named(context, operands[0])
-    return bind_function(context, name or "epoch", operands[1:], span) if name else _null_of(context, "epoch", operands[1:], span)
+    if name is None or _is_null(operands[1].expr):  # all parts of NULL are DOUBLE in DuckDB
+        return _null_of(context, "epoch", operands[1:], span)
+    return bind_function(context, name, operands[1:], span)
+
+
+def _is_null(expr: Expr) -> bool:
+    """Whether an expression of constants, none of them a parameter, is NULL."""
+    constant = transform(expr, fold)
+    return isinstance(constant, Literal) and constant.value is None and constant.parameter is None
 
 
 def _null_of(context: Context, name: str, operands: Sequence[Operand], span: Span | None) -> Operand:

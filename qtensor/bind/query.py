@@ -21,7 +21,7 @@ from qtensor.bind.sets import bind_set_operation, leaves
 from qtensor.bind.values import bind_values
 from qtensor.bind.views import bind_view
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import ColumnRef, Expr, Subquery, children, with_children
+from qtensor.expressions import ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Filter, NamedExpr, Plan, Project, Sort, SortKey
 from qtensor.statements.statement import View
 
@@ -334,6 +334,10 @@ class SelectBinder:
             return grouping.add_key(name, operand)
         operand = self.binder.bind(node)
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
+        if several and isinstance(operand.expr, Literal):  # only what is written alike is this key, not every equal constant
+            operand = grouping.constant_key(name, operand, len(self.input.schema), node)
+            for item in self.items:
+                item.bound = operand if item.node == node else item.bound
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
 
     def _distinct_on(self, outputs: list[Expr]) -> list[Expr]:

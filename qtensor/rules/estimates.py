@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import prod
+from math import exp, prod, sqrt
 from typing import assert_never
 
-from qtensor.expressions import MIRRORED, Call, Cast, ColumnRef, Expr, Literal, conjuncts
+from qtensor.expressions import MIRRORED, AggregateCall, Call, Cast, ColumnRef, Expr, Literal, conjuncts
 from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
 from qtensor.rules.rewriting import columns_of
 from qtensor.rules.statistics import ColumnStatistics, PlanStatistics
@@ -106,8 +106,12 @@ class Estimator:
                 return value(expressions[index].expr, self.columns(input))
             case Sort() | Limit():
                 return self.column(plan.input, index)
-            case Aggregate(input=input, keys=keys):
-                return value(keys[index].expr, self.columns(input)) if index < len(keys) else ColumnStatistics(self.rows(plan))
+            case Aggregate(input=input, keys=keys, aggregates=aggregates):
+                if index < len(keys):
+                    return value(keys[index].expr, self.columns(input))
+                size = self.rows(input) / max(1.0, self.rows(plan))
+                call = aggregates[index - len(keys)].call
+                return replace(of_groups(call, size, self.columns(input)), distinct=self.rows(plan))
             case Window(input=input):
                 return self.column(input, index) if index < len(input.schema) else ColumnStatistics(self.rows(plan))
             case Join(left=left, right=right):
@@ -146,6 +150,31 @@ def value(expr: Expr, columns: Columns) -> ColumnStatistics:
             return ColumnStatistics(min(known.distinct, years / DAYS_PER_YEAR + 1))
         case _:
             return ColumnStatistics(prod(columns(index).distinct for index in columns_of(expr)))
+
+
+def of_groups(call: AggregateCall, size: float, columns: Columns) -> ColumnStatistics:
+    """What an aggregate gives for groups of `size` rows, as if values were spread evenly and rows had come upon groups by chance.
+
+    The number of rows of a group is then Poisson distributed; the variance of a sum is `size` times the values' mean square.
+    """
+    unknown = ColumnStatistics(1)
+    if call.filter is not None or call.distinct:
+        return unknown
+    match call.function:
+        case "count_star":
+            return replace(unknown, mean=size, deviation=sqrt(size))
+        case "count":
+            counted = size * (1 - value(call.arguments[0], columns).nulls)
+            return replace(unknown, mean=counted, deviation=sqrt(counted))
+        case "sum":
+            known = value(call.arguments[0], columns)
+            if known.minimum is None or known.maximum is None:
+                return unknown
+            counted = size * (1 - known.nulls)
+            mean, variance = (known.minimum + known.maximum) / 2, (known.maximum - known.minimum) ** 2 / 12
+            return replace(unknown, mean=counted * mean, deviation=sqrt(counted * (variance + mean**2)))
+        case _:
+            return unknown
 
 
 def values_compared(expr: Expr, columns: Columns) -> float:
@@ -214,9 +243,25 @@ def fraction_of_range(call: Call, columns: Columns) -> float:
             return fraction_of_range(replace(call, function=MIRRORED[call.function], arguments=(operand, literal)), columns)
         case (operand, Literal(value=int() | float() as bound)):
             known = value(operand, columns)
-            if known.minimum is None or known.maximum is None or known.maximum <= known.minimum:
+            if known.mean is not None:
+                below = fraction_below(bound, known.mean, known.deviation)
+            elif known.minimum is None or known.maximum is None or known.maximum <= known.minimum:
                 return UNKNOWN
-            below = min(1.0, max(0.0, (bound - known.minimum) / (known.maximum - known.minimum)))
+            else:
+                below = min(1.0, max(0.0, (bound - known.minimum) / (known.maximum - known.minimum)))
             return max(below if call.function in ("less", "less_equal") else 1 - below, 1e-6)
         case _:
             return OF_ORDER
+
+
+def fraction_below(bound: float, mean: float, deviation: float) -> float:
+    """The fraction of values below `bound` in a Laplace distribution: groups differ more than chance alone would have it, and
+    in a normal distribution there would be hardly any value far from the mean.
+
+    >>> fraction_below(10, 10, 1), round(fraction_below(13, 10, 1), 3)
+    (0.5, 0.993)
+    """
+    if not deviation:
+        return float(bound >= mean)
+    away = sqrt(2) * (bound - mean) / deviation
+    return exp(away) / 2 if away < 0 else 1 - exp(-away) / 2

@@ -10,13 +10,16 @@ from typing import Protocol
 @dataclass(frozen=True)
 class ColumnStatistics:
     """distinct: an upper bound of the number of different values. minimum, maximum: in storage's units (unscaled decimals,
-    days, microseconds), None for text and where there is no value. nulls: the fraction of rows that are NULL, 0 to 1.
+    days, microseconds), None for text and where there is no value. nulls: the fraction of rows that are NULL, 0 to 1. mean,
+    deviation: of values that lie about a mean and seldom far from it, as the sums of groups do.
     """
 
     distinct: float
     minimum: float | None = None
     maximum: float | None = None
     nulls: float = 0.0
+    mean: float | None = None
+    deviation: float = 0.0
 
 
 class PlanStatistics(Protocol):

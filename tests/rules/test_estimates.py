@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qtensor.expressions import Call, ColumnRef, Expr, Literal
-from qtensor.logical import Aggregate, Filter, Join, JoinKey, Limit, NamedExpr, Plan
+from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal
+from qtensor.logical import Aggregate, Filter, Join, JoinKey, Limit, NamedAggregate, NamedExpr, Plan
 from qtensor.rules.estimates import Estimator
 from qtensor.types import BIGINT
 from tests.rules.comparing import TrueStatistics
@@ -73,3 +73,22 @@ def test_groups() -> None:
     assert rows(Aggregate(A, by, ())) == 1000  # no more than there are rows
     assert rows(Aggregate(A, (), ())) == 1
     assert rows(Limit(A, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "condition", "least", "most"),
+    [
+        (AggregateCall("count_star", (), BIGINT), ("greater", 100), 4, 6),
+        (AggregateCall("count", (column(2),), BIGINT), ("less", 50), 4, 6),
+        (AggregateCall("count_star", (), BIGINT), ("greater", 500), 0, 0.01),
+        (AggregateCall("sum", (column(0),), BIGINT), ("less_equal", 49_950), 4, 6),
+        (AggregateCall("sum", (column(0),), BIGINT), ("greater", 65_000), 0.01, 1),
+        (AggregateCall("sum", (column(0),), BIGINT), ("less", 10_000), 0, 0.01),
+        (AggregateCall("max", (column(0),), BIGINT), ("less", 10_000), 3, 4),
+        (AggregateCall("sum", (column(0),), BIGINT, distinct=True), ("less", 10_000), 3, 4),
+    ],
+)
+def test_conditions_of_groups(call: AggregateCall, condition: tuple[str, int], least: float, most: float) -> None:
+    """Ten groups of about a hundred rows: some have fewer, hardly any has five times as many."""
+    groups = Aggregate(A, (NamedExpr("k", column(1)),), (NamedAggregate("a", call),))
+    assert least <= rows(Filter(groups, compare(condition[0], 1, condition[1]))) <= most

@@ -55,6 +55,8 @@ WRITTEN = [
     "SELECT date_trunc('month', moment) AS m, count(*) FROM t GROUP BY m ORDER BY m",
     "SELECT monthname(day) AS m, count(*) FROM t GROUP BY m ORDER BY m",
     "SELECT id FROM t WHERE extract(year FROM day) BETWEEN 1980 AND 1990 AND dayofweek(day) IN (0, 6)",
+    "SELECT extract(isoyear FROM NULL::TIMESTAMP), extract(dow FROM nullif(DATE '1970-01-01', DATE '1970-01-01')), year(NULL::DATE) FROM t",
+    "SELECT date_part('year', nullif(day, day)), date_part('year', CASE WHEN TRUE THEN NULL ELSE DATE '1970-01-01' END) FROM t",
     "SELECT quarter(moment + INTERVAL 1 MONTH), year(moment::DATE), month(day + 45) FROM t",
 ]
 
