@@ -25,6 +25,21 @@ def with_columns_moved(expr: Expr, move: Move) -> Expr:
             return with_children(expr, tuple(with_columns_moved(child, move) for child in children(expr)))
 
 
+def from_inside(expr: Expr, depth: int) -> Expr | None:
+    """`expr` of a query as a subquery `depth` levels further in sees it; None if there is a subquery in it."""
+    match expr:
+        case ColumnRef():
+            return OuterColumn(expr.index, expr.type, expr.name, depth)
+        case OuterColumn():
+            return replace(expr, depth=expr.depth + depth)
+        case Subquery():
+            return None
+        case _:
+            parts = [from_inside(child, depth) for child in children(expr)]
+            known = tuple(part for part in parts if part is not None)
+            return with_children(expr, known) if len(known) == len(parts) else None
+
+
 def with_outer_moved(plan: Plan, move: Move, depth: int = 1) -> Plan:
     """The plan of a subquery in which the columns of the query `depth` levels out are replaced, by columns only."""
 

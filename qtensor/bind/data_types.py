@@ -56,6 +56,9 @@ _TYPES: dict[exp.DType, SqlType] = {
     exp.DType.INTERVAL: INTERVAL,
 }
 
+# Names that sqlglot takes for those of users' types.
+_BY_BITS = {"uint8": UTINYINT, "uint16": USMALLINT, "uint32": UINTEGER, "uint64": UBIGINT}
+
 
 def sql_type(context: Context, node: exp.Expr, span: Span | None) -> SqlType | None:
     """The type that `node` names; one that is not supported is remembered in `context`, and None returned.
@@ -79,6 +82,8 @@ def sql_type(context: Context, node: exp.Expr, span: Span | None) -> SqlType | N
         return _TYPES[kind]
     name = str(node.args.get("kind") or node.sql("duckdb"))
     if kind == exp.DType.USERDEFINED:
+        if name.lower() in _BY_BITS:
+            return _BY_BITS[name.lower()]
         raise context.error(f'no type "{name}"', span, suggestion(name, [str(known) for known in _TYPES.values()]))
     context.unsupported(f"the type {name}", span)
     return None

@@ -10,10 +10,11 @@ from typing import Literal as Literals
 from sqlglot import exp
 
 from qtensor.bind import build
-from qtensor.bind.aggregates import has_aggregate
+from qtensor.bind.aggregates import has_aggregate, has_window
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import from_inside
 from qtensor.bind.data_types import sql_type
 from qtensor.bind.macros import bind_function, interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
@@ -227,8 +228,18 @@ class ExpressionBinder:
             if column is not None:
                 binder.places[id(column)] = (column, span)
                 return plain(OuterColumn(column.index, column.type, column.name, depth), span)
+            aliased = None if node.table else binder.alias(node.name, span)
+            if aliased is not None:
+                return Operand(self._from_outside(aliased.expr, depth, span), aliased.type, span)
             binder, depth = binder.outer, depth + 1
         return self._unknown(node, span)
+
+    def _from_outside(self, expr: Expr, depth: int, span: Span | None) -> Expr:
+        """What an alias of the query `depth` levels out stands for, as a subquery sees it."""
+        seen = None if has_window(expr) else from_inside(expr, depth)
+        if seen is None:
+            self.context.unsupported("a subquery that reads the alias of a subquery or of a window function", span)
+        return seen or Literal(None, expr.type)
 
     def local_column(self, node: exp.Column) -> ColumnRef | None:
         """The column of this query's own FROM that `node` names, None if there is none.

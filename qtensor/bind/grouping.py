@@ -66,9 +66,10 @@ class Grouping:
         return len(self.keys) - 1
 
     def output_key(self, name: str, operand: Operand, width: int) -> Operand:
-        """Group by an output column over an input of `width` columns, in one of several sets of keys; what the output is from
-        now on: a column of its own, since of two outputs of one value a set may hold one and not the other, which is NULL in its
-        groups. Other expressions of that value mean the last of their keys, as in DuckDB.
+        """Group by an output column over an input of `width` columns; what the output is from now on: a column of its own.
+
+        Of two outputs of one value one of several sets of keys may hold one and not the other, which is NULL in its groups; and
+        subqueries can read a column. Other expressions of that value mean the last of their keys, as in DuckDB.
         """
         self._check(operand)
         if isinstance(operand.expr, ColumnRef) and operand.expr.index >= width:

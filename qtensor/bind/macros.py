@@ -77,11 +77,11 @@ def _folded(call: Call) -> Expr:
 
 def _check_constants(context: Context, function: ScalarFunction, arguments: Sequence[Expr], span: Span | None) -> None:
     """Refuse constants that the function knows to be wrong, whatever the rows hold."""
-    constants = [argument.value for argument in arguments if isinstance(argument, Literal)]
+    constants = [argument.value for argument in arguments[1:] if isinstance(argument, Literal)]
     if function.evaluate is None or len(constants) < len(arguments) - 1 or None in constants:
         return
     first = pa.array([], arrow_type(arguments[0].type))
-    result = function.evaluate([first, *(item.value for item in arguments[1:] if isinstance(item, Literal))], 0)
+    result = function.evaluate([first, *constants], 0)
     if result.message:
         raise ExecutionError(result.message, context.source.sql, [span] if span else [])
 

@@ -329,7 +329,7 @@ class SelectBinder:
             position = self.alias_position(node.name)
         if position is not None:
             operand, name = self.item(position), self.items[position].name
-            if several:
+            if several or (not isinstance(operand.expr, ColumnRef | Literal) and self._has_subqueries()):
                 operand = self.items[position].bound = grouping.output_key(name, operand, len(self.input.schema))
             return grouping.add_key(name, operand)
         operand = self.binder.bind(node)
@@ -339,6 +339,11 @@ class SelectBinder:
             for item in self.items:
                 item.bound = operand if item.node == node else item.bound
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+
+    def _has_subqueries(self) -> bool:
+        """Whether an expression above the groups holds a query, which may read an output by its alias."""
+        parts = [*self.select.expressions, *(self.select.args.get(key) for key in ("having", "qualify", "order"))]
+        return any(part is not None and part.find(exp.Query) is not None for part in parts)
 
     def _distinct_on(self, outputs: list[Expr]) -> list[Expr]:
         """What DISTINCT ON names, read as ORDER BY reads its expressions."""

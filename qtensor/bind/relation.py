@@ -44,6 +44,7 @@ class RelationBinder:
     condition: Callable[[exp.Expr, Scope, dict[str, CommonTable]], Operand]
     bind_view: Callable[[View, Span | None], Plan]
     common_tables: dict[str, CommonTable] = field(default_factory=dict)
+    unnamed: int = 0  # how many relations so far had no name
 
     def add(self, clause: exp.With | None) -> None:
         """Make the CTEs of WITH known: each sees those before it, and none itself."""
@@ -187,7 +188,10 @@ class RelationBinder:
             schema = tuple(Field(column.name, column.type) for column in columns)
             return plan, self._scope(schema, (name,), aliases, span)
         plan = self.bind_query(node, self.common_tables)
-        return plan, self._scope(plan.schema, (name or UNNAMED,), aliases, span)
+        if not name:
+            self.unnamed += 1
+            name = f"{UNNAMED}{self.unnamed}" if self.unnamed > 1 else UNNAMED
+        return plan, self._scope(plan.schema, (name,), aliases, span)
 
     def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> Scope:
         if len(aliases) > len(schema):

@@ -106,7 +106,7 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             # sqlglot adds a group where none is written.
             written = [node.args.get(key) for key in ("this", "expression", "group", "parameters")]
             name, arguments = "regexp_extract", [part for part in written if part is not None]
-            if source.span(arguments[2]) is None and len(arguments) == 3:
+            if isinstance(arguments[2], exp.Literal) and source.span(arguments[2]) is None and len(arguments) == 3:
                 arguments.pop()
         case exp.SHA2() if node.args.get("length") is not None and node.args["length"].name == "256":
             name, arguments = "sha256", [node.this]

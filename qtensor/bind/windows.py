@@ -181,6 +181,9 @@ class WindowBinder:
     def frame(self, written: WrittenWindow, order: tuple[SortKey, ...], span: Span | None) -> Frame:
         if written.unit == "ROWS":
             return Frame("rows", self.rows_away(written.start), self.rows_away(written.end))
+        if written.unit == "GROUPS" and (written.start.offset is not None or written.end.offset is not None):
+            self.context.unsupported("GROUPS with an offset", span)
+            return Frame()
         if written.start.offset is None and written.end.offset is None:
             return Frame("range", FrameBound(kind_of(written.start)), FrameBound(kind_of(written.end)))
         if len(order) != 1:

@@ -27,6 +27,7 @@ OF_COLUMNS = [
     "SELECT regexp_replace(s, 'a', 'x'), regexp_replace(s, '(a)(.)', '\\2\\1'), regexp_replace(s, '[a-z]', '-', 'g') FROM t",
     "SELECT regexp_replace(s, '\\b', '<\\0>'), regexp_replace(s, '(a)?\\b', '[\\1]'), regexp_replace(s, '$', '\\\\') FROM t",
     "SELECT regexp_extract(s, 'a.'), regexp_extract(s, '(a)(.)', 2), regexp_extract(s, '(A)', 1, 'i') FROM t",
+    "SELECT 'ab' GLOB s, 'ab' SIMILAR TO w, regexp_matches('ab', w), s GLOB s FROM t",
     "SELECT s GLOB 'a*', s GLOB '?', s GLOB '[a-b]*', s GLOB 'a[!b]c', s NOT GLOB 'a*' FROM t",
     "SELECT ascii(s), unicode(s), ord(w), md5(s), sha256(w), translate(s, 'ab', 'x'), strip_accents(s), hex(s) FROM t",
     "SELECT chr(i8 + 200) FROM t WHERE i8 BETWEEN -5 AND 5",

@@ -101,6 +101,9 @@ SHAPES = [
     "SELECT count(*) FROM l, r, l AS m WHERE l.i = r.i AND r.s = m.s",
     "SELECT a.id, b.id FROM l AS a JOIN l AS b ON a.i = b.i AND a.id < b.id",
     "SELECT a.id, b.id, c.id FROM l a LEFT JOIN r b ON a.i = b.i LEFT JOIN l c ON b.s = c.s",
+    "SELECT unnamed_subquery.n, unnamed_subquery2.m, unnamed_subquery3.n"
+    " FROM (SELECT count(*) AS n FROM l), (SELECT max(id) AS m FROM r) JOIN (SELECT count(*) AS n FROM r) ON n <> m + 100",
+    "SELECT * FROM (SELECT i FROM l) NATURAL JOIN (SELECT DISTINCT i FROM r), (VALUES (7))",
     "SELECT a.id, b.id, c.id FROM l a LEFT JOIN (r b JOIN l c ON b.s = c.s) ON a.i = b.i",
     "SELECT a.id, b.id FROM l a LEFT JOIN r b ON a.i = b.i WHERE b.id IS NULL",
     "SELECT a.id, b.id FROM l a LEFT JOIN r b ON a.i = b.i WHERE b.t > 0 OR b.id IS NULL",

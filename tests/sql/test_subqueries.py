@@ -51,6 +51,15 @@ QUERIES = [
     "SELECT id FROM a WHERE (SELECT count(*) FROM b WHERE b.x = a.x) = 0",
     "SELECT id, (SELECT max(x) FROM b WHERE b.y = a.y HAVING count(*) > 4) AS m FROM a",
     "SELECT (SELECT count(*) FROM a) AS n, (SELECT count(*) FROM none) AS m",
+    # aliases of the query around
+    "SELECT x + 1 AS k, (SELECT count(*) FROM b WHERE b.x < k) AS n, (SELECT k + count(*) FROM none) AS m FROM a",
+    "SELECT x + 1 AS k, (SELECT (SELECT count(*) FROM b WHERE b.x < k + c.x) FROM c WHERE c.id = 1) AS n FROM a",
+    "SELECT x AS k FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.x = k) ORDER BY (SELECT count(*) FROM b WHERE b.x > k), id",
+    "SELECT x % 2 AS k, sum(y) AS s, (SELECT count(*) FROM b WHERE b.y < s) AS n FROM a GROUP BY k",
+    "SELECT x + 1 AS k, k IN (SELECT b.x + k FROM b WHERE b.id < 3) AS i FROM a GROUP BY k",
+    "SELECT x % 3 AS k, count(*) FROM a GROUP BY k HAVING EXISTS (SELECT 1 FROM b WHERE b.x = k + 1)",
+    "SELECT x % 3 AS k, count(*), EXISTS (SELECT 1 FROM b WHERE b.x = k) FROM a GROUP BY ROLLUP (k)",
+    "SELECT count(*) AS x, (SELECT max(y) FROM b WHERE b.x = a.x) AS m FROM a GROUP BY a.x",
     # EXISTS
     "SELECT id FROM a WHERE EXISTS (SELECT * FROM b WHERE b.x = a.x AND b.y > a.y)",
     "SELECT id FROM a WHERE NOT EXISTS (SELECT * FROM b WHERE b.x = a.x)",
