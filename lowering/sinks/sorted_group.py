@@ -178,8 +178,8 @@ class Grouped:
                 return list(quantile(accumulator, self.columns[accumulator.column], runs.rows, counted, runs.groups))
             case ModeAccumulator(mask=mask, order=order, sequence=sequence):
                 runs = self.by_value(mask, order, ordered=True)
-                column = self.columns[accumulator.column]
-                return list(most_frequent(column, runs.rows, runs.live, runs.starts, runs.groups, self.sequence(sequence)))
+                values = self.columns[accumulator.column]
+                return list(most_frequent(values, runs.rows, runs.live, runs.starts, runs.groups, self.sequence(sequence)))
             case ListAccumulator():
                 return self.listed(accumulator)
             case _:
