@@ -18,7 +18,7 @@ from qtensor.lowering.ordering import pack, sort_words, words_of
 from qtensor.lowering.physical import Accumulator, AnyAccumulator, ListAccumulator, SortWord
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.values import JoinedDictionary, Value, WrittenDictionary
-from qtensor.types import BIGINT, DOUBLE, Boolean, Float, Timestamp, scale_of
+from qtensor.types import BIGINT, DOUBLE, HUGEINT, Boolean, Float, Timestamp, scale_of
 
 AVERAGE_STEPS = 2  # a division by the count is carried on in so many parts of 32 / AVERAGE_STEPS bits
 
@@ -215,17 +215,14 @@ def bits_of(bounds: Range) -> Range:
 
 
 def average(encoder: Encoder, total: Value, count: Ref) -> Value:
-    """total / count as a double; of decimals, in units of one."""
-    if total.low is not None:
-        as_double = limbs_to_double(encoder, total).data
-    else:
-        as_double = encoder.builder.convert(total.data, "float64")
-        if scale_of(total.type):
-            power = encoder.builder.constant(float(10 ** scale_of(total.type)), "float64")
-            as_double = encoder.builder.emit("divide", as_double, power, dtype="float64")
-    divisor = encoder.builder.convert(count, "float64")
-    data = encoder.builder.emit("divide", as_double, divisor, dtype="float64")
-    return Value(DOUBLE, data, total.valid)
+    """total / count as a double; of decimals, in units of one. Divided once, as in DuckDB, since each division rounds."""
+    builder, whole = encoder.builder, replace(total, type=HUGEINT)
+    as_double = builder.convert(total.data, "float64") if total.low is None else limbs_to_double(encoder, whole).data
+    divisor = builder.convert(count, "float64")
+    if scale_of(total.type):
+        power = builder.constant(float(10 ** scale_of(total.type)), "float64")
+        divisor = builder.emit("multiply", divisor, power, dtype="float64")
+    return Value(DOUBLE, builder.emit("divide", as_double, divisor, dtype="float64"), total.valid)
 
 
 def average_moment(encoder: Encoder, total: Value, count: Ref, bounds: Range) -> Value:

@@ -21,6 +21,8 @@ from qtensor.types import MICROSECONDS_PER_DAY
 
 Array = jax.Array
 
+REWRITTEN_IN_DIVISIONS = frozenset({"divide", "sqrt", "exp", "power"})
+
 
 @dataclass(frozen=True)
 class RuntimeInputs:
@@ -50,8 +52,16 @@ class Evaluation:
 
     def value(self, ref: Ref) -> Array:
         """[length]; a run-time or compile-time scalar comes as a scalar."""
-        if ref not in self.values:
-            self.values[ref] = self.compute(self.kernel[ref])
+        pending = [ref]  # a stack of our own: a thousand conditions are a chain that deep
+        while pending:
+            instruction = self.kernel[pending[-1]]
+            missing = [operand for operand in instruction.operands if operand not in self.values]
+            if missing:
+                pending += reversed(missing)
+                continue
+            current = pending.pop()
+            if current not in self.values:
+                self.values[current] = self.compute(instruction)
         return self.values[ref]
 
     def column(self, ref: Ref) -> Array:
@@ -93,10 +103,25 @@ class Evaluation:
                 return self.value(instruction.operands[0]).astype(dtype)
             case "model":
                 return self.predict(instruction).astype(dtype)
+            case "divide":
+                return divide(*(self.kept_apart(operand) for operand in instruction.operands))
             case op:
                 if op not in OPERATIONS:
                     raise InternalError(f"unknown kernel operation {op}")
                 return OPERATIONS[op](*(self.value(operand) for operand in instruction.operands))
+
+    def kept_apart(self, ref: Ref) -> Array:
+        """An operand of a division, of which XLA does not see how it was computed.
+
+        It would make x / (y * z) of (x / y) / z, x * rsqrt(y) of x / sqrt(y) and the like, all of which round otherwise. What was
+        selected is left alone. (NaN stays NaN.)
+        """
+        value, origin = self.value(ref), self.kernel[ref]
+        while origin.op in ("copy", "convert"):
+            origin = self.kernel[origin.operands[0]]
+        if origin.op not in REWRITTEN_IN_DIVISIONS:
+            return value
+        return jnp.where(value == value, value, jnp.asarray(jnp.nan, value.dtype))
 
     def result_column(self, attribute: Hashable) -> Array:
         """A column of an earlier pipeline's result, or which of its rows are live."""
@@ -311,7 +336,6 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "add": lambda left, right: left + right,
     "subtract": lambda left, right: left - right,
     "multiply": lambda left, right: left * right,
-    "divide": divide,
     "negate": lambda value: -value,
     "abs": jnp.abs,
     "add_wraps": lambda left, right: ((left ^ (left + right)) & (right ^ (left + right))) < 0,

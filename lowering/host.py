@@ -22,6 +22,7 @@ from qtensor.expressions import Literal
 from qtensor.like import PatternError, matches
 from qtensor.lowering.late_texts import TextLists, joined
 from qtensor.lowering.physical import PhysicalPlan, SizedTable
+from qtensor.lowering.ranges import INT64_MAX, INT64_MIN
 from qtensor.lowering.values import (
     CalledDictionary,
     Choices,
@@ -233,8 +234,7 @@ class HostInputs:
                 texts = pa.array(texts_of(dictionary), pa.large_string())
                 return as_numpy(pc.index_in(texts, self.strings(dictionary)))
             case ParsedTable(dictionary, type):
-                values = [converted(text, type) for text in self.strings(dictionary).to_pylist()]
-                return np.array([0 if value is None else value for value in values])
+                return np.array([parsed(text, type) for text in self.strings(dictionary).to_pylist()])
             case ParsesTable(dictionary, type):
                 texts = self.strings(dictionary).to_pylist()
                 return np.array([converted(text, type) is not None for text in texts], np.bool_)
@@ -280,6 +280,18 @@ def converted(text: str, type: SqlType) -> int | float | bool | None:
         return None
     assert isinstance(value, int | float)
     return value
+
+
+def parsed(text: str, type: SqlType) -> int | float | bool:
+    """The value of a string cast to `type` in the encoded domain, 0 where it is no such value.
+
+    Raises:
+        ExecutionError: it is an integer beyond 64 bits.
+    """
+    value = converted(text, type)
+    if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
+        raise ExecutionError(f"'{text}' as {type}: a {type} beyond 64 bits cannot be computed with")
+    return 0 if value is None else value
 
 
 def texts_of(dictionary: FormattedDictionary) -> list[str]:

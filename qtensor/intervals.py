@@ -11,6 +11,8 @@ from qtensor.types import INTERVAL, IntervalValue
 _CLOCK = re.compile(r"(-?)(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?", re.ASCII)
 _QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+|$)", re.ASCII)
 
+_AGO = re.compile(r"\s+ago$", re.ASCII | re.IGNORECASE)
+
 _UNITS: dict[str, IntervalValue] = {
     "MILLENNIUM": IntervalValue(months=12_000),
     "CENTURY": IntervalValue(months=1_200),
@@ -28,10 +30,15 @@ _UNITS: dict[str, IntervalValue] = {
 }
 _UNIT_ALIASES = {
     "MILLENNIA": "MILLENNIUM",
+    "MIL": "MILLENNIUM",
     "CENTURIES": "CENTURY",
+    "CENT": "CENTURY",
+    "C": "CENTURY",
+    "DEC": "DECADE",
     "MON": "MONTH",
     "Y": "YEAR",
     "YR": "YEAR",
+    "W": "WEEK",
     "D": "DAY",
     "H": "HOUR",
     "HR": "HOUR",
@@ -41,8 +48,10 @@ _UNIT_ALIASES = {
     "SEC": "SECOND",
     "MS": "MILLISECOND",
     "MSEC": "MILLISECOND",
+    "MSECOND": "MILLISECOND",
     "US": "MICROSECOND",
     "USEC": "MICROSECOND",
+    "USECOND": "MICROSECOND",
 }
 
 
@@ -89,27 +98,36 @@ def interval_of(quantity: str, unit: str) -> IntervalValue:
 def parse_interval(text: str) -> IntervalValue:
     """The interval that `text` describes: quantities with units, clock times, and at the end a number of seconds.
 
+    Quantities may have an @ before them, and "ago" behind, which makes them negative.
+
     >>> parse_interval("1 year 2 months -3 days 04:05:06")
     IntervalValue(months=14, days=-3, microseconds=14706000000)
+    >>> parse_interval("@ 2 hours ago")
+    IntervalValue(months=0, days=0, microseconds=-7200000000)
 
     Raises:
         ConversionError: `text` is not an interval.
     """
+    stripped = text.removeprefix("@").rstrip()
+    ago = _AGO.search(stripped)
+    quantities = stripped[: ago.start()] if ago else stripped
     total, position, seen = IntervalValue(), 0, False
-    while position < len(text.rstrip()):
-        rest = text[position:].rstrip()
+    while position < len(quantities):
+        rest = quantities[position:]
         clock = _CLOCK.match(rest.lstrip())
-        if clock:
+        quantity = None if clock else _QUANTITY.match(rest)
+        if clock and not ago:
             sign, hours, minutes, seconds, fraction = clock.groups()
             elapsed = microseconds_of(hours, minutes, seconds, fraction)
             part = IntervalValue(microseconds=-elapsed if sign else elapsed)
             position += len(rest) - len(rest.lstrip()) + clock.end()
-        else:
-            quantity = _QUANTITY.match(rest)
-            if not quantity:
-                raise ConversionError(f"cannot convert '{text}' to INTERVAL")
+        elif quantity and (quantity[2] or not ago):
             part = interval_of(quantity[1], quantity[2] or "SECOND")
             position += quantity.end()
+        else:
+            raise ConversionError(f"cannot convert '{text}' to INTERVAL")
+        if ago:
+            part = IntervalValue(-part.months, -part.days, -part.microseconds)
         total, seen = _interval(IntervalValue(*(a + b for a, b in zip(total, part, strict=True)))), True
     if not seen:
         raise ConversionError(f"cannot convert '{text}' to INTERVAL")

@@ -269,7 +269,9 @@ def test_messages_of_values(literal: Literal, target: t.SqlType, says: str) -> N
         "interval '1' year", "interval '1.5' day", "interval 1.5 hour", "interval 1.7 month", "interval 2 quarter",
         "interval '-3' day", "interval 5 milliseconds", "interval '1.25' second", "interval 1 decade", "interval (3) weeks",
         "interval '1 year 2 months -3 days 04:05:06.5'", "interval '3 days 2 hours'", "'1'::INTERVAL", "'-01:30'::INTERVAL",
-        "-interval 1 day", "'2 mons 1 min'::INTERVAL",
+        "-interval 1 day", "'2 mons 1 min'::INTERVAL", "interval '1 ms 2 msecond 3 mseconds 4 usecond 5 useconds'",
+        "interval '1 mil 2 cent 3 dec 4 c 5 mils 6 decs'", "interval '1 w 2 weeks'", "interval '@ 2mons 1H'",
+        "interval '2Y 4 days 1 MinUteS 3S 20mS 16uS ago'", "'-1 day  AGO '::INTERVAL",
     ],
 )  # fmt: skip
 def test_interval(connection: duckdb.DuckDBPyConnection, text: str) -> None:

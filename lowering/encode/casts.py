@@ -121,18 +121,25 @@ def rescale(encoder: Encoder, cast: Cast, value: Value, scale: int) -> Value:
         safe = bounds & Range(-held, held)
         scaled = Range(safe.low * factor, safe.high * factor)
         dtype = scaled.arithmetic_dtype
-        times = encoder.integer(factor if held else 0, dtype)  # where no integer but 0 is held, the factor may not be either
+        times = encoder.integer(factor if scaled.magnitude else 0, dtype)  # of zeros only, the dtype need not hold the factor
         data = encoder.builder.emit("multiply", encoder.builder.convert(value.data, dtype), times, dtype=dtype)
         return replace(value, type=cast.type, data=data, range=scaled)
     if shift < 0:
-        dtype = (bounds | Range(-factor, factor)).arithmetic_dtype
-        data = encoder.builder.emit(
-            "rounded_quotient", encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype), dtype=dtype
-        )
-        value = replace(value, data=data, range=Range(-(-bounds.low // factor) - 1, bounds.high // factor + 1))
+        if factor > INT64_MAX:  # then the first digits decide: 10**18 is cut off, the rest rounded
+            value, factor = divided_by(encoder, value, 10**18, "quotient"), min(factor // 10**18, 100)
+        value = divided_by(encoder, value, factor, "rounded_quotient")
     allowed = bounds_of(cast.type) & INT64
     value = fail_where(encoder, cast, value, outside_of(encoder, value, allowed))
     return replace(value, type=cast.type, range=integer_range(value) & allowed)
+
+
+def divided_by(encoder: Encoder, value: Value, factor: int, operation: str) -> Value:
+    """The data divided by `factor`: cut off ("quotient"), or half away from zero ("rounded_quotient")."""
+    bounds = integer_range(value)
+    dtype = (bounds | Range(-factor, factor)).arithmetic_dtype
+    operands = encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype)
+    data = encoder.builder.emit(operation, *operands, dtype=dtype)
+    return replace(value, data=data, range=Range(-(-bounds.low // factor) - 1, bounds.high // factor + 1))
 
 
 def decimal_to_double(encoder: Encoder, value: Value) -> Ref:
@@ -148,8 +155,9 @@ def limbs_to_double(encoder: Encoder, value: Value) -> Value:
     limb = encoder.builder.constant(float(1 << 32), "float64")
     scaled = encoder.builder.emit("multiply", high, limb, dtype="float64")
     data = encoder.builder.emit("add", scaled, encoder.builder.convert(value.low, "float64"), dtype="float64")
-    power = encoder.builder.constant(float(10 ** scale_of(value.type)), "float64")
-    data = encoder.builder.emit("divide", data, power, dtype="float64")
+    if scale_of(value.type):
+        power = encoder.builder.constant(float(10 ** scale_of(value.type)), "float64")
+        data = encoder.builder.emit("divide", data, power, dtype="float64")
     return Value(Float(64), data, value.valid, may_be_nan=False)
 
 

@@ -21,6 +21,7 @@ Validity: TypeAlias = NDArray[np.bool_]
 
 _ALIGNMENT = 64  # bytes: what XLA wants of a buffer that it may use without a copy
 _BLOCK = 65_536
+_WIDEST_CODE = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class EncodedColumn:
 
 
 def unique_together(columns: Sequence[EncodedColumn]) -> bool:
-    """Whether no two rows are equal in all columns; of columns other than integers, or too wide ones: False, not known.
+    """Whether no two rows are equal in all columns (NaN equals NaN, 0.0 equals -0.0).
 
     Rows with a NULL in one of them count as different from all.
     """
@@ -107,18 +108,15 @@ def unique_together(columns: Sequence[EncodedColumn]) -> bool:
         return True
     rows = columns[0].statistics.rows
     kept = np.ones(rows, np.bool_)
-    code = np.zeros(rows, np.int64)
-    size = 1
+    code, size = np.zeros(rows, np.int64), 1
     for column in columns:
-        minimum, maximum = column.statistics.minimum, column.statistics.maximum
-        if column.data.dtype.kind != "i" or not isinstance(minimum, int) or not isinstance(maximum, int):
-            return False
-        radix = maximum - minimum + 1
+        digits, radix = _digits(column)
+        if size * radix >= _WIDEST_CODE:
+            code, size = _ranks(code)
+        if size * radix >= _WIDEST_CODE:
+            digits, radix = _ranks(digits)
+        code = code * radix + digits
         size *= radix
-        if size >= 1 << 62:
-            return False
-        code *= radix
-        code += flat(column.data)[:rows].astype(np.int64) - minimum
         if column.valid is not None:
             kept &= flat(column.valid)[:rows]
     code = code[kept]
@@ -129,6 +127,23 @@ def unique_together(columns: Sequence[EncodedColumn]) -> bool:
     if not _all_pairs(code, np.less_equal):
         code.sort()
     return _all_pairs(code, np.less)
+
+
+def _digits(column: EncodedColumn) -> tuple[NDArray[np.int64], int]:
+    """Integers, equal where the rows' values are, and what they are below; any for NULL."""
+    statistics = column.statistics
+    values = flat(column.data)[: statistics.rows]
+    if values.dtype.kind == "f":
+        return _ranks(values)
+    minimum, maximum = int(statistics.minimum or 0), int(statistics.maximum or 0)
+    radix = maximum - minimum + 1
+    return (values.astype(np.int64) - minimum, radix) if radix < _WIDEST_CODE else _ranks(values)
+
+
+def _ranks(values: Values) -> tuple[NDArray[np.int64], int]:
+    """The number of each value among the different ones, and how many these are."""
+    different, numbers = np.unique(values, return_inverse=True)
+    return numbers.astype(np.int64, copy=False), len(different)
 
 
 def flat(array: Values) -> Values:

@@ -103,6 +103,12 @@ def asks_for_grouping(expr: Expr) -> bool:
     return (isinstance(expr, Call) and expr.function == "grouping") or any(asks_for_grouping(child) for child in children(expr))
 
 
+def _is_function_of(expr: Expr, arguments: Sequence[Expr]) -> bool:
+    """Whether `expr` is computed of `arguments` alone."""
+    parts = children(expr)
+    return expr in arguments or isinstance(expr, Literal) or (bool(parts) and all(_is_function_of(p, arguments) for p in parts))
+
+
 @dataclass
 class Written:
     """A call as the query writes it."""
@@ -250,8 +256,8 @@ class AggregateBinder:
         self, name: str, operands: list[Operand], condition: Expr | None, order: tuple[SortKey, ...]
     ) -> AggregateCall | None:
         distinct = self.written.distinct
-        if distinct and any(key.expr not in [operand.expr for operand in operands] for key in order):
-            raise self.context.error("with DISTINCT, ORDER BY takes the arguments only", self.span)
+        if distinct and not all(_is_function_of(key.expr, [operand.expr for operand in operands]) for key in order):
+            raise self.context.error("with DISTINCT, ORDER BY takes the arguments and what is computed of them", self.span)
         match name:
             case "any_value":
                 return self.bound("first", operands, self.valid(operands, condition), order)
@@ -259,6 +265,7 @@ class AggregateBinder:
                 value, by = operands
                 needed = [by] if name.endswith("_null") else operands
                 extreme = SortKey(by.expr, descending="max" in name)
+                self.written.distinct = False  # equal pairs have one extreme
                 return self.bound("first", [value], self.valid(needed, condition), (extreme, *order))
             case "bool_and" | "bool_or" | "count_if":
                 self.signature(name, operands)
@@ -322,8 +329,9 @@ class AggregateBinder:
             self.context.unsupported("string_agg with a separator that is not a text or a parameter", separator.span or self.span)
             return None
         (argument,), result = self.signature("string_agg", [value])
-        if self.written.distinct and len(order) > 1:
-            order = order[:1]
+        if self.written.distinct and order:  # equal texts are neighbours once the last key is the text itself
+            last = next((place for place, key in enumerate(order) if key.expr == value.expr), len(order))
+            order = (*order, SortKey(value.expr))[: last + 1]
         return AggregateCall("string_agg", (argument, separator.expr), result, self.written.distinct, condition, order)
 
     def fraction(self, operand: Operand, descending: bool) -> Literal | None:

@@ -233,7 +233,10 @@ def between(context: Context, value: Operand, low: Operand, high: Operand, span:
 
 
 def in_list(context: Context, value: Operand, choices: Sequence[Operand], span: Span | None) -> Operand:
-    """value IN (choices)."""
+    """value IN (choices); of no choices, false, or NULL for a NULL."""
+    if not choices:
+        unknown = Call("is_null", (value.expr,), BOOLEAN, span)
+        return plain(Case(((unknown, Literal(None, BOOLEAN)),), FALSE, BOOLEAN), span)
     common = _common(context, (value, *choices), "IN", comparison=True, equality=True)
     arguments = tuple(_align(context, operand, common) for operand in (value, *choices))
     return plain(Call("in", arguments, BOOLEAN, span), span)

@@ -40,21 +40,41 @@ def from_inside(expr: Expr, depth: int) -> Expr | None:
             return with_children(expr, known) if len(known) == len(parts) else None
 
 
-def with_outer_moved(plan: Plan, move: Move, depth: int = 1) -> Plan:
-    """The plan of a subquery in which the columns of the query `depth` levels out are replaced, by columns only."""
+def with_outer_moved(plan: Plan, move: Move) -> Plan:
+    """The plan of a subquery in which the columns of the next query around are replaced, by columns only."""
+
+    def change(column: OuterColumn, inside: int) -> OuterColumn:
+        if column.depth != inside + 1:
+            return column
+        moved = move(ColumnRef(column.index, column.type, column.name))
+        assert isinstance(moved, ColumnRef)
+        return replace(column, index=moved.index)
+
+    return _with_outer(plan, change)
+
+
+def without_level(plan: Plan) -> Plan:
+    """The plan of a subquery that reads nothing of the next query around, as one of the query around that."""
+
+    def change(column: OuterColumn, inside: int) -> OuterColumn:
+        return replace(column, depth=column.depth - 1) if column.depth > inside + 1 else column
+
+    return _with_outer(plan, change)
+
+
+def _with_outer(plan: Plan, change: Callable[[OuterColumn, int], OuterColumn], inside: int = 0) -> Plan:
+    """`plan` with other outer columns; `change` is told in how many subqueries of the plan a column stands."""
 
     def visit(expr: Expr) -> Expr:
         match expr:
-            case OuterColumn() if expr.depth == depth:
-                moved = move(ColumnRef(expr.index, expr.type, expr.name))
-                assert isinstance(moved, ColumnRef)
-                return replace(expr, index=moved.index)
+            case OuterColumn():
+                return change(expr, inside)
             case Subquery(plan=inner, operands=operands):
-                return replace(expr, operands=tuple(map(visit, operands)), plan=with_outer_moved(inner, move, depth + 1))
+                return replace(expr, operands=tuple(map(visit, operands)), plan=_with_outer(inner, change, inside + 1))
             case _:
                 return with_children(expr, tuple(map(visit, children(expr))))
 
-    below = with_inputs(plan, [with_outer_moved(part, move, depth) for part in inputs(plan)])
+    below = with_inputs(plan, [_with_outer(part, change, inside) for part in inputs(plan)])
     return map_expressions(below, visit)
 
 
@@ -66,14 +86,19 @@ def reads(expr: Expr) -> Iterator[tuple[int, int]]:
         case OuterColumn():
             yield expr.depth, expr.index
         case Subquery(plan=plan):
-            yield from ((depth - 1, index) for depth, index in _plan_reads(plan))
+            yield from ((depth - 1, index) for depth, index in plan_reads(plan))
     for child in children(expr):
         yield from reads(child)
 
 
-def _plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
-    """What a plan reads from outside."""
-    for expr in expressions_of(plan):
-        yield from ((depth, index) for depth, index in reads(expr) if depth)
-    for part in inputs(plan):
-        yield from _plan_reads(part)
+def plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
+    """The columns that a plan reads from outside: how many queries further out each is, and its index."""
+    pending, seen = [plan], set()
+    while pending:
+        part = pending.pop()
+        if id(part) in seen:  # a CTE's plan may be there many times
+            continue
+        seen.add(id(part))
+        for expr in expressions_of(part):
+            yield from ((depth, index) for depth, index in reads(expr) if depth)
+        pending += inputs(part)

@@ -19,7 +19,8 @@ from qtensor.bind.data_types import sql_type
 from qtensor.bind.macros import bind_function, interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
-from qtensor.bind.syntax import connected, subscript_value, whole_number
+from qtensor.bind.syntax import connected, schema_of, subscript_value, whole_number
+from qtensor.bind.tuples import bind_tuples, is_tuple
 from qtensor.bind.windows import WindowBinder
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
@@ -154,6 +155,8 @@ class ExpressionBinder:
         if call is not None:
             return bind_scalar(context, call, [self.bind(part) for part in call.arguments], span)
         match node:
+            case exp.Between() if is_tuple(node.this):
+                return bind_tuples(context, node, None, self.bind)
             case exp.Between():
                 value, low, high = (self.bind(part) for part in (node.this, node.args["low"], node.args["high"]))
                 return build.between(context, value, low, high, span)
@@ -163,8 +166,8 @@ class ExpressionBinder:
                 return plain(Subquery("exists", self._subquery(node.this), BOOLEAN, span=span), span)
             case exp.Subquery() | exp.Select():
                 return self._scalar_subquery(node)
-            case exp.In() if not node.expressions:
-                raise context.error("the list of IN is empty", span)
+            case exp.In() if is_tuple(node.this):
+                return bind_tuples(context, node, None, self.bind)
             case exp.In():
                 return build.in_list(context, self.bind(node.this), [self.bind(part) for part in node.expressions], span)
             case exp.Is():
@@ -247,7 +250,7 @@ class ExpressionBinder:
         Raises:
             BindError: there are several.
         """
-        if node.args.get("db") and self.scope.relation(node.table) is not None:
+        if schema_of(node) and self.scope.relation(node.table) is not None:
             self._unknown_qualifier(node, self.span(node))
         if node.table:
             relation = self.scope.relation(node.table)
@@ -262,7 +265,7 @@ class ExpressionBinder:
     def _unknown(self, node: exp.Column, span: Span | None) -> Operand:
         if node.table:
             relation = self.scope.relation(node.table)
-            if relation is None or node.args.get("db"):
+            if relation is None or schema_of(node):
                 self._unknown_qualifier(node, span)
             else:
                 hint = suggestion(node.name, [field.name for field in relation.fields])
@@ -399,6 +402,8 @@ class ExpressionBinder:
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
         if isinstance(operands[1], exp.Any | exp.All):
             return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
+        if is_tuple(node.this):
+            return bind_tuples(self.context, node, _COMPARISONS[type(node)], self.bind)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
 

@@ -48,24 +48,30 @@ def output_position(context: Context, node: exp.Expr, clause: str, width: int) -
 def bind_order(select: SelectBinder, outputs: list[Expr]) -> list[SortKey]:
     """The keys of ORDER BY, over the same columns as `outputs`, the expressions of SELECT's list.
 
-    A lone name is an alias before it is a column; inside an expression it is a column before it is an alias.
+    A lone name is one of the list before it is a column; inside an expression it is a column before it is an alias.
     """
     clause = select.select.args.get("order")
     keys: list[SortKey] = []
     for ordered in clause.expressions if clause else ():
         descending, nulls_first = bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first"))
-        if isinstance(ordered.this, exp.Var) and ordered.this.name.upper() == "ALL":
+        if _is_all(ordered.this):
             keys += [SortKey(output, descending, nulls_first) for output in outputs]
         else:
             keys.append(SortKey(order_expression(select, ordered.this, outputs), descending, nulls_first))
     return keys
 
 
+def _is_all(node: exp.Expr) -> bool:
+    """Whether `node` of ORDER BY means all columns: ALL, or *."""
+    changed = any(node.args.get(key) for key in ("except_", "replace", "rename"))
+    return (isinstance(node, exp.Var) and node.name.upper() == "ALL") or (isinstance(node, exp.Star) and not changed)
+
+
 def order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr], clause: str = "ORDER BY") -> Expr:
     """What an expression of `clause` means: the position or the alias of an output column, else any expression."""
     position = select.position(node, clause)
     if position is None and isinstance(node, exp.Column) and not node.table:
-        position = select.alias_position(node.name)
+        position = select.output_named(node.name)
     if position is not None:
         return outputs[position]
     inner = node.unnest()
@@ -79,14 +85,15 @@ def order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr], 
 class ResultOrder:
     """Binds the ORDER BY, LIMIT and OFFSET of a set operation, of VALUES or of a query in parentheses, over the rows of `plan`.
 
-    A name is an output column, by the name that any of `selects` gives it; an expression that one of them has in its list is that
-    column, any other is computed of output columns.
+    A name is an output column, by the name that any of `selects` gives it, or a branch with columns of `names`; an expression
+    that one of the lists has is that column, any other is computed of output columns.
     """
 
     context: Context
     plan: Plan
     binder: ExpressionBinder
     selects: Sequence[exp.Select] = ()
+    names: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         self.binder.alias = self.named
@@ -105,7 +112,7 @@ class ResultOrder:
 
     def _expressions(self, node: exp.Expr) -> list[Expr]:
         columns = references(self.plan)
-        if isinstance(node, exp.Var) and node.name.upper() == "ALL":
+        if _is_all(node):
             return list(columns)
         position = output_position(self.context, node, "ORDER BY", len(columns))
         if position is None:
@@ -135,10 +142,10 @@ class ResultOrder:
         """
         columns = references(self.plan)
         names = [column.name for column in columns]
-        listed = [[item.output_name for item in s.expressions] for s in self.selects if len(s.expressions) == len(columns)]
-        for group in (names, *listed):
+        listed = [[item.output_name for item in select.expressions] for select in self.selects]
+        for group in (names, *listed, *self.names):
             lowered = [known.lower() for known in group]
-            if name.lower() in lowered:
+            if len(group) == len(columns) and name.lower() in lowered:
                 return plain(columns[lowered.index(name.lower())], span)
         raise self.context.error(f'the result has no column "{name}" to be ordered by', span, suggestion(name, names))
 

@@ -57,6 +57,8 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     dialect = dialect_named(dialect_name)
     try:
         tokens = _unwrap_inserted(_number_parameters(dialect.tokenize(sql)))
+        if dialect_name == "duckdb":
+            tokens = _types_as_names(tokens, dialect)
         _reject_statement(sql, tokens, dialect, known)
         statements = [node for node in _parser(dialect).parse(tokens, sql) if node]
     except TokenError as error:
@@ -201,6 +203,16 @@ def _unwrap_inserted(tokens: list[Token]) -> list[Token]:
             if not depth:
                 return [*tokens[:opened], *tokens[opened + 1 : i], *tokens[i + 1 :]]
     return tokens
+
+
+def _types_as_names(tokens: list[Token], dialect: Dialect) -> list[Token]:
+    """`list < 1` compares a column called list, or range, or struct; sqlglot sees the LIST<...> of other dialects."""
+    nested = dialect.parser_class.NESTED_TYPE_TOKENS - {TokenType.ARRAY, TokenType.MAP}  # which DuckDB reserves, and sqlglot
+    named = list(tokens)
+    for index, (token, follower) in enumerate(pairwise(tokens)):
+        if token.token_type in nested and follower.token_type == TokenType.LT:
+            named[index] = Token(TokenType.VAR, token.text, token.line, token.col, token.start, token.end)
+    return named
 
 
 def _tokenizing_error(sql: str, error: TokenError) -> ParseError:

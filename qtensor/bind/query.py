@@ -9,6 +9,7 @@ from sqlglot import exp
 from qtensor.bind.aggregates import has_aggregate, has_window
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
+from qtensor.bind.correlation import plan_reads, without_level
 from qtensor.bind.distinct import distinct_rows
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column
@@ -54,6 +55,17 @@ def bind_query(
     def nested(inner: exp.Expr, known: dict[str, CommonTable]) -> Plan:
         return bind_query(context, inner, known, outer)
 
+    def beside(inner: exp.Expr, known: dict[str, CommonTable], before: Scope) -> tuple[Plan, bool]:
+        """The plan of a subquery in FROM behind relations that it may read, and whether it does."""
+        sibling = expression_binder(context, before, known, outer)
+        plan = bind_query(context, inner, known, sibling)
+        if sibling.calls.aggregates:
+            raise context.error(
+                "a subquery in FROM cannot aggregate what it reads of other relations", context.source.span(inner)
+            )
+        depths = {depth for depth, _ in plan_reads(plan)}
+        return (plan if 1 in depths or not depths else without_level(plan)), 1 in depths
+
     def condition(inner: exp.Expr, scope: Scope, known: dict[str, CommonTable]) -> Operand:
         bound = expression_binder(context, scope, known, outer).condition(inner)
         if has_aggregate(bound.expr):
@@ -65,7 +77,7 @@ def bind_query(
     def view(named: View, span: Span | None) -> Plan:
         return bind_view(context, named, span, lambda inner, tree: bind_query(inner, tree, {}))
 
-    relations = RelationBinder(context, nested, condition, view, common_tables)
+    relations = RelationBinder(context, nested, beside, condition, view, common_tables)
     while True:
         relations.add(node.args.get("with_"))
         if not isinstance(node, exp.Subquery):
@@ -82,8 +94,15 @@ def bind_query(
         binder = expression_binder(context, Scope(), relations.common_tables, outer)
         if isinstance(node, exp.Values):
             return ResultOrder(context, bind_values(context, node, binder), binder).bind(node)
-        plan = bind_set_operation(context, node, lambda branch: nested(branch, relations.common_tables))
-        return ResultOrder(context, plan, binder, leaves(node)).bind(node)
+        names: list[list[str]] = []
+
+        def branch(inner: exp.Expr) -> Plan:
+            bound = nested(inner, relations.common_tables)
+            names.append([column.name for column in bound.schema])
+            return bound
+
+        plan = bind_set_operation(context, node, branch)
+        return ResultOrder(context, plan, binder, leaves(node), names).bind(node)
     plan, scope = relations.bind(node.args.get("from_"), node.args.get("joins") or ())
     return SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer)).bind()
 
@@ -132,6 +151,9 @@ class SelectBinder:
             raise self.context.error("the list of SELECT is empty", self.context.source.find_words("SELECT"))
         for node in self.select.expressions:
             self.items += self._expanded(node)
+        if not self.items:
+            span = self.context.source.span(self.select.expressions[0])
+            raise self.context.error("the list of SELECT is empty: every column is excluded", span)
         plan = self._where(self.input)
         self.visible = len(self.items)
         grouping = Grouping(self.context, self.binder)
@@ -180,10 +202,15 @@ class SelectBinder:
         return [SelectItem(column.name if column else expression_name(node, self.context.source), node)]
 
     def _named_column(self, node: exp.Column) -> ColumnRef | None:
-        if not node.table:
-            return self.scope.column(node.name)
-        relation = self.scope.relation(node.table)
-        return None if relation is None else relation.column(node.name)
+        """The column that a name means, of this query or of one around it, as its own spells it."""
+        binder: ExpressionBinder | None = self.binder
+        while binder is not None:
+            relation = binder.scope.relation(node.table) if node.table else binder.scope
+            column = None if relation is None else relation.column(node.name)
+            if column is not None:
+                return column
+            binder = binder.outer
+        return None
 
     def _star(self, node: exp.Expr, star: exp.Star) -> list[SelectItem]:
         span = self.context.source.span(node)
@@ -198,8 +225,6 @@ class SelectBinder:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
         changes = self._star_changes(star, columns, span)
         references = [column for column in columns if column.index not in changes.excluded]
-        if not references:
-            raise self.context.error("the list of SELECT is empty: every column is excluded", span)
         items = []
         for reference in references:
             replaced = changes.replaced.get(reference.index)
@@ -266,6 +291,15 @@ class SelectBinder:
         usable = [position for position in positions if position < self.visible]
         return usable[-1] if usable else positions[0] if positions else None
 
+    def output_named(self, name: str) -> int | None:
+        """The output column that a lone `name` of ORDER BY means: of an alias, else the only column selected by this name."""
+        position = self.alias_position(name)
+        if position is not None:
+            return position
+        columns = [i for i, item in enumerate(self.items) if item.node is None or isinstance(item.node.unnest(), exp.Column)]
+        named = [i for i in columns if self.items[i].name.lower() == name.lower()]
+        return named[0] if len(named) == 1 else None
+
     def alias(self, name: str, span: Span | None) -> Operand | None:
         """What the alias `name` stands for where it may be used, None if there is no such alias."""
         position = self.alias_position(name)
@@ -308,7 +342,7 @@ class SelectBinder:
         if group is None:
             return
         grouping.needed = True
-        if group.args.get("all"):
+        if group.args.get("all") or [type(node) for node in group.expressions] == [exp.Star]:
             for index, item in enumerate(self.items):
                 operand = self.item(index)
                 if has_aggregate(operand.expr):

@@ -5,15 +5,18 @@ columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from typing import NamedTuple
 
 from sqlglot import exp
 
 from qtensor.bind.build import Operand, coalesce, comparison, plain
 from qtensor.bind.context import Context
-from qtensor.bind.correlation import with_columns_moved
+from qtensor.bind.correlation import plan_reads, with_columns_moved, with_outer_moved
+from qtensor.bind.lateral import lateral_join
 from qtensor.bind.scope import Scope, renamed
+from qtensor.bind.syntax import schema_of
 from qtensor.bind.views import refuse_cycle
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
@@ -33,14 +36,28 @@ class CommonTable:
     bound: Plan | None = None
 
 
+class Part(NamedTuple):
+    """Some relations of FROM, joined.
+
+    lateral: it reads those before it, as outer columns of depth 1. own: how many columns and relations it has that stand before
+    the last comma; they are there for the others to read.
+    """
+
+    plan: Plan
+    scope: Scope
+    lateral: bool = False
+    own: tuple[int, int] = (0, 0)
+
+
 @dataclass
 class RelationBinder:
-    """Binds what FROM names; `bind_query` binds the queries in it, `condition` the condition of a join over a scope, `bind_view`
-    a view.
+    """Binds what FROM names; `bind_query` binds the queries in it, `bind_beside` those that may read the relations before them,
+    `condition` the condition of a join over a scope, `bind_view` a view.
     """
 
     context: Context
     bind_query: Callable[[exp.Expr, dict[str, CommonTable]], Plan]
+    bind_beside: Callable[[exp.Expr, dict[str, CommonTable], Scope], tuple[Plan, bool]]
     condition: Callable[[exp.Expr, Scope, dict[str, CommonTable]], Operand]
     bind_view: Callable[[View, Span | None], Plan]
     common_tables: dict[str, CommonTable] = field(default_factory=dict)
@@ -60,25 +77,41 @@ class RelationBinder:
         """The plan of FROM, and the names of its columns; without FROM one row without columns."""
         if clause is None:
             return OneRow(), Scope()
-        return self._joined(clause.this, joins)
+        return self._joined(clause.this, joins)[:2]
 
     # --- joins ----------------------------------------------------------------------------------------------------------------
 
-    def _joined(self, first: exp.Expr, joins: Sequence[exp.Join]) -> tuple[Plan, Scope]:
+    def _joined(self, first: exp.Expr, joins: Sequence[exp.Join]) -> Part:
         """A list of relations: commas bind weaker than JOIN."""
-        whole: tuple[Plan, Scope] | None = None
-        part = self._relation(first)
+        whole: Part | None = None
+        part = self._relation(first, Scope())
         for join in joins:
-            right = self._relation(join.this)
-            if _is_comma(join):
+            right = self._relation(join.this, part.scope if whole is None else whole.scope.beside(part.scope))
+            if right.lateral:
+                whole, part, right = self._within_reach(whole, part, right, join)
+            if right.lateral or not self._is_comma(join):
+                part = self._join(part, right, join)
+            else:
                 whole = part if whole is None else self._crossed(whole, part, join)
                 part = right
-            else:
-                part = self._join(part, right, join)
         return part if whole is None else self._crossed(whole, part, joins[-1])
 
-    def _crossed(self, left: tuple[Plan, Scope], right: tuple[Plan, Scope], node: exp.Join) -> tuple[Plan, Scope]:
-        return Join(left[0], right[0], "inner"), self._beside(left[1], right[1], node)
+    def _within_reach(self, whole: Part | None, part: Part, right: Part, node: exp.Join) -> tuple[Part | None, Part, Part]:
+        """The same three, `right` reading columns of `part` alone: what it reads of `whole` makes one part of these two."""
+        comma, width = self._is_comma(node), 0 if whole is None else len(whole.scope.fields)
+        if not comma and all(index >= width for depth, index in plan_reads(right.plan) if depth == 1):
+            plan = with_outer_moved(right.plan, lambda column: replace(column, index=column.index - width))
+            return whole, part, right._replace(plan=plan)
+        columns, relations = part.own
+        if whole is not None:
+            columns, relations = columns + width, relations + len(whole.scope.relations)
+            part = self._crossed(whole, part, node)
+        if comma:
+            columns, relations = len(part.scope.fields), len(part.scope.relations)
+        return None, part._replace(own=(columns, relations)), right
+
+    def _crossed(self, left: Part, right: Part, node: exp.Join) -> Part:
+        return Part(Join(left.plan, right.plan, "inner"), self._beside(left.scope, right.scope, node))
 
     def _beside(self, left: Scope, right: Scope, node: exp.Join) -> Scope:
         for relation in right.relations:
@@ -88,26 +121,47 @@ class RelationBinder:
                 raise self.context.error(f'two relations in FROM are called "{name}"', self.context.source.span(node.this), hint)
         return left.beside(right)
 
-    def _join(self, left: tuple[Plan, Scope], right: tuple[Plan, Scope], node: exp.Join) -> tuple[Plan, Scope]:
-        (left_plan, left_scope), (right_plan, right_scope) = left, right
+    def _join(self, left: Part, right: Part, node: exp.Join) -> Part:
         kind, mirrored = self._kind(node)
-        scope = self._beside(left_scope, right_scope, node)
+        if right.lateral and (mirrored or kind == "full"):
+            message = "a subquery that reads the relations before it cannot be the right side of a RIGHT or FULL JOIN"
+            raise self.context.error(message, self.context.source.span(node.this))
+        if left.own != (0, 0) and (mirrored or kind == "full"):
+            what = "a RIGHT or FULL JOIN behind a subquery that reads relations before a comma"
+            self.context.unsupported(what, self.context.source.span(node.this))
+        scope = self._beside(left.scope, right.scope, node)
         condition: Expr | None = None
         pairs: list[tuple[ColumnRef, ColumnRef]] = []
         if node.args.get("on") is not None:
             condition = self.condition(node.args["on"], scope, self.common_tables).expr
         elif node.args.get("using") or node.method == "NATURAL":
-            pairs = self._using(left_scope, right_scope, node)
+            pairs = self._using(left.scope.from_on(*left.own), right.scope, node)
             conditions = [self._equal(*pair, node) for pair in pairs]
             condition = conditions[0] if len(conditions) == 1 else Call("and", tuple(conditions), BOOLEAN)
-        elif node.kind != "CROSS":
+        elif node.kind != "CROSS" and not self._is_comma(node):
             message = "a JOIN needs a condition: ON, USING or NATURAL; without one it is CROSS JOIN"
             raise self.context.error(message, self.context.source.span(node.this))
+        if right.lateral:
+            plan = lateral_join(left.plan, right.plan, kind, condition)
+        elif mirrored:
+            plan = _mirrored(left.plan, right.plan, condition)
+        else:
+            plan = Join(left.plan, right.plan, kind, condition=condition)
         if kind in ("semi", "anti"):
-            return Join(left_plan, right_plan, kind, condition=condition), left_scope
-        joined: Plan = Join(left_plan, right_plan, kind, condition=condition)
-        plan = _mirrored(left_plan, right_plan, condition) if mirrored else joined
-        return self._merged(plan, scope, pairs, kind, mirrored) if pairs else (plan, scope)
+            scope = left.scope
+        elif pairs:
+            plan, scope = self._merged(plan, scope, pairs, kind, mirrored)
+        return Part(plan, scope, own=left.own)
+
+    def _is_comma(self, join: exp.Join) -> bool:
+        """Whether a comma stands before a relation, and no JOIN whose condition was left out."""
+        if any(join.args.get(part) for part in ("on", "using", "method", "side", "kind")):
+            return False
+        source, span = self.context.source, self.context.source.span(join.this)
+        before = source.token_before(span) if span else -1
+        while source.upper_at(before) in ("(", "LATERAL"):
+            before -= 1
+        return source.upper_at(before) != "JOIN"
 
     def _kind(self, node: exp.Join) -> tuple[JoinKind, bool]:
         """The kind of a join, and whether its sides are to be exchanged."""
@@ -168,30 +222,35 @@ class RelationBinder:
 
     # --- relations ------------------------------------------------------------------------------------------------------------
 
-    def _relation(self, node: exp.Expr) -> tuple[Plan, Scope]:
+    def _relation(self, node: exp.Expr, before: Scope) -> Part:
+        """A relation of FROM, which may read those of `before`."""
         if node.args.get("joins"):
             first = node.copy()
             first.set("joins", None)
             return self._joined(first, node.args["joins"])
         alias = node.args.get("alias")
+        node = node.this if isinstance(node, exp.Lateral) else node
         name, aliases = (alias.name, [column.name for column in alias.columns]) if alias else ("", [])
         if isinstance(node, exp.Table):
-            return self._table(node, name, aliases)
+            return Part(*self._table(node, name, aliases))
         span = self.context.source.span(node)
         if isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("with_"):  # parentheses around relations
-            plan, scope = self._relation(node.this)
+            inner = self._relation(node.this, before)
             if not name:
-                return plan, scope
-            columns = scope.star
+                return inner
+            plan, columns = inner.plan, inner.scope.star
             if [column.index for column in columns] != list(range(len(plan.schema))):
                 plan = Project(plan, tuple(NamedExpr(column.name, column) for column in columns))
             schema = tuple(Field(column.name, column.type) for column in columns)
-            return plan, self._scope(schema, (name,), aliases, span)
-        plan = self.bind_query(node, self.common_tables)
+            return Part(plan, self._scope(schema, (name,), aliases, span), inner.lateral)
+        if before.relations:
+            plan, lateral = self.bind_beside(node, self.common_tables, before)
+        else:
+            plan, lateral = self.bind_query(node, self.common_tables), False
         if not name:
             self.unnamed += 1
             name = f"{UNNAMED}{self.unnamed}" if self.unnamed > 1 else UNNAMED
-        return plan, self._scope(plan.schema, (name,), aliases, span)
+        return Part(plan, self._scope(plan.schema, (name,), aliases, span), lateral)
 
     def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> Scope:
         if len(aliases) > len(schema):
@@ -210,14 +269,17 @@ class RelationBinder:
                 plan.schema, (own.name,), [column.name for column in own.columns], self.context.source.span(own)
             ).fields
             return plan, self._scope(schema, (alias or own.name,), aliases, span)
+        catalog = self.context.catalog
+        if name != node.name and not schema_of(node) and catalog.view(name) is None and catalog.table(name) is None:
+            name = node.name  # main.t
         refuse_cycle(self.context, name, span)
-        view = self.context.catalog.view(name)
+        view = catalog.view(name)
         if view is not None:
             plan = self.bind_view(view, span)
             return plan, self._scope(plan.schema, (alias or view.name,), aliases, span)
-        table = self.context.catalog.table(name)
+        table = catalog.table(name)
         if table is None:
-            known = [*self.context.catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
+            known = [*catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
             raise self.context.error(f'no table "{name}"', span, suggestion(name, known))
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
         names = (alias,) if alias else tuple(dict.fromkeys((node.name, PurePath(name).stem, name)))
@@ -227,11 +289,6 @@ class RelationBinder:
         if common.bound is None:
             common.bound = self.bind_query(common.node.this, common.surroundings)
         return common.bound
-
-
-def _is_comma(join: exp.Join) -> bool:
-    parts = ("on", "using", "method", "side", "kind")
-    return not any(join.args.get(part) for part in parts)
 
 
 def _mirrored(left: Plan, right: Plan, condition: Expr | None) -> Plan:

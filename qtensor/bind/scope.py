@@ -92,6 +92,10 @@ class Scope:
         visible = (*self.visible, *(position + width for position in right.visible))
         return Scope((*self.fields, *right.fields), (*self.relations, *moved), visible)
 
+    def from_on(self, column: int, relation: int) -> Scope:
+        """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
+        return Scope(self.fields, self.relations[relation:], tuple(position for position in self.visible if position >= column))
+
 
 def distinct_names(names: Iterable[str]) -> list[str]:
     """`names` with a counter after every one that has been there, case ignored, as DuckDB names a derived table's columns.

@@ -9,8 +9,10 @@ from sqlglot import exp
 from qtensor.aggregate_functions import AGGREGATES
 from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
+from qtensor.bind.data_types import unsupported_type
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
+from qtensor.bind.tuples import is_compared
 from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
@@ -163,16 +165,22 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
                 return None  # what no one knows is an error of the binder
             return f"the function {node.name}"
+        case exp.DataType():
+            known = unsupported_type(node)
+            return None if known is None else f"the type {known}"
         case exp.Join() if node.method and node.method != "NATURAL":
             return f"{node.method} joins"
         case exp.Join() if node.kind not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             return f"{node.kind} joins"
         case exp.CTE() if _is_recursive(node):
             return "recursive CTEs"
+        case exp.Lateral() if isinstance(node.this, exp.Subquery):
+            return None
         case exp.Tuple():
             listed = (
                 isinstance(node.parent, exp.Values | exp.Distinct)
                 or _compared_with_query(node)
+                or is_compared(node)
                 or _in_group_by(node)
                 or _call_around(node) == "count"
             )
@@ -229,10 +237,12 @@ def _in_group_by(node: exp.Expr) -> bool:
 
 
 def _compared_with_query(node: exp.Tuple) -> bool:
-    """Whether a tuple is the left side of IN (query)."""
+    """Whether a tuple is the left side of IN (query), or of = ANY (query)."""
     parent = node.parent
     while isinstance(parent, exp.Paren):
         parent = parent.parent
+    if isinstance(parent, exp.EQ):
+        return isinstance(parent.expression, exp.Any)
     return isinstance(parent, exp.In) and parent.args.get("query") is not None
 
 

@@ -18,6 +18,12 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) < 1_000 else None
 
 
+def schema_of(node: exp.Column | exp.Table) -> str:
+    """The schema before the name of a table or of a column's table; "" of none, and of `main`, in which all tables are."""
+    parts = [node.args[key].name for key in ("catalog", "db") if node.args.get(key) is not None]
+    return "" if [part.lower() for part in parts] in (["main"], ["memory", "main"]) else ".".join(parts)
+
+
 def subscript_value(node: exp.Bracket) -> int | None:
     """The constant index of `x[index]`, counted from 1; None if it is not constant.
 

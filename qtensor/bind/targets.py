@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context
+from qtensor.bind.syntax import schema_of
 from qtensor.errors import BindError, ParseError, Span, suggestion
 from qtensor.statements.statement import Definition
 
@@ -21,7 +22,7 @@ _WHY_NOT = {
 
 def table_name(node: exp.Expr) -> str:
     """The name that a table's node gives, of a path in quotes the path."""
-    return ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else str(node.name)
+    return ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) and schema_of(node) else str(node.name)
 
 
 def plain_name(context: Context, node: exp.Expr) -> tuple[str, Span | None]:
@@ -29,7 +30,7 @@ def plain_name(context: Context, node: exp.Expr) -> tuple[str, Span | None]:
     if not isinstance(node, exp.Table) or not node.name:
         raise ParseError("syntax error: a name is missing", context.source.sql)
     span = context.source.span(node.this)
-    if node.args.get("db") is not None:
+    if schema_of(node):
         context.unsupported("schemas", context.source.span(node) or span)
     return str(node.name), span
 

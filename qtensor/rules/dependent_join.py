@@ -68,6 +68,11 @@ class Domain:
         """Equality of two inputs' domain columns, which stand first in both; NULL is a value like any other."""
         return tuple(JoinKey(reference, reference, null_safe=True) for reference in self.references())
 
+    def keys_of_rows(self) -> tuple[JoinKey, ...]:
+        """Equality of the columns of the rows around, on the left, and of the domain's, first on the right."""
+        rows = (ColumnRef(outer.index, outer.type, outer.name) for outer in self.columns)
+        return tuple(JoinKey(*pair, null_safe=True) for pair in zip(rows, self.references(), strict=True))
+
     def named(self) -> tuple[NamedExpr, ...]:
         return tuple(NamedExpr(reference.name, reference) for reference in self.references())
 

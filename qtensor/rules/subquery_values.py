@@ -103,10 +103,7 @@ class Rows:
             return Partner(plan_moved_out(pulled.plan), outputs, (), conditions, pulled.total)
         only_group = group_of(plan)
         domain = Domain.of(self.original, plan if only_group is None else only_group.input)
-        keys = tuple(
-            JoinKey(resolve(outer), reference, null_safe=True)
-            for outer, reference in zip(domain.columns, domain.references(), strict=True)
-        )
+        keys = domain.keys_of_rows()
         if only_group is None:
             right = depend(domain, plan)
             return Partner(right, tuple(all_columns(right, width)[domain.width :]), keys)

@@ -68,6 +68,8 @@ def test_expression_names(connection: duckdb.DuckDBPyConnection, expressions: st
         "SELECT * FROM (SELECT 1 a, 2 A, 3 b) x",
         "SELECT a, a_1 FROM (SELECT 1 a, 2 a) x",
         "WITH x AS (SELECT 1 a, 2 a) SELECT * FROM x",
+        "SELECT range < 1, range<b, struct<3, list < 4 FROM (SELECT 1 range, 2 list, 3 struct, 4 object, 5 b) WHERE object < 3",
+        "SELECT sum(list) OVER (ORDER BY list RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (SELECT 1 list) WHERE list < 2",
         "SELECT * FROM t u(p, q)",
         "SELECT a_1 FROM t u(a, a)",
         "SELECT P FROM (SELECT i4, i8 FROM t) u(p)",

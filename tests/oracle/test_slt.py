@@ -97,6 +97,8 @@ def test_unsupported_sql() -> None:
 def test_conditions_and_loops() -> None:
     text = "loop i 0 3\n\nskipif i=1\nquery I\nSELECT ${i}\n----\n{i}\n\nendloop\n\nonlyif sqlite\nstatement ok\nno\n\nhalt\n\nrubbish"
     assert [record.sql for record in records_of(text)] == ["SELECT 0", "SELECT 2"]  # type: ignore[union-attr]
+    pairs = [record.sql for record in records_of("foreach a,b 1,x 2,y\n\nstatement ok\n{b}{a}\n\nendloop")]  # type: ignore[union-attr]
+    assert pairs == ["x1", "y2"]
     each = [record.sql for record in records_of("foreach t <signed> x !hugeint !tinyint\n\nstatement ok\n{t}\n\nendloop")]  # type: ignore[union-attr]
     assert each == ["smallint", "integer", "bigint", "x"]
 

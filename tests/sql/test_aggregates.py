@@ -65,6 +65,7 @@ GROUPED = [
     "SELECT f, b, count(*) FROM t GROUP BY 1, 2 ORDER BY 1, 2",
     "SELECT moment, count(*) FROM t GROUP BY moment",
     "SELECT i8, s, d, day, count(*) FROM t GROUP BY ALL ORDER BY ALL",
+    "SELECT i8, s, count(*) FROM t GROUP BY * ORDER BY *",
     "SELECT i16 % 3 AS r, count(*) FROM t GROUP BY r ORDER BY r",
     "SELECT i16 + 1, sum(i8) FROM t GROUP BY i16 + 1 ORDER BY i16 + 1",
     "SELECT CASE WHEN i8 > 0 THEN 'pos' ELSE s END AS k, count(*) FROM t GROUP BY k ORDER BY k",

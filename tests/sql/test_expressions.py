@@ -37,6 +37,14 @@ COMPARISON = [
     "SELECT i8 IN (1, 2, 3), i8 IN (1, NULL), i8 NOT IN (1, 2), i8 NOT IN (1, NULL), i8 IN (NULL), NULL IN (1, 2) FROM t",
     "SELECT i8 IN (i16, 2), d IN (1.5, 2), i8 IN (1.0, 2.5), x IN (0.5, 'nan'::DOUBLE), x IN (0), f IN (0.5, 1.5), "
     "h IN (1) FROM t",
+    "SELECT i8 IN () AS p, s NOT IN () AS q, NULL IN () AS r, n IN () AS v, (i8, s) IN () AS z FROM t",
+    "SELECT (i8, i16) = (i16, i8), (i8, i16) <> (i16, i8), (i8, i16) IS DISTINCT FROM (i8, i16), (i8, s) IN ((1, 'a'), (NULL, ''), (2, NULL)) "
+    "FROM t",
+    "SELECT (i8, i16) < (i16, i8), (i8, i16) <= (i16, i8), (i8, i16) > (i16, i8), (i8, i16) >= (i16, i8), (i8, i16) < (i8, i8), "
+    "(i8, n) <= (i8, NULL), (x, y) < (y, x), (x, f) >= ('nan'::DOUBLE, 0) FROM t",
+    "SELECT (g, i8, d) BETWEEN (0, i16, e) AND (2, NULL, 0), (g, i8) NOT BETWEEN (1, 5) AND (2, 7), (s, b) < ('b', TRUE), "
+    "(day, s) > (moment, w), (d, i8) = (1.5, 1), (u64, h) <= (i64, e) FROM t",
+    "SELECT ((i8, g)) IN ((1, 2), ((i16, 1))), (i8, 1) NOT IN ((1, i16), (NULL, 1)) FROM t",
     "SELECT i8 IS NULL, i8 IS NOT NULL, n IS NULL, NULL IS NULL, 1 IS NOT NULL, (i8 + i16) IS NULL, (x > 1) IS NULL FROM t",
     "SELECT i8 IS DISTINCT FROM i16, i8 IS NOT DISTINCT FROM 1, s IS DISTINCT FROM w, x IS NOT DISTINCT FROM x FROM t",
     "SELECT i8 IS DISTINCT FROM NULL, n IS NOT DISTINCT FROM NULL, b IS DISTINCT FROM TRUE, d IS DISTINCT FROM e FROM t",
@@ -99,6 +107,13 @@ CASTS = [
     "SELECT TRY_CAST(w AS INTEGER), TRY_CAST(w AS DOUBLE), TRY_CAST(w AS DECIMAL(5, 2)), TRY_CAST(s AS DATE), "
     "TRY_CAST(w AS BOOLEAN) FROM t",
     "SELECT ' 12 '::INTEGER, '1e3'::DOUBLE, 't'::BOOLEAN, '2020-01-01'::DATE, '2020-01-01 10:00:00.5'::TIMESTAMP, '-inf'::DOUBLE",
+    "SELECT TRY_CAST(v AS DECIMAL(18, 17)), TRY_CAST(v::BIGINT AS DECIMAL(18, 18)) FROM (VALUES (100::TINYINT), (0), (NULL)) u(v)",
+    "SELECT TRY_CAST(v AS DECIMAL(18, 17)) FROM (VALUES (100::TINYINT), (10)) u(v)",
+    "SELECT v::DECIMAL(38, 19)::TINYINT AS p, v::DECIMAL(38, 19)::DECIMAL(3, 1) AS q "
+    "FROM (VALUES ('0.4999999999999999999'), ('0.5'), ('-0.5'), ('-0.45'), ('0.05')) u(v)",
+    "SELECT v::DECIMAL(38, 20)::BIGINT AS p, v::DECIMAL(38, 20)::DECIMAL(38, 1) AS q "
+    "FROM (VALUES ('0.04999999999999999999'), ('0.05'), ('-0.05'), (NULL)) u(v)",
+    "SELECT v::DECIMAL(38, 36)::TINYINT FROM (VALUES (0::TINYINT), (NULL)) u(v)",
     "SELECT day::TIMESTAMP, moment::DATE, n::DOUBLE, n::BOOLEAN, s::VARCHAR, NULL::DECIMAL(4, 2) FROM t",
 ]
 

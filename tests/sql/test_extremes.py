@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -180,3 +181,45 @@ def test_comparisons_that_need_more_than_64_bits_are_exact_or_an_error(engines: 
         assert "64 bits" in str(error)
     else:
         assert found == engines.theirs.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("type", ["HUGEINT", "UBIGINT", "DECIMAL(38, 2)", "BIGINT"])
+@pytest.mark.parametrize("function", ["CAST", "TRY_CAST"])
+def test_texts_of_numbers_beyond_64_bits_are_never_answered_wrong(engines: Engines, function: str, type: str) -> None:
+    values = pa.table({"w": ["0", "9007199254740993", "18446744073709551615", "-9223372036854775808"]})
+    engines.register("texts", values)
+    query = f"SELECT {function}(w AS {type}) FROM texts WHERE length(w) < 17"
+    if type == "BIGINT":
+        engines.check(query)
+    else:
+        with pytest.raises(ExecutionError, match="beyond 64 bits"):
+            engines.ours.sql(query)
+
+
+QUOTIENTS = [
+    "d / 7", "d / 7 / 3", "d / n", "round(d / 7, 1)", "x / y / n", "x / (y / n)", "x / 3::DOUBLE / y", "1 / (x / y)", "y / sqrt(x)",
+    "x / power(y, 2)", "d / x", "f / 7 / 3", "d / 100 * 3", "-d / 7", "(x / y)::FLOAT / f",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"SELECT n, {quotient} AS q FROM quotients ORDER BY n" for quotient in QUOTIENTS),
+        "SELECT n % 177 AS k, avg(d), avg(d) / 3, avg(d * 1000000000) FROM quotients GROUP BY k ORDER BY k",
+        "SELECT avg(d), avg(d) / 7 FROM quotients",
+    ],
+)
+def test_divisions_are_rounded_one_by_one(engines: Engines, query: str) -> None:
+    """XLA would make x / (y * z) of x / y / z: the last digit is another, and so is what is rounded."""
+    random = np.random.default_rng(1)
+    count = 500
+    values = {
+        "d": pa.array([Decimal(int(value)).scaleb(-2) for value in random.integers(-10_000, 10_000, count)], pa.decimal128(9, 2)),
+        "n": random.permutation(np.arange(1, count + 1)),
+        "x": random.integers(1, 10_000, count) / 100,
+        "y": random.integers(1, 500, count) / 10,
+        "f": (random.integers(1, 500, count) / 10).astype(np.float32),
+    }
+    engines.register("quotients", pa.table(values))
+    assert engines.ours.sql(query).fetchall() == engines.theirs.execute(query).fetchall()

@@ -151,6 +151,10 @@ NAMES = [
 ]
 
 REFUSED = [
+    "SELECT * FROM l JOIN r",
+    "SELECT * FROM l JOIN (SELECT 1 AS k) AS s",
+    "SELECT * FROM l JOIN LATERAL (SELECT l.i AS k) AS s",
+    "SELECT * FROM l, (r JOIN (VALUES (1)) AS v(k))",
     "SELECT id FROM l, r",
     "SELECT l.nothing FROM l, r",
     "SELECT m.id FROM l, r",

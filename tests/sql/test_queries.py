@@ -21,6 +21,11 @@ ORDER = [
     "SELECT id FROM t ORDER BY i8 + id, id DESC",
     "SELECT id FROM t ORDER BY CASE WHEN b THEN 0 ELSE 1 END, d IS NULL, id",
     "SELECT b, id FROM t ORDER BY ALL",
+    "SELECT b, id FROM t ORDER BY * DESC",
+    "SELECT v.id, u.b FROM t AS u, (VALUES (3), (NULL), (1)) v(id) ORDER BY id, b, u.id",
+    "SELECT v.* RENAME (id AS g) FROM t AS u, (VALUES (3), (NULL), (1)) v(id) ORDER BY g",
+    "SELECT DISTINCT ON (id) v.id, u.g AS k FROM t AS u, (VALUES (3), (NULL), (1)) v(id) ORDER BY id, k",
+    "SELECT v.id, u.b AS id FROM t AS u, (VALUES (3), (NULL), (1)) v(id) ORDER BY id, v.id",
     "SELECT id FROM t ORDER BY n, id",
     "SELECT g, count(*) AS q FROM t GROUP BY g ORDER BY q DESC, g",
 ]
@@ -124,3 +129,9 @@ def test_limit_takes_the_first_rows_of_the_order(full: Engines, order: str) -> N
     column = order.split()[0]
     for limit in ("LIMIT 3", "LIMIT 40", "LIMIT 5 OFFSET 17"):
         full.check(f"SELECT {column} FROM t ORDER BY {order} {limit}", signed_zeros=False)
+
+
+def test_hundreds_of_conditions(full: Engines) -> None:
+    pairs = [(i % 7, i // 7) for i in range(350)]
+    full.check(f"SELECT id FROM t WHERE {' OR '.join(f'(i8 = {a} AND i16 = {b})' for a, b in pairs)}")
+    full.check(f"SELECT id FROM t WHERE (i8, i16) NOT IN ({', '.join(f'({a}, {b})' for a, b in pairs)})")

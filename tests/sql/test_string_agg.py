@@ -19,6 +19,8 @@ QUERIES = [
     "SELECT g, string_agg(s, ', ' ORDER BY x DESC) AS a FROM t GROUP BY g",
     "SELECT g, string_agg(s, '' ORDER BY s NULLS FIRST, id) AS a, count(*) AS n, max(s) AS m FROM t WHERE k > 0 GROUP BY g ORDER BY g",
     "SELECT x > 0.5 AS b, string_agg(DISTINCT s, '|' ORDER BY s DESC) AS a FROM t GROUP BY 1",
+    "SELECT g, string_agg(DISTINCT s, '|' ORDER BY length(s) DESC, s, upper(s)) AS a, string_agg(DISTINCT s ORDER BY upper(s), s DESC) AS b "
+    "FROM t GROUP BY g",
     "SELECT g, string_agg(s, ', ' ORDER BY id) FILTER (WHERE k = 1) AS a, string_agg(upper(s), '-' ORDER BY x) AS b "
     "FROM t GROUP BY g HAVING count(*) > 3 ORDER BY g DESC LIMIT 4",
     "SELECT string_agg(s, ',' ORDER BY id) AS a FROM empty",
@@ -41,6 +43,7 @@ WINDOWED = [
     "string_agg(s, ',' ORDER BY id)",
     "string_agg(s, '' ORDER BY s DESC NULLS LAST, x) FILTER (WHERE k > 0)",
     "string_agg(DISTINCT s, '-' ORDER BY s)",
+    "string_agg(DISTINCT s, '-' ORDER BY length(s), s DESC)",
     "string_agg(upper(s), '|' ORDER BY x)",
     "string_agg(g::VARCHAR ORDER BY id)",
 ]

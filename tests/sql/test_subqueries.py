@@ -51,6 +51,10 @@ QUERIES = [
     "SELECT id FROM a WHERE (SELECT count(*) FROM b WHERE b.x = a.x) = 0",
     "SELECT id, (SELECT max(x) FROM b WHERE b.y = a.y HAVING count(*) > 4) AS m FROM a",
     "SELECT (SELECT count(*) FROM a) AS n, (SELECT count(*) FROM none) AS m",
+    # tuples
+    "SELECT id, (x, y) = ANY (SELECT x, y FROM b) AS i, ((x, z)) = ANY (SELECT x, y FROM c) AS j FROM a",
+    "SELECT a.id, b.id FROM a JOIN b ON (a.x, a.y) = (b.x, b.y) AND (a.z, 1) > (b.x, a.id)",
+    "SELECT id FROM a WHERE (x, (SELECT min(y) FROM b WHERE b.x = a.x)) IN ((1, -2), (2, -1), (NULL, NULL))",
     # aliases of the query around
     "SELECT x + 1 AS k, (SELECT count(*) FROM b WHERE b.x < k) AS n, (SELECT k + count(*) FROM none) AS m FROM a",
     "SELECT x + 1 AS k, (SELECT (SELECT count(*) FROM b WHERE b.x < k + c.x) FROM c WHERE c.id = 1) AS n FROM a",

@@ -107,6 +107,42 @@ SCRIPTS = {
         fails: INSERT INTO late DEFAULT VALUES
         INSERT INTO late VALUES (3)
     """,
+    "the_schema_main": """
+        CREATE TABLE main.b (i INTEGER)
+        INSERT INTO MAIN.b VALUES (1), (2)
+        INSERT INTO memory.main.b SELECT main.b.i + 2 FROM main.b
+        UPDATE main.b SET i = i + 1 WHERE main.b.i = (SELECT max(i) FROM main.b)
+        CREATE TABLE main.c AS WITH b AS (SELECT 7 AS j) SELECT * FROM main.b AS t, b
+        CREATE VIEW main.v AS WITH b AS (SELECT i FROM main.b WHERE i > 1) SELECT * FROM b
+        SELECT sum(v.i) FROM main.v AS v
+        DELETE FROM main.b WHERE main.b.i = 1
+        fails: SELECT * FROM other.b
+        fails: SELECT other.b.i FROM b
+        fails: SELECT * FROM main.nothing
+        fails: INSERT INTO other.b VALUES (1)
+        DROP VIEW main.v
+        DROP TABLE memory.main.c
+        fails: DROP TABLE main.c
+    """,
+    "keys_of_several_columns": """
+        CREATE TABLE booleans (a BOOLEAN, b BOOLEAN, n INTEGER, PRIMARY KEY (a, b))
+        INSERT INTO booleans VALUES (FALSE, FALSE, 1), (FALSE, TRUE, 2), (TRUE, FALSE, 3)
+        fails: INSERT INTO booleans VALUES (TRUE, TRUE, 4), (TRUE, FALSE, 5)
+        INSERT INTO booleans VALUES (TRUE, TRUE, 4)
+        CREATE TABLE doubles (a DOUBLE, b SMALLINT, UNIQUE (b, a))
+        INSERT INTO doubles VALUES (1.5, 1), (1.5, 2), (2.5, 1), (NULL, 1), (NULL, 1), ('nan', 1), (0, 1)
+        fails: INSERT INTO doubles VALUES (2.5, 2), (2.5, 1)
+        fails: INSERT INTO doubles VALUES ('nan', 1)
+        INSERT INTO doubles VALUES ('nan', 2), ('inf', 1)
+        CREATE TABLE wide (a BIGINT, b BIGINT, c BIGINT, UNIQUE (a, b, c))
+        INSERT INTO wide VALUES (-9223372036854775807, 1, 5), (9223372036854775807, 1, 5), (-9223372036854775807, 1, 6), (9223372036854775807, 1, -9223372036854775807), (1, 9223372036854775807, 5), (NULL, 1, 5), (NULL, 1, 5)
+        fails: INSERT INTO wide VALUES (9223372036854775807, 1, 5)
+        INSERT INTO wide VALUES (9223372036854775807, 2, 5)
+        CREATE TABLE dates (a DATE, b TIMESTAMP, c DECIMAL(18,3), d VARCHAR, PRIMARY KEY (a, b, c, d))
+        INSERT INTO dates VALUES ('2020-01-01', '2020-01-01 00:00:00.000001', 999999999999999.999, ''), ('2020-01-01', '1800-01-01', -999999999999999.999, ''), ('1500-01-01', '1800-01-01', -999999999999999.999, '')
+        fails: INSERT INTO dates VALUES ('2020-01-01', '1800-01-01', -999999999999999.999, '')
+        INSERT INTO dates VALUES ('2020-01-01', '1800-01-01', -999999999999999.999, 'a')
+    """,
     "drop": """
         CREATE TABLE t (a INTEGER)
         CREATE TABLE "T 2" (a INTEGER)
@@ -231,7 +267,7 @@ def test_what_keys_say(engines: Engines, statement: str, message: str) -> None:
         ),
         ("CREATE TABLE t (a VARCHAR COLLATE nocase, b BLOB, c INTEGER[])", ["COLLATE", "the type BLOB", "the type INT[]"]),
         ("CREATE TABLE t (a INTERVAL)", ["columns of type INTERVAL in tables"]),
-        ("CREATE TABLE main.t (a INTEGER)", ["schemas"]),
+        ("CREATE TABLE s.t (a INTEGER)", ["schemas"]),
         ("CREATE SCHEMA s", ["CREATE SCHEMA"]),
         ("CREATE OR REPLACE TEMP MACRO f(x) AS x", ["CREATE MACRO"]),
         ("CREATE TYPE mood AS ENUM ('sad')", ["CREATE TYPE"]),

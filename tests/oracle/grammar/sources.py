@@ -89,8 +89,30 @@ def joined(draw: Draw, names: Names, tables: int) -> Source:
     """A join of that many tables; rows of the left and of the right side may have no partner, or several."""
     source = leaf(draw, names)
     for number in range(tables - 1):
-        source = join(draw, source, leaf(draw, names), last=number == tables - 2)
+        last = number == tables - 2
+        source = lateral(draw, source, names) if draw.chance(0.07) else join(draw, source, leaf(draw, names), last)
     return source
+
+
+def lateral(draw: Draw, left: Source, names: Names) -> Source:
+    """A table or its groups, of rows that a column of `left` chooses."""
+    inner, name = one_table(draw, names), names.fresh()
+    shared = [one for one in KINDS if left.scope.of(one) and inner.scope.of(one)]
+    e, both = Expressions(draw, inner.scope), Expressions(draw, left.scope | inner.scope)
+    equalities = [f"{draw.pick(*inner.scope.of(one))} = {draw.pick(*left.scope.of(one))}" for one in draw.some(shared, 1, 1)]
+    where = " AND ".join([*equalities, *([both.condition(1)] if draw.chance(0.3) or not equalities else [])])
+    kinds: list[Kind] = [draw.pick("integer", "text", "date", "boolean", "decimal") for _ in range(draw.number(1, 2))]
+    columns = {kind: tuple(f"{name}.c{at}" for at, one in enumerate(kinds) if one == kind) for kind in KINDS}
+    unique = inner.scope.unique[0]
+    if draw.chance(0.4):
+        outputs = [f"{aggregate_of(e, kind)} AS c{at}" for at, kind in enumerate(kinds)]
+        sql, own = f"SELECT {', '.join(outputs)} FROM {inner.sql} WHERE {where}", ()
+    else:
+        outputs = [f"{draw.pick(both, e).of(kind, 1)} AS c{at}" for at, kind in enumerate(kinds)]
+        first = f" ORDER BY {unique} LIMIT 2" if draw.chance(0.3) else ""
+        sql, own = f"SELECT {', '.join(outputs)}, {unique} AS r FROM {inner.sql} WHERE {where}{first}", (f"{name}.r",)
+    joined = draw.pick(f" LEFT JOIN LATERAL ({sql}) AS {name} ON TRUE", f" CROSS JOIN ({sql}) AS {name}")
+    return Source(f"{left.sql}{joined}", left.scope | Scope(columns, own))
 
 
 def join(draw: Draw, left: Source, right: Source, last: bool) -> Source:

@@ -17,7 +17,7 @@ PROVIDED = frozenset(
     ("skip_reload", "vector_size", "noforcestorage", "notmusl", "notwindows", "notmingw", "64bit", "no_alternative_verify")
 )
 IGNORED = frozenset(("hash-threshold", "sleep", "set", "reset", "tags", "test-env", "template"))
-SORTS = ("nosort", "rowsort", "valuesort")
+SORTS = {"nosort": "nosort", "rowsort": "rowsort", "sort": "rowsort", "valuesort": "valuesort"}
 INTEGERS = ("tinyint", "smallint", "integer", "bigint")
 UNSIGNED = tuple(f"u{name}" for name in INTEGERS)
 # What the names in angle brackets stand for in `foreach`.
@@ -125,7 +125,7 @@ class Reader:
                 case "loop" | "foreach":
                     end = self.end_of_loop(at)
                     for value in loop_values(block):
-                        yield from self.read(at + 1, end, {**variables, block.words[1]: value})
+                        yield from self.read(at + 1, end, {**variables, **assigned(block.words[1], value)})
                     at = end
                 case word if word not in IGNORED and not self.skipping:
                     yield from record(block, variables)
@@ -214,6 +214,12 @@ def loop_values(block: Block) -> Iterator[str]:
                 yield value
 
 
+def assigned(names: str, value: str) -> Variables:
+    """The variables of one turn of a loop: `a,b` takes as many values, with commas between them."""
+    several = names.split(",")
+    return dict(zip(several, value.split(","), strict=True)) if len(several) > 1 else {names: value}
+
+
 def record(block: Block, variables: Variables) -> Iterator[Record]:
     """The record of a block, unless its conditions exclude us."""
     lines, line, for_us = list(block.lines), block.line, False
@@ -232,7 +238,7 @@ def record(block: Block, variables: Variables) -> Iterator[Record]:
             yield Statement(line, sql, expected, "\n".join(after or ()).strip(), for_us)
         case ["query", *rest]:
             types = rest[0] if rest else ""
-            sort = next((word for word in rest[1:] if word in SORTS), "nosort")
+            sort = next((SORTS[word] for word in rest[1:] if word in SORTS), "nosort")
             label = next((word for word in rest[1:] if word not in SORTS), "")
             yield Query(line, sql, types, sort, label, after)  # type: ignore[arg-type]
         case _:
