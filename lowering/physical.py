@@ -20,6 +20,7 @@ from qtensor.errors import Span
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
+from qtensor.lowering.storage.layout import slots_for
 from qtensor.lowering.storage.levels import Level
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
@@ -64,10 +65,14 @@ class TableSource:
 
 @dataclass(frozen=True)
 class ResultSource:
-    """The result of an earlier pipeline: `capacity` rows, some of them live; kernel slots: its columns."""
+    """The result of an earlier pipeline: `rows` rows, some of them live; kernel slots: its columns."""
 
     pipeline: int
-    capacity: int
+    rows: int
+
+    @property
+    def capacity(self) -> int:
+        return slots_for(self.rows)
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,14 @@ class ExpandSource:
 
 @dataclass(frozen=True)
 class UnionSource:
-    """The results of several pipelines, one after the other; their columns are of the same machine types."""
+    """The results of several pipelines, `rows` rows one after the other; their columns are of the same machine types."""
 
     pipelines: tuple[int, ...]
-    capacity: int
+    rows: int
+
+    @property
+    def capacity(self) -> int:
+        return slots_for(self.rows)
 
 
 Source: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource

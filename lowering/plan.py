@@ -143,9 +143,9 @@ class Planner:
         self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
         return len(self.finished) - 1
 
-    def finish(self, stream: Stream, sink: Sink, capacity: int) -> Stream:
-        """Close the pipeline with `sink`; the stream of its result, without columns yet."""
-        return self.begin(ResultSource(self.close(stream, sink), capacity))
+    def finish(self, stream: Stream, sink: Sink, rows: int) -> Stream:
+        """Close the pipeline with `sink`; the stream of its result of `rows` rows, without columns yet."""
+        return self.begin(ResultSource(self.close(stream, sink), rows))
 
     def kept(self, stream: Stream) -> Kept:
         """The rows of a stream as a result that may be read several times."""

@@ -51,11 +51,9 @@ from qtensor.lowering.sinks.sort import Sort
 from qtensor.lowering.sinks.sorted_group import SortedGroup
 from qtensor.lowering.sinks.top_k import TopK
 from qtensor.lowering.sinks.window import Window
-from qtensor.lowering.storage.layout import CHUNK
+from qtensor.lowering.storage.layout import CHUNK, is_one_batch, slots_for
 
 Array: TypeAlias = jax.Array
-
-ROW_MULTIPLE = 64  # every batch's length: sinks pack bits and lanes of 64 rows
 
 
 class Share(NamedTuple):
@@ -310,25 +308,25 @@ def result_feed(source: ResultSource | ExpandSource | UnionSource, results: Mapp
     """Rows that earlier pipelines left, as batches."""
     match source:
         case ResultSource(pipeline=number):
-            return rows_feed(results[number])
+            return rows_feed(results[number], source.capacity)
         case UnionSource(pipelines=numbers):
             parts = [results[number] for number in numbers]
             columns = tuple(jnp.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True))
-            return rows_feed(Result(columns, jnp.concatenate([part.live for part in parts])))
+            return rows_feed(Result(columns, jnp.concatenate([part.live for part in parts])), source.capacity)
         case ExpandSource():
             return pairs_feed(source, results[source.probe], results[source.build])
         case _:
             assert_never(source)
 
 
-def rows_feed(result: Result) -> Feed:
-    """A result as one batch, or in chunks where it is large."""
-    length = result.live.shape[0]
-    if length <= 2 * CHUNK:
-        whole = padded(result, ROW_MULTIPLE)
-        return Feed(lambda index: whole.columns, lambda index: whole.live, 1, whole.live.shape[0], None)
-    rows = padded(result, CHUNK)
-    chunks = rows.live.shape[0] // CHUNK
+def rows_feed(result: Result, capacity: int) -> Feed:
+    """A result as one batch, or in chunks where it is large: as many slots as the plan numbers, or fewer."""
+    slots = slots_for(result.live.shape[0])
+    assert slots <= capacity, f"a result takes {slots} slots, the plan has numbers for {capacity}"
+    rows = padded(result, slots)
+    if is_one_batch(slots):
+        return Feed(lambda index: rows.columns, lambda index: rows.live, 1, slots, None)
+    chunks = slots // CHUNK
     columns = [column.reshape(chunks, CHUNK) for column in rows.columns]
     live = rows.live.reshape(chunks, CHUNK)
     numbers = jnp.arange(1, chunks + 1, dtype=jnp.int32)
@@ -390,9 +388,9 @@ def batch_step(
     return Progress(sink.step(progress.state, Batch(column, live, index)), flags)
 
 
-def padded(result: Result, multiple: int) -> Result:
-    """A result as a batch: its length a multiple of `multiple`, the rows added dead."""
-    missing = -result.live.shape[0] % multiple
+def padded(result: Result, slots: int) -> Result:
+    """A result in `slots` slots, the rows added dead."""
+    missing = slots - result.live.shape[0]
     if not missing:
         return result
     return Result(tuple(jnp.pad(column, (0, missing)) for column in result.columns), jnp.pad(result.live, (0, missing)))

@@ -77,11 +77,11 @@ def source_text(source: Source) -> str:
             constant = "one row" if source.rows == 1 else f"{source.rows} rows"
             return f"scan {source.table} ({columns}), {shape}" if source.table else constant
         case ResultSource():
-            return f"result of pipeline {source.pipeline}, {source.capacity} rows"
+            return f"result of pipeline {source.pipeline}, {source.rows} rows"
         case ExpandSource(probe=probe, build=build, outer=outer):
             return f"rows of pipeline {probe} with their partners in pipeline {build}{' or none' if outer else ''}"
-        case UnionSource(pipelines=pipelines, capacity=capacity):
-            return f"results of pipelines {', '.join(map(str, pipelines))}, {capacity} rows"
+        case UnionSource(pipelines=pipelines, rows=rows):
+            return f"results of pipelines {', '.join(map(str, pipelines))}, {rows} rows"
         case _:
             assert_never(source)
 

@@ -24,6 +24,8 @@ SAMPLED = {
     "tests/sql/test_windows.py": 16,
     "tests/sql/test_sets.py": 10,
     "tests/sql/test_joins.py": 12,
+    "tests/sql/test_joins.py::test_rows_after_a_few_groups": 2,
+    "tests/sql/test_joins.py::test_rows_after_more_than_two_chunks": 1,
     "tests/sql/test_correlation.py": 10,
     "tests/sql/test_subqueries.py": 3,
     "tests/sql/test_aggregate_functions.py": 12,

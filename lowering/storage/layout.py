@@ -7,7 +7,7 @@ from dataclasses import dataclass
 CHUNK = 65_536
 """Rows of a chunk of a large table: few enough for a scan step to stay in L2, enough to make its overhead vanish."""
 
-_SMALLEST_CHUNK = 64  # the lanes of a reduction
+_SMALLEST_CHUNK = 64  # the lanes of a reduction, and the bits that sinks pack: every batch's length is a multiple
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,21 @@ def layout_for(rows: int, threads: int) -> Layout:
     needed = -(-rows // CHUNK)
     shares = max(1, min(threads, needed // 2))
     return Layout(rows, shares, _rounded_up(-(-needed // shares)), CHUNK)
+
+
+def slots_for(rows: int) -> int:
+    """The slots in which a pipeline's result of `rows` rows is read: one batch, or chunks where it is large.
+
+    >>> slots_for(1), slots_for(65_600), slots_for(131_073)
+    (64, 65600, 196608)
+    """
+    multiple = _SMALLEST_CHUNK if is_one_batch(rows) else CHUNK
+    return -(-rows // multiple) * multiple
+
+
+def is_one_batch(rows: int) -> bool:
+    """Whether a pipeline's result of `rows` rows is read as one batch."""
+    return rows <= 2 * CHUNK
 
 
 def _rounded_up(count: int) -> int:

@@ -166,6 +166,20 @@ REFUSED = [
     "SELECT * FROM (SELECT i AS k FROM l) a NATURAL JOIN (SELECT i AS m FROM r) b",
 ]
 
+# A few groups, fewer than the slots that they are read in, before other rows: u. Then joins that find rows by their numbers.
+AFTER_FEW = "(SELECT b, count(*) AS n FROM l GROUP BY b UNION ALL SELECT b, id FROM r) AS u(b, n)"
+NUMBERED = [
+    f"SELECT n FROM {AFTER_FEW} WHERE EXISTS (SELECT 1 FROM l WHERE l.w <> u.n AND u.n > 102)",
+    f"SELECT n FROM {AFTER_FEW} WHERE NOT EXISTS (SELECT 1 FROM l WHERE l.w < u.n AND l.b <> u.b)",
+    f"SELECT u.n, l.id FROM {AFTER_FEW} LEFT JOIN l ON l.w + 99 > u.n",
+    f"SELECT u.n, l.id FROM {AFTER_FEW} FULL JOIN l ON l.b = u.b AND l.w + 99 > u.n",
+    f"SELECT n, n < ANY (SELECT w + 103 FROM l WHERE l.b = u.b) FROM {AFTER_FEW}",
+    f"SELECT n, (SELECT l.id FROM l WHERE l.id + 100 = u.n OR l.id < u.n - 107) FROM {AFTER_FEW}",
+    f"SELECT v.n FROM (SELECT n FROM {AFTER_FEW} UNION ALL SELECT id FROM r) AS v WHERE EXISTS (SELECT 1 FROM l WHERE l.w > v.n)",
+    "SELECT q.n, r.id FROM (SELECT b, sum(i) AS n FROM l GROUP BY b) AS q FULL JOIN r ON q.n < -9 "
+    "WHERE EXISTS (SELECT 1 FROM l WHERE l.s <> r.s)",
+]
+
 
 @pytest.fixture(scope="module", params=["both", "left empty", "right empty"])
 def sides(request: pytest.FixtureRequest) -> Iterator[Engines]:
@@ -204,9 +218,26 @@ def test_shapes_and_names(full_sides: Engines, query: str) -> None:
     full_sides.check(query)
 
 
+@pytest.mark.parametrize("query", NUMBERED)
+def test_rows_after_a_few_groups(full_sides: Engines, query: str) -> None:
+    full_sides.check(query)
+
+
 @pytest.mark.parametrize("query", REFUSED)
 def test_refused(full_sides: Engines, query: str) -> None:
     full_sides.check_refused(query)
+
+
+@pytest.mark.parametrize("rows", [131_072, 131_073])
+def test_rows_after_more_than_two_chunks(rows: int) -> None:
+    numbers = pa.table({"n": pa.array(range(rows), pa.int64())})
+    engines = Engines.over(threads=2, t=numbers, l=LEFT, r=RIGHT)
+    union = "(SELECT sum(n) AS n FROM (SELECT n FROM t UNION ALL SELECT i FROM l) GROUP BY n UNION ALL SELECT id FROM r) AS u"
+    engines.check(f"SELECT count(*), sum(n) FROM {union} WHERE EXISTS (SELECT 1 FROM l WHERE l.w <> u.n AND u.n % 1000 = 107)")
+    engines.check(
+        "SELECT * FROM (SELECT n FROM t UNION ALL SELECT i FROM l) AS u LEFT JOIN r ON r.w > u.n + r.i WHERE n % 4096 < 3"
+    )
+    engines.close()
 
 
 @pytest.mark.parametrize("rows", [65_535, 65_537])
