@@ -94,6 +94,8 @@ class Evaluation:
             case "fetch":
                 found = self.result_column(attribute)
                 return found.at[self.value(instruction.operands[0])].get(mode="clip")
+            case "any_row":
+                return self.result_column(attribute).any()
             case "search_left" | "search_right":
                 words, wanted = self.result_column(attribute), self.value(instruction.operands[0])
                 return positions(words, wanted, after_equals=instruction.op == "search_right")

@@ -123,7 +123,9 @@ def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: 
     for key, value in zip(join.keys, stored_keys, strict=True):
         if not key.null_safe:
             build.keep(value.valid)  # NULL equals nothing
+    before = len(probe.encoder.pending)
     wanted = [encode_operand(probe.encoder, key.left) for key in join.keys]
+    checks = probe.encoder.pending[before:]
     stored_keys = [
         value if key.null_safe else replace(value, valid=None) for key, value in zip(join.keys, stored_keys, strict=True)
     ]
@@ -133,7 +135,13 @@ def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: 
         build, values, pairs = ranked(planner, probe, build, values, pairs, to_rank)
     keys = tuple(digit_key(build.encoder, stored) for stored, _ in pairs)
     code, inside = probe_code(probe.encoder, keys, [value for _, value in pairs])
-    return closed(planner, probe, build, values, keys, code, inside, duplicates)
+    lookup = closed(planner, probe, build, values, keys, code, inside, duplicates)
+    if checks:  # where nothing can be found, nothing is looked for: keys that cannot be computed are no error then
+        builder = probe.encoder.builder
+        there = builder.emit("any_row", dtype="bool", attribute=(lookup.number, None))
+        failing = [(builder.definite(builder.both(condition, there)), check) for condition, check in checks]
+        probe.encoder.pending[before : before + len(checks)] = failing
+    return lookup
 
 
 def closed(

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 Ref: TypeAlias = int
 DType: TypeAlias = Literal["bool", "int8", "int16", "int32", "int64", "float32", "float64"]
 
+FETCHES = ("fetch", "any_row", "search_left", "search_right")  # what reads earlier pipelines' results
 INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("int32", 31), ("int64", 63))
 
 
@@ -24,9 +25,9 @@ class Instruction:
     load (attribute: column slot), row (index of the row in its source), scalar (index into
     the run-time scalars of the dtype's kind), table (operand: index; attribute: run-time table), constant (attribute:
     value), model (attribute: (model, element or None)), fetch (operand: row; attribute: (pipeline, column of its result, None for
-    whether the row is live)), search_left and search_right (operand: word; attribute: (pipeline, column): where it would stand
-    in that ascending column), copy (attribute: which), convert, select (condition, then, else), and the arithmetic
-    of `lowering/evaluate.py`.
+    whether the row is live)), any_row (attribute: (pipeline, None): whether its result has any), search_left and search_right
+    (operand: word; attribute: (pipeline, column): where it would stand in that ascending column), copy (attribute: which),
+    convert, select (condition, then, else), and the arithmetic of `lowering/evaluate.py`.
     """
 
     op: str

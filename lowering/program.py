@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.evaluate import Evaluation, RuntimeInputs
-from qtensor.lowering.kernel import Ref
+from qtensor.lowering.kernel import FETCHES, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
     CheckStep,
@@ -288,7 +288,7 @@ def reads(pipeline: Pipeline) -> set[int]:
     """The pipelines whose results a pipeline reads."""
     found = set()
     for instruction in pipeline.kernel:
-        if instruction.op in ("fetch", "search_left", "search_right"):
+        if instruction.op in FETCHES:
             assert isinstance(instruction.attribute, tuple)
             found.add(instruction.attribute[0])
     match pipeline.source:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from qtensor.lowering.kernel import Instruction, Ref
+from qtensor.lowering.kernel import FETCHES, Instruction, Ref
 from qtensor.lowering.physical import (
     CollectSink,
     CompactSink,
@@ -30,8 +30,6 @@ from qtensor.lowering.prune import prune_pipeline
 PASSING = (CollectSink, CompactSink, DirectLookupSink, FirstRowsSink, SortedLookupSink, SortSink, TopKSink)
 # Sinks whose result has their `columns`, each by itself, and then perhaps columns of their own.
 PassingSink: TypeAlias = CollectSink | CompactSink | DirectLookupSink | FirstRowsSink | SortedLookupSink | SortSink | TopKSink
-
-FETCHES = ("fetch", "search_left", "search_right")
 
 
 def prune_results(plan: PhysicalPlan) -> PhysicalPlan:

@@ -51,8 +51,8 @@ class Grouping:
     keys: list[NamedExpr] = field(default_factory=list)
     sets: list[frozenset[int]] = field(default_factory=list)  # of positions in `keys`; none given: one set of all
     copies: list[NamedExpr] = field(default_factory=list)  # columns behind those of the input: see `output_key`
+    constants: dict[Hashable, Operand] = field(default_factory=dict)  # those of the keys, by how they are written
     _positions: dict[Expr, int] = field(default_factory=dict)
-    _constants: dict[Hashable, Operand] = field(default_factory=dict)
     _levels: list[tuple[int, ...]] = field(default_factory=list)  # what each GROUPING asks about
 
     def add_key(self, name: str, operand: Operand) -> int:
@@ -65,11 +65,12 @@ class Grouping:
         self.keys.append(NamedExpr(name, operand.expr))
         return len(self.keys) - 1
 
-    def output_key(self, name: str, operand: Operand, width: int) -> Operand:
+    def output_key(self, name: str, operand: Operand, width: int, written: Hashable) -> Operand:
         """Group by an output column over an input of `width` columns; what the output is from now on: a column of its own.
 
         Of two outputs of one value one of several sets of keys may hold one and not the other, which is NULL in its groups; and
-        subqueries can read a column. Other expressions of that value mean the last of their keys, as in DuckDB.
+        subqueries can read a column. Other expressions of that value mean the last of their keys, as in DuckDB; of a constant
+        only outputs that are `written` alike. (In DuckDB with a key 0 not even HAVING sum(x) > 0 is true in groups without it.)
         """
         self._check(operand)
         if isinstance(operand.expr, ColumnRef) and operand.expr.index >= width:
@@ -77,15 +78,9 @@ class Grouping:
         self.copies.append(NamedExpr(name, operand.expr))
         copy = plain(ColumnRef(width + len(self.copies) - 1, operand.expr.type, name), operand.span)
         self._positions[operand.expr] = self.add_key(name, copy)
+        if isinstance(operand.expr, Literal):
+            self.constants[written] = copy
         return copy
-
-    def constant_key(self, name: str, operand: Operand, width: int, written: Hashable) -> Operand:
-        """The same for a constant, one key for all that is `written` alike. Other expressions keep their constants: not so in
-        DuckDB, where with a key 0 the condition HAVING sum(x) > 0 is not true in groups without that key.
-        """
-        if written not in self._constants:
-            self._constants[written] = self.output_key(name, operand, width)
-        return self._constants[written]
 
     def _check(self, operand: Operand) -> None:
         if has_aggregate(operand.expr):

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Collection
 from itertools import pairwise
+from typing import Any
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
@@ -14,7 +15,7 @@ from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parser import Parser
 
 from qtensor.bind.source import TYPE_WORDS, Source
-from qtensor.bind.syntax import is_text, whole_number
+from qtensor.bind.syntax import is_text, whole_number, written_as_join
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
@@ -114,13 +115,22 @@ def in_place(sql: str, dialect_name: str) -> tuple[str, ...]:
 
 
 def _parser(dialect: Dialect) -> Parser:
-    """A parser that raises where it would log a warning and give up on a statement it cannot read."""
+    """A parser that raises where it would log a warning and give up on a statement it cannot read, and that notes which joins are
+    no commas.
+    """
     parser = dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+    parse_join = parser._parse_join
 
     def refuse() -> None:
         parser.raise_error("unexpected")
 
+    def marked(*args: Any, **options: Any) -> exp.Join | None:
+        comma = parser._curr.token_type == TokenType.COMMA
+        join = parse_join(*args, **options)
+        return join if join is None or comma else written_as_join(join)
+
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
+    parser._parse_join = marked  # type: ignore[method-assign]
     return parser
 
 

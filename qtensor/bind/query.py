@@ -354,6 +354,9 @@ class SelectBinder:
         sets = grouping_sets(self.context, group.expressions)
         for keys in sets:
             grouping.sets.append(frozenset([self._bind_key(grouping, node, len(sets) > 1) for node in keys]))
+        for item in self.items:  # of equal constants only what is written alike is the key
+            if item.node in grouping.constants and (item.bound is None or isinstance(item.bound.expr, Literal)):
+                item.bound = grouping.constants[item.node]
 
     def _bind_key(self, grouping: Grouping, node: exp.Expr, several: bool) -> int:
         """Group by what `node` means, in one of `several` sets of keys or in the only one; its position."""
@@ -364,14 +367,13 @@ class SelectBinder:
         if position is not None:
             operand, name = self.item(position), self.items[position].name
             if several or (not isinstance(operand.expr, ColumnRef | Literal) and self._has_subqueries()):
-                operand = self.items[position].bound = grouping.output_key(name, operand, len(self.input.schema))
+                operand = grouping.output_key(name, operand, len(self.input.schema), self.items[position].node)
+                self.items[position].bound = operand
             return grouping.add_key(name, operand)
         operand = self.binder.bind(node)
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
-        if several and isinstance(operand.expr, Literal):  # only what is written alike is this key, not every equal constant
-            operand = grouping.constant_key(name, operand, len(self.input.schema), node)
-            for item in self.items:
-                item.bound = operand if item.node == node else item.bound
+        if several and isinstance(operand.expr, Literal):
+            operand = grouping.constants.get(node) or grouping.output_key(name, operand, len(self.input.schema), node)
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
 
     def _has_subqueries(self) -> bool:

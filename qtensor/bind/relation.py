@@ -16,7 +16,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.correlation import plan_reads, with_columns_moved, with_outer_moved
 from qtensor.bind.lateral import lateral_join
 from qtensor.bind.scope import Scope, renamed
-from qtensor.bind.syntax import schema_of
+from qtensor.bind.syntax import is_comma, schema_of
 from qtensor.bind.views import refuse_cycle
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
@@ -89,7 +89,7 @@ class RelationBinder:
             right = self._relation(join.this, part.scope if whole is None else whole.scope.beside(part.scope))
             if right.lateral:
                 whole, part, right = self._within_reach(whole, part, right, join)
-            if right.lateral or not self._is_comma(join):
+            if right.lateral or not is_comma(join):
                 part = self._join(part, right, join)
             else:
                 whole = part if whole is None else self._crossed(whole, part, join)
@@ -98,7 +98,7 @@ class RelationBinder:
 
     def _within_reach(self, whole: Part | None, part: Part, right: Part, node: exp.Join) -> tuple[Part | None, Part, Part]:
         """The same three, `right` reading columns of `part` alone: what it reads of `whole` makes one part of these two."""
-        comma, width = self._is_comma(node), 0 if whole is None else len(whole.scope.fields)
+        comma, width = is_comma(node), 0 if whole is None else len(whole.scope.fields)
         if not comma and all(index >= width for depth, index in plan_reads(right.plan) if depth == 1):
             plan = with_outer_moved(right.plan, lambda column: replace(column, index=column.index - width))
             return whole, part, right._replace(plan=plan)
@@ -138,7 +138,7 @@ class RelationBinder:
             pairs = self._using(left.scope.from_on(*left.own), right.scope, node)
             conditions = [self._equal(*pair, node) for pair in pairs]
             condition = conditions[0] if len(conditions) == 1 else Call("and", tuple(conditions), BOOLEAN)
-        elif node.kind != "CROSS" and not self._is_comma(node):
+        elif node.kind != "CROSS" and not is_comma(node):
             message = "a JOIN needs a condition: ON, USING or NATURAL; without one it is CROSS JOIN"
             raise self.context.error(message, self.context.source.span(node.this))
         if right.lateral:
@@ -152,16 +152,6 @@ class RelationBinder:
         elif pairs:
             plan, scope = self._merged(plan, scope, pairs, kind, mirrored)
         return Part(plan, scope, own=left.own)
-
-    def _is_comma(self, join: exp.Join) -> bool:
-        """Whether a comma stands before a relation, and no JOIN whose condition was left out."""
-        if any(join.args.get(part) for part in ("on", "using", "method", "side", "kind")):
-            return False
-        source, span = self.context.source, self.context.source.span(join.this)
-        before = source.token_before(span) if span else -1
-        while source.upper_at(before) in ("(", "LATERAL"):
-            before -= 1
-        return source.upper_at(before) != "JOIN"
 
     def _kind(self, node: exp.Join) -> tuple[JoinKind, bool]:
         """The kind of a join, and whether its sides are to be exchanged."""

@@ -37,6 +37,17 @@ def subscript_value(node: exp.Bracket) -> int | None:
     return None if number is None else sign * number + counted_from
 
 
+def written_as_join(join: exp.Join) -> exp.Join:
+    """`join`, marked as one that a JOIN stands for in the text, not a comma: sqlglot keeps no difference."""
+    join.meta["join"] = True
+    return join
+
+
+def is_comma(join: exp.Join) -> bool:
+    """Whether a comma stands before a relation, and no JOIN whose condition was left out."""
+    return not join.meta.get("join")
+
+
 def connected(node: exp.Expr) -> Iterator[exp.Expr]:
     """The operands of a chain of one connective: `a AND (b AND c)` has three."""
     pending = [node]

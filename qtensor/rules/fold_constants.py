@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qtensor.expressions import Call, Case, Cast, Expr, Literal
 from qtensor.logical import Filter, Plan
-from qtensor.rules.constants import evaluate_call, evaluate_cast
+from qtensor.rules.constants import evaluate_call, evaluate_cast, is_member
 from qtensor.rules.rewriting import map_expressions, transform
 from qtensor.types import BOOLEAN
 
@@ -39,6 +39,8 @@ def fold(expr: Expr) -> Expr:
             return fold_coalesce(expr)
         case Call(arguments=arguments) if all(isinstance(argument, Literal) for argument in arguments):
             return from_parameters(evaluate_call(expr), arguments) or expr
+        case Call(function="in", arguments=(Literal(parameter=None) as operand, *items)):
+            return fold_membership(expr, operand, items)
         case Cast(operand=Literal()):
             return evaluate_cast(expr) or expr
         case Case():
@@ -69,6 +71,12 @@ def fold_logic(call: Call) -> Expr:
     if len(parts) == 1:
         return parts[0]
     return call if tuple(parts) == call.arguments else Call(call.function, tuple(parts), BOOLEAN, call.span)
+
+
+def fold_membership(call: Call, operand: Literal, items: Sequence[Expr]) -> Expr:
+    """One equal constant decides, whatever the others are."""
+    choices = [item.value for item in items if isinstance(item, Literal) and item.parameter is None]
+    return Literal(True, BOOLEAN) if is_member(operand.value, choices) else call
 
 
 def fold_coalesce(call: Call) -> Expr:

@@ -56,6 +56,9 @@ QUERIES = [
     "SELECT 'x' AS k, upper('y') AS l, lower('X'), count(*) FROM t GROUP BY ROLLUP ('x', lower('X'))",
     "SELECT 1 AS k, 1 AS l, count(*) FROM t GROUP BY GROUPING SETS (k, l)",
     "SELECT NULL AS k, NULL AS l, count(*) FROM t GROUP BY CUBE (k, l)",
+    "SELECT 1 AS k, 1 AS l, 1, count(*) FROM t GROUP BY GROUPING SETS (k, ())",
+    "SELECT 1 AS k, 1 AS l, 1 AS m, count(*) FROM t GROUP BY GROUPING SETS (l, (k, l), ())",
+    "SELECT DATE '1970-01-01' AS k, DATE '1970-01-01' AS l, 1970 FROM t GROUP BY ROLLUP (1)",
     "SELECT *, count(*) FROM (SELECT g, g AS h FROM t) GROUP BY CUBE (1, 2)",
 ]
 

@@ -179,6 +179,13 @@ NUMBERED = [
     "SELECT q.n, r.id FROM (SELECT b, sum(i) AS n FROM l GROUP BY b) AS q FULL JOIN r ON q.n < -9 "
     "WHERE EXISTS (SELECT 1 FROM l WHERE l.s <> r.s)",
 ]
+# Keys of the rows that look for partners: integers of any size, few enough to be addresses, and with duplicates.
+NOT_COMPUTED = [
+    "SELECT n FROM t WHERE n * n IN (SELECT k FROM r)",
+    "SELECT n FROM t WHERE n::TINYINT IN (SELECT s FROM r)",
+    "SELECT n, s FROM t LEFT JOIN r ON n::TINYINT = s",
+    "SELECT n, k FROM t LEFT JOIN r ON n::TINYINT = s AND n * n = k",
+]
 
 
 @pytest.fixture(scope="module", params=["both", "left empty", "right empty"])
@@ -221,6 +228,20 @@ def test_shapes_and_names(full_sides: Engines, query: str) -> None:
 @pytest.mark.parametrize("query", NUMBERED)
 def test_rows_after_a_few_groups(full_sides: Engines, query: str) -> None:
     full_sides.check(query)
+
+
+@pytest.mark.parametrize("query", NOT_COMPUTED)
+def test_keys_are_not_computed_where_there_is_no_partner(query: str) -> None:
+    large = pa.table({"n": pa.array([3 * 10**12, None, 5], pa.int64())})
+    few = pa.table({"k": pa.array([25, 1], pa.int64()), "s": pa.array([5, -1], pa.int8())})
+    nulls = pa.table({"k": pa.array([None, None], pa.int64()), "s": pa.array([None, None], pa.int8())})
+    for r in (nulls, few.slice(0, 0)):
+        engines = Engines.over(threads=1, t=large, r=r)
+        engines.check(query)
+        engines.close()
+    engines = Engines.over(threads=1, t=large, r=few)
+    engines.check_refused(query, match="out of range|range or not such a value")
+    engines.close()
 
 
 @pytest.mark.parametrize("query", REFUSED)

@@ -48,14 +48,14 @@ def statistic(e: Expressions, distinct: str) -> str:
     """The other aggregates, but for those of which several answers are right. Moments are of small exact numbers: DuckDB loses
     digits in others, and of equal ones makes up a variance.
     """
-    draw, small = e.draw, e.small()
+    draw, small = e.draw, e.exact()
     ordered = draw.either(lambda: e.number(0), lambda: e.column("date", "DATE '2000-01-01'"), lambda: e.moment(0))
     fraction = draw.pick("0.5", "0", "1", "0.31", "-0.2", "0.75e0")
     unique = ", ".join(e.scope.unique)
     moments = ("covar_pop", "covar_samp", "regr_count", "regr_avgx", "regr_sxx")
     return draw.either(
         lambda: f"{draw.pick('stddev', 'var_pop', 'var_samp', 'stddev_pop')}({distinct}{small})",
-        lambda: f"{draw.pick(*moments)}({small}, {e.small()})",
+        lambda: f"{draw.pick(*moments)}({small}, {e.exact()})",
         lambda: f"{draw.pick('bool_and', 'bool_or', 'count_if')}({e.condition(1)})",
         lambda: f"{draw.pick('bit_and', 'bit_or', 'bit_xor')}({distinct}{e.integer(1)})",
         lambda: f"{draw.pick('first', 'last', 'any_value')}({e.value(1)} ORDER BY {e.value(1)}, {unique})",

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from tests.oracle.grammar import functions
 from tests.oracle.grammar.draw import Draw
-from tests.oracle.grammar.tables import WIDE, Kind, Scope
+from tests.oracle.grammar.tables import COLUMNS, WIDE, Kind, Scope
 
 Rule: TypeAlias = Callable[[int], str]
 
@@ -60,6 +60,11 @@ class Expressions:
     def small(self) -> str:
         """An integer of few digits."""
         return self.draw.pick(*([name for name in self.columns("integer") if not name.endswith(f".{WIDE}")] or ["1", "-2"]))
+
+    def exact(self) -> str:
+        """The same of a column of a table: what a subquery computed may be of many digits."""
+        named = [name for name in self.columns("integer") if name.split(".")[-1] in COLUMNS and not name.endswith(f".{WIDE}")]
+        return self.draw.pick(*(named or ["1", "-2"]))
 
     def integer(self, depth: int) -> str:
         """An integer; BIGINT where it is computed, so that it does not overflow."""
