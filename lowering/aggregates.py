@@ -209,8 +209,12 @@ class AggregatePlanner:
 
 
 def bits_of(bounds: Range) -> Range:
-    """What integers of the bits of those in `bounds` lie in."""
-    bits = max(bounds.low.bit_length(), bounds.high.bit_length())
+    """What integers of the bits of those in `bounds` lie in: 64 bits, if they do.
+
+    >>> bits_of(Range(-8, 5)), bits_of(Range(2, 3))
+    (Range(low=-8, high=7), Range(low=0, high=3))
+    """
+    bits = max((-1 - min(bounds.low, -1)).bit_length(), max(bounds.high, 0).bit_length())
     return Range(-(1 << bits) if bounds.low < 0 else 0, (1 << bits) - 1)
 
 

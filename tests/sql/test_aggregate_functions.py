@@ -232,6 +232,18 @@ def test_refused_as_by_duckdb(query: str, says: str, full: Engines) -> None:
         answer_of_duckdb(full.theirs, query)
 
 
+def test_bits_of_all_64() -> None:
+    table = pa.table(
+        {"g": [0, 0, 1, 2, 2], "n": [-(2**63), 5, 2**63 - 1, -(2**63), -(2**63)], "x": [0.5, -1e3, 7.0, -(2.0**63), 3.0]}
+    )
+    engines = Engines.over(threads=1, t=table)
+    for function in ("bit_and", "bit_or", "bit_xor"):
+        for bits in (f"{function}(n)", f"{function}(TRY_CAST(x AS BIGINT))"):
+            engines.check(f"SELECT min(b), max(b), sum(b), count(DISTINCT b) FROM (SELECT g, {bits} AS b FROM t GROUP BY g)")
+            engines.check(f"SELECT b, count(*), max(b) OVER () FROM (SELECT g, {bits} AS b FROM t GROUP BY g) GROUP BY b")
+    engines.close()
+
+
 @pytest.mark.parametrize("call", ["list(i8)", "kurtosis(i8)", "max(i8, 2)", "count(DISTINCT *)", "avg(INTERVAL 1 DAY)"])
 def test_unsupported(call: str, full: Engines) -> None:
     with pytest.raises(UnsupportedError, match="not supported yet"):
