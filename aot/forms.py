@@ -23,7 +23,7 @@ from qtensor.aot.parameters import python_value, with_values
 from qtensor.errors import ArtifactError, InternalError, UnsupportedError
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan, Scan, inputs
-from qtensor.lowering.model import Model
+from qtensor.lowering.model import Model, Prediction
 from qtensor.lowering.physical import (
     MANY_ROWS,
     DenseGroupSink,
@@ -175,11 +175,11 @@ def replanned(manifest: Manifest, form: Form, literals: Mapping[str, Constant]) 
 def shape_of_model(record: ModelRecord) -> Model:
     """A model for planning, whose graph is in the programs."""
 
-    def apply(weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+    def apply(weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         raise InternalError(f"the graph of {record.name} is not in the artifact")
 
     arguments = tuple(np.dtype(name) for name in record.arguments)
-    return Model(record.name, record.digest, arguments, record.result, (), apply, record.classes)
+    return Model(record.name, record.digest, arguments, record.result, (), apply, fails=record.fails, classes=record.classes)
 
 
 def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:

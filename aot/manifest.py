@@ -11,7 +11,7 @@ from qtensor.lowering.physical import PlannedQuery, SourceColumn
 from qtensor.rules.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
-FORMAT = 2
+FORMAT = 3
 UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 
@@ -68,13 +68,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model: dtypes of its arguments, and the parts that hold its weights. Its graph is inside the programs."""
+    """A model: dtypes of its arguments, why a row may have no result (None: every row has one), and the parts that hold its
+    weights. Its graph is inside the programs.
+    """
 
     name: str
     digest: str
     arguments: tuple[str, ...]
     result: SqlType
     classes: int | None
+    fails: str | None
     weights: tuple[str, ...]
 
 

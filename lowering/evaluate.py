@@ -14,7 +14,7 @@ from jax import lax
 
 from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
-from qtensor.lowering.model import Model
+from qtensor.lowering.model import Model, Prediction
 from qtensor.lowering.sinks.base import Result
 from qtensor.lowering.sinks.prefix import positions
 from qtensor.types import MICROSECONDS_PER_DAY
@@ -48,7 +48,7 @@ class Evaluation:
     length: int
     index: Array | int = 0
     values: dict[Ref, Array] = field(default_factory=dict)
-    predictions: dict[tuple[int, tuple[Ref, ...]], Array] = field(default_factory=dict)
+    predictions: dict[tuple[int, tuple[Ref, ...]], Prediction] = field(default_factory=dict)
 
     def value(self, ref: Ref) -> Array:
         """[length]; a run-time or compile-time scalar comes as a scalar."""
@@ -140,7 +140,9 @@ class Evaluation:
             model = self.inputs.models[slot]
             columns = [self.column(operand) for operand in instruction.operands]
             self.predictions[key] = model.apply(self.inputs.weights[slot], columns)
-        result = self.predictions[key]
+        result, failed = self.predictions[key]
+        if element == "failed":
+            return jnp.zeros(self.length, bool) if failed is None else failed
         return result if element is None else result[element]
 
 
@@ -150,7 +152,7 @@ def divide(left: Array, right: Array) -> Array:
     XLA rewrites x / scalar to x * (1 / scalar), which rounds twice; a divisor that looks like it differs by row is
     left alone. (NaN / 1 is NaN.)
     """
-    if right.ndim == 0 and left.ndim:
+    if right.ndim == 0:
         right = jnp.where(left == left, right, jnp.ones_like(left))
     return left / right
 

@@ -9,7 +9,7 @@ from qtensor.expressions import AggregateCall, ColumnRef
 from qtensor.logical import Aggregate
 from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.encoder import Encoder
-from qtensor.lowering.encode.expressions import encode_operand
+from qtensor.lowering.encode.expressions import encode_key
 from qtensor.lowering.finishing import Finisher
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ordering import pack, words_of
@@ -82,7 +82,7 @@ class Grouping:
     def of(planner: Planner, plan: Aggregate, stream: Stream) -> Grouping:
         encoder, columns = stream.encoder, stream.encoder.columns
         making = making_keys(planner, plan)
-        keys = {at: encode_operand(encoder, plan.keys[at].expr) for at in making}
+        keys = {at: encode_key(encoder, plan.keys[at].expr) for at in making}
         aggregates = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
         others = {
             at: aggregates.plan(AggregateCall("min", (key.expr,), key.expr.type), alike=True)
@@ -152,10 +152,10 @@ def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
 
 
 def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
-    """The key as a digit; None for floats, whose values cannot be enumerated."""
+    """The key as a digit; None for floats and ARRAYs of them, whose values cannot be enumerated."""
     encoder.require(value, "unique")
     match value.type:
-        case Float():
+        case Float() | Array():
             return None
         case Boolean():
             return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)

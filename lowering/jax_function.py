@@ -14,30 +14,42 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from numpy.typing import DTypeLike
 
-from qtensor.errors import ModelError
-from qtensor.lowering.model import Model
-from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
+from qtensor.errors import ModelError, suggestion
+from qtensor.lowering.model import Model, ModelInput, Prediction, input_dtype, order_of
+from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 TRACING_ERRORS = (
-    TypeError,
-    ValueError,
-    IndexError,
-    KeyError,
+    ArithmeticError,
+    AssertionError,
     AttributeError,
-    ZeroDivisionError,
+    LookupError,
+    NameError,
     NotImplementedError,
     RuntimeError,
+    TypeError,
+    ValueError,
 )
 
 
-def import_jax_function(name: str, function: object, arguments: int | None = None, *, dtype: DTypeLike = np.float32) -> Model:
+def import_jax_function(
+    name: str,
+    function: object,
+    arguments: int | None = None,
+    *,
+    output: str | None = None,
+    inputs: Sequence[str] | None = None,
+    dtype: DTypeLike | None = None,
+) -> Model:
     """A JAX function of scalars, one parameter an SQL argument, as a model.
 
     function: takes scalars and returns a scalar, or a vector of k scores. It sees one row at a time (`jax.vmap` maps it over
     the rows), so it is row-wise whatever it does; jax.numpy code written for whole columns of independent rows works too.
     arguments: the number of arguments; needed where the parameters do not tell it (`*args`).
-    dtype: the type of all arguments. float32 is JAX's own default; pass float64 where DOUBLE columns must keep their digits.
-    64-bit types are enabled inside the function; Python numbers take the type of the arrays they meet.
+    output: "class" for the first index of the greatest of k scores (BIGINT), "scores" for the scores as they are, the default.
+    inputs: the names of all parameters in the order in which SQL gives them; of `*args` their names.
+    dtype: the type of all arguments: float64, so that numbers keep their digits. float32 is faster, and may be what the arrays
+    that the function captures are made for. 64-bit types are enabled inside the function; Python numbers take the type of the
+    arrays they meet.
 
     Arrays that the function captures become weights: arguments of the compiled program. The result is BOOLEAN, an integer of the
     result's width, FLOAT (also of half precision), DOUBLE, or an ARRAY of scores.
@@ -46,63 +58,91 @@ def import_jax_function(name: str, function: object, arguments: int | None = Non
     """
     if not callable(function):
         raise ModelError(f'model "{name}": expected a function, not {type(function).__module__}.{type(function).__qualname__}')
-    count = arguments if arguments is not None else parameter_count(name, function)
-    if count < 1:
-        raise ModelError(f'model "{name}" takes no arguments; a model is a function of columns')
-    dtype = np.dtype(dtype)
-    scalars = [struct((), dtype)] * count
+    if output not in (None, "class", "scores"):
+        hint = suggestion(output, ["class", "scores"])
+        raise ModelError(f'model "{name}": output= of a JAX function is "class" or "scores", not "{output}". {hint}'.rstrip())
+    names = parameter_names(name, function, arguments, inputs)
+    order = tuple(range(len(names))) if inputs is None else order_of(name, names, inputs)
+    known = input_dtype(name, dtype, np.float64)
+    scalars = [struct((), known)] * len(names)
+
+    def in_order(*values: Any) -> Any:
+        return function(*(values[order.index(position)] for position in range(len(order))))
+
     with jax.enable_x64(True):
         try:
-            closed = jax.make_jaxpr(function)(*scalars)
+            closed = jax.make_jaxpr(in_order)(*scalars)
         except TRACING_ERRORS as error:
-            raise ModelError(
-                f'model "{name}" cannot be traced by JAX with {count} {dtype} scalars: {first_line(error)}'
-            ) from error
+            line = first_line(error)
+            hint = '; pass dtype="float32" if it is made for that' if "float32" in line and known == np.float64 else ""
+            raise ModelError(f'model "{name}" cannot be traced by JAX with {len(names)} {known} scalars: {line}{hint}') from error
         result = result_type(name, closed.out_avals)
+        classes = None
+        if output == "class":
+            if not isinstance(result, Array):
+                raise ModelError(
+                    f'model "{name}": output="class" needs two or more scores a row; the function gives one {result}'
+                )
+            classes, result = result.length, BIGINT
         weights = tuple(np.asarray(constant) for constant in closed.consts)
-        apply = MappedFunction(closed.jaxpr)
-        columns = [struct((8,), dtype)] * count
+        apply = MappedFunction(closed.jaxpr, output == "class")
+        columns = [struct((8,), known)] * len(names)
         # The text of the lowered program, unlike that of a jaxpr, holds every digit of every constant.
         text = jax.jit(apply).lower([struct(w.shape, w.dtype) for w in weights], columns).as_text()
     return Model(
         name=name,
         digest=hashlib.sha256(text.encode()).hexdigest(),
-        arguments=(dtype,) * count,
+        arguments=(known,) * len(names),
         result=result,
         weights=weights,
         apply=apply,
+        inputs=tuple(ModelInput(names[position]) for position in order),
+        classes=classes,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class MappedFunction:
-    """`Model.apply` of a traced function of scalars. Trace it inside `jax.enable_x64(True)`."""
+    """`Model.apply` of a traced function of scalars. Trace it inside `jax.enable_x64(True)`.
+
+    as_class: its result are scores, of which the first greatest is wanted (NaN is greater than all, as in NumPy).
+    """
 
     jaxpr: Any
+    as_class: bool = False
 
-    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         row = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, list(weights)))
         (result,) = jax.vmap(row, out_axes=-1)(*columns)
         if result.ndim == 2 and result.shape[0] == 1:
             result = result[0]
         if jnp.issubdtype(result.dtype, jnp.floating) and result.dtype.itemsize == 2:
             result = result.astype(np.float32)
-        return jnp.asarray(result)
+        return Prediction(jnp.argmax(result, axis=0) if self.as_class else jnp.asarray(result))
 
 
-def parameter_count(name: str, function: Callable[..., Any]) -> int:
-    """How many arguments a call of `function` passes: its parameters without a default."""
-    unknown = f'model "{name}": the number of its arguments is unknown; pass arguments='
+def parameter_names(
+    name: str, function: Callable[..., Any], arguments: int | None, inputs: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The parameters that a call of `function` passes: those without a default, or the first `arguments`; "" has no name."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = tuple(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some built-in functions have no signature
-        raise ModelError(unknown) from None
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        raise ModelError(unknown)
-    return sum(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) and parameter.default is parameter.empty
-        for parameter in parameters
-    )
+        parameters = (inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL),)
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    known = [one.name for one in positional if arguments is not None or one.default is one.empty][:arguments]
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        if inputs is not None and not isinstance(inputs, str):
+            known += [given for given in inputs if given not in known]
+        elif arguments is None:
+            raise ModelError(f'model "{name}": the number of its arguments is unknown; pass arguments=')
+    if arguments is not None and len(known) != arguments:
+        if inputs is not None:
+            raise ModelError(f'model "{name}": inputs= names {len(inputs)} inputs, and arguments= says {arguments}')
+        known += [""] * (arguments - len(known))
+    if not known:
+        raise ModelError(f'model "{name}" takes no arguments; a model is a function of columns')
+    return tuple(known)
 
 
 def result_type(name: str, results: Sequence[Any]) -> SqlType:
@@ -130,4 +170,5 @@ def struct(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) or not line else line

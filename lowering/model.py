@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from qtensor.errors import ModelError, suggestion
 from qtensor.types import SqlType
 
-Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], jax.Array]
+
+class Prediction(NamedTuple):
+    """What a model gives for rows: its result, [n] or [k, n], and for which rows it has none: bool[n], None if never."""
+
+    result: jax.Array
+    failed: jax.Array | None = None
+
+
+Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """An input of a model, which takes `width` SQL arguments side by side. A call may name it, unless its name is ""."""
+
+    name: str
+    width: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +39,8 @@ class Model:
     `apply(weights, columns)` is traceable and row-wise: columns are arrays [n] of the dtypes `arguments`, one for each SQL
     argument; the result is [n], or [k, n] when `result` is an ARRAY of k scores. `digest` names graph and weights' shapes,
     not the weights' values, which are arguments of the compiled program.
+    inputs: which arguments belong together. ordered: whether their order is known; otherwise a call must name them.
+    fails: why a row may have no result, which is an error if the row is needed; None if every row has one.
     """
 
     name: str
@@ -30,4 +49,35 @@ class Model:
     result: SqlType
     weights: tuple[NDArray[np.generic], ...]
     apply: Apply
+    inputs: tuple[ModelInput, ...] = ()
+    ordered: bool = True
+    fails: str | None = None
     classes: int | None = None  # the result lies in [0, classes): an argmax over that many scores
+
+
+def input_dtype(name: str, dtype: DTypeLike | None, default: DTypeLike) -> np.dtype[np.generic]:
+    """The type that create_function's dtype= means; `default` if it was left out."""
+    try:
+        known = np.dtype(default if dtype is None else dtype)
+    except TypeError:
+        known = np.dtype(object)
+    if known.kind not in "biuf" or known.itemsize > 8 or known == np.float16:
+        raise ModelError(f'model "{name}": dtype= is one of float32, float64, bool and the integers, not {dtype!r}')
+    return known
+
+
+def order_of(name: str, names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
+    """The positions in `names` of the inputs in the order `wanted`.
+
+    Raises ModelError: `wanted` is not all the names, each once.
+    """
+    if isinstance(wanted, str):
+        raise ModelError(f'model "{name}": inputs= is a list of names, not the text {wanted!r}')
+    listed = ", ".join(f'"{known}"' for known in names)
+    for given in wanted:
+        if given not in names:
+            hint = suggestion(str(given), names)
+            raise ModelError(f'model "{name}" has no input "{given}"; its inputs: {listed}. {hint}'.rstrip())
+    if sorted(wanted) != sorted(names):
+        raise ModelError(f'model "{name}": inputs= must name each input once; its inputs: {listed}')
+    return tuple(names.index(given) for given in wanted)

@@ -13,7 +13,7 @@ from qtensor.lowering.kernel import Ref
 from qtensor.lowering.physical import SortWord
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.values import Value
-from qtensor.types import Boolean, Float
+from qtensor.types import Array, Boolean, Float
 
 WORD_LIMIT = 1 << 62  # packed words stay below: the largest int64 marks dead rows
 
@@ -34,9 +34,13 @@ def sort_words(encoder: Encoder, key: SortKey) -> list[SortWord]:
 def words_of(encoder: Encoder, value: Value, descending: bool = False, nulls_first: bool = False) -> list[SortWord]:
     """The words of one key, most significant first; NULLs are equal to each other and before or after all values.
 
-    Of text the words are equal where strings are; their order is the strings' if the codes' is.
+    Of text the words are equal where strings are; their order is the strings' if the codes' is. ARRAYs are in the order of their
+    first elements that differ.
     """
     encoder.require(value, "unique")
+    if isinstance(value.type, Array):
+        elements = [Value(value.type.element, element, value.valid) for element in value.elements]
+        return [word for element in elements for word in words_of(encoder, element, descending, nulls_first)]
     data, bounds = value.data, value.range
     if value.low is not None:
         high = replace(value, low=None, range=value.range and Range(value.range.low >> 32, value.range.high >> 32))

@@ -12,7 +12,7 @@ from qtensor.logical import Window
 from qtensor.lowering.aggregates import AggregatePlanner
 from qtensor.lowering.encode.comparison import order_key
 from qtensor.lowering.encode.encoder import Encoder
-from qtensor.lowering.encode.expressions import encode_condition, encode_operand
+from qtensor.lowering.encode.expressions import encode_condition, encode_key, encode_operand
 from qtensor.lowering.finishing import load
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.ordering import pack, sort_words, words_of
@@ -52,7 +52,7 @@ Finish: TypeAlias = Callable[[Sorted], Value]
 def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
     """The rows of `stream`, which are bounded, in window order, with the functions' values as more columns."""
     encoder = stream.encoder
-    partition = [word for part in plan.partition for word in words_of(encoder, encode_operand(encoder, part))]
+    partition = [word for part in plan.partition for word in words_of(encoder, encode_key(encoder, part))]
     order = [word for key in plan.order for word in sort_words(encoder, key)]
     builder = WindowPlanner(encoder, stream.source.capacity, plan.order)
     finishers = [builder.plan(item.call) for item in plan.functions]

@@ -10,8 +10,9 @@ from types import FrameType
 import numpy as np
 
 from qtensor.bind import ModelSignature
-from qtensor.errors import DataError
+from qtensor.errors import DataError, ModelError
 from qtensor.lowering.model import Model
+from qtensor.models import Registration
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.statements.created import CreatedTable
@@ -30,6 +31,7 @@ class Registry:
         self._tables: dict[str, tuple[object, Table]] = {}
         self._found = OpenedTables()
         self._models: dict[str, Model] = {}
+        self._registrations: dict[str, Registration] = {}
         self._created: dict[str, CreatedTable] = {}
         self._views: dict[str, View] = {}
 
@@ -86,14 +88,27 @@ class Registry:
 
     # --- models ---------------------------------------------------------------------------------------------------------------
 
-    def add_model(self, model: Model) -> None:
+    def add_model(self, registration: Registration, model: Model, replace: bool = True) -> None:
+        """Add a model. Raises ModelError: one of that name is there, and not to be replaced."""
         with self._lock:
+            if not replace and model.name.lower() in self._models:
+                known = self._models[model.name.lower()].name
+                raise ModelError(f'there is a model "{known}" already: pass replace=True, or remove_function("{known}") first')
             self._models[model.name.lower()] = model
+            self._registrations[model.name.lower()] = registration
+
+    def registration(self, name: str) -> Registration:
+        """What a model was made of. Raises DataError: there is none of that name."""
+        with self._lock:
+            if name.lower() not in self._registrations:
+                raise DataError(f'no function "{name}" is registered')
+            return self._registrations[name.lower()]
 
     def remove_model(self, name: str) -> None:
         with self._lock:
             if self._models.pop(name.lower(), None) is None:
                 raise DataError(f'no function "{name}" is registered')
+            del self._registrations[name.lower()]
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -189,10 +204,16 @@ class Scope:
 
     def model(self, name: str) -> ModelSignature | None:
         model = self._registry.models.get(name.lower())
-        return None if model is None else ModelSignature(model.name, len(model.arguments), model.result)
+        return None if model is None else signature_of(model)
 
     def model_names(self) -> Iterable[str]:
         return [model.name for model in self._registry.models.values()]
+
+
+def signature_of(model: Model) -> ModelSignature:
+    """A model as SQL sees it."""
+    inputs = tuple((one.name, one.width) for one in model.inputs)
+    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered)
 
 
 class CallerVariables(Mapping[str, object]):

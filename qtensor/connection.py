@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
 import pyarrow as pa
+from numpy.typing import DTypeLike
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
@@ -20,10 +21,10 @@ from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError
 from qtensor.exporting import export_native_query, export_query
-from qtensor.lowering.jax_function import import_jax_function
 from qtensor.lowering.model import Model
-from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+from qtensor.lowering.tensorflow import is_tensorflow_model
 from qtensor.memory import keep_heap
+from qtensor.models import Registration
 from qtensor.optimizer import Observer
 from qtensor.prepared import Parameters, Prepared, Query
 from qtensor.relation import Relation
@@ -79,21 +80,47 @@ class Connection:
         self._registry.unregister(view_name)
         return self
 
-    def create_function(self, name: str, model: object, *, arguments: int | None = None, output: str | None = None) -> Connection:
-        """Make a model callable from SQL as `name(column, ...)`, replacing one of the same name. NULL in any argument gives NULL.
+    def create_function(
+        self,
+        name: str,
+        model: object,
+        *,
+        arguments: int | None = None,
+        output: str | None = None,
+        inputs: Sequence[str] | None = None,
+        dtype: DTypeLike | None = None,
+        replace: bool = True,
+    ) -> Connection:
+        """Make a model callable from SQL as `name(column, ...)` or `name(input := column, ...)`. NULL in any gives NULL.
+
+        The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
         model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
             each argument.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
+        inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
+        dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
+            input_signature (float32).
+        replace: whether a model of the same name may be there, which this one replaces. Of the same graph with other weights,
+            nothing is compiled anew.
 
-        Raises ModelError: listing everything in the model that cannot be converted.
+        Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
+        model has and `replace` is False.
         """
-        if is_tensorflow_model(model):
-            imported = import_model(name, model, arguments=arguments, output=output)
-        else:
-            imported = import_jax_function(name, model, arguments)
-        self._registry.add_model(imported)
+        order = inputs if inputs is None or isinstance(inputs, str) else tuple(inputs)
+        registration = Registration(name, model, arguments, output, order, dtype)
+        self._registry.add_model(registration, registration.imported(), replace)
+        return self
+
+    def refresh_function(self, name: str) -> Connection:
+        """Take the weights that a registered model has now, with the options that it was registered with.
+
+        Paths are read again. Relations made before see the new weights when they next run; exported queries keep the old ones.
+        Raises ModelError: it cannot be converted any more; DataError: there is no model of that name.
+        """
+        registration = self._registry.registration(name)
+        self._registry.add_model(registration, registration.imported())
         return self
 
     def remove_function(self, name: str) -> Connection:

@@ -86,9 +86,9 @@ def test_two_modules_survive_the_disk(folder: Path) -> None:
 
 def test_models_of_other_graphs_are_other_programs(folder: Path) -> None:
     """Of the same name, in the same query, with as many weights of the same shapes."""
-    factor = np.float32(2)
+    factor = np.float64(2)
     for _ in range(2):
-        for function, expected in [(lambda a: a * factor, 8.0), (lambda a: a + factor, 6.0), (lambda a: a * np.float32(3), 12.0)]:
+        for function, expected in [(lambda a: a * factor, 8.0), (lambda a: a + factor, 6.0), (lambda a: a * np.float64(3), 12.0)]:
             connection = qtensor.connect().register("t", {"a": np.array([4.0])}).create_function("f", function)
             assert connection.sql("SELECT f(a) FROM t").fetchall() == [(expected,)]
             connection.create_function("f", lambda a: -a)

@@ -43,8 +43,8 @@ def carets(query: str, marked: str) -> str:
         ("SELECT lineitem.tax FROM lineitem", 'no column "tax" in lineitem', "lineitem.tax", 'Did you mean "l_tax"?'),
         ("SELECT q.l_tax FROM lineitem", 'no table "q" in FROM', "q", 'The table in FROM is "lineitem".'),
         ("SELECT scor(1, 2)", 'no function or model "scor"', "scor", 'Did you mean "score"?'),
-        ("SELECT score(1)", 'the model "score" takes 2 arguments, not 1', "score(1)", ""),
-        ("SELECT score(1, 2, 3)", 'the model "score" takes 2 arguments, not 3', "score(1, 2, 3)", ""),
+        ("SELECT score(1)", 'the model "score" takes 2 arguments, not 1', "score(1)", 'Its inputs: "a", "b".'),
+        ("SELECT score(1, 2, 3)", 'the model "score" takes 2 arguments, not 3', "score(1, 2, 3)", 'Its inputs: "a", "b".'),
         (
             "SELECT id FROM t WHERE s > 5",
             "a comparison cannot combine VARCHAR and INTEGER",

@@ -67,7 +67,7 @@ def test_the_weights_are_no_constants() -> None:
     connection = qtensor.connect().register("t", {"a": np.array([1.0, 2.0]), "b": np.array([10.0, 20.0])})
     programs = []
     for factor in (1.0, 3.0):
-        relation = connection.create_function("score", scaled(factor)).sql("SELECT score(a, b) FROM t")
+        relation = connection.create_function("score", scaled(factor), dtype="float32").sql("SELECT score(a, b) FROM t")
         assert relation.fetchall() == [(21.0 * factor,), (42.0 * factor,)]
         programs.append(relation._prepare().compiled)
     assert programs[0] is programs[1]

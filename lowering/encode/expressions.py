@@ -8,14 +8,12 @@ from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, Span, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, children
-from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, numbers, text
-from qtensor.lowering.encode.encoder import Encoder, called_late, slot_of
-from qtensor.lowering.kernel import DType, Ref
-from qtensor.lowering.physical import ModelUse
-from qtensor.lowering.ranges import INT64, Range
+from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, models, numbers, text
+from qtensor.lowering.encode.encoder import Encoder, called_late
+from qtensor.lowering.kernel import Ref
 from qtensor.lowering.values import CalledDictionary, Value
 from qtensor.scalars.registry import SCALARS
-from qtensor.types import BIGINT, Array, Decimal, Float, Integer, Interval, Varchar
+from qtensor.types import Array, Interval
 
 Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
 
@@ -88,6 +86,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
             operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
+            if expr.function in logic.NULL_TESTS:
+                operand = encode_key
             arguments = [operand(encoder, argument) for argument in expr.arguments]
             if any(isinstance(argument.type, Interval) for argument in arguments) and expr.function not in dates.TAKE_INTERVALS:
                 raise UnsupportedError("not supported yet: an INTERVAL but to add to a date or a timestamp, or take from one")
@@ -97,7 +97,7 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
         case Case():
             return lower_case(encoder, expr)
         case Predict():
-            return lower_predict(encoder, expr)
+            return models.lower_predict(encoder, expr, [encode_operand(encoder, argument) for argument in expr.arguments])
         case OuterColumn() | Subquery():
             raise InternalError("a subquery was left in the plan")
         case _:
@@ -111,15 +111,29 @@ def encode_argument(encoder: Encoder, expr: Expr) -> Value:
 
 
 def encode_operand(encoder: Encoder, expr: Expr) -> Value:
-    """As `encode`, a two-limb sum brought to one int64."""
-    return as_operand(encoder, encode(encoder, expr))
+    """As `encode`, a two-limb sum brought to one int64. Raises UnsupportedError: the value cannot be computed with."""
+    return operand_of(encoder, encode(encoder, expr), expr)
+
+
+def encode_key(encoder: Encoder, expr: Expr) -> Value:
+    """As `encode_operand`, but also an ARRAY: rows can be put together and in order by its elements."""
+    value = encode(encoder, expr)
+    return value if isinstance(value.type, Array) else operand_of(encoder, value, expr)
+
+
+def operand_of(encoder: Encoder, value: Value, expr: Expr) -> Value:
+    """The value of `expr` as an operand; what cannot be one is refused at its place."""
+    try:
+        return as_operand(encoder, value)
+    except UnsupportedError as error:
+        raise error.shown_in("", place_of(expr)) from None
 
 
 def as_operand(encoder: Encoder, value: Value) -> Value:
     if isinstance(value.dictionary, CalledDictionary):
         raise called_late()
     if value.elements:
-        raise UnsupportedError(f"a value of type {value.type} can be selected or subscripted, not computed with")
+        raise UnsupportedError(f"scores, of type {value.type}, are no values to compute with: subscript one of them")
     return encoder.narrow(value)
 
 
@@ -190,38 +204,3 @@ def lower_subscript(encoder: Encoder, call: Call) -> Value:
     if not 1 <= index.value <= len(array.elements):
         return encoder.null(call.type)
     return Value(call.type, array.elements[index.value - 1], array.valid)
-
-
-def lower_predict(encoder: Encoder, predict: Predict) -> Value:
-    """Call a model: arguments are converted to its machine types, NULL in any gives NULL."""
-    model = encoder.bindings.models[predict.model]
-    values = [encode_operand(encoder, argument) for argument in predict.arguments]
-    operands = tuple(model_argument(encoder, value, str(dtype)) for value, dtype in zip(values, model.arguments, strict=True))
-    valid = encoder.builder.both(*(value.valid for value in values))
-    slot = slot_of(encoder.bindings.used_models, ModelUse(model.name, model.digest))
-
-    def output(dtype: DType, element: int | None) -> Ref:
-        return encoder.builder.emit("model", *operands, dtype=dtype, attribute=(slot, element))
-
-    match model.result:
-        case Array(Float(bits) as element_type, length):
-            dtype: DType = "float32" if bits == 32 else "float64"
-            elements = tuple(output(dtype, index) for index in range(length))
-            return Value(Array(element_type, length), elements[0], valid, elements=elements)
-        case Float(bits):
-            return Value(model.result, output("float32" if bits == 32 else "float64", None), valid)
-        case Integer(bits):
-            bounds = Range(0, model.classes - 1) if model.classes else Range(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-            return Value(BIGINT if bits == 64 else model.result, output(bounds.dtype, None), valid, range=bounds & INT64)
-        case _:
-            return Value(model.result, output("bool", None), valid)
-
-
-def model_argument(encoder: Encoder, value: Value, dtype: str) -> Ref:
-    """A number as a model takes it; decimals as the nearest double of their value."""
-    if isinstance(value.type, Varchar):
-        raise UnsupportedError("text cannot be an argument of a model")
-    data = value.data
-    if isinstance(value.type, Decimal) and value.type.scale:
-        data = casts.decimal_to_double(encoder, value)
-    return encoder.builder.convert(data, dtype)  # type: ignore[arg-type]  # a NumPy name is a DType

@@ -8,6 +8,8 @@ from qtensor.lowering.kernel import Ref
 from qtensor.lowering.values import Value
 from qtensor.types import BOOLEAN
 
+NULL_TESTS = frozenset({"is_null", "is_not_null"})
+
 
 def is_true(encoder: Encoder, value: Value) -> Ref:
     return encoder.builder.definite(encoder.builder.both(value.data, value.valid))

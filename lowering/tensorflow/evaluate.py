@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtensor.errors import InternalError
+from qtensor.lowering.model import Prediction
 from qtensor.lowering.tensorflow import dense, elementwise, reductions, shapes
 from qtensor.lowering.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
 from qtensor.lowering.tensorflow.registry import OPS
@@ -20,6 +21,13 @@ from qtensor.lowering.tensorflow.values import Batched, Refusal, Static, Value, 
 
 # Importing these modules fills OPS.
 OPERATOR_MODULES = (dense, elementwise, reductions, shapes)
+
+# Operators that mark rows as failed, and why.
+FAILURES = {
+    "GatherV2": "an index outside its table",
+    "FloorDiv": "an integer divided by zero",
+    "FloorMod": "an integer divided by zero",
+}
 
 # The outputs of a step; None where the step, or one before it, was refused.
 Outputs = tuple[Value, ...] | None
@@ -107,15 +115,15 @@ class GraphFunction:
     graph: Graph
     layouts: tuple[InputLayout, ...]
 
-    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
             raise InternalError("a model is traced outside jax.enable_x64(True)")
         outputs = walk(self.graph, weights, batched_inputs(self.layouts, columns), broken)
-        return result_array(self.graph, outputs)
+        return prediction(self.graph, outputs)
 
 
-def result_array(graph: Graph, outputs: Sequence[Outputs]) -> jax.Array:
-    """[n] or [k, n]: the model's output, NaN (integers: -1) in rows for which TensorFlow raises an error."""
+def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:
+    """The model's output, [n] or [k, n], and the rows for which TensorFlow raises an error: those hold what there is."""
     found = outputs[graph.output.step]
     if found is None or not isinstance(value := found[graph.output.output], Batched):
         raise InternalError("a model without a batched result")
@@ -124,14 +132,7 @@ def result_array(graph: Graph, outputs: Sequence[Outputs]) -> jax.Array:
         array = array[0]
     if array.dtype.itemsize == 2 and jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(np.float32)
-    if value.failed is None:
-        return array
-    return jnp.where(value.failed, jnp.asarray(failure_value(array.dtype), array.dtype), array)
-
-
-def failure_value(dtype: np.dtype[np.generic]) -> float:
-    """What a row shows for which TensorFlow raises an error."""
-    return np.nan if jnp.issubdtype(dtype, jnp.floating) else -1
+    return Prediction(array, value.failed)
 
 
 def broken(operation: Operation, reason: str) -> None:
@@ -142,15 +143,15 @@ def broken(operation: Operation, reason: str) -> None:
 class Inspection:
     """What an abstract walk found: the problems, one a line; without problems the folded graph and the output.
 
-    `output` has the TensorFlow shape [batch, *features] without its batch; `can_fail` says that a row may have no result;
-    `classes` that it is an argmax over that many scores.
+    `output` has the TensorFlow shape [batch, *features] without its batch; `fails` says why a row may have no result (None:
+    every row has one); `classes` that it is an argmax over that many scores.
     """
 
     problems: tuple[str, ...]
     graph: Graph
     features: tuple[int, ...] | None = None
     dtype: np.dtype[np.generic] | None = None
-    can_fail: bool = False
+    fails: str | None = None
     classes: int | None = None
 
 
@@ -184,7 +185,18 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
     folded = pruned(replace(graph, steps=tuple(map(folded_step, graph.steps, outputs))))
     if not isinstance(value, Batched):
         return Inspection(("its output is the same for all rows",), folded)
-    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, value.failed is not None, value.classes)
+    fails = None if value.failed is None else failure(graph, outputs)
+    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, fails, value.classes)
+
+
+def failure(graph: Graph, outputs: Sequence[Outputs]) -> str:
+    """Why rows may have no result: the operators that TensorFlow raises errors in, and what for."""
+    found: list[str] = []
+    for step, values in zip(graph.steps, outputs, strict=True):
+        fails = any(isinstance(value, Batched) and value.failed is not None for value in values or ())
+        if fails and isinstance(step, Operation) and step.op in FAILURES:
+            found.append(f"{FAILURES[step.op]} ({step.op}, node {step.name})")
+    return "TensorFlow raises an error for it, " + " or ".join(found)
 
 
 def struct(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Any:

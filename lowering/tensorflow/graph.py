@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import jax.numpy as jnp
@@ -112,6 +113,12 @@ def pruned(graph: Graph) -> Graph:
                 steps.append(step)
     output = Ref(renumbered[graph.output.step], graph.output.output)
     return Graph(tuple(steps), output, tuple(weights), graph.effects)
+
+
+def reordered(graph: Graph, order: Sequence[int]) -> Graph:
+    """The graph with its inputs in another order: the one at `order[i]` is number i from now on."""
+    steps = (Argument(order.index(step.index)) if isinstance(step, Argument) else step for step in graph.steps)
+    return replace(graph, steps=tuple(steps))
 
 
 def digest(graph: Graph, *signature: object) -> str:

@@ -3,47 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.model import Model
+from qtensor.lowering.model import Model, ModelInput, input_dtype, order_of
 from qtensor.lowering.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
 from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph
-from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest
-from qtensor.lowering.tensorflow.sources import load_tensorflow, trace_model
+from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
+from qtensor.lowering.tensorflow.inputs import names_of_signature
+from qtensor.lowering.tensorflow.sources import Wanted, load_tensorflow, only_columns, shown, trace_model
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
+TABLES = ("resource", "variant")  # TensorFlow's types of what is no tensor of values
 
-def import_model(name: str, model: object, *, arguments: int | None = None, output: str | None = None) -> Model:
+
+def import_model(
+    name: str,
+    model: object,
+    *,
+    arguments: int | None = None,
+    output: str | None = None,
+    inputs: Sequence[str] | None = None,
+    dtype: DTypeLike | None = None,
+) -> Model:
     """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
 
     model: a keras.Model (run with training=False), a tf.Module with __call__, a tf.function, a ConcreteFunction, what
     tf.saved_model.load returns, or the path of a SavedModel or .keras file. An input [batch, k] takes k SQL arguments, an input
-    [batch] or [batch, 1] one; several inputs take consecutive arguments in the order of model.inputs (Keras), of the parameters
-    (functions; dicts by sorted key), or of the sorted names of the signature (a SavedModel not exported by Keras).
-    arguments: the number of columns, where the model does not tell it.
+    [batch] or [batch, 1] one; several inputs take consecutive arguments in the order of the model's list of inputs (Keras) or
+    of the parameters (functions). Where inputs have names and no order (dictionaries, the signatures of SavedModels), calls name
+    them, unless `inputs` says the order.
+    arguments: the number of columns, and dtype: their type (float32), where the model does not tell it.
+    inputs: the names of all inputs in the order in which SQL gives them.
     output: the name of one output of several; or "class", the first index of the greatest of k scores (BIGINT); or "scores",
     the scores as they are, which is the default.
 
     The result is a scalar for an output [batch] or [batch, 1], and FLOAT[k] or DOUBLE[k] for k scores. Half-precision scores
     become FLOAT; XLA may keep more digits between two half-precision operations than TensorFlow does. A row for which TensorFlow
-    raises an error (an embedding's index outside its table, an integer divided by zero) gives NaN, or -1 where the result is
-    an integer. A softmax right before the argmax of its classes is left out: see `reductions.arg_max_of_logits`.
+    raises an error (an embedding's index outside its table, an integer divided by zero) is an ExecutionError of the query that
+    needs it. A softmax right before the argmax of its classes is left out: see `reductions.arg_max_of_logits`.
 
     Raises ModelError: not a model, a width that is unknown, an operator or a type that is not supported, a model in which one
     row's result depends on other rows. All such problems are listed at once.
     """
     tf = load_tensorflow()
-    traced = trace_model(name, model, arguments)
+    traced = trace_model(name, model, Wanted(arguments, str(input_dtype(name, dtype, np.float32))))
+    if dtype is not None and traced.declared:
+        raise ModelError(f'model "{name}" says itself of which types its inputs are: leave out dtype=')
     frozen = freeze(traced.function)
+    refuse_tables(name, frozen.inputs)
+    names = traced.inputs or names_of_signature(traced.function.structured_input_signature, frozen.input_nodes)
     chosen, as_class = choose_output(name, traced.output_names, output)
-    layouts = tuple(input_layout(name, spec, arguments, alone=len(frozen.inputs) == 1) for spec in frozen.inputs)
+    layouts = tuple(
+        input_layout(name, replace(spec, name=known), arguments, alone=len(frozen.inputs) == 1)
+        for spec, known in zip(frozen.inputs, names.names, strict=True)
+    )
     taken = sum(layout.columns for layout in layouts)
     if arguments is not None and taken != arguments:
         raise ModelError(f'model "{name}" takes {taken} columns, not the {arguments} of arguments=')
     graph = read_graph(frozen, chosen, tf)
+    if inputs is not None:
+        order = order_of(name, names.names, inputs)
+        graph, layouts = reordered(graph, order), tuple(layouts[position] for position in order)
     inspection = checked(name, inspect(graph, layouts))
     if as_class:
         graph = with_class(name, inspection)
@@ -56,8 +81,21 @@ def import_model(name: str, model: object, *, arguments: int | None = None, outp
         result=result,
         weights=inspection.graph.weights,
         apply=GraphFunction(inspection.graph, layouts),
-        classes=None if inspection.can_fail else inspection.classes,  # such a row's class is -1
+        inputs=tuple(ModelInput(layout.name, layout.columns) for layout in layouts),
+        ordered=names.ordered or inputs is not None,
+        classes=inspection.classes,
+        fails=inspection.fails,
     )
+
+
+def refuse_tables(name: str, specs: Sequence[InputSpec]) -> None:
+    """Raise ModelError for what a function reads beside tensors: look-up tables, which cannot be frozen, and variables."""
+    found = [f'"{spec.name}"' for spec in specs if spec.dtype in TABLES]
+    if found:
+        raise ModelError(
+            f'model "{name}" reads a look-up table or a variable of TensorFlow: {", ".join(found)}. Layers such as StringLookup '
+            "and IntegerLookup do; look the values up in SQL, by a JOIN, and give the model the rest of it and what was found"
+        )
 
 
 def choose_output(name: str, names: Sequence[str], output: str | None) -> tuple[int, bool]:
@@ -84,10 +122,7 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
     dtype = jnp.dtype(spec.dtype)
     shape = spec.shape if spec.shape is not None else (None, None)
     if len(shape) not in (1, 2):
-        raise ModelError(
-            f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}; '
-            "only [batch] and [batch, features] are supported"
-        )
+        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}; {only_columns(shape)}')
     if shape[0] is not None:
         raise ModelError(
             f'model "{name}": its input "{spec.name}" is fixed to {shape[0]} rows; '
@@ -101,10 +136,6 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
         advice = "pass arguments=, the number of columns it takes" if alone else "give every input a fixed number of features"
         raise ModelError(f'model "{name}": the width of its input "{spec.name}" is unknown; {advice}')
     return InputLayout(spec.name, dtype, arguments)
-
-
-def shown(shape: Sequence[int | None]) -> str:
-    return f"[{', '.join('None' if size is None else str(size) for size in shape)}]"
 
 
 def argument_type(layout: InputLayout) -> np.dtype[np.generic]:
@@ -151,7 +182,4 @@ def result_type(name: str, inspection: Inspection) -> SqlType:
         return element if width == 1 else Array(element, width)
     if width > 1:
         raise ModelError(f'model "{name}": its output is {dtype} {shape}; several values a row must be floating-point scores')
-    signed = bool(jnp.issubdtype(dtype, jnp.signedinteger))
-    if inspection.can_fail and not signed:
-        raise ModelError(f'model "{name}": rows for which TensorFlow raises an error could not be told in its {dtype} result')
-    return BOOLEAN if dtype == np.bool_ else Integer(8 * dtype.itemsize, signed)
+    return BOOLEAN if dtype == np.bool_ else Integer(8 * dtype.itemsize, bool(jnp.issubdtype(dtype, jnp.signedinteger)))

@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qtensor.errors import ModelError
+from qtensor.lowering.tensorflow.inputs import InputNames, names_of_structure
+from qtensor.lowering.tensorflow.quoting import quoted
+
+# What code of a model may raise while it is traced, beside TensorFlow's own errors.
+USER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
 class TracedModel:
-    """A concrete function, the names of its outputs in order, and what must stay alive while the function is used."""
+    """A concrete function, the names of its outputs in order, and what must stay alive while the function is used.
+
+    inputs: what the model calls its inputs; None where the function's own signature tells. declared: whether the model itself
+    said what it takes.
+    """
 
     function: Any
     output_names: tuple[str, ...]
     owner: object
+    inputs: InputNames | None = None
+    declared: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is said of an input that the model says nothing of: how many columns it takes, and their type."""
+
+    arguments: int | None = None
+    dtype: str = "float32"
 
 
 def load_tensorflow() -> Any:
@@ -54,10 +85,10 @@ def tensorflow_types(tf: Any) -> tuple[type, ...]:
     return (tf.Module, trackable, tf.types.experimental.PolymorphicFunction, tf.types.experimental.ConcreteFunction)
 
 
-def trace_model(name: str, model: object, arguments: int | None) -> TracedModel:
+def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
     """The concrete function behind `model`, traced for any number of rows.
 
-    Raises ModelError when `model` is not a model, or its input's width is unknown and `arguments` does not tell it.
+    Raises ModelError when `model` is not a model, or its input's width is unknown and `wanted` does not tell it.
     """
     if not is_tensorflow_model(model):
         raise ModelError(
@@ -66,22 +97,22 @@ def trace_model(name: str, model: object, arguments: int | None) -> TracedModel:
         )
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(model, keras.Model):
-        return trace_keras(name, model, keras, arguments)
+        return trace_keras(name, model, keras, wanted)
     tf = load_tensorflow()
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         if path.suffix == ".keras" and path.is_file():
-            return trace_keras(name, load_keras(name, path), sys.modules["keras"], arguments)
-        return trace_loaded(name, load_folder(name, path, tf), tf, arguments)
+            return trace_keras(name, load_keras(name, path), sys.modules["keras"], wanted)
+        return trace_loaded(name, load_folder(name, path, tf), tf, wanted)
     if hasattr(model, "signatures"):
-        return trace_loaded(name, model, tf, arguments)
+        return trace_loaded(name, model, tf, wanted)
     if isinstance(model, tf.types.experimental.ConcreteFunction):
         return traced(model, tf, model)
     if isinstance(model, tf.types.experimental.PolymorphicFunction):
-        return trace_function(name, model, model, tf, arguments)
+        return trace_function(name, model, model, tf, wanted)
     if not callable(model):
         raise ModelError(f'model "{name}": {type(model).__name__} has no __call__; pass one of its tf.functions, or define it')
-    return trace_function(name, model.__call__, model, tf, arguments)
+    return trace_function(name, model.__call__, model, tf, wanted)
 
 
 def load_keras(name: str, path: Path) -> Any:
@@ -90,7 +121,7 @@ def load_keras(name: str, path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile) as error:
-        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {first_line(error)}') from error
+        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {quoted(error)}') from error
 
 
 def load_folder(name: str, path: Path, tf: Any) -> Any:
@@ -106,14 +137,10 @@ def load_folder(name: str, path: Path, tf: Any) -> Any:
     try:
         return tf.saved_model.load(str(path))
     except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(f'model "{name}": the SavedModel in "{path}" cannot be read: {first_line(error)}') from error
+        raise ModelError(f'model "{name}": the SavedModel in "{path}" cannot be read: {quoted(error)}') from error
 
 
-def first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-def trace_loaded(name: str, loaded: Any, tf: Any, arguments: int | None) -> TracedModel:
+def trace_loaded(name: str, loaded: Any, tf: Any, wanted: Wanted) -> TracedModel:
     """What a SavedModel offers: Keras's `serve` (it keeps the order of the inputs), its only signature, or a __call__."""
     served: Any = getattr(getattr(loaded, "serve", None), "concrete_functions", ())
     if len(served) == 1:
@@ -128,7 +155,7 @@ def trace_loaded(name: str, loaded: Any, tf: Any, arguments: int | None) -> Trac
     if len(functions) == 1:
         return traced(functions[0], tf, loaded)
     if functions:
-        return trace_function(name, loaded.__call__, loaded, tf, arguments)
+        return trace_function(name, loaded.__call__, loaded, tf, wanted)
     listed = ", ".join(signatures) or "none"
     raise ModelError(
         f'model "{name}": the SavedModel has no signature "serving_default" (its signatures: {listed}); '
@@ -136,26 +163,26 @@ def trace_loaded(name: str, loaded: Any, tf: Any, arguments: int | None) -> Trac
     )
 
 
-def trace_function(name: str, function: Any, owner: object, tf: Any, arguments: int | None) -> TracedModel:
-    """A function with an input signature as it is; another one with float32 [None, arguments]."""
+def trace_function(name: str, function: Any, owner: object, tf: Any, wanted: Wanted) -> TracedModel:
+    """A function with an input signature as it is; another one with one tensor [None, arguments]."""
     if not isinstance(function, tf.types.experimental.PolymorphicFunction):
         function = tf.function(function)
     if function.input_signature is not None:
-        return traced(function.get_concrete_function(), tf, owner)
-    spec = tf.TensorSpec([None, required_arguments(name, arguments)], tf.float32)
-    return traced(concrete(name, function, (spec,), tf), tf, owner)
+        return traced(concrete(name, function, (), tf, function.input_signature), tf, owner)
+    spec = tf.TensorSpec([None, required_arguments(name, wanted)], wanted.dtype)
+    return replace(traced(concrete(name, function, (spec,), tf), tf, owner), declared=False)
 
 
-def required_arguments(name: str, arguments: int | None) -> int:
-    if arguments is None:
+def required_arguments(name: str, wanted: Wanted) -> int:
+    if wanted.arguments is None:
         raise ModelError(
             f'model "{name}": the width of its input is unknown; pass arguments=, the number of columns it takes, '
             "or declare an input_signature"
         )
-    return arguments
+    return wanted.arguments
 
 
-def trace_keras(name: str, model: Any, keras: Any, arguments: int | None) -> TracedModel:
+def trace_keras(name: str, model: Any, keras: Any, wanted: Wanted) -> TracedModel:
     """A Keras model in inference mode; inputs and outputs in the order of model.inputs and model.outputs."""
     if keras.config.backend() != "tensorflow":
         raise ModelError(
@@ -163,29 +190,79 @@ def trace_keras(name: str, model: Any, keras: Any, arguments: int | None) -> Tra
             "(set KERAS_BACKEND=tensorflow before importing keras)"
         )
     tf = load_tensorflow()
-    try:
-        structure = model.input
-    except (AttributeError, ValueError):  # a model that was never called, or one defined by subclassing
-        structure = None
+    structure = declared_input(model)
+    names = None
     if structure is None:
-        built = (model.get_build_config() or {}).get("input_shape")
-        width = built[1] if isinstance(built, list | tuple) and len(built) == 2 and isinstance(built[1], int) else None
-        specs: tuple[Any, ...] = (tf.TensorSpec([None, required_arguments(name, arguments or width)], tf.float32),)
+        specs: tuple[Any, ...] = (tf.TensorSpec([None, unnamed_width(name, model, wanted)], wanted.dtype),)
         structure = specs[0]
     else:
         tensors = keras.tree.flatten(structure)
         if any(not isinstance(tensor, keras.KerasTensor) or tensor.sparse for tensor in tensors):
             raise ModelError(f'model "{name}": sparse inputs are not supported')
-        specs = tuple(tf.TensorSpec(tensor.shape, tensor.dtype, unique_name(i, tensor.name)) for i, tensor in enumerate(tensors))
+        # A Sequential that was built by a call has the number of rows of that call in its shape, and takes any.
+        specs = tuple(
+            tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, unique_name(i, tensor.name))
+            for i, tensor in enumerate(tensors)
+        )
+        positions = keras.tree.pack_sequence_as(structure, list(range(len(tensors))))
+        names = names_of_structure(positions, [tensor.name for tensor in tensors])
 
     def infer(*inputs: Any) -> Any:
         return model(keras.tree.pack_sequence_as(structure, list(inputs)), training=False)
 
     result = traced(concrete(name, tf.function(infer, autograph=False), specs, tf), tf, model)
-    names = getattr(model, "output_names", ())
-    if len(names) == len(result.output_names) and result.output_names[0].startswith("output_"):
-        return TracedModel(result.function, tuple(names), model)
-    return result
+    outputs = getattr(model, "output_names", ())
+    if len(outputs) == len(result.output_names) and result.output_names[0].startswith("output_"):
+        result = replace(result, output_names=tuple(outputs))
+    return replace(result, inputs=names or InputNames(("inputs",), True), declared=names is not None)
+
+
+def declared_input(model: Any) -> Any:
+    """The inputs that a Keras model declares, nested as its callers nest them; None if it declares none."""
+    try:
+        return model.input
+    except (AttributeError, ValueError):  # a model that was never called, or one defined by subclassing
+        pass
+    try:
+        known = model.inputs  # a Sequential of a keras.Input knows this much before it is called
+    except (AttributeError, ValueError):
+        return None
+    return known[0] if known and len(known) == 1 else None
+
+
+def unnamed_width(name: str, model: Any, wanted: Wanted) -> int:
+    """The width of the one input of a Keras model that knows no more than the shape it was built with, if that."""
+    built = (model.get_build_config() or {}).get("input_shape") if wanted.arguments is None else None
+    if isinstance(built, dict) or (isinstance(built, list | tuple) and any(isinstance(part, list | tuple) for part in built)):
+        raise ModelError(
+            f'model "{name}": a {type(model).__name__} takes several inputs, and does not say which; '
+            "make a functional model of it: keras.Model(inputs, model(inputs)) with a keras.Input for each"
+        )
+    shape = list(built) if isinstance(built, list | tuple) else []
+    if len(shape) > 2:
+        raise ModelError(f'model "{name}": its input has the shape {shown(shape)}; {only_columns(shape)}')
+    width = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+    return required_arguments(name, replace(wanted, arguments=wanted.arguments or width))
+
+
+def shown(shape: Sequence[int | None]) -> str:
+    """A shape as a user writes it.
+
+    >>> shown((None, 4))
+    '[None, 4]'
+    """
+    return f"[{', '.join('None' if size is None else str(size) for size in shape)}]"
+
+
+def only_columns(shape: Sequence[int | None]) -> str:
+    """What to do about an input that is neither a column nor columns side by side."""
+    known = [size for size in shape[1:] if size is not None]
+    flat = f" of {math.prod(known)} features" if len(known) == len(shape) - 1 and known else ""
+    return (
+        "SQL gives a model one number for each feature, so only [batch] and [batch, features] are supported; "
+        f"put a keras.layers.Reshape, or tf.reshape, behind a flat input{flat} "
+        "(convolutions and recurrent layers are not supported)"
+    )
 
 
 def unique_name(position: int, name: str) -> str:
@@ -193,14 +270,21 @@ def unique_name(position: int, name: str) -> str:
     return name if name.isidentifier() else f"input_{position}"
 
 
-def concrete(name: str, function: Any, specs: tuple[Any, ...], tf: Any) -> Any:
-    """`function` traced for `specs`; an error of the user's code becomes a ModelError that quotes it."""
+def concrete(name: str, function: Any, specs: tuple[Any, ...], tf: Any, declared: Sequence[Any] = ()) -> Any:
+    """`function` traced for `specs`, or its own signature `declared`; an error of the user's code becomes a ModelError."""
+    autograph = importlib.import_module("tensorflow.python.autograph.impl.api")
     try:
         return function.get_concrete_function(*specs)
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, NotImplementedError, tf.errors.OpError) as error:
-        shapes = ", ".join(f"{spec.dtype.name} {list(spec.shape)}" for spec in specs)
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ModelError(f'model "{name}" cannot be traced with {shapes}: {lines[-1] if lines else error!r}') from error
+    except (*USER_ERRORS, autograph.AutoGraphError, tf.errors.OpError) as error:
+        shapes = ", ".join(described(spec) for spec in tf.nest.flatten([specs or declared]))
+        raise ModelError(f'model "{name}" cannot be traced with {shapes}: {quoted(error)}') from error
+
+
+def described(spec: Any) -> str:
+    """A tensor of a signature: float32 [None, 4]."""
+    shape = getattr(spec, "shape", None)
+    known = "[...]" if shape is None or shape.rank is None else shown(tuple(shape))
+    return f"{spec.dtype.name} {known}" if hasattr(spec, "dtype") else str(spec)
 
 
 def traced(function: Any, tf: Any, owner: object) -> TracedModel:

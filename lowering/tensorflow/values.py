@@ -39,7 +39,8 @@ class Weight:
 class Batched:
     """A tensor with one slice a row: array [*features, n] for the tensor [batch, *features].
 
-    failed: bool[n], the rows for which TensorFlow raises an error (an index outside its table); None when there are none.
+    failed: bool[n], the rows for which TensorFlow raises an error (an index outside its table); None when there are none. An
+        operator that marks rows is in `evaluate.FAILURES`, and what `array` holds there is as good as any other value.
     softmax_of: the logits [k, n], when `array` is their softmax: an argmax may take them instead.
     classes: when `array` is an argmax over that many scores, so that it lies in [0, classes).
     """

@@ -210,6 +210,8 @@ def _common(
         spans = [operand.span for operand in operands if operand.span]
         place = Span(min(s.start for s in spans), max(s.end for s in spans)) if spans else None
         raise context.error(f"{where} cannot combine {' and '.join(types)}", place, "Cast one of them explicitly.")
+    if comparison and isinstance(common, Array):
+        context.unsupported(f"comparisons of scores, here {common}, but of one of them, as in x[1]", operands[0].span)
     return common
 
 

@@ -14,6 +14,7 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.catalog import ModelSignature
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import reads
+from qtensor.bind.model_calls import called_name, in_order
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
 from qtensor.bind.window_syntax import FUNCTIONS
@@ -58,7 +59,7 @@ class CallBinder:
             raise self.context.error("FILTER belongs to an aggregate", span)
         if isinstance(node, exp.Grouping | exp.GroupingId):
             return plain(Call("grouping", tuple(self.rows.bind(key).expr for key in node.expressions), BIGINT, span), span)
-        name = node.name if isinstance(node, exp.Anonymous) else self.context.source.text(node) or ""
+        name = called_name(node, self.context.source)
         model = self.context.catalog.model(name)
         if model is not None and isinstance(node, exp.Func):
             return self._predict(model, call_arguments(node), span)
@@ -80,10 +81,7 @@ class CallBinder:
     # --- models ---------------------------------------------------------------------------------------------------------------
 
     def _predict(self, model: ModelSignature, nodes: list[exp.Expr], span: Span | None) -> Operand:
-        if len(nodes) != model.arguments:
-            wanted = f"{model.arguments} argument{'s' if model.arguments != 1 else ''}"
-            raise self.context.error(f'the model "{model.name}" takes {wanted}, not {len(nodes)}', span)
-        arguments = tuple(self._model_argument(model, node) for node in nodes)
+        arguments = tuple(self._model_argument(model, node) for node in in_order(self.context, model, nodes, span))
         return plain(Predict(model.name, arguments, model.result, span), span)
 
     def _model_argument(self, model: ModelSignature, node: exp.Expr) -> Expr:

@@ -12,11 +12,17 @@ from qtensor.types import Schema, SqlType
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """A registered model as SQL sees it: a function of `arguments` numbers."""
+    """A registered model as SQL sees it: a function of `arguments` numbers.
+
+    inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
+    whether a call may give the arguments by position; otherwise it names the inputs.
+    """
 
     name: str
     arguments: int
     result: SqlType
+    inputs: tuple[tuple[str, int], ...] = ()
+    ordered: bool = True
 
 
 class Catalog(Protocol):

@@ -10,6 +10,7 @@ from qtensor.aggregate_functions import AGGREGATES
 from qtensor.bind.aggregates import CLASSES, aggregate_name
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.data_types import unsupported_type
+from qtensor.bind.model_calls import NAMED, model_called
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
 from qtensor.bind.tuples import is_compared
@@ -165,6 +166,15 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:
                 return None  # what no one knows is an error of the binder
             return f"the function {node.name}"
+        case exp.Case() if not isinstance(node.args.get("ifs"), list):
+            return "the function case"  # "case"(x), in quotes
+        case exp.PropertyEQ() | exp.Kwarg():
+            called = node.parent
+            unknown = isinstance(called, exp.Anonymous) and called.name.lower() not in DUCKDB_FUNCTIONS
+            named = unknown or model_called(called, source, catalog) is not None
+            return None if named else "arguments with names (:= or =>), but to models"
+        case exp.Tuple() | exp.Array() if isinstance(node.parent, NAMED) and model_called(node.parent.parent, source, catalog):
+            return None  # the values of one input
         case exp.DataType():
             known = unsupported_type(node)
             return None if known is None else f"the type {known}"
@@ -200,9 +210,9 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
         case exp.Bracket() if len(node.expressions) != 1:
             return "subscripts of several values"
         case exp.Func() if type(node) not in _SUPPORTED:
-            written = source.text(node)
-            if written is not None and catalog.model(written) is not None:
+            if model_called(node, source, catalog) is not None:
                 return None
+            written = source.text(node)
             return (
                 _NAMES.get(type(node))
                 or f"the function {written or source.called(node, DUCKDB_FUNCTIONS) or node.sql_name().lower()}"

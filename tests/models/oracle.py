@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from qtensor.lowering.model import Model
+from qtensor.lowering.model import Model, Prediction
 from qtensor.types import Array
 
 COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -17,17 +17,29 @@ COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 def run(model: Model, *columns: NDArray[Any]) -> NDArray[Any]:
     """The model's result for columns [n], compiled: [n], or [n, k] for k scores."""
-    assert len(columns) == len(model.arguments)
-    typed = [np.ascontiguousarray(column, dtype) for column, dtype in zip(columns, model.arguments, strict=True)]
-    with jax.enable_x64(True):
-        compiled = jax.jit(model.apply).lower(model.weights, typed).compile(compiler_options=COMPILER_OPTIONS)
-        result = np.asarray(compiled(model.weights, typed))
-    rows = len(columns[0])
+    prediction = predicted(model, columns)
+    result, rows = np.asarray(prediction.result), len(columns[0])
     if isinstance(model.result, Array):
         assert result.shape == (model.result.length, rows)
         return result.T
     assert result.shape == (rows,)
     return result
+
+
+def failures(model: Model, *columns: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Which rows have no result, bool[n], and the results as `run` gives them."""
+    failed = predicted(model, columns).failed
+    assert failed is not None
+    return np.asarray(failed), run(model, *columns)
+
+
+def predicted(model: Model, columns: Sequence[NDArray[Any]]) -> Prediction:
+    assert len(columns) == len(model.arguments)
+    typed = [np.ascontiguousarray(column, dtype) for column, dtype in zip(columns, model.arguments, strict=True)]
+    with jax.enable_x64(True):
+        compiled = jax.jit(model.apply).lower(model.weights, typed).compile(compiler_options=COMPILER_OPTIONS)
+        prediction: Prediction = compiled(model.weights, typed)
+    return prediction
 
 
 def extreme_rows(rows: int, width: int, seed: int = 0) -> NDArray[np.float32]:

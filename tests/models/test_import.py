@@ -19,7 +19,7 @@ from qtensor.errors import ModelError
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, INTEGER, Array
-from tests.models.oracle import assert_classes_equal, assert_scores_equal, extreme_rows, run
+from tests.models.oracle import assert_classes_equal, assert_scores_equal, extreme_rows, failures, run
 
 L = keras.layers
 ACTIVATIONS = [
@@ -286,12 +286,25 @@ def test_rows_for_which_tensorflow_raises() -> None:
         return tf.gather(table, x)
 
     signature = [tf.TensorSpec([None], tf.int32)]
-    scores = import_model("m", tf.function(embed, input_signature=signature))
-    np.testing.assert_array_equal(run(scores, np.array([0, 2, 1, -1])), [[0.5, 1], [np.nan] * 2, [2, 3], [np.nan] * 2])
-    classes = import_model("m", tf.function(lambda x: tf.argmax(embed(x), 1), input_signature=signature))
-    np.testing.assert_array_equal(run(classes, np.array([0, 2, 1, -1])), [1, -1, 1, -1])
-    remainder = import_model("m", tf.function(lambda x: 7 % x, input_signature=signature))
-    np.testing.assert_array_equal(run(remainder, np.array([4, 0, -4])), [3, -1, -1])
+    cases = (
+        (embed, "an index outside its table (GatherV2"),
+        (lambda x: tf.argmax(embed(x), 1), "an index outside its table (GatherV2"),
+        (lambda x: 7 % x, "an integer divided by zero (FloorMod"),
+        (lambda x: 7 // tf.cast(x, tf.uint8), "an integer divided by zero (FloorDiv"),
+    )
+    for user_function, reason in cases:
+        function = tf.function(user_function, input_signature=signature)
+        model = import_model("m", function)
+        assert reason in (model.fails or "")
+        rows = np.array([0, 2, 1, -1, 2, -4], np.int32)
+        failed, results = failures(model, rows)
+        assert failed.any() and not failed.all()
+        for row, fails, result in zip(rows, failed, results, strict=True):
+            if fails:
+                with pytest.raises(tf.errors.InvalidArgumentError):
+                    function(tf.constant([row]))
+            else:
+                np.testing.assert_array_equal(result, function(tf.constant([row])).numpy()[0])
 
 
 def test_not_finite_logits_give_class_zero() -> None:
@@ -354,7 +367,7 @@ COMPILED: dict[str, Any] = {}
 def run_cached(model: Model, rows: Any) -> Any:
     with jax.enable_x64(True):
         function = COMPILED.setdefault(model.name, jax.jit(model.apply))
-        return np.asarray(function(model.weights, list(rows.T))).T
+        return np.asarray(function(model.weights, list(rows.T)).result).T
 
 
 WITHOUT_TENSORFLOW = """
@@ -381,7 +394,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] in ("tensorf
 sys.meta_path.insert(0, Blocked())
 import jax
 with jax.enable_x64(True):
-    found = np.asarray(jax.jit(model.apply)(model.weights, list(rows.T)))
+    found = np.asarray(jax.jit(model.apply)(model.weights, list(rows.T)).result)
 np.testing.assert_allclose(found.T, expected, rtol=1e-5, atol=1e-6)
 try:
     import tensorflow

@@ -20,26 +20,27 @@ A, B = RANDOM.normal(size=(2, 100)).astype(np.float32)
 
 def test_a_scalar_function() -> None:
     model = import_jax_function("m", lambda a, b: jnp.exp(-a * a) + 2 * b)
-    assert (model.result, model.arguments, model.weights) == (FLOAT, (np.dtype(np.float32),) * 2, ())
+    assert (model.result, model.arguments, model.weights) == (DOUBLE, (np.dtype(np.float64),) * 2, ())
     assert_scores_equal(run(model, A, B), np.exp(-A * A) + 2 * B)
+    single = import_jax_function("m", lambda a, b: a + 2 * b, dtype="float32")
+    assert (single.result, single.arguments) == (FLOAT, (np.dtype(np.float32),) * 2)
+    np.testing.assert_array_equal(run(single, A, B), A + 2 * B)
 
 
 def test_captured_arrays_are_weights() -> None:
     matrix = jnp.asarray(RANDOM.normal(size=(2, 3)), jnp.float32)
-    model = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ matrix))
+    model = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ matrix), dtype=np.float32)
     assert model.result == Array(FLOAT, 3)
     assert [weight.shape for weight in model.weights] == [(2, 3)]
     logits = np.stack([A, B], 1) @ np.asarray(matrix)
     assert_scores_equal(run(model, A, B), np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     other = jnp.asarray(matrix) + 1
-    retrained = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ other))
+    retrained = import_jax_function("m", lambda a, b: jax.nn.softmax(jnp.stack([a, b]) @ other), dtype=np.float32)
     assert retrained.digest == model.digest
 
 
 def test_digests_tell_constants_apart_to_the_last_digit() -> None:
-    models = [
-        import_jax_function("m", lambda a, c=c: a * c) for c in (np.float32(1.1), np.nextafter(np.float32(1.1), np.float32(2)))
-    ]
+    models = [import_jax_function("m", lambda a, c=c: a * c) for c in (1.1, np.nextafter(1.1, 2))]
     assert models[0].digest != models[1].digest
 
 
@@ -59,7 +60,7 @@ def test_result_types() -> None:
     half = import_jax_function("m", lambda a: a.astype(jnp.bfloat16))
     assert half.result == FLOAT
     assert run(half, A).dtype == np.float32
-    double = import_jax_function("m", lambda a: a * 0.1, dtype=np.float64)
+    double = import_jax_function("m", lambda a: a * 0.1)
     assert double.result == DOUBLE
     precise = RANDOM.normal(size=50)
     np.testing.assert_array_equal(run(double, precise), precise * 0.1)
@@ -77,7 +78,7 @@ def test_count_of_arguments() -> None:
         (lambda *columns: columns[0], None, "pass arguments="),
         (lambda: 1.0, None, "takes no arguments"),
         (lambda a: (a, a), None, "returns 2 values"),
-        (lambda a: jnp.full((2, 2), a), None, "float32[2, 2]"),
+        (lambda a: jnp.full((2, 2), a), None, "float64[2, 2]"),
         (lambda a: jnp.stack([a > 0, a > 1]), None, "bool[2]"),
         (lambda a: float(a), None, "cannot be traced"),
         (lambda a, b: a @ b, None, "cannot be traced"),

@@ -1,0 +1,32 @@
+"""What `create_function` registers: a user's model, how it is to be taken, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from numpy.typing import DTypeLike
+
+from qtensor.bind.model_names import refuse_name
+from qtensor.lowering.jax_function import import_jax_function
+from qtensor.lowering.model import Model
+from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A user's model with the options of `Connection.create_function`. The object is kept, so that it can be taken once more."""
+
+    name: str
+    model: object
+    arguments: int | None = None
+    output: str | None = None
+    inputs: Sequence[str] | None = None
+    dtype: DTypeLike | None = None
+
+    def imported(self) -> Model:
+        """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
+        take = import_model if is_tensorflow_model(self.model) else import_jax_function
+        model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
+        refuse_name(self.name, len(model.arguments))
+        return model
