@@ -23,6 +23,7 @@ from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, TableSource
 from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
+from qtensor.lowering.work import shape_of
 
 QUERIES_KEPT = 512
 MODULES_KEPT = 1024
@@ -222,8 +223,3 @@ def without_locations(hlo: str) -> str:
     tables = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
     parts = [part for part in hlo.split("\n\n") if not part.lstrip().startswith(tables)]
     return re.sub(r", metadata=\{[^}]*\}", "", "\n\n".join(parts))
-
-
-def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
-    """What a program is lowered for, in place of an array."""
-    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import hashlib
 from itertools import accumulate
 
 from qtensor.aot.cache import environment_key
-from qtensor.aot.options import BACKEND_OPTIONS, COMPILER_OPTIONS
+from qtensor.aot.options import OPTIONS_KEY
 from qtensor.lowering.physical import PhysicalPlan
 from qtensor.lowering.program import Shared, read_later
 
@@ -20,7 +20,7 @@ class ModuleKeys:
     """
 
     def __init__(self, plan: PhysicalPlan, shared: Shared) -> None:
-        common = f"{environment_key()}\n{COMPILER_OPTIONS} {BACKEND_OPTIONS}\n{plan.models!r}\n{plan.checks}\n{shared!r}"
+        common = f"{environment_key()}\n{OPTIONS_KEY}\n{plan.models!r}\n{plan.checks}\n{shared!r}"
         parts = [common, *(repr(pipeline) for pipeline in plan.pipelines)]
         self._plan = plan
         self._digests = list(accumulate((digest_of(part) for part in parts), lambda before, part: digest_of(before + part)))

@@ -1,6 +1,6 @@
 """What XLA:CPU is told when it compiles a program of ours; a user's own XLA_FLAGS hold beside it.
 
-Measured (2 cores, jaxlib 0.10.1, TPC-H at scale 1, with and without BACKEND_OPTIONS in turns in one process): of the 22 queries
+Measured (2 cores, jaxlib 0.10.1, TPC-H at scale 1, with and without BACKEND_OPTIONS and ONE_KERNEL_LOOPS in turns in one process): of the 22 queries
 the median one compiles in 1.13 s instead of 1.94, the slowest in 3.6 instead of 4.2, and all run as fast (1.007 of the time).
 """
 
@@ -21,24 +21,37 @@ COMPILER_OPTIONS: dict[str, str | bool] = {
 
 # Options of the backend alone; those that a version does not know it ignores.
 BACKEND_OPTIONS: dict[str, str] = {
-    # A loop becomes one kernel, not one for each fusion in it: most of the time to compile is the same for a kernel of any size.
-    "xla_cpu_small_while_loop_byte_threshold": str(1 << 30),
     # The older emitter of fusions, which compiles without MLIR (it is gone from jaxlib 0.12).
     "xla_cpu_disable_new_fusion_emitters": "",
 }
+
+# A loop becomes one kernel, not one for each fusion in it: most of the time to compile is the same for a kernel of any size.
+# Within such a kernel there is no call of a library: a matrix product or a convolution would be three nested loops, 1 to 2
+# GFLOP/s instead of 100 (131,072 rows through 20-64-32-1: 490 ms instead of 12). A module with any goes without.
+ONE_KERNEL_LOOPS: dict[str, str] = {"xla_cpu_small_while_loop_byte_threshold": str(1 << 30)}
+CALLS_OF_LIBRARIES = (b"dot_general", b"convolution")
+
+OPTIONS_KEY = f"{COMPILER_OPTIONS} {BACKEND_OPTIONS} {ONE_KERNEL_LOOPS} {CALLS_OF_LIBRARIES}"
+"""All that is told to XLA, as a part of the keys of what it compiles."""
 
 # Numbers of fields in XLA's messages CompileOptionsProto, ExecutableBuildOptionsProto and DebugOptions.
 EXECUTABLE_BUILD_OPTIONS, DEBUG_OPTIONS, BACKEND_EXTRA_OPTIONS = 3, 3, 500
 
 
-def compile_options() -> xla_client.CompileOptions:
+def backend_options(bytecode: bytes) -> dict[str, str]:
+    """The options of the backend for a program, as MLIR bytecode: the names of its operations stand in it as they are."""
+    calls = any(name in bytecode for name in CALLS_OF_LIBRARIES)
+    return BACKEND_OPTIONS if calls else BACKEND_OPTIONS | ONE_KERNEL_LOOPS
+
+
+def compile_options(bytecode: bytes) -> xla_client.CompileOptions:
     """The options of one compilation, of which the caller still says for which device.
 
     jaxlib has no attribute for the options of the backend: they are added to the serialised message, whose reader joins them with
     what is there.
     """
     written = xla_client.CompileOptions().SerializeAsString()
-    for name, value in BACKEND_OPTIONS.items():
+    for name, value in backend_options(bytecode).items():
         entry = message([delimited(1, name.encode()), delimited(2, value.encode())])
         for number in (BACKEND_EXTRA_OPTIONS, DEBUG_OPTIONS, EXECUTABLE_BUILD_OPTIONS):
             entry = delimited(number, entry).written()

@@ -13,7 +13,7 @@ import jax
 from qtensor.aot.cache import ExecutableCache, machine_key
 from qtensor.aot.loaded import Loaded
 from qtensor.aot.manifest import Executable, Form
-from qtensor.aot.options import BACKEND_OPTIONS, COMPILER_OPTIONS
+from qtensor.aot.options import OPTIONS_KEY
 from qtensor.aot.runtime import Code, compile_stablehlo, load_executable
 from qtensor.aot.screening import check_programs
 from qtensor.errors import ArtifactError
@@ -63,7 +63,7 @@ class Programs:
     def _compiled(self, part: str) -> Code:
         """Compiled here, or by an earlier process of this user."""
         bytecode = self._parts[part]
-        key = hashlib.sha256(f"{machine_key()}\n{COMPILER_OPTIONS} {BACKEND_OPTIONS}\n".encode() + bytecode).hexdigest()
+        key = hashlib.sha256(f"{machine_key()}\n{OPTIONS_KEY}\n".encode() + bytecode).hexdigest()
         code = self._cache.load(key) if self._cache else None
         if code is None:
             try:

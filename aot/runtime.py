@@ -100,7 +100,7 @@ def compile_stablehlo(bytecode: bytes) -> Code:
     """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError."""
     device = client().devices()[0]
     assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
-    options = compile_options()
+    options = compile_options(bytecode)
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
     executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)

@@ -15,6 +15,7 @@ from jax import lax
 from qtensor.errors import InternalError
 from qtensor.lowering.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.model import Model, Prediction
+from qtensor.lowering.predict import BLOCK, Rows, is_wide, predict_in_blocks
 from qtensor.lowering.sinks.base import Result
 from qtensor.lowering.sinks.prefix import positions
 from qtensor.types import MICROSECONDS_PER_DAY
@@ -38,15 +39,32 @@ class RuntimeInputs:
     results: Mapping[int, Result] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Parts of a batch, read without the rest of it: `block(first)` are the slots for `BLOCK` rows from `first` on,
+    `gathered(numbers)` for rows by their numbers in the batch.
+    """
+
+    block: Callable[[Array], Sequence[Array]]
+    gathered: Callable[[Array], Sequence[Array]]
+
+
 @dataclass
 class Evaluation:
-    """The values of a kernel over batch number `index`, computed when first asked for, each once."""
+    """The values of a kernel over a batch, computed when first asked for, each once.
+
+    rows: the number of each row in the source, int64[length]. live: which rows are asked for from now on, and filtered: whether
+    they may be anywhere, not only in front. Large models are called for these alone, by `pieces`.
+    """
 
     kernel: Kernel
     slots: Sequence[Array]
     inputs: RuntimeInputs
     length: int
-    index: Array | int = 0
+    rows: Callable[[], Array]
+    live: Array | None = None
+    filtered: bool = False
+    pieces: Pieces | None = None
     values: dict[Ref, Array] = field(default_factory=dict)
     predictions: dict[tuple[int, tuple[Ref, ...]], Prediction] = field(default_factory=dict)
 
@@ -75,8 +93,7 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 return self.slots[attribute]
             case "row":
-                first = jnp.asarray(self.index, jnp.int64) * self.length
-                return first + jnp.arange(self.length, dtype=jnp.int64)
+                return self.rows()
             case "scalar":
                 assert isinstance(attribute, int)
                 return self.inputs.scalars[attribute]
@@ -137,13 +154,29 @@ class Evaluation:
         slot, element = instruction.attribute
         key = (slot, instruction.operands)
         if key not in self.predictions:
-            model = self.inputs.models[slot]
-            columns = [self.column(operand) for operand in instruction.operands]
-            self.predictions[key] = model.apply(self.inputs.weights[slot], columns)
+            self.predictions[key] = self.called(self.inputs.models[slot], self.inputs.weights[slot], instruction.operands)
         result, failed = self.predictions[key]
         if element == "failed":
             return jnp.zeros(self.length, bool) if failed is None else failed
         return result if element is None else result[element]
+
+    def called(self, model: Model, weights: Sequence[Array], operands: tuple[Ref, ...]) -> Prediction:
+        """A model's prediction, for all rows or, of a large one, for those that are asked for."""
+        if self.live is None or self.pieces is None or not is_wide(model, self.length):
+            return model.apply(weights, [self.column(operand) for operand in operands])
+        pieces, rows = self.pieces, self.rows
+
+        def columns(slots: Sequence[Array], numbers: Array) -> list[Array]:
+            part = Evaluation(self.kernel, slots, self.inputs, BLOCK, lambda: rows()[numbers])
+            return [part.column(operand) for operand in operands]
+
+        def block(first: Array) -> list[Array]:
+            return columns(pieces.block(first), first + jnp.arange(BLOCK, dtype=jnp.int32))
+
+        def gathered(numbers: Array) -> list[Array]:
+            return columns(pieces.gathered(numbers), numbers)
+
+        return predict_in_blocks(model, weights, Rows(self.length, self.live, self.filtered, block, gathered))
 
 
 def divide(left: Array, right: Array) -> Array:

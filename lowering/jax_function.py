@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.model import Model, ModelInput, Prediction, input_dtype, order_of
+from qtensor.lowering.work import shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 TRACING_ERRORS = (
@@ -64,7 +65,7 @@ def import_jax_function(
     names = parameter_names(name, function, arguments, inputs)
     order = tuple(range(len(names))) if inputs is None else order_of(name, names, inputs)
     known = input_dtype(name, dtype, np.float64)
-    scalars = [struct((), known)] * len(names)
+    scalars = [shape_of((), known)] * len(names)
 
     def in_order(*values: Any) -> Any:
         return function(*(values[order.index(position)] for position in range(len(order))))
@@ -86,9 +87,10 @@ def import_jax_function(
             classes, result = result.length, BIGINT
         weights = tuple(np.asarray(constant) for constant in closed.consts)
         apply = MappedFunction(closed.jaxpr, output == "class")
-        columns = [struct((8,), known)] * len(names)
+        columns = [shape_of((8,), known)] * len(names)
         # The text of the lowered program, unlike that of a jaxpr, holds every digit of every constant.
-        text = jax.jit(apply).lower([struct(w.shape, w.dtype) for w in weights], columns).as_text()
+        text = jax.jit(apply).lower([shape_of(w.shape, w.dtype) for w in weights], columns).as_text()
+        work = work_of(apply, weights, [known] * len(names))
     return Model(
         name=name,
         digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -98,6 +100,7 @@ def import_jax_function(
         apply=apply,
         inputs=tuple(ModelInput(names[position]) for position in order),
         classes=classes,
+        work=work,
     )
 
 
@@ -162,11 +165,6 @@ def result_type(name: str, results: Sequence[Any]) -> SqlType:
     raise ModelError(
         f'model "{name}" returns {dtype}{list(shape)} for a row; only a scalar or a vector of floating-point scores is supported'
     )
-
-
-def struct(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """What JAX traces an array of this shape and type by."""
-    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
 
 
 def first_line(error: BaseException) -> str:

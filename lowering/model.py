@@ -41,6 +41,7 @@ class Model:
     not the weights' values, which are arguments of the compiled program.
     inputs: which arguments belong together. ordered: whether their order is known; otherwise a call must name them.
     fails: why a row may have no result, which is an error if the row is needed; None if every row has one.
+    work: how many multiply-adds a row takes in matrix products.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Model:
     ordered: bool = True
     fails: str | None = None
     classes: int | None = None  # the result lies in [0, classes): an argmax over that many scores
+    work: int = 0
 
 
 def input_dtype(name: str, dtype: DTypeLike | None, default: DTypeLike) -> np.dtype[np.generic]:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.evaluate import Evaluation, RuntimeInputs
+from qtensor.lowering.evaluate import Evaluation, Pieces, RuntimeInputs
 from qtensor.lowering.kernel import FETCHES, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
@@ -40,6 +40,7 @@ from qtensor.lowering.physical import (
     UnionSource,
     WindowSink,
 )
+from qtensor.lowering.predict import BLOCK
 from qtensor.lowering.sinks.base import Batch, Extent, Result, SinkProgram, State, TextList
 from qtensor.lowering.sinks.collect import Collect
 from qtensor.lowering.sinks.compacted import Compacted
@@ -135,7 +136,8 @@ def sink_program(sink: Sink) -> SinkProgram:
 class Feed:
     """A source as batches: `slots(index)` and `live(index)` of chunk `index`, of `chunk` rows each.
 
-    chunks: for how many a sink that keeps its rows has room. used: how many there are now; None: all.
+    chunks: for how many a sink that keeps its rows has room. used: how many there are now; None: all. pieces: of chunk `index`
+    without reading the whole of it; None: of what `slots` gives. in_front: whether live rows come first in each chunk.
     """
 
     slots: Callable[[Array], Sequence[Array]]
@@ -143,6 +145,8 @@ class Feed:
     chunks: int
     chunk: int
     used: Array | None
+    pieces: Callable[[Array], Pieces] | None = None
+    in_front: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ class TensorProgram:
         inputs = RuntimeInputs(shared.scalars, shared.float_scalars, shared.tables, self.models, shared.weights, results)
 
         def step(index: Array, progress: Progress) -> Progress:
-            return batch_step(pipeline, sink, progress, feed.slots(index), feed.live(index), inputs, index)
+            return batch_step(pipeline, sink, progress, feed, inputs, index)
 
         if feed.chunks == 1:
             return step(jnp.int32(0), progress)
@@ -267,12 +271,23 @@ class TensorProgram:
     def table_feed(self, number: int, share: Share) -> Feed:
         source = self.plan.scan(number)
         row = jnp.arange(source.chunk, dtype=jnp.int32)
+
+        def pieces(index: Array) -> Pieces:
+            start = index * source.chunk
+            columns = [column.reshape(-1) for column in share.columns]
+            return Pieces(
+                lambda first: [lax.dynamic_slice_in_dim(column, start + first, BLOCK) for column in columns],
+                lambda numbers: [column.at[start + numbers].get(mode="clip") for column in columns],
+            )
+
         return Feed(
             lambda index: [lax.dynamic_index_in_dim(column, index, keepdims=False) for column in share.columns],
             lambda index: row < share.rows - index * source.chunk,
             source.chunks,
             source.chunk,
             (share.rows + (source.chunk - 1)) // source.chunk,
+            pieces,
+            in_front=True,
         )
 
     def no_flags(self) -> Array:
@@ -366,19 +381,25 @@ def batch_step(
     pipeline: Pipeline,
     sink: SinkProgram,
     progress: Progress,
-    slots: Sequence[Array],
-    live: Array,
+    feed: Feed,
     inputs: RuntimeInputs,
     index: Array,
 ) -> Progress:
     """One batch through a pipeline's steps and into its sink."""
+    slots, live = feed.slots(index), feed.live(index)
     length = live.shape[0]
-    evaluation = Evaluation(pipeline.kernel, slots, inputs, length, index)
+
+    def rows() -> Array:
+        return jnp.asarray(index, jnp.int64) * length + jnp.arange(length, dtype=jnp.int64)
+
+    pieces = pieces_of(slots) if feed.pieces is None else feed.pieces(index)
+    evaluation = Evaluation(pipeline.kernel, slots, inputs, length, rows, live, not feed.in_front, pieces)
     flags = progress.flags
     for step in pipeline.steps:
         match step:
             case FilterStep(condition):
                 live = live & evaluation.column(condition)
+                evaluation.live, evaluation.filtered = live, True
             case CheckStep(condition, check):
                 hit = (live & evaluation.column(condition)).any()
                 flags = flags.at[check].set(flags[check] | hit)
@@ -386,6 +407,14 @@ def batch_step(
                 assert_never(step)
     column: Callable[[Ref], Array] = evaluation.column
     return Progress(sink.step(progress.state, Batch(column, live, index)), flags)
+
+
+def pieces_of(slots: Sequence[Array]) -> Pieces:
+    """Parts of a batch that is there as a whole."""
+    return Pieces(
+        lambda first: [lax.dynamic_slice_in_dim(slot, first, BLOCK) for slot in slots],
+        lambda numbers: [slot.at[numbers].get(mode="clip") for slot in slots],
+    )
 
 
 def padded(result: Result, slots: int) -> Result:

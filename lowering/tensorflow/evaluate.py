@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from qtensor.lowering.tensorflow import dense, elementwise, reductions, shapes
 from qtensor.lowering.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
 from qtensor.lowering.tensorflow.registry import OPS
 from qtensor.lowering.tensorflow.values import Batched, Refusal, Static, Value, Weight
+from qtensor.lowering.work import shape_of
 
 # Importing these modules fills OPS.
 OPERATOR_MODULES = (dense, elementwise, reductions, shapes)
@@ -28,6 +28,9 @@ FAILURES = {
     "FloorDiv": "an integer divided by zero",
     "FloorMod": "an integer divided by zero",
 }
+
+# Columns are stacked this many at a time if they have fewer rows than that.
+GROUP, SHORT = 32, 256
 
 # The outputs of a step; None where the step, or one before it, was refused.
 Outputs = tuple[Value, ...] | None
@@ -104,8 +107,20 @@ def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array])
     for layout in layouts:
         taken = [column.astype(layout.dtype) for column in columns[start : start + layout.columns]]
         start += layout.columns
-        inputs.append(Batched(taken[0] if layout.width is None else jnp.stack(taken)))
+        inputs.append(Batched(taken[0] if layout.width is None else stacked(taken)))
     return inputs
+
+
+def stacked(columns: Sequence[jax.Array]) -> jax.Array:
+    """[k, n] of k columns [n].
+
+    XLA copies each by inlined loads and stores if they are short, and LLVM takes 4 s for a function of 784 of those: groups are
+    copied one by one, which what was selected keeps apart. (NaN stays NaN.)
+    """
+    if columns[0].shape[0] >= SHORT or len(columns) <= 2 * GROUP or not jnp.issubdtype(columns[0].dtype, jnp.floating):
+        return jnp.stack(columns)
+    groups = [jnp.stack(columns[start : start + GROUP]) for start in range(0, len(columns), GROUP)]
+    return jnp.concatenate([jnp.where(group == group, group, jnp.asarray(jnp.nan, group.dtype)) for group in groups])
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +189,8 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
         outputs.extend(walk(graph, weights, batched_inputs(layouts, columns), report))
 
     with jax.enable_x64(True):
-        columns = [struct((3,), layout.dtype) for layout in layouts for _ in range(layout.columns)]
-        weights = [struct(weight.shape, weight.dtype) for weight in graph.weights]
+        columns = [shape_of((3,), layout.dtype) for layout in layouts for _ in range(layout.columns)]
+        weights = [shape_of(weight.shape, weight.dtype) for weight in graph.weights]
         jax.eval_shape(trace, weights, columns)
     if problems:
         return Inspection(tuple(problems), graph)
@@ -197,11 +212,6 @@ def failure(graph: Graph, outputs: Sequence[Outputs]) -> str:
         if fails and isinstance(step, Operation) and step.op in FAILURES:
             found.append(f"{FAILURES[step.op]} ({step.op}, node {step.name})")
     return "TensorFlow raises an error for it, " + " or ".join(found)
-
-
-def struct(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Any:
-    """What JAX traces an array of this shape and type by."""
-    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
 
 
 def folded_step(step: Step, outputs: Outputs) -> Step:

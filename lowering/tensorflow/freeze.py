@@ -39,12 +39,16 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output."""
+    """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output.
+
+    variables: the names of the constants that were variables, or tensors made outside the function.
+    """
 
     nodes: dict[str, Any]
     inputs: tuple[InputSpec, ...]
     input_nodes: tuple[str, ...]
     outputs: tuple[str, ...]
+    variables: frozenset[str]
 
 
 def freeze(function: Any) -> Frozen:
@@ -56,7 +60,8 @@ def freeze(function: Any) -> Frozen:
         for tensor in frozen.inputs
     )
     nodes = {node.name: node for node in frozen.graph.as_graph_def().node}
-    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs))
+    variables = frozenset(inside.op.name for _, inside in function.graph.captures)
+    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs), variables)
 
 
 def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
@@ -101,7 +106,7 @@ class GraphReader:
         if node.op == "Const" and isinstance(read_type(node.attr["dtype"].type, self.tf), np.dtype):
             array = np.array(self.tf.make_ndarray(node.attr["value"].tensor))
             array.setflags(write=False)
-            if not is_weight(array):
+            if not is_weight(array, node.name in self.frozen.variables):
                 return Constant(array)
             self.weights.append(array)
             return WeightLeaf(len(self.weights) - 1)

@@ -80,9 +80,14 @@ class Graph:
     effects: tuple[tuple[str, str], ...] = ()
 
 
-def is_weight(array: NDArray[np.generic]) -> bool:
-    """Whether a constant is a parameter of the network rather than an axis, a shape or a bound."""
-    return array.size > LARGEST_STATIC or (array.size > 1 and bool(jnp.issubdtype(array.dtype, jnp.floating)))
+def is_weight(array: NDArray[np.generic], variable: bool) -> bool:
+    """Whether a constant, which may have been a variable, is a parameter of the network rather than an axis, a shape or a bound.
+
+    Of a single number only that tells: a bias of one unit is trained, the 1e-3 of a normalisation is not.
+    """
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return variable or array.size > 1
+    return array.size > LARGEST_STATIC
 
 
 def pruned(graph: Graph) -> Graph:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,6 +17,7 @@ from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freez
 from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
 from qtensor.lowering.tensorflow.inputs import names_of_signature
 from qtensor.lowering.tensorflow.sources import Wanted, load_tensorflow, only_columns, shown, trace_model
+from qtensor.lowering.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 TABLES = ("resource", "variant")  # TensorFlow's types of what is no tensor of values
@@ -74,17 +76,22 @@ def import_model(
         graph = with_class(name, inspection)
         inspection = checked(name, inspect(graph, layouts))
     result = result_type(name, inspection)
+    types = tuple(argument_type(layout) for layout in layouts for _ in range(layout.columns))
+    apply = GraphFunction(inspection.graph, layouts)
+    with jax.enable_x64(True):
+        work = work_of(apply, inspection.graph.weights, types)
     return Model(
         name=name,
         digest=digest(inspection.graph, layouts_described(layouts), result),
-        arguments=tuple(argument_type(layout) for layout in layouts for _ in range(layout.columns)),
+        arguments=types,
         result=result,
         weights=inspection.graph.weights,
-        apply=GraphFunction(inspection.graph, layouts),
+        apply=apply,
         inputs=tuple(ModelInput(layout.name, layout.columns) for layout in layouts),
         ordered=names.ordered or inputs is not None,
         classes=inspection.classes,
         fails=inspection.fails,
+        work=work,
     )
 
 
