@@ -1,7 +1,8 @@
 """What XLA:CPU is told when it compiles a program of ours; a user's own XLA_FLAGS hold beside it.
 
-Measured (2 cores, jaxlib 0.10.1, TPC-H at scale 1, with and without BACKEND_OPTIONS and ONE_KERNEL_LOOPS in turns in one process): of the 22 queries
-the median one compiles in 1.13 s instead of 1.94, the slowest in 3.6 instead of 4.2, and all run as fast (1.007 of the time).
+Measured (2 cores, jaxlib 0.10.1, TPC-H at scale 1, with and without the options of the backend in turns in one process): of
+the 22 queries the median one compiles in 1.13 s instead of 1.94, the slowest in 3.6 instead of 4.2, and all run as fast (1.007
+of the time).
 """
 
 from __future__ import annotations

@@ -37,8 +37,13 @@ FEATURE_MAJOR_LARGEST = 2_048
 
 
 def dense(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """One dense layer in the form that is fastest for its size; x: [k, n], weight: [k, m] → [m, n]."""
+    """One dense layer in the form that is fastest for its size; x: [k, n], weight: [k, m] → [m, n].
+
+    A batch of one row is mapped over rows, which makes one product over rows of the form x.T @ weight.
+    """
     inputs, outputs = weight.shape
+    if x.shape[1] == 1:
+        return row_major_product(x, weight)
     is_narrow = outputs <= BROADCAST_OUTPUTS and inputs <= BROADCAST_INPUTS
     if inputs and (is_narrow or inputs * outputs <= BROADCAST_LARGEST):
         return broadcast_products(x, weight)

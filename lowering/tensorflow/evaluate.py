@@ -13,6 +13,7 @@ import numpy as np
 
 from qtensor.errors import InternalError
 from qtensor.lowering.model import Prediction
+from qtensor.lowering.row_major import rows_of_columns, stacked
 from qtensor.lowering.tensorflow import dense, elementwise, reductions, shapes
 from qtensor.lowering.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
 from qtensor.lowering.tensorflow.registry import OPS
@@ -28,9 +29,6 @@ FAILURES = {
     "FloorDiv": "an integer divided by zero",
     "FloorMod": "an integer divided by zero",
 }
-
-# Columns are stacked this many at a time if they have fewer rows than that.
-GROUP, SHORT = 32, 256
 
 # The outputs of a step; None where the step, or one before it, was refused.
 Outputs = tuple[Value, ...] | None
@@ -100,40 +98,50 @@ def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
     return replace(value, failed=reduce(jnp.logical_or, masks))
 
 
-def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[Value]:
-    """The model's inputs from the query's columns, each [n], in order."""
-    inputs: list[Value] = []
+def arguments_of(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[list[jax.Array]]:
+    """The columns of each input, each [n], in order and of the input's type."""
+    found = []
     start = 0
     for layout in layouts:
-        taken = [column.astype(layout.dtype) for column in columns[start : start + layout.columns]]
+        found.append([column.astype(layout.dtype) for column in columns[start : start + layout.columns]])
         start += layout.columns
-        inputs.append(Batched(taken[0] if layout.width is None else stacked(taken)))
-    return inputs
+    return found
 
 
-def stacked(columns: Sequence[jax.Array]) -> jax.Array:
-    """[k, n] of k columns [n].
-
-    XLA copies each by inlined loads and stores if they are short, and LLVM takes 4 s for a function of 784 of those: groups are
-    copied one by one, which what was selected keeps apart. (NaN stays NaN.)
-    """
-    if columns[0].shape[0] >= SHORT or len(columns) <= 2 * GROUP or not jnp.issubdtype(columns[0].dtype, jnp.floating):
-        return jnp.stack(columns)
-    groups = [jnp.stack(columns[start : start + GROUP]) for start in range(0, len(columns), GROUP)]
-    return jnp.concatenate([jnp.where(group == group, group, jnp.asarray(jnp.nan, group.dtype)) for group in groups])
+def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[Value]:
+    """The model's inputs from the query's columns, each [n], in order."""
+    taken = zip(layouts, arguments_of(layouts, columns), strict=True)
+    return [Batched(mine[0] if layout.width is None else stacked(mine)) for layout, mine in taken]
 
 
 @dataclass(frozen=True, eq=False)
 class GraphFunction:
-    """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64."""
+    """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64.
+
+    by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features.
+    """
 
     graph: Graph
     layouts: tuple[InputLayout, ...]
+    by_rows: bool = False
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
             raise InternalError("a model is traced outside jax.enable_x64(True)")
-        outputs = walk(self.graph, weights, batched_inputs(self.layouts, columns), broken)
+        if not self.by_rows:
+            return self.predict(weights, batched_inputs(self.layouts, columns))
+        taken = zip(self.layouts, arguments_of(self.layouts, columns), strict=True)
+        rows = [mine[0] if layout.width is None else rows_of_columns(mine) for layout, mine in taken]
+
+        def row(*inputs: jax.Array) -> Prediction:
+            """The features of one row, [k] or a scalar, as a batch of one."""
+            return self.predict(weights, [Batched(features[..., None]) for features in inputs])
+
+        result, failed = jax.vmap(row)(*rows)
+        return Prediction(result[..., 0].T, None if failed is None else failed[:, 0])
+
+    def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
+        outputs = walk(self.graph, weights, inputs, broken)
         return prediction(self.graph, outputs)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.model import Model, ModelInput, input_dtype, order_of
+from qtensor.lowering.row_major import BY_ROWS
 from qtensor.lowering.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
 from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph
 from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
@@ -80,6 +81,7 @@ def import_model(
     apply = GraphFunction(inspection.graph, layouts)
     with jax.enable_x64(True):
         work = work_of(apply, inspection.graph.weights, types)
+    apply = replace(apply, by_rows=work >= BY_ROWS)
     return Model(
         name=name,
         digest=digest(inspection.graph, layouts_described(layouts), result),

@@ -21,6 +21,8 @@ from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, INTEGER, Array
 from tests.models.oracle import assert_classes_equal, assert_scores_equal, extreme_rows, failures, run
 
+pytestmark = pytest.mark.usefixtures("orientation")
+
 L = keras.layers
 ACTIVATIONS = [
     "relu",

@@ -15,6 +15,8 @@ from qtensor.lowering.tensorflow.freeze import freeze
 from qtensor.lowering.tensorflow.registry import OPS
 from tests.models.oracle import assert_scores_equal, extreme_rows, run
 
+pytestmark = pytest.mark.usefixtures("orientation")
+
 R = tf.raw_ops
 RANDOM = np.random.default_rng(7)
 DIVISORS = tf.constant([2, -3, 7], tf.int64)
