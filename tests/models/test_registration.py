@@ -64,6 +64,14 @@ def test_other_names_are_called_in_quotes_or_without(connection: Any, name: str)
     ]
 
 
+def test_wrong_options(connection: Any) -> None:
+    for arguments in (0, -1, "2", 1.0):
+        assert "arguments= is a number from 1 on" in refused(connection, "m", lambda a: a, arguments=arguments)
+    assert "output= is a name" in refused(connection, "m", lambda a: a, output=3)
+    setting = tf.function(lambda x, on: x, input_signature=[tf.TensorSpec([None]), tf.TensorSpec([], tf.bool)])
+    assert 'its input "on" has the shape [], one value for all rows' in refused(connection, "m", setting)
+
+
 def test_no_names(connection: Any) -> None:
     for name in ("", " ", 3, None):
         assert "the name of a model is a text" in refused(connection, name, lambda a: a)
