@@ -11,7 +11,7 @@ from qtensor.lowering import moments, order_statistics
 from qtensor.lowering.encode.casts import limbs_to_double
 from qtensor.lowering.encode.comparison import order_key
 from qtensor.lowering.encode.encoder import Encoder, slot_of, written_late
-from qtensor.lowering.encode.expressions import encode_condition, encode_operand
+from qtensor.lowering.encode.expressions import encode_condition, encode_key, encode_operand
 from qtensor.lowering.finishing import Finisher, load, present
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ordering import pack, sort_words, words_of
@@ -50,7 +50,8 @@ class AggregatePlanner:
         if call.function == "count_star":
             return self.finish_count(self.count(filtered))
         with self.encoder.guarded(filtered):
-            values = [encode_operand(self.encoder, argument) for argument in self.computed(call)]
+            operand = encode_key if call.function == "count" else encode_operand
+            values = [operand(self.encoder, argument) for argument in self.computed(call)]
             order = [word for key in call.order for word in sort_words(self.encoder, key)]
         if call.function not in ("count", "first", "last", "string_agg") and not alike:
             for value in values:

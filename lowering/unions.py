@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.encode.comparison import limbs
 from qtensor.lowering.encode.encoder import Encoder, called_late, union_of
+from qtensor.lowering.kernel import Ref
 from qtensor.lowering.physical import CollectSink, UnionSource
 from qtensor.lowering.ranges import BIT, Range
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.values import CalledDictionary, Dictionary, Value, WrittenDictionary
-from qtensor.types import Varchar
+from qtensor.types import Array, Varchar
 
 if TYPE_CHECKING:
     from qtensor.lowering.plan import Planner
@@ -74,18 +75,21 @@ def distinct_parts(encoder: Encoder) -> Sequence[Value]:
     """The columns, none of whose parts is another's: the streams' results must have the same shape."""
     builder = encoder.builder
     seen: set[int] = set()
+
+    def own(part: Ref | None) -> Ref | None:
+        if part is None:
+            return None
+        ref, copies = part, 0
+        while ref in seen:
+            copies += 1
+            ref = builder.emit("copy", part, dtype=builder.dtype(part), attribute=copies)
+        seen.add(ref)
+        return ref
+
     values = []
     for value in encoder.columns:
-        parts = {}
-        for name in ("data", "valid", "low"):
-            ref = getattr(value, name)
-            if ref is None:
-                continue
-            copies = 0
-            while ref in seen:
-                copies += 1
-                ref = builder.emit("copy", getattr(value, name), dtype=builder.dtype(ref), attribute=copies)
-            seen.add(ref)
-            parts[name] = ref
-        values.append(replace(value, **parts))
+        elements = tuple(ref for element in value.elements if (ref := own(element)) is not None)
+        data = elements[0] if isinstance(value.type, Array) else own(value.data)
+        assert data is not None
+        values.append(replace(value, data=data, valid=own(value.valid), low=own(value.low), elements=elements))
     return values

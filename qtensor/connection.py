@@ -308,7 +308,7 @@ def export(
 
 
 def is_model(value: object) -> bool:
-    """Whether a keyword of `sql` is a model: a TensorFlow object or a function. A path is a table."""
+    """Whether a keyword of `sql` is a model: a TensorFlow object or anything that can be called. A path is a table."""
     if isinstance(value, str | os.PathLike):
         return False
-    return is_tensorflow_model(value) or inspect.isroutine(value)
+    return is_tensorflow_model(value) or callable(value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numpy.typing import DTypeLike
 
 from qtensor.bind.model_names import refuse_name
+from qtensor.errors import ModelError
 from qtensor.lowering.jax_function import import_jax_function
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
@@ -26,6 +27,10 @@ class Registration:
 
     def imported(self) -> Model:
         """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
+        if self.arguments is not None and (type(self.arguments) is not int or self.arguments < 1):
+            raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
+        if self.output is not None and not isinstance(self.output, str):
+            raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
         take = import_model if is_tensorflow_model(self.model) else import_jax_function
         model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
         refuse_name(self.name, len(model.arguments))

@@ -32,7 +32,7 @@ from qtensor.lowering.values import (
     Value,
     WrittenDictionary,
 )
-from qtensor.types import BOOLEAN, Boolean, Float, Integer, Interval, SqlType, Varchar
+from qtensor.types import BOOLEAN, Array, Boolean, Float, Integer, Interval, SqlType, Varchar
 
 Item = TypeVar("Item")
 
@@ -145,6 +145,9 @@ class Encoder:
                 return Value(type, self.builder.constant(0.0, "float32" if bits == 32 else "float64"), invalid, may_be_nan=False)
             case Boolean():
                 return Value(type, invalid, invalid)
+            case Array(element, length):
+                zero = self.null(element).data
+                return Value(type, zero, invalid, elements=(zero,) * length)
             case _:
                 dictionary = LiteralDictionary(()) if isinstance(type, Varchar) else None
                 return Value(type, self.builder.constant(0, "int8"), invalid, range=Range(0, 0), dictionary=dictionary)
@@ -230,6 +233,8 @@ class Encoder:
         """The value of the first branch whose condition (never NULL) holds, else `otherwise`; all of one SQL type."""
         if isinstance(type, Interval):
             raise UnsupportedError("not supported yet: a choice between INTERVALs")
+        if isinstance(type, Array):
+            return self.merge_arrays(type, branches, otherwise)
         values = [self.narrow(value) for _, value in branches] + [self.narrow(otherwise)]
         dictionary = None
         if isinstance(type, Varchar):
@@ -249,6 +254,18 @@ class Encoder:
                 valid = self.builder.select(condition, chosen, rest)
         nan = any(value.may_be_nan for value in values)
         return Value(type, data, valid, range=bounds, dictionary=dictionary, may_be_nan=nan)
+
+    def merge_arrays(self, type: Array, branches: list[tuple[Ref, Value]], otherwise: Value) -> Value:
+        """As `merge`, element by element."""
+
+        def element(value: Value, position: int) -> Value:
+            return Value(type.element, value.elements[position], value.valid)
+
+        merged = [
+            self.merge(type.element, [(taken, element(value, at)) for taken, value in branches], element(otherwise, at))
+            for at in range(type.length)
+        ]
+        return Value(type, merged[0].data, merged[0].valid, elements=tuple(part.data for part in merged))
 
 
 def written_late(type: SqlType) -> UnsupportedError:

@@ -151,10 +151,10 @@ def lower_case(encoder: Encoder, case: Case) -> Value:
         with encoder.guarded(open_rows):
             taken = encode_condition(encoder, condition)
         with encoder.guarded(encoder.builder.both(open_rows, taken)):
-            branches.append((taken, encode_operand(encoder, result)))
+            branches.append((taken, encode_key(encoder, result)))
         open_rows = encoder.builder.both(open_rows, encoder.builder.negation(taken))
     with encoder.guarded(open_rows):
-        otherwise = encode_operand(encoder, case.otherwise)
+        otherwise = encode_key(encoder, case.otherwise)
     return encoder.merge(case.type, branches, otherwise)
 
 
@@ -177,18 +177,18 @@ def lower_coalesce(encoder: Encoder, call: Call) -> Value:
     open_rows: Ref | None = None
     for argument in call.arguments[:-1]:
         with encoder.guarded(open_rows):
-            value = encode_operand(encoder, argument)
+            value = encode_key(encoder, argument)
         branches.append((encoder.builder.definite(value.valid), value))
         open_rows = encoder.builder.both(open_rows, encoder.builder.negation(branches[-1][0]))
     with encoder.guarded(open_rows):
-        otherwise = encode_operand(encoder, call.arguments[-1])
+        otherwise = encode_key(encoder, call.arguments[-1])
     return encoder.merge(call.type, branches, otherwise)
 
 
 def lower_try(encoder: Encoder, call: Call) -> Value:
     """NULL for rows for which the argument is an error."""
     outer, encoder.pending = encoder.pending, []
-    value = encode_operand(encoder, call.arguments[0])
+    value = encode_key(encoder, call.arguments[0])
     failing, encoder.pending = encoder.pending, outer
     valid = value.valid
     for condition, _ in failing:

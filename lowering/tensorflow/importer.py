@@ -130,6 +130,11 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
         )
     dtype = jnp.dtype(spec.dtype)
     shape = spec.shape if spec.shape is not None else (None, None)
+    if not shape:
+        raise ModelError(
+            f'model "{name}": its input "{spec.name}" has the shape [], one value for all rows; '
+            "make it a constant of the function, and register that"
+        )
     if len(shape) not in (1, 2):
         raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}; {only_columns(shape)}')
     if shape[0] is not None:

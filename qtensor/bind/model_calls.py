@@ -13,6 +13,7 @@ from qtensor.bind.words import quoted
 from qtensor.errors import Span, suggestion
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
+MOST_LISTED = 20
 
 
 def model_called(node: exp.Expr | None, source: Source, catalog: Catalog) -> ModelSignature | None:
@@ -103,7 +104,9 @@ def _place(context: Context, node: exp.Expr) -> Span | None:
 
 
 def _listed(model: ModelSignature) -> str:
-    return ", ".join(f'"{name}"' + (f" (of {width} values)" if width > 1 else "") for name, width in model.inputs)
+    shown = [f'"{name}"' + (f" (of {width} values)" if width > 1 else "") for name, width in model.inputs]
+    others = [f"{len(shown) - MOST_LISTED:,} more"] if len(shown) > MOST_LISTED else []
+    return ", ".join([*shown[:MOST_LISTED], *others])
 
 
 def _inputs_of(model: ModelSignature) -> str:
@@ -112,6 +115,7 @@ def _inputs_of(model: ModelSignature) -> str:
 
 def _by_name(model: ModelSignature) -> str:
     parts = [f"{quoted(name)} := {'...' if width == 1 else '(...)'}" for name, width in model.inputs if name]
+    parts[MOST_LISTED:] = ["..."] if len(parts) > MOST_LISTED else []
     return (
         f"Write {quoted(model.name)}({', '.join(parts)}), or register it with inputs=[...] in the order of your calls."
         if parts

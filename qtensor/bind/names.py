@@ -170,6 +170,10 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _within_group_name(node, source)
         case exp.Grouping() | exp.GroupingId():
             return f"GROUPING({', '.join(map(name, node.expressions))})"
+        case exp.PropertyEQ() | exp.Kwarg():
+            return f"{quoted(node.this.name)} := {name(node.expression)}"
+        case exp.Array():
+            return f"list_value({', '.join(map(name, node.expressions))})"
         case exp.Func() | exp.SimilarTo() | exp.BitwiseXor() | exp.Mod():
             return _call_name(node, source)
         case _:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -193,6 +194,16 @@ def test_parameters_of_jax_functions(connection: Any) -> None:
     connection.create_function("starred", lambda *columns: 100 * columns[0] + columns[1], inputs=["fee", "age"])
     query = "SELECT m(age := age, fee := fee), turned(age, fee), starred(fee, age), starred(age := age, fee := fee) FROM t"
     assert connection.sql(query).fetchall() == [(value,) * 4 for value in (110.0, 220.0, 330.0)]
+
+
+def test_columns_are_called_by_what_is_called(connection: Any) -> None:
+    """As DuckDB prints a function of its own with such arguments."""
+    connection.create_function("m", dictionary())
+    query = 'SELECT m("FEE":=sum(fee), age:=count(*), wide := [max(code),1]) FROM t'
+    with duckdb.connect() as oracle:
+        oracle.execute("CREATE TABLE t AS SELECT 1 AS fee, 2 AS code")
+        (expected,) = oracle.sql(query.replace("m(", "struct_pack(", 1)).columns
+    assert connection.sql(query).columns == [expected.replace("struct_pack", "m")]
 
 
 def test_names_in_quotes(connection: Any) -> None:

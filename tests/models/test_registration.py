@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -62,6 +64,35 @@ def test_other_names_are_called_in_quotes_or_without(connection: Any, name: str)
         (110.0,) * 2,
         (220.0,) * 2,
     ]
+
+
+def test_wrong_options(connection: Any) -> None:
+    for arguments in (0, -1, "2", 1.0):
+        assert "arguments= is a number from 1 on" in refused(connection, "m", lambda a: a, arguments=arguments)
+    assert "output= is a name" in refused(connection, "m", lambda a: a, output=3)
+    setting = tf.function(lambda x, on: x, input_signature=[tf.TensorSpec([None]), tf.TensorSpec([], tf.bool)])
+    assert 'its input "on" has the shape [], one value for all rows' in refused(connection, "m", setting)
+
+
+class Doubled:
+    def __call__(self, x: Any) -> Any:
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 2 * x,
+        functools.partial(lambda factor, x: factor * x, 2),
+        Doubled(),
+        Doubled().__call__,
+        jax.jit(lambda x: 2 * x),
+    ],
+)
+def test_functions_of_every_kind_are_models_of_one_query(function: Any) -> None:
+    """Not tables that nobody names, while a model of an earlier query answers."""
+    assert qtensor.sql("SELECT given_to_sql(3)", given_to_sql=lambda x: x + 100).fetchall() == [(103.0,)]
+    assert qtensor.sql("SELECT given_to_sql(3)", given_to_sql=function).fetchall() == [(6.0,)]
 
 
 def test_no_names(connection: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-import qtensor
 from qtensor.errors import UnsupportedError
 from tests.oracle import Engines
 
@@ -136,10 +135,3 @@ def test_many_strings_are_no_matter_for_one_column_and_can_only_be_given_out_for
     with pytest.raises(UnsupportedError, match="strpos of 4,096 x 4,096 different values, more than 65,536 combinations"):
         engines.ours.sql("SELECT strpos(a, b) FROM many").fetchall()
     engines.close()
-
-
-def test_a_model_comes_before_a_function_of_its_name() -> None:
-    connection = qtensor.connect()
-    connection.create_function("upper", lambda x: x * 2.0, arguments=1)
-    assert connection.sql("SELECT upper(2.0::DOUBLE)").fetchall() == [(4.0,)]
-    connection.close()
