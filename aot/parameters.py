@@ -11,7 +11,7 @@ from dataclasses import replace
 from qtensor.aot.manifest import Parameter
 from qtensor.errors import ArtifactError, QTensorError, suggestion
 from qtensor.expressions import Expr, Literal, Subquery
-from qtensor.literals import convert_literal, parameter_literal
+from qtensor.literals import convert_literal, listed, parameter_literal
 from qtensor.logical import Plan
 from qtensor.rules.rewriting import map_expressions, map_plan, transform
 from qtensor.texts import ConversionError
@@ -42,10 +42,12 @@ def find_parameters(
     """The parameters `given` to a query by lower-case name, whose plan is `bound`.
 
     A parameter is fixed when it decided more than literals (a LIMIT, a folded interval): tried out, by binding once more with
-    another value and comparing that with the old plan after substitution.
+    another value and comparing that with the old plan after substitution. Lists keep their values, and are not among them.
     """
     found = []
     for name, value in given.items():
+        if listed(value) is not None:
+            continue
         literal = Literal(parameter_literal(value).value, parameter_literal(value).type, name)
         found.append(Parameter(name, literal, not changes_freely(bound, name, value, given, bind_again)))
     return found

@@ -13,10 +13,14 @@ import numpy as np
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
+from qtensor.texts import format_value
+from qtensor.types import DATE, TIMESTAMP
+
 SHORTEST_CUT = 20  # a column is cut to this width before whole columns are left out
 UNCUT_EXTRA = 3  # three more rows take no more room than the three rows of dots that would replace them
 UNCOUNTED_ROWS = 10  # fewer than these nobody needs to have counted
 LONGEST_HTML_TEXT = 200
+FAR = re.compile("<value out of range: (-?[0-9]+)>")  # what Arrow writes for days and microseconds beyond its years
 INTEGER_NAMES = {
     "TINYINT": "int8",
     "SMALLINT": "int16",
@@ -138,6 +142,8 @@ def _text(value: object, type_: pa.DataType) -> str:
             return _float_text(np.float32(value) if pa.types.is_float32(type_) else np.float64(value))
         case list():
             return f"[{', '.join('NULL' if item is None else _text(item, type_.value_type) for item in value)}]"
+        case str() if (far := FAR.fullmatch(value)) is not None and pa.types.is_temporal(type_):
+            return format_value(int(far[1]), DATE if pa.types.is_date(type_) else TIMESTAMP)
         case str() if pa.types.is_temporal(type_):
             return _temporal_text(value)
         case str():

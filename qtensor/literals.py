@@ -6,6 +6,10 @@ import datetime
 import decimal
 import math
 import numbers
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
 
 from qtensor.expressions import Literal, LiteralValue
 from qtensor.functions import integer_type
@@ -35,6 +39,19 @@ from qtensor.types import (
 )
 
 _EPOCH = datetime.date(1970, 1, 1)
+_DAYS_AND_LONGER = ("Y", "M", "W", "D")
+_MOST_DAYS = (1 << 31) - 2
+_MICROSECONDS = {  # of the units of datetime64
+    "h": Fraction(3_600_000_000),
+    "m": Fraction(60_000_000),
+    "s": Fraction(1_000_000),
+    "ms": Fraction(1_000),
+    "us": Fraction(1),
+    "ns": Fraction(1, 1_000),
+    "ps": Fraction(1, 1_000_000),
+    "fs": Fraction(1, 1_000_000_000),
+    "as": Fraction(1, 1_000_000_000_000),
+}
 
 
 def convert_literal(literal: Literal, target: SqlType) -> Literal:
@@ -148,6 +165,17 @@ def _nearest(value: float, target: Integer | Decimal) -> int:
 # --- parameters ---------------------------------------------------------------------------------------------------------------
 
 
+def listed(value: object) -> Sequence[object] | None:
+    """The values of a parameter that is a list: a list, a tuple or an array [n]; None if it is one value."""
+    match value:
+        case list() | tuple():
+            return value
+        case np.ndarray() if value.ndim == 1:
+            return list(value)
+        case _:
+            return None
+
+
 def parameter_literal(value: object) -> Literal:
     """A Python value given for a prepared parameter as the literal that DuckDB makes of it.
 
@@ -160,8 +188,12 @@ def parameter_literal(value: object) -> Literal:
     match value:
         case None:
             return Literal(None, NULL)
-        case bool():
-            return Literal(value, BOOLEAN)
+        case bool() | np.bool_():
+            return Literal(bool(value), BOOLEAN)
+        case np.datetime64():
+            return _moment_parameter(value)
+        case np.timedelta64():
+            raise ConversionError("a timedelta64 has no SQL type: pass a datetime.timedelta")
         case numbers.Integral():
             return _integer_parameter(int(value))
         case str():
@@ -181,8 +213,30 @@ def parameter_literal(value: object) -> Literal:
         case datetime.timedelta():
             microseconds = value.seconds * 1_000_000 + value.microseconds
             return Literal(IntervalValue(days=value.days, microseconds=microseconds), INTERVAL)
+        case np.ndarray() if value.ndim == 0:
+            return parameter_literal(value[()])
+        case _ if type(value).__name__ == "NAType":  # pandas.NA
+            return Literal(None, NULL)
         case _:
             raise ConversionError(f"a {type(value).__name__} has no SQL type")
+
+
+def _moment_parameter(value: np.datetime64) -> Literal:
+    """A DATE of whole days and longer units, of shorter ones a TIMESTAMP."""
+    if np.isnat(value):
+        return Literal(None, NULL)
+    unit, step = np.datetime_data(value.dtype)
+    if unit in _DAYS_AND_LONGER:
+        days = value.astype("M8[D]")
+        if days.astype(value.dtype) != value or abs(int(days.astype(np.int64))) > _MOST_DAYS:
+            raise ConversionError(f"{value} is out of range of DATE")
+        return Literal(int(days.astype(np.int64)), DATE)
+    microseconds = int(value.astype(np.int64)) * step * _MICROSECONDS[unit]
+    if microseconds.denominator != 1:
+        raise ConversionError(f"{value} has parts of a microsecond, which TIMESTAMP does not hold")
+    if abs(microseconds) >= 1 << 63:
+        raise ConversionError(f"{value} is out of range of TIMESTAMP")
+    return Literal(int(microseconds), TIMESTAMP)
 
 
 def _integer_parameter(value: int) -> Literal:

@@ -11,6 +11,7 @@ import jax
 
 from qtensor.aot.compile import CompiledQuery
 from qtensor.decoding import Decoder
+from qtensor.literals import listed
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
@@ -30,6 +31,22 @@ class Query:
     sql: str
     parameters: Parameters = None
     dialect: str = "duckdb"
+
+    def __post_init__(self) -> None:
+        """Keep the parameters as they are now: the caller may change lists and arrays before the query runs."""
+        match self.parameters:
+            case Mapping() as named:
+                object.__setattr__(self, "parameters", {name: _kept(value) for name, value in named.items()})
+            case Sequence() as values if not isinstance(values, str | bytes):
+                object.__setattr__(self, "parameters", tuple(map(_kept, values)))
+            case _:
+                pass  # nothing, or what binding refuses
+
+
+def _kept(value: object) -> object:
+    """A parameter's value as it is now. What is equal to it has the same repr, and nothing else has."""
+    items = listed(value)
+    return value if items is None else tuple(items)
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.scope import distinct_names
+from qtensor.bind.scope import distinct_names, renamed
 from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
+from qtensor.fetching import Cursor, Row, data_frame, installed, jax_ready, numpy_column, python_rows, rows_in_batches
 from qtensor.lowering.storage import arrow_type
 from qtensor.prepared import Prepared, Query
+from qtensor.sources.typed import TypedRows
+from qtensor.types import Field, Schema
 
 if TYPE_CHECKING:
     import pandas
@@ -25,16 +28,16 @@ if TYPE_CHECKING:
     from qtensor.logical import Plan
 
 
-EXACT_INTEGERS = 1 << 53  # a double holds every integer below
-
-
-class Relation:
+class Relation(TypedRows):
     """A query over its tables. Each fetching method runs it again, on the tables' data of that moment.
+
+    But for `fetchone` and `fetchmany`, which go through the rows of one run, once, and for `fetchall` after one of these.
 
     answers: whether the rows are what was asked for, and not how many rows a statement changed.
     """
 
     answers = True
+    _cursor: Cursor | None = None  # where fetchone and fetchmany are; opened by the first of them
 
     def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], prepared: Prepared) -> None:
         self._connection = connection
@@ -44,6 +47,17 @@ class Relation:
 
     def _prepare(self) -> Prepared:
         return self._connection._prepared(self._query, self._sources).prepared.current
+
+    @property
+    def fields(self) -> Schema:
+        """The columns as a query sees them that names this relation as a table: of equal names, later ones are numbered."""
+        return renamed(self._schema)
+
+    def state(self) -> object:
+        """The query as it is prepared now: another one when its tables, views or models have changed."""
+        if self._connection._closed:
+            raise DataError("a relation is used as a table after its connection was closed: make it anew on an open one")
+        return self._connection._prepared(self._query, self._sources).prepared
 
     @property
     def schema(self) -> pa.Schema:
@@ -65,48 +79,106 @@ class Relation:
         return self._connection._session.run(self._prepare())
 
     def df(self) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame; dates, text and decimals as pandas' Arrow conversion gives them."""
-        return self.arrow().to_pandas()
+        """The rows as a pandas DataFrame of the types that DuckDB gives.
+
+        DECIMAL and HUGEINT become float64, DATE and TIMESTAMP datetime64[us], integers and BOOLEAN with NULLs pandas' nullable
+        types. Of columns with equal names, later ones are numbered: a, a_1.
+
+        Raises DataError: an infinite date; pandas is not installed.
+        """
+        library = installed("pandas", "df()")
+        frame: pandas.DataFrame = data_frame(library, self.arrow(), distinct_names(self.columns), self._schema)
+        return frame
 
     def pl(self) -> polars.DataFrame:
-        """The rows as a polars DataFrame; of columns with equal names, later ones are numbered: a, a_1."""
-        import polars
+        """The rows as a polars DataFrame; of columns with equal names, later ones are numbered: a, a_1.
 
-        frame = polars.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))
-        assert isinstance(frame, polars.DataFrame)
+        Raises DataError: polars is not installed.
+        """
+        library = installed("polars", "pl()")
+        frame: polars.DataFrame = library.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))
         return frame
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The columns as NumPy arrays [rows]; one with NULLs is a masked array, DECIMAL and HUGEINT become float64.
+        """The columns as NumPy arrays [rows] of the types that DuckDB gives; one with NULLs is a masked array.
 
-        Of columns with equal names, later ones are numbered: a, a_1.
+        DECIMAL and HUGEINT become float64, DATE and TIMESTAMP datetime64[us], arrays and text objects. Of columns with equal
+        names, later ones are numbered: a, a_1.
+
+        Raises DataError: an infinite date.
         """
-        table = self.arrow()
-        return {name: as_numpy(column) for name, column in zip(distinct_names(self.columns), table.columns, strict=True)}
+        return {name: numpy_column(field.name, column, field.type) for name, column, field in self._columns()}
 
     def jax(self) -> dict[str, jax.Array]:
-        """Numeric columns as JAX arrays [rows], floats with NaN for NULL. Raises DataError for other types and for
-        other NULLs.
+        """Columns of numbers as JAX arrays [rows], of arrays [rows, length]; floats with NaN for NULL.
+
+        Raises DataError for other types and for other NULLs.
         """
         with jax.enable_x64(True):
-            return {name: jax.numpy.asarray(for_jax(name, values)) for name, values in self.numpy().items()}
+            return {name: jax.numpy.asarray(jax_ready(field.name, column, field.type)) for name, column, field in self._columns()}
 
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows as Python tuples: int, float, Decimal, str, date, datetime, bool, None."""
-        table, integers = self.arrow(), [name == "HUGEINT" for name in self.types]
-        try:
-            columns = [
-                [None if value is None else int(value) for value in column.to_pylist()] if is_integer else column.to_pylist()
-                for column, is_integer in zip(table.columns, integers, strict=True)
-            ]
-        except OverflowError as error:
-            raise DataError("a date is outside of the years 1 to 9999 that Python's dates know: fetch it as Arrow") from error
-        return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows
+    def _columns(self) -> Iterator[tuple[str, pa.ChunkedArray, Field]]:
+        """The columns of a run, each with a name of its own."""
+        return zip(distinct_names(self.columns), self.arrow().columns, self._schema, strict=True)
 
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row, None if there is none."""
-        rows = self.fetchall()
+    def fetchall(self) -> list[Row]:
+        """The rows as Python tuples: int, float, Decimal, str, date, datetime, bool, tuples of floats, None.
+
+        After `fetchone` or `fetchmany` the rows that these left. Dates that Python does not know are text, as SQL writes them.
+        """
+        if self._cursor is not None:
+            return self._cursor.take(None)
+        return python_rows(self.arrow(), self._schema)
+
+    def fetchone(self) -> Row | None:
+        """The next row; None if there is no more.
+
+        The first call of `fetchone` or `fetchmany` runs the query, and the relation goes through those rows once.
+        """
+        rows = self._opened_cursor().take(1)
         return rows[0] if rows else None
+
+    def fetchmany(self, size: int = 1) -> list[Row]:
+        """The next `size` rows, as `fetchone` goes through them; fewer if there are no more.
+
+        Raises DataError: a negative size.
+        """
+        if size < 0:
+            raise DataError(f"fetchmany takes a number of rows, not {size}")
+        return self._opened_cursor().take(size)
+
+    def _opened_cursor(self) -> Cursor:
+        if self._cursor is not None:
+            return self._cursor
+        opened: Cursor = vars(self).setdefault("_cursor", Cursor(self.arrow(), self._schema))  # of two threads, one opens it
+        return opened
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows of a run as Python tuples, made a batch at a time."""
+        return rows_in_batches(self.arrow(), self._schema)
+
+    def __len__(self) -> int:
+        """The number of rows; runs the query."""
+        return int(self.arrow().num_rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and columns; runs the query."""
+        return len(self), len(self._schema)
+
+    @property
+    def description(self) -> list[tuple[str, str, None, None, None, None, None]]:
+        """Names and SQL types of the columns, as DB-API describes a cursor."""
+        return [(field.name, str(field.type), None, None, None, None, None) for field in self._schema]
+
+    def to_arrow_table(self) -> pa.Table:
+        """The same as `arrow`, as DuckDB also calls it."""
+        return self.arrow()
+
+    # More of DuckDB's names.
+    to_df = fetchdf = df
+    fetchnumpy = numpy
+    fetch_arrow_table = to_arrow_table
 
     def show(self, max_rows: int = 20, max_width: int | None = None) -> None:
         """Print the rows as a table."""
@@ -162,40 +234,7 @@ class Relation:
     def _repr_html_(self) -> str:
         return render_html(self.arrow(), self.types)
 
-
-def as_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """An Arrow column as an array [rows], masked where it has NULLs."""
-    if pa.types.is_decimal(column.type):
-        column = pa.chunked_array([decimals_as_floats(chunk) for chunk in column.chunks], pa.float64())
-    if not column.null_count:
-        values: np.ndarray[Any, Any] = column.to_numpy()
-        return values
-    mask = column.is_null().to_numpy()
-    filler = b"" if pa.types.is_binary(column.type) else "" if pa.types.is_string(column.type) else pa.scalar(0, pa.int64())
-    if pa.types.is_boolean(column.type):
-        filler = False
-    elif not isinstance(filler, str | bytes):
-        filler = filler.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64()).cast(column.type)
-    return np.ma.MaskedArray(column.fill_null(filler).to_numpy(), mask)
-
-
-def decimals_as_floats(decimals: pa.Array) -> pa.Array:
-    """The double nearest to each decimal. (Arrow's cast multiplies by a power of ten: off by one in the last place.)"""
-    limbs = np.frombuffer(decimals.buffers()[1], np.int64).reshape(-1, 2)[decimals.offset : decimals.offset + len(decimals)]
-    low, high = limbs[:, 0], limbs[:, 1]
-    mask = decimals.is_null().to_numpy(zero_copy_only=False)
-    if ((high == low >> 63) & (np.abs(low) < EXACT_INTEGERS) | mask).all():
-        return pa.array(low / 10.0**decimals.type.scale, mask=mask)
-    return pa.array([None if value is None else float(value) for value in decimals.to_pylist()], pa.float64())
-
-
-def for_jax(name: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if values.dtype.kind not in "biuf":
-        raise DataError(f'column "{name}" is no number and cannot be a JAX array: leave it out of the query or cast it')
-    if isinstance(values, np.ma.MaskedArray):
-        if values.dtype.kind != "f":
-            raise DataError(
-                f'column "{name}" has NULLs, which a JAX array of {values.dtype} cannot hold: use coalesce or CAST AS DOUBLE'
-            )
-        return values.filled(np.nan)
-    return values
+    def _repr_mimebundle_(self, include: Collection[str] = (), exclude: Collection[str] = ()) -> dict[str, str]:
+        """Both at once, of one run: what a notebook asks for first."""
+        table = self.arrow()
+        return {"text/plain": render_text(table, self.types), "text/html": render_html(table, self.types)}

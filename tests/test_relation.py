@@ -102,7 +102,7 @@ def test_pl(everything: qtensor.Relation) -> None:
 
 def test_numpy(engines: Engines) -> None:
     arrays = engines.ours.sql("SELECT id, y, i8, d, w, day, b, sum(i16) AS h FROM t GROUP BY ALL ORDER BY id").numpy()
-    expected = engines.theirs.sql("SELECT i8, d, day, b FROM t ORDER BY id").fetchall()
+    expected = engines.theirs.sql("SELECT i8, d, day, b FROM t ORDER BY id").fetchnumpy()
     assert arrays["id"].dtype == np.int64
     assert arrays["id"].tolist() == list(range(ROWS))
     assert arrays["y"].dtype == np.float64
@@ -110,13 +110,11 @@ def test_numpy(engines: Engines) -> None:
     assert isinstance(arrays["i8"], np.ma.MaskedArray)
     assert arrays["i8"].dtype == np.int8
     assert arrays["d"].dtype == np.float64
-    assert arrays["day"].dtype == np.dtype("M8[D]")
+    assert arrays["day"].dtype == np.dtype("M8[us]")
     assert arrays["b"].dtype == np.bool_
     assert arrays["w"].tolist() == engines.tables["t"]["w"].to_pylist()
-    for position, name in enumerate(["i8", "d", "day", "b"]):
-        found = arrays[name].tolist()
-        values = [row[position] for row in expected]
-        assert found == [float(value) if isinstance(value, Decimal) else value for value in values], name
+    for name, values in expected.items():
+        assert arrays[name].tolist() == values.tolist(), name
 
 
 def test_jax(engines: Engines) -> None:

@@ -9,7 +9,7 @@ from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span
 from qtensor.expressions import Literal
-from qtensor.literals import parameter_literal
+from qtensor.literals import listed, parameter_literal
 from qtensor.texts import ConversionError
 
 
@@ -18,6 +18,7 @@ class Parameters:
     """The values given for `?`, `$1` and `$name`; every one must be used, and every one used must be given."""
 
     given: dict[str, Literal]
+    lists: dict[str, tuple[Literal, ...]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
     @staticmethod
@@ -36,17 +37,20 @@ class Parameters:
                 named = {str(number): value for number, value in enumerate(values, 1)}
             case _:
                 raise BindError(f"parameters are a sequence or a mapping, not a {type(values).__name__}")
-        literals = {}
+        made = Parameters({})
         for name, value in named.items():
             try:
-                literals[name] = parameter_literal(value)
+                if (items := listed(value)) is not None:
+                    made.lists[name] = tuple(map(parameter_literal, items))
+                else:
+                    made.given[name] = parameter_literal(value)
             except ConversionError as error:
                 raise BindError(f"parameter ${name}: {error}") from error
-        return Parameters(literals)
+        return made
 
     def superfluous(self) -> list[str]:
         """The names of values that the query does not use."""
-        return [name for name in self.given if name not in self.used]
+        return [name for name in (*self.given, *self.lists) if name not in self.used]
 
 
 @dataclass
@@ -79,6 +83,24 @@ class Context:
         """
         key = name.lower()
         self.parameters.used.add(key)
+        if key in self.parameters.lists:
+            message = f"the parameter ${name} is a list, which stands only after IN, as in x IN ${name}, and in ANY() and ALL()"
+            raise self.error(message, self.source.parameter_span(name))
         if key not in self.parameters.given:
             raise self.error(f"no value was given for the parameter ${name}", self.source.parameter_span(name))
         return replace(self.parameters.given[key], parameter=key)
+
+    def parameter_list(self, name: str) -> tuple[Literal, ...] | None:
+        """The values of the list that the parameter `name` is; None for NULL.
+
+        Raises:
+            BindError: none was given, or one that is no list.
+        """
+        if name.lower() in self.parameters.lists:
+            self.parameters.used.add(name.lower())
+            return self.parameters.lists[name.lower()]
+        value = self.parameter(name)
+        if value.value is not None:
+            message = f"the parameter ${name} is a list here, not a {value.type}"
+            raise self.error(message, self.source.parameter_span(name), f"Pass a list, or write (${name}) for one value.")
+        return None

@@ -16,6 +16,7 @@ from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import from_inside
 from qtensor.bind.data_types import sql_type
+from qtensor.bind.lists import bind_in, bind_quantified, in_brackets, is_parameter
 from qtensor.bind.macros import bind_function, interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
@@ -168,6 +169,8 @@ class ExpressionBinder:
                 return self._scalar_subquery(node)
             case exp.In() if is_tuple(node.this):
                 return bind_tuples(context, node, None, self.bind)
+            case exp.In() if node.args.get("field") is not None or in_brackets(node, context.source):
+                return bind_in(context, node, self.bind)
             case exp.In():
                 return build.in_list(context, self.bind(node.this), [self.bind(part) for part in node.expressions], span)
             case exp.Is():
@@ -307,6 +310,8 @@ class ExpressionBinder:
         """A comparison with ANY or ALL rows of a subquery."""
         kind: Literals["any", "all"] = "any" if isinstance(quantifier, exp.Any) else "all"
         inner = quantifier.this
+        if is_parameter(inner):
+            return bind_quantified(self.context, function, self.bind(left), quantifier, self.span(node))
         if not isinstance(inner.unnest() if isinstance(inner, exp.Paren) else inner, exp.Query):
             self.context.unsupported(f"{kind.upper()} of a list", self.span(node))
             return plain(Literal(None, BOOLEAN), self.span(node))

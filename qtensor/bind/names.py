@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from qtensor.aggregate_functions import AGGREGATES
+from qtensor.bind.lists import in_brackets
 from qtensor.bind.query_names import query_text
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
@@ -112,6 +113,10 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return _is_name(node, source, negated=False)
         case exp.Between():
             return f"({name(node.this)} BETWEEN {name(node.args['low'])} AND {name(node.args['high'])})"
+        case exp.In() if node.args.get("field") is not None:
+            return f"contains({name(node.args['field'])}, {name(node.this)})"
+        case exp.In() if in_brackets(node, source):
+            return f"contains(list_value({', '.join(map(name, node.expressions))}), {name(node.this)})"
         case exp.In() if node.expressions:
             return f"({name(node.this)} IN ({', '.join(map(name, node.expressions))}))"
         case exp.In() if node.args.get("query") is not None:

@@ -83,6 +83,8 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     source = Source(sql, tokens)
     for listed in statements[0].find_all(exp.In):
         _mend_values(listed)
+    for called in statements[0].find_all(exp.Anonymous):
+        _mend_quantifier(called)
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
     return statements[0], source
@@ -139,6 +141,14 @@ def _mend_values(node: exp.In) -> None:
     if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Values):
         node.set("query", exp.Subquery(this=node.expressions[0]))
         node.set("expressions", [])
+
+
+def _mend_quantifier(node: exp.Anonymous) -> None:
+    """x > ALL(?) and x = SOME(?) compare with the values of a list; sqlglot reads calls of functions."""
+    made = {"ALL": exp.All, "SOME": exp.Any}.get(node.name.upper())
+    compared = isinstance(node.parent, exp.Binary) and node.parent.expression is node
+    if made and compared and len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Placeholder | exp.Parameter):
+        node.replace(made(this=node.expressions[0]))
 
 
 def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:

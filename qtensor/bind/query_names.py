@@ -16,6 +16,8 @@ def query_text(node: exp.Expr, name: Name) -> str:
     match node:
         case exp.Subquery():
             return query_text(node.this, name)
+        case exp.Placeholder() | exp.Parameter():  # a list, compared with ANY of its values
+            return f"SELECT unnest({name(node)})"
         case exp.SetOperation():
             word = (
                 node.key.upper() + ("" if node.args.get("distinct") else " ALL") + (" BY NAME" * bool(node.args.get("by_name")))

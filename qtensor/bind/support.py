@@ -66,7 +66,7 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Star: frozenset({"except_", "replace", "rename"}),
     exp.Distinct: frozenset({"expressions", "on"}),
     exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
-    exp.In: frozenset({"this", "expressions", "query"}),
+    exp.In: frozenset({"this", "expressions", "query", "field"}),
 }
 
 _NAMES: dict[type[exp.Expr], str] = {

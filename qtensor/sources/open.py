@@ -10,6 +10,7 @@ from qtensor.errors import DataError
 from qtensor.sources.arrow import ArrowSource, PolarsSource
 from qtensor.sources.files import open_path
 from qtensor.sources.frames import DataFrameSource, DictSource
+from qtensor.sources.typed import RelationSource, TypedRows
 from qtensor.table import Source, Table
 
 _ACCEPTED = (
@@ -21,7 +22,8 @@ _ACCEPTED = (
 def open_table(name: str, source: object) -> Table:
     """A table called `name` over `source`.
 
-    Accepted are pandas and polars DataFrames and LazyFrames; pyarrow Table, RecordBatch, RecordBatchReader (read here, once)
+    Accepted are relations (run here, and again when what they read has changed); pandas and polars DataFrames and LazyFrames;
+    pyarrow Table, RecordBatch, RecordBatchReader (read here, once)
     and Dataset; dicts of one-dimensional NumPy arrays of equal lengths; paths of Parquet, Arrow IPC and CSV files (of Parquet and
     Arrow files only the footer is read here), of a folder of Parquet files, or a pattern of Parquet paths; objects with
     `__arrow_c_stream__` or `__arrow_c_array__`.
@@ -42,6 +44,8 @@ def _source(name: str, source: object) -> Source:
             return open_path(source)
         case dict():
             return DictSource(name, source)
+        case TypedRows():
+            return RelationSource(source)
         case pa.Table():
             return ArrowSource(source)
         case pa.RecordBatch():

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
-from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
-from qtensor.sources.arrow import ArrowSource
+from qtensor.sources.typed import TypedSource
 from qtensor.statements.statement import ROW, Definition, numbered
 from qtensor.table import Table
-from qtensor.types import BIGINT, Field, Schema
-
-
-class CreatedSource(ArrowSource):
-    """Rows of exactly the SQL types that were asked for: HUGEINT and DECIMAL(38,0) are one Arrow type."""
-
-    def __init__(self, fields: Schema, rows: pa.Table) -> None:
-        self.fields = fields
-        self.rows = rows.num_rows
-        self._table = rows
-
-    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
-        return [
-            encode_column(self.fields[index].name, self._table.column(index), self.fields[index].type, layout)
-            for index in indices
-        ]
+from qtensor.types import BIGINT, Field
 
 
 class CreatedTable:
@@ -36,7 +19,7 @@ class CreatedTable:
     def __init__(self, definition: Definition, rows: pa.Table) -> None:
         self.definition = definition
         self.rows = rows
-        self.table = Table(definition.name, CreatedSource(definition.schema, rows))
+        self.table = Table(definition.name, TypedSource(definition.schema, rows))
 
     @cached_property
     def numbered(self) -> Table:
@@ -45,4 +28,4 @@ class CreatedTable:
         fields = (*self.definition.schema, Field(ROW, BIGINT))
         columns = [*self.rows.columns, pa.chunked_array([numbers])]
         rows = pa.Table.from_arrays(columns, names=[field.name for field in fields])
-        return Table(numbered(self.definition.name), CreatedSource(fields, rows))
+        return Table(numbered(self.definition.name), TypedSource(fields, rows))

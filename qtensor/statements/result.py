@@ -27,6 +27,10 @@ class Result(Relation):
         """The rows as an Arrow table."""
         return self._rows
 
+    def state(self) -> object:
+        """The rows, which never change."""
+        return self._rows
+
     def explain(self, level: Level = "physical") -> NoReturn:
         """Raises UnsupportedError: only queries are explained."""
         self._refuse("explained")

@@ -176,7 +176,7 @@ def test_jax_functions_compute_with_doubles(connection: Any) -> None:
     with pytest.raises(ModelError, match="says itself"):
         connection.create_function("f", identity("int8"), dtype="int16")
     connection.create_function("f", tf.function(lambda x: x), arguments=2, dtype="float64")
-    assert connection.sql("SELECT f(1e100, 2)").fetchall() == [([1e100, 2.0],)]
+    assert connection.sql("SELECT f(1e100, 2)").fetchall() == [((1e100, 2.0),)]
 
 
 def test_a_decimal_is_the_nearest_double(connection: Any) -> None:
