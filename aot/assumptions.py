@@ -8,7 +8,7 @@ from qtensor.aot.manifest import AssumedColumn, Input
 from qtensor.errors import ArtifactError, suggestion
 from qtensor.lowering.storage import EncodedColumn, unique_together
 from qtensor.texts import format_value
-from qtensor.types import Integer, Schema, SqlType, Varchar
+from qtensor.types import Decimal, Integer, Schema, SqlType, Varchar
 
 
 def positions(assumed: Input, fields: Schema, table: str) -> list[int]:
@@ -34,8 +34,15 @@ def positions(assumed: Input, fields: Schema, table: str) -> list[int]:
 
 
 def same_kind(found: SqlType, expected: SqlType) -> bool:
-    """Whether values of one type can stand for the other's: the same, or both integers, whose values are checked."""
-    return found == expected or (isinstance(found, Integer) and isinstance(expected, Integer))
+    """Whether values of one type can stand for the other's: the same, or both integers, whose values are checked.
+
+    DECIMAL(38,0) counts as an integer: it is what Arrow has for HUGEINT.
+    """
+
+    def whole(type: SqlType) -> bool:
+        return isinstance(type, Integer) or type == Decimal(38, 0)
+
+    return found == expected or (whole(found) and whole(expected))
 
 
 def check(assumed: Input, columns: Sequence[EncodedColumn], table: str) -> None:

@@ -13,8 +13,12 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from qtensor.texts import format_value
+from qtensor.types import DATE, TIMESTAMP
+
 Texts: TypeAlias = list[str | None]
 
+_FAR = re.compile("<value out of range: (-?[0-9]+)>")  # what Arrow writes for days and microseconds beyond its years
 _NEEDS_QUOTES = re.compile('[",\r\n]|^$')
 
 
@@ -71,11 +75,27 @@ def texts(column: pa.Array) -> Texts:
     written: Texts = column.cast(pa.string()).to_pylist()
     if pa.types.is_floating(type):  # 2.0, not 2: whoever reads it again finds a float
         return [f"{text}.0" if text is not None and text.lstrip("-").isdecimal() else text for text in written]
-    if pa.types.is_timestamp(type):
-        return [text.rstrip("0").removesuffix(".") if text is not None and "." in text else text for text in written]
+    if pa.types.is_date(type) or pa.types.is_timestamp(type):
+        return [text if text is None else moment_text(text, type) for text in written]
     if pa.types.is_decimal(type) and any(text is not None and "E" in text for text in written):
         return [None if value is None else f"{value:f}" for value in column.to_pylist()]
     return written
+
+
+def moment_text(text: str, type: pa.DataType) -> str:
+    """Arrow's text of a date or timestamp as DuckDB's: no needless fraction, years before 1 as BC, years of any length.
+
+    >>> moment_text("-0043-03-15 12:30:00.500000", pa.timestamp("us")), moment_text("<value out of range: 20000000>", pa.date32())
+    ('0044-03-15 (BC) 12:30:00.5', '56728-02-22')
+    """
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    if text[0] == "-" or text.startswith("0000"):
+        year, rest = re.fullmatch(r"(-?\d+)(-.*)", text).groups()  # type: ignore[union-attr]
+        return f"{1 - int(year):04}{rest[:6]} (BC){rest[6:]}"
+    if (far := _FAR.fullmatch(text)) is not None:
+        return format_value(int(far[1]), DATE if pa.types.is_date(type) else TIMESTAMP)
+    return text
 
 
 def json_values(column: pa.Array) -> Texts:

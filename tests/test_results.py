@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -100,7 +101,15 @@ def test_far_dates(far: tuple[qtensor.Connection, duckdb.DuckDBPyConnection]) ->
         assert str(ours.numpy()[name].tolist()) == str(wanted.tolist())
     assert ours.fetchall() == theirs.fetchall()
     assert ours.fetchall()[1] == ("56728-02-22", "290000-12-31 00:00:00")
-    assert all(f" {text} " in repr(ours) for text in ours.fetchall()[1])
+    for text in (repr(ours), ours._repr_html_()):
+        assert all(value in text for row in ours.fetchall()[1:3] for value in row)
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_far_dates_in_files(far: tuple[qtensor.Connection, duckdb.DuckDBPyConnection], tmp_path: Path, format: str) -> None:
+    for name, connection in zip(("ours", "theirs"), far, strict=True):
+        connection.execute(f"COPY far TO '{tmp_path / name}.{format}'")
+    assert (tmp_path / f"ours.{format}").read_text() == (tmp_path / f"theirs.{format}").read_text()
 
 
 def test_infinite_dates(far: tuple[qtensor.Connection, duckdb.DuckDBPyConnection]) -> None:
@@ -207,6 +216,16 @@ def test_a_relation_follows_its_tables() -> None:
         assert outer.fetchall() == [(13,)]
         assert connection.sql("SELECT sum(a) FROM base").fetchall() == [(13,)]
         assert base.fetchall() == [(2,), (11,)]
+
+
+def test_an_artifact_of_a_relation(tmp_path: Path) -> None:
+    """Arrow's DECIMAL(38,0) stands for HUGEINT, which Arrow does not have."""
+    connection = qtensor.connect(threads=1)
+    sums = connection.sql("SELECT sum(a) AS s FROM (VALUES (1), (2)) t(a) GROUP BY a ORDER BY a")
+    connection.sql("SELECT s + 1 AS s, typeof(s) AS t FROM sums").export(tmp_path / "q.qta")
+    artifact = qtensor.load(tmp_path / "q.qta")
+    for table in (sums, sums.arrow(), {"s": np.array([1, 2])}):
+        assert artifact(table).to_pydict() == {"s": [2, 3], "t": ["HUGEINT", "HUGEINT"]}
 
 
 def test_relations_of_other_connections() -> None:

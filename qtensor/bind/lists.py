@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal as Literals
 
 from sqlglot import exp
 
@@ -11,9 +12,12 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.source import Source
 from qtensor.errors import Span
-from qtensor.expressions import Call, Case, Literal
-from qtensor.functions import STRING_LITERAL
+from qtensor.expressions import Call, Case, ColumnRef, Literal, Subquery
+from qtensor.functions import STRING_LITERAL, common_type
+from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
 from qtensor.types import BOOLEAN, Null, Varchar
+
+LONGEST_COMPARED = 64  # values of a list, each an instruction of the program; compiling a thousand takes seconds
 
 
 def in_brackets(node: exp.In, source: Source) -> bool:
@@ -51,6 +55,8 @@ def bind_in(context: Context, node: exp.In, bind: Callable[[exp.Expr], Operand])
 def _contains(context: Context, value: Operand, choices: Sequence[Operand], span: Span | None) -> Operand:
     _refuse_texts(context, value, choices, span)
     known = [choice for choice in choices if not (isinstance(choice.expr, Literal) and choice.expr.value is None)]
+    if _is_long(known) and all(isinstance(choice.expr, Literal) for choice in known):
+        return _compared_with_rows(context, "any", "equal", value, known, span)
     found = build.in_list(context, value, known, span)
     if all(isinstance(choice.expr, Literal) for choice in known):
         return found
@@ -67,6 +73,28 @@ def _refuse_texts(context: Context, value: Operand, choices: Sequence[Operand], 
         raise context.error(f"a list cannot compare a VARCHAR with a {other}", span, "Convert the list's values, or use CAST.")
 
 
+def _is_long(choices: Sequence[Operand]) -> bool:
+    """Whether a list is better joined with than compared one by one; texts are looked up among the dictionary's."""
+    return len(choices) > LONGEST_COMPARED and not any(isinstance(choice.expr.type, Varchar) for choice in choices)
+
+
+def _compared_with_rows(
+    context: Context, kind: Literals["any", "all"], function: str, value: Operand, choices: Sequence[Operand], span: Span | None
+) -> Operand:
+    """x compared with a list as with a query of its values."""
+    wanted = common_type([choice.type for choice in choices])
+    if wanted is None:
+        raise context.error("the values of a list have no common type", span)
+    column = plain(ColumnRef(0, wanted, "value"), span)
+    compared = build.comparison(context, function, value, column, span).expr
+    assert isinstance(compared, Call)
+    rows = [Project(OneRow(), (NamedExpr("value", build.convert(context, choice, wanted)),)) for choice in choices]
+    plan: Plan = Union(tuple(rows))
+    if not isinstance(compared.arguments[1], ColumnRef):
+        plan = Project(plan, (NamedExpr("value", compared.arguments[1]),))
+    return plain(Subquery(kind, plan, BOOLEAN, (compared.arguments[0],), function, span), span)
+
+
 def bind_quantified(context: Context, function: str, value: Operand, quantifier: exp.Any | exp.All, span: Span | None) -> Operand:
     """x compared with ANY or ALL values of a parameter, in three-valued logic as with the rows of a query; NULL has none.
 
@@ -79,6 +107,8 @@ def bind_quantified(context: Context, function: str, value: Operand, quantifier:
         return plain(Literal(not some, BOOLEAN), span)
     choices = [plain(item, span) for item in items]
     _refuse_texts(context, value, choices, span)
+    if _is_long(choices):
+        return _compared_with_rows(context, "any" if some else "all", function, value, choices, span)
     if some and function == "equal":
         return build.in_list(context, value, choices, span)
     compared = [build.comparison(context, function, value, choice, span).expr for choice in choices]
