@@ -126,7 +126,7 @@ def test_an_index_outside_its_table(connection: Any) -> None:
             connection.sql(query).fetchall()
         place = query.index("e(i)")
         assert str(caught.value).splitlines()[2] == "  " + " " * place + "^" * 4
-    known = [(list(map(float, row)),) for row in TABLE]
+    known = [(tuple(map(float, row)),) for row in TABLE]
     assert connection.sql("SELECT e(i) FROM t WHERE i BETWEEN 0 AND 2").fetchall() == known
     assert connection.sql("SELECT e(NULLIF(NULLIF(i, 3), -1)) FROM t").fetchall() == [*known, (None,), (None,)]
     tried = connection.sql("SELECT TRY(e(i)[2]), CASE WHEN i >= 0 AND i < 3 THEN e(i)[2] END FROM t").fetchall()

@@ -108,7 +108,7 @@ def test_classes_of_jax_functions(connection: Any) -> None:
     data = np.array([[1.0, 10.0], [2.0, 20.0]])
     expected = np.stack([data[:, 0], 15 - data[:, 1], data[:, 0] - data[:, 1]], 1)
     found = connection.sql("SELECT class_of(a, b), scores(a, b), typeof(class_of(a, b)) FROM t").fetchall()
-    assert found == [(int(row.argmax()), row.tolist(), "BIGINT") for row in expected]
+    assert found == [(int(row.argmax()), tuple(row.tolist()), "BIGINT") for row in expected]
     assert 'is "class" or "scores", not "clas". Did you mean "class"?' in refused(connection, "m", scores, output="clas")
     assert "two or more scores" in refused(connection, "m", lambda a: a, output="class")
 

@@ -232,6 +232,18 @@ def test_data_that_breaks_an_assumption_is_refused_as_in_python(library: Any, tm
     assert line.strip() in str(in_c.value)
 
 
+def test_decimals_of_38_digits_are_hugeints(shared: Path, tmp_path: Path):
+    """Sums that a relation hands to another query: Arrow has no other type for them."""
+    connection = qtensor.connect(threads=1)
+    sums = connection.sql("SELECT sum(a) AS s FROM (VALUES (1), (2), (NULL)) t(a) GROUP BY a ORDER BY a NULLS LAST")
+    again = connection.sql("SELECT s * 2 AS s FROM sums")
+    again.export_native(tmp_path, "huge")
+    library = Library(tmp_path, "huge", "SELECT s * 2 AS s FROM sums")
+    for table in (sums.arrow(), pa.table({"s": pa.array([1, 2, None], pa.int64())})):
+        assert library(table).equals(again.arrow())
+    assert again.fetchall() == [(2,), (4,), (None,)]
+
+
 def test_it_needs_nothing_but_the_c_and_cpp_libraries(library: Any):
     native = library("headline")
     known = {"linux-vdso", "libstdc++", "libm", "libgcc_s", "libc", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}

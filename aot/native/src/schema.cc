@@ -90,8 +90,15 @@ FieldType type_of(const char* format) {
   }
 }
 
+// An integer, or DECIMAL(38,0): that is what Arrow has for HUGEINT.
+template <typename Type>
+bool is_whole(const Type& type) {
+  return type.kind == Kind::Integer || (type.kind == Kind::Decimal && type.precision == 38 && type.scale == 0);
+}
+
 // Whether values of one type can stand for the other's: the same, or both integers, whose values are checked.
 bool same_kind(const FieldType& found, const SqlType& expected) {
+  if (is_whole(found) && is_whole(expected)) return true;
   if (found.kind != expected.kind) return false;
   if (found.kind == Kind::Decimal) return found.precision == expected.precision && found.scale == expected.scale;
   if (found.kind == Kind::Float) return found.bits == expected.bits;
