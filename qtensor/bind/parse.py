@@ -19,6 +19,7 @@ from qtensor.bind.syntax import is_text, whole_number, written_as_join
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
 QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 STATEMENT_WORDS = frozenset(
@@ -146,7 +147,7 @@ def _mend_values(node: exp.In) -> None:
 def _mend_quantifier(node: exp.Anonymous) -> None:
     """x > ALL(?) and x = SOME(?) compare with the values of a list; sqlglot reads calls of functions."""
     made = {"ALL": exp.All, "SOME": exp.Any}.get(node.name.upper())
-    compared = isinstance(node.parent, exp.Binary) and node.parent.expression is node
+    compared = isinstance(node.parent, _COMPARISONS) and node.parent.expression is node
     if made and compared and len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Placeholder | exp.Parameter):
         node.replace(made(this=node.expressions[0]))
 
