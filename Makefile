@@ -8,6 +8,7 @@
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
+#   make bench-models models of several widths in queries, beside TensorFlow
 #   make tpch         all 22 queries of TPC-H at scale 1, rows compared with DuckDB, and timed
 #   make clean        remove what these made
 #
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot tpch thorough fuzz slt clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot bench-models tpch thorough fuzz slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +44,9 @@ bench-seed: $(VENV)/.installed-bench
 
 bench-aot: $(VENV)/.installed-bench
 	$(BIN)/python bench/aot.py
+
+bench-models: $(VENV)/.installed-bench
+	$(BIN)/python bench/models.py
 
 tpch: $(VENV)/.installed-bench
 	$(BIN)/python bench/tpch_all.py
