@@ -140,7 +140,7 @@ class Relation:
 
         The folder gets lib<name>.so, <name>.h, <name>.pc, an example main.c with its Makefile, and <name>_main, a program
         that runs the query over Arrow IPC files. What is assumed of the data is as in `export`; parameters keep their values.
-        Needs `qtensor[native]` and g++; the first library of a machine takes half a minute longer.
+        Needs TensorFlow 2.21 or later and g++; the first library of a machine takes half a minute longer.
 
         Raises NativeError: what is missing, or what libraries cannot compute.
         """
