@@ -10,12 +10,12 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.scope import distinct_names
 from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
 from qtensor.lowering.storage import arrow_type
 from qtensor.prepared import Prepared, Query
+from qtensor.types import distinct_names
 
 if TYPE_CHECKING:
     import pandas

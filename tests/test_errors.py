@@ -252,10 +252,7 @@ def test_parameters(engines: Engines, query: str, parameters: Any, message: str)
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (pa.table([[1], [2]], ["a", "a"]), 'columns whose names are equal .*: "a" twice; rename them'),
-        ({"a": np.zeros(2), "A": np.zeros(2)}, 'columns whose names are equal .*: "a" and "A"'),
         ({"a": np.zeros(2), "b": np.zeros(3)}, "columns must have equal numbers of rows"),
-        (pa.table({"a": [[1]]}), 'column "a" has Arrow type list'),
         (42, "t is a builtins.int; a table can be"),
         ("nowhere.parquet", "nowhere.parquet: no such file"),
     ],

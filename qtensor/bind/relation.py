@@ -184,6 +184,7 @@ class RelationBinder:
                     what = "no column" if not columns else "several columns"
                     hint = "" if columns else suggestion(name, scope.names)
                     raise self.context.error(f'USING: {what} "{name}" on the {side} side of the join', span, hint)
+                self.context.refuse_type(columns[0].name, columns[0].type, span or self.context.source.span(node.this))
                 found.append(columns[0])
             pairs.append((found[0], ColumnRef(found[1].index + width, found[1].type, found[1].name)))
         return pairs
@@ -273,7 +274,7 @@ class RelationBinder:
             raise self.context.error(f'no table "{name}"', span, suggestion(name, known))
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
         names = (alias,) if alias else tuple(dict.fromkeys((node.name, PurePath(name).stem, name)))
-        return Scan(name, table, tuple(range(len(table)))), self._scope(table, names, aliases, span)
+        return Scan(name, table, tuple(range(len(table))), span), self._scope(table, names, aliases, span)
 
     def _common_table(self, common: CommonTable) -> Plan:
         if common.bound is None:

@@ -19,7 +19,7 @@ def open_dataset(dataset: ds.Dataset) -> Source:
     """A Dataset; one in memory may be readable only once, and so is read here.
 
     Raises:
-        DataError: it cannot be read, or the type of a column is not supported.
+        DataError: it cannot be read.
     """
     return ArrowSource(dataset.to_table()) if isinstance(dataset, ds.InMemoryDataset) else DatasetSource(dataset)
 
@@ -28,7 +28,7 @@ def open_files(shown: str, paths: Iterable[Path]) -> Source:
     """Parquet files of one schema, in the order of their paths; a folder called `key=value` adds a column `key`.
 
     Raises:
-        DataError: there are none, one cannot be read, or the type of a column is not supported.
+        DataError: there are none, one cannot be read.
     """
     files = sorted(str(path) for path in paths)
     if not files:
@@ -44,7 +44,7 @@ class DatasetSource:
     """A pyarrow Dataset: columns are read when first needed, all of its files in one pass."""
 
     def __init__(self, dataset: ds.Dataset) -> None:
-        """Raises DataError for columns of unsupported types and unreadable files."""
+        """Raises DataError for unreadable files."""
         self.fields = schema_of(dataset.schema)
         self._dataset = dataset
         self._signatures = _signatures(dataset)

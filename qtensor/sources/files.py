@@ -88,7 +88,7 @@ class ParquetSource:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises DataError when the footer cannot be read or a column's type is not supported."""
+        """Raises DataError when the footer cannot be read."""
         self._path = path
         self._signature = file_signature(path)
         try:
@@ -122,6 +122,21 @@ class ParquetSource:
         """The footer that columns are read by: decimals stored as integers are read as these."""
         return without_decimals(self._path) or self._metadata
 
+    @cached_property
+    def _leaves(self) -> dict[int, int]:
+        """Where the footer has the columns that are not nested: a nested one takes several places in it."""
+        schema = self._metadata.schema
+        leaves = [schema.column(leaf) for leaf in range(len(schema))]
+        places: dict[str, list[int]] = {}
+        for number, leaf in enumerate(leaves):
+            if leaf.path == leaf.name:
+                places.setdefault(leaf.name, []).append(number)
+        found = {}
+        for index, field in enumerate(self._schema):
+            if not pa.types.is_nested(field.type) and places.get(field.name):
+                found[index] = places[field.name].pop(0)
+        return found
+
     def _read_into(self, encoders: dict[int, ColumnEncoder], threads: int) -> None:
         """Read all row groups of some columns; a task is one column of one row group."""
         if not self.is_current(()):
@@ -129,8 +144,9 @@ class ParquetSource:
         metadata, path = self._integer_metadata, self._path
         texts = [self.fields[index].name for index in encoders if self._has_dictionary(index)]
         files = local()
+        before = {index: [field.name for field in self.fields[:index]].count(self.fields[index].name) for index in encoders}
 
-        def read(task: tuple[int, int, int]) -> None:
+        def read_task(task: tuple[int, int, int]) -> None:
             group, start, index = task
             if not hasattr(files, "file"):
                 # Not memory-mapped: a file that shrinks meanwhile would be a crash, not an error.
@@ -138,7 +154,8 @@ class ParquetSource:
                     path, metadata=metadata, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True
                 )
             name = self.fields[index].name
-            column = files.file.read_row_group(group, columns=[name], use_threads=False).column(name)
+            read = files.file.read_row_group(group, columns=[name], use_threads=False)
+            column = read.column(_position(read.column_names, name, before[index]))
             if len(column) != metadata.row_group(group).num_rows:
                 raise DataError(f'{path}: row group {group} of column "{name}" has not the number of rows that the footer says')
             for chunk in column.chunks:
@@ -146,7 +163,7 @@ class ParquetSource:
                 start += len(chunk)
 
         try:
-            for_each(read, self._tasks(list(encoders)), threads)
+            for_each(read_task, self._tasks(list(encoders)), threads)
         except _READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
 
@@ -157,7 +174,8 @@ class ParquetSource:
         """
         if self.fields[index].type != VARCHAR:
             return False
-        groups = [self._metadata.row_group(group).column(index) for group in range(self._metadata.num_row_groups)]
+        leaf = self._leaves[index]
+        groups = [self._metadata.row_group(group).column(leaf) for group in range(self._metadata.num_row_groups)]
         return bool(sum(group.total_uncompressed_size for group in groups) <= _CODE_BYTES * self.rows)
 
     def _tasks(self, indices: list[int]) -> list[tuple[int, int, int]]:
@@ -176,9 +194,14 @@ class ParquetSource:
             return None
         lows, highs = [], []
         for group in range(self._metadata.num_row_groups):
-            statistics = self._metadata.row_group(group).column(index).statistics
+            statistics = self._metadata.row_group(group).column(self._leaves[index]).statistics
             if statistics is None or not statistics.has_min_max or not isinstance(statistics.min_raw, int):
                 return None
             lows.append(statistics.min_raw)
             highs.append(statistics.max_raw)
         return (min(lows), max(highs)) if lows else None
+
+
+def _position(names: Sequence[str], name: str, before: int) -> int:
+    """Where the column `name` is that has `before` others of the very same name before it."""
+    return [position for position, other in enumerate(names) if other == name][before]

@@ -27,11 +27,11 @@ def open_table(name: str, source: object) -> Table:
     `__arrow_c_stream__` or `__arrow_c_array__`.
 
     A floating-point NaN in a NumPy array, and so in a DataFrame's NumPy-backed column, is NULL, as in DuckDB; a NaN from
-    Arrow, polars or Parquet is NaN. A DataFrame's index is ignored.
+    Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
+    queries that read it.
 
     Raises:
-        DataError: the data cannot be read, a column's type is not supported, two columns have the same name, or `source`
-            is nothing of the above.
+        DataError: the data cannot be read, or `source` is nothing of the above.
     """
     return Table(name, _source(name, source))
 
