@@ -13,13 +13,14 @@ from qtensor.bind import ModelSignature
 from qtensor.errors import DataError
 from qtensor.lowering.model import Model
 from qtensor.sources import OpenedTables, open_table
+from qtensor.sources.csv_file import CSV_SUFFIXES
 from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.statement import ROWS_NUMBERED, Definition, Kind, View
 from qtensor.table import Table
 from qtensor.types import Schema
 
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
+FILE_SUFFIXES = (".parquet", *CSV_SUFFIXES, *IPC_SUFFIXES)
 
 
 class Registry:

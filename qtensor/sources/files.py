@@ -1,4 +1,4 @@
-"""Tables in files: Parquet, read column by column when a query needs them, and CSV. Arrow's own files are in ipc.py."""
+"""Tables in files: which kind a path is, and Parquet, read column by column when a query needs them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from threading import local
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import ColumnEncoder, EncodedColumn, Layout, column_encoder, for_each
-from qtensor.sources.arrow import ArrowSource, schema_of
+from qtensor.sources.arrow import schema_of
+from qtensor.sources.csv_file import CSV_SUFFIXES, CsvSource
 from qtensor.sources.footer import without_decimals
 from qtensor.sources.ipc import IPC_SUFFIXES, open_ipc
 from qtensor.sources.signature import file_signature
@@ -45,39 +44,19 @@ def open_path(path: str | PathLike[str]) -> Source:
         return _open_files(text, file.rglob("*.parquet"))
     if file.suffix == ".parquet":
         return ParquetSource(file)
-    if file.suffix == ".csv" or file.suffixes[-2:] == [".csv", ".gz"]:
+    if file.name.endswith(CSV_SUFFIXES):
         return CsvSource(file)
     if file.suffix in IPC_SUFFIXES:
         return open_ipc(file)
-    raise DataError(f"{file}: the name must end in .parquet, .csv, .csv.gz, {', '.join(IPC_SUFFIXES[:-1])} or {IPC_SUFFIXES[-1]}")
+    raise DataError(
+        f"{file}: the name must end in .parquet, {', '.join((*CSV_SUFFIXES, *IPC_SUFFIXES[:-1]))} or {IPC_SUFFIXES[-1]}"
+    )
 
 
 def _open_files(shown: str, paths: Iterable[Path]) -> Source:
     from qtensor.sources.dataset import open_files
 
     return open_files(shown, paths)
-
-
-def read_csv(shown: str, source: Any) -> pa.Table:
-    """The rows of a CSV file; `source` is what pyarrow can read bytes from. Raises DataError when they cannot be read."""
-    options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
-    try:
-        return pyarrow.csv.read_csv(source, convert_options=options)
-    except _READ_ERRORS as error:
-        raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
-
-
-class CsvSource(ArrowSource):
-    """A CSV file with a header line, comma-separated, read at once. An empty field is NULL."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises DataError when the file cannot be read."""
-        self._path = path
-        self._signature = file_signature(path)
-        super().__init__(read_csv(str(path), path))
-
-    def is_current(self, indices: Collection[int]) -> bool:
-        return file_signature(self._path) == self._signature
 
 
 class ParquetSource:

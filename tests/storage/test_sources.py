@@ -208,19 +208,15 @@ def test_broken_files(tmp_path: Path) -> None:
         ("empty.parquet", b"", "cannot be read as Parquet: .*0 bytes"),
         ("garbage.parquet", b"garbage" * 100, "cannot be read as Parquet: .*magic bytes"),
         ("truncated.parquet", whole.read_bytes()[:-10], "cannot be read as Parquet"),
-        ("empty.csv", b"", "cannot be read as CSV: Empty CSV file"),
-        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*Expected 2 columns, got 3"),
-        ("latin.csv", "a\n\u00e4\n".encode("latin-1") * 2, None),
+        ("latin.csv", "a\n\u00e4\n".encode("latin-1") * 2, "is not UTF-8: byte 0xe4 in line 2"),
         ("not.csv.gz", b"a,b\n1,2\n", "cannot be read as CSV"),
-        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv, \.csv\.gz, \.arrow, \.arrows, \.feather or \.ipc"),
+        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv, .*, \.feather or \.ipc"),
         ("garbage.arrow", b"garbage" * 100, "is neither a file nor a stream in Arrow's format"),
         ("empty.ipc", b"", "is neither a file nor a stream in Arrow's format"),
         ("short.feather", b"ARROW1\0\0\xff", "cannot be read as an Arrow file"),
         ("short.arrows", b"\xff\xff\xff\xff\x10", "cannot be read as an Arrow stream"),
     ]:
         (tmp_path / name).write_bytes(octets)
-        if message is None:
-            continue
         with pytest.raises(DataError, match=f"{name}: {message}"):
             open_table("t", str(tmp_path / name))
 
