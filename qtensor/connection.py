@@ -221,8 +221,15 @@ class Connection:
         self.close()
 
 
-def connect(threads: int | None = None) -> Connection:
-    """A new connection, without tables. See `Connection`."""
+def connect(database: str | os.PathLike[str] = ":memory:", *, threads: int | None = None) -> Connection:
+    """A new connection, without tables. See `Connection`.
+
+    database: ":memory:" or "", since tables that statements make live in memory; any other is a DataError.
+    """
+    if isinstance(database, int):
+        raise DataError(f"the number of threads is given by its name: connect(threads={database})")
+    if os.fspath(database) not in (":memory:", ""):
+        raise DataError(f"{os.fspath(database)}: databases are kept in memory only: connect(), and register files as tables")
     return Connection(threads)
 
 

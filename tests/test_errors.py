@@ -38,7 +38,12 @@ def carets(query: str, marked: str) -> str:
     [
         ("SELECT * FROM nowhere", 'no table "nowhere"', "nowhere", ""),
         ("SELECT * FROM lineitm", 'no table "lineitm"', "lineitm", 'Did you mean "lineitem"?'),
-        ("SELECT * FROM 'nowhere.parquet'", 'no table "nowhere.parquet"', "'nowhere.parquet'", ""),
+        (
+            "SELECT * FROM 'nowhere.parquet'",
+            'there is no file or folder "nowhere.parquet"',
+            "'nowhere.parquet'",
+            "Paths are relative to the current folder.",
+        ),
         ("SELECT shipdat FROM lineitem", 'no column "shipdat" in lineitem', "shipdat", 'Did you mean "l_shipdate"?'),
         ("SELECT lineitem.tax FROM lineitem", 'no column "tax" in lineitem', "lineitem.tax", 'Did you mean "l_tax"?'),
         ("SELECT q.l_tax FROM lineitem", 'no table "q" in FROM', "q", 'The table in FROM is "lineitem".'),

@@ -18,8 +18,6 @@ from qtensor.sources.csv_rows import MalformedRowError, lines_of, rows_of
 from qtensor.sources.csv_types import Kind, typed
 from qtensor.sources.signature import file_signature
 
-CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-
 _SAMPLE = 1 << 20  # bytes by which the dialect is found
 _READ_ERRORS = (pa.ArrowException, OSError)
 _BLOCK, _LARGE_BLOCK = 1 << 20, 1 << 28

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import ColumnEncoder, EncodedColumn, Layout, column_encoder, for_each
+from qtensor.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE, is_pattern, is_remote, is_there
 from qtensor.sources.arrow import schema_of
-from qtensor.sources.csv_file import CSV_SUFFIXES, CsvSource
+from qtensor.sources.csv_file import CsvSource
 from qtensor.sources.footer import without_decimals
-from qtensor.sources.ipc import IPC_SUFFIXES, open_ipc
+from qtensor.sources.ipc import open_ipc
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 from qtensor.types import VARCHAR
@@ -33,30 +34,37 @@ def open_path(path: str | PathLike[str]) -> Source:
         DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV nor Arrow.
     """
     text = fspath(path)
-    if any(character in text for character in "*?["):
-        pattern = Path(text)
+    if is_remote(text):
+        raise DataError(f"{text}: {NOT_REMOTE}")
+    if is_pattern(text) and not is_there(text):
+        if not text.lower().endswith(".parquet"):
+            raise DataError(f"{text}: only Parquet files are read by a pattern, *.parquet; register the others one by one")
+        pattern = Path(text).expanduser()
         anchor = Path(pattern.anchor)
-        return _open_files(text, anchor.glob(str(pattern.relative_to(anchor))))
+        return _open_files(text, lambda: anchor.glob(str(pattern.relative_to(anchor))))
     file = Path(text).expanduser()
-    if not file.exists():
+    if not is_there(text):
         raise DataError(f"{file}: no such file")
     if file.is_dir():
-        return _open_files(text, file.rglob("*.parquet"))
+        return _open_files(text, lambda: file.rglob("*.parquet"))
     if file.suffix == ".parquet":
         return ParquetSource(file)
     if file.name.endswith(CSV_SUFFIXES):
         return CsvSource(file)
     if file.suffix in IPC_SUFFIXES:
         return open_ipc(file)
-    raise DataError(
-        f"{file}: the name must end in .parquet, {', '.join((*CSV_SUFFIXES, *IPC_SUFFIXES[:-1]))} or {IPC_SUFFIXES[-1]}"
-    )
+    raise DataError(f"{file}: the name must end in {', '.join(FILE_SUFFIXES[:-1])} or {FILE_SUFFIXES[-1]}")
 
 
-def _open_files(shown: str, paths: Iterable[Path]) -> Source:
-    from qtensor.sources.dataset import open_files
+def open_paths(name: str, paths: Sequence[str | PathLike[str]]) -> Source:
+    """The Parquet files of a list of paths, as one table. Raises DataError: see `FilesSource`."""
+    return _open_files(name, lambda: [Path(path).expanduser() for path in paths])
 
-    return open_files(shown, paths)
+
+def _open_files(shown: str, find: Callable[[], Iterable[Path]]) -> Source:
+    from qtensor.sources.dataset import FilesSource
+
+    return FilesSource(shown, find)
 
 
 class ParquetSource:

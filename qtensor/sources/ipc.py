@@ -17,7 +17,6 @@ from qtensor.sources.arrow import ArrowSource, schema_of
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 
-IPC_SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 FILE_MAGIC = b"ARROW1"
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 _READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
