@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -13,14 +12,12 @@ from qtensor.bind import ModelSignature
 from qtensor.errors import DataError, ModelError
 from qtensor.lowering.model import Model
 from qtensor.models import Registration
+from qtensor.paths import is_path, is_pattern, is_there
 from qtensor.sources import OpenedTables, open_table
-from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.statement import ROWS_NUMBERED, Definition, Kind, View
 from qtensor.table import Table
 from qtensor.types import Schema
-
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
 
 
 class Registry:
@@ -164,7 +161,7 @@ class Scope:
         table = self._registry.table(name)
         if table is None and (source := self._variables.get(name)) is not None:
             table = self._registry.found(name, source)
-        if table is None and name.lower().endswith(FILE_SUFFIXES) and Path(name).exists():
+        if table is None and is_path(name) and (is_pattern(name) or is_there(name)):
             table = self._registry.found(name, name)
         return table
 

@@ -10,12 +10,13 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.scope import distinct_names
 from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
+from qtensor.libraries import needs
 from qtensor.lowering.storage import arrow_type
 from qtensor.prepared import Prepared, Query
+from qtensor.types import distinct_names
 
 if TYPE_CHECKING:
     import pandas
@@ -66,10 +67,12 @@ class Relation:
 
     def df(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame; dates, text and decimals as pandas' Arrow conversion gives them."""
+        needs("pandas", "df()")
         return self.arrow().to_pandas()
 
     def pl(self) -> polars.DataFrame:
         """The rows as a polars DataFrame; of columns with equal names, later ones are numbered: a, a_1."""
+        needs("polars", "pl()")
         import polars
 
         frame = polars.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))

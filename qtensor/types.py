@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -109,7 +110,21 @@ class Array:
         return f"{self.element}[{self.length}]"
 
 
-SqlType: TypeAlias = Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Interval | Array
+@dataclass(frozen=True)
+class Unsupported:
+    """The type of a table's column that no query can read: it may stand beside others and be passed on, and no more.
+
+    name: as DuckDB calls the type, or the library that the column came from. remedy: what its owner can do about it.
+    """
+
+    name: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SqlType: TypeAlias = Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Interval | Array | Unsupported
 
 NULL = Null()
 BOOLEAN = Boolean()
@@ -141,6 +156,24 @@ class Field:
 
 
 Schema: TypeAlias = tuple[Field, ...]
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """`names` with a counter after every one that has been there, case ignored, as DuckDB names the columns of what it reads.
+
+    >>> distinct_names(["a", "A", "b", "a"])
+    ['a', 'A_1', 'b', 'a_2']
+    """
+    taken: set[str] = set()
+    result = []
+    for base in names:
+        name, count = base, 0
+        while name.lower() in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(name.lower())
+        result.append(name)
+    return result
 
 
 def scale_of(type: SqlType) -> int:

@@ -11,6 +11,8 @@ from qtensor.errors import BindError, ExecutionError, Span
 from qtensor.expressions import Literal
 from qtensor.literals import parameter_literal
 from qtensor.texts import ConversionError
+from qtensor.types import SqlType, Unsupported
+from qtensor.unsupported_columns import unsupported_column
 
 
 @dataclass
@@ -62,6 +64,13 @@ class Context:
     def unsupported(self, what: str, span: Span | None) -> None:
         """Remember that `what` is not supported; all such are raised together once the query is bound."""
         self.findings.append((what, span))
+
+    def refuse_type(self, name: str, type: SqlType, span: Span | None) -> bool:
+        """Whether the column `name`, used at `span`, is of a type that is not supported: then that is remembered."""
+        if not isinstance(type, Unsupported):
+            return False
+        self.unsupported(unsupported_column(name, type), span)
+        return True
 
     def error(self, message: str, span: Span | None, hint: str = "") -> BindError:
         """The error that shows `message` at `span`."""

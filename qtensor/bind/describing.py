@@ -17,7 +17,7 @@ from qtensor.errors import BindError, ParseError, Span, UnsupportedError
 from qtensor.expressions import ColumnRef
 from qtensor.logical import Filter, Join, Limit, Plan, Project, Scan, Sort
 from qtensor.statements.statement import Column, Describe, Explain, ShowTables, Statement, Summarize
-from qtensor.types import Array, Interval
+from qtensor.types import Array, Interval, Unsupported
 
 Values = Sequence[object] | Mapping[str, object] | None
 
@@ -135,8 +135,10 @@ def _plan(sql: str, tokens: Sequence[Token], catalog: StatementCatalog, paramete
     context = Context(source, catalog, Parameters.of(parameters))
     plan = bind_query(context, tree, {})
     for field in plan.schema if tokens[0].text.upper() == "SUMMARIZE" else ():
-        if isinstance(field.type, Array | Interval):
-            context.unsupported(f"SUMMARIZE of a column of type {field.type}", Span(rest[0].start, rest[-1].end + 1))
+        if isinstance(field.type, Array | Interval | Unsupported):
+            context.unsupported(
+                f'SUMMARIZE of the column "{field.name}" of type {field.type}', Span(rest[0].start, rest[-1].end + 1)
+            )
     raise_unsupported(context.findings, source)
     superfluous = context.parameters.superfluous()
     if superfluous:

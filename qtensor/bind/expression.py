@@ -223,11 +223,15 @@ class ExpressionBinder:
             if aliased is not None:
                 return aliased
         if column is not None:
+            if self.context.refuse_type(column.name, column.type, span):
+                return plain(Literal(None, NULL), span)
             self.places[id(column)] = (column, span)
             return plain(column, span)
         binder, depth = self.outer, 1
         while binder is not None:
             column = binder.local_column(node)
+            if column is not None and self.context.refuse_type(column.name, column.type, span):
+                return plain(Literal(None, NULL), span)
             if column is not None:
                 binder.places[id(column)] = (column, span)
                 return plain(OuterColumn(column.index, column.type, column.name, depth), span)

@@ -18,9 +18,10 @@ from qtensor.bind.lateral import lateral_join
 from qtensor.bind.scope import Scope, renamed
 from qtensor.bind.syntax import is_comma, schema_of
 from qtensor.bind.views import refuse_cycle
-from qtensor.errors import Span, suggestion
+from qtensor.errors import BindError, Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
+from qtensor.paths import NOT_REMOTE, is_path, is_remote
 from qtensor.statements.statement import View
 from qtensor.types import BOOLEAN, Field, Schema
 
@@ -184,6 +185,7 @@ class RelationBinder:
                     what = "no column" if not columns else "several columns"
                     hint = "" if columns else suggestion(name, scope.names)
                     raise self.context.error(f'USING: {what} "{name}" on the {side} side of the join', span, hint)
+                self.context.refuse_type(columns[0].name, columns[0].type, span or self.context.source.span(node.this))
                 found.append(columns[0])
             pairs.append((found[0], ColumnRef(found[1].index + width, found[1].type, found[1].name)))
         return pairs
@@ -269,11 +271,18 @@ class RelationBinder:
             return plan, self._scope(plan.schema, (alias or view.name,), aliases, span)
         table = catalog.table(name)
         if table is None:
-            known = [*catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
-            raise self.context.error(f'no table "{name}"', span, suggestion(name, known))
+            raise self._no_table(name, span)
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
         names = (alias,) if alias else tuple(dict.fromkeys((node.name, PurePath(name).stem, name)))
-        return Scan(name, table, tuple(range(len(table)))), self._scope(table, names, aliases, span)
+        return Scan(name, table, tuple(range(len(table))), span), self._scope(table, names, aliases, span)
+
+    def _no_table(self, name: str, span: Span | None) -> BindError:
+        if is_remote(name):
+            return self.context.error(f'"{name}": {NOT_REMOTE}', span)
+        if is_path(name):
+            return self.context.error(f'there is no file or folder "{name}"', span, "Paths are relative to the current folder.")
+        known = [*self.context.catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
+        return self.context.error(f'no table "{name}"', span, suggestion(name, known))
 
     def _common_table(self, common: CommonTable) -> Plan:
         if common.bound is None:

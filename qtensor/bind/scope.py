@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qtensor.expressions import ColumnRef
-from qtensor.types import Field, Schema
+from qtensor.types import Field, Schema, distinct_names
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,6 @@ class Scope:
     def from_on(self, column: int, relation: int) -> Scope:
         """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
         return Scope(self.fields, self.relations[relation:], tuple(position for position in self.visible if position >= column))
-
-
-def distinct_names(names: Iterable[str]) -> list[str]:
-    """`names` with a counter after every one that has been there, case ignored, as DuckDB names a derived table's columns.
-
-    >>> distinct_names(["a", "A", "b", "a"])
-    ['a', 'A_1', 'b', 'a_2']
-    """
-    taken: set[str] = set()
-    result = []
-    for base in names:
-        name, count = base, 0
-        while name.lower() in taken:
-            count += 1
-            name = f"{base}_{count}"
-        taken.add(name.lower())
-        result.append(name)
-    return result
 
 
 def renamed(schema: Schema, aliases: Sequence[str] = ()) -> Schema:

@@ -14,10 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
-from qtensor.sources.arrow import schema_of
+from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
 from qtensor.sources.numbers import arrow_array, numpy_type
-from qtensor.table import refuse_duplicates
+from qtensor.types import Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
@@ -94,13 +93,11 @@ class _MutableSource:
     """What DataFrames and dicts of arrays have in common; a subclass says what is there now."""
 
     def __init__(self, names: Sequence[str], rows: int) -> None:
-        """Raises DataError for columns of unsupported types."""
         self._snapshots: dict[int, Snapshot] = {}
         self.rows = rows
-        types = [self._arrow_type(name, index) for index, name in enumerate(names)]
+        self.fields = tuple(Field(name, self._type(name, index)) for index, name in enumerate(names))
         # The type of Python objects is known only by their values: these columns count as read from the beginning.
         self._inferred = frozenset(self._snapshots)
-        self.fields = schema_of(pa.schema(list(zip(names, types, strict=True))))
 
     def _live(self, index: int) -> Any:
         """The array that now is column `index`: of NumPy or of pandas."""
@@ -110,12 +107,17 @@ class _MutableSource:
         """Whether names, types and the number of rows are what they were."""
         raise NotImplementedError
 
-    def _arrow_type(self, name: str, index: int) -> pa.DataType:
+    def _type(self, name: str, index: int) -> SqlType:
         live = self._live(index)
         if isinstance(live, np.ndarray) and live.dtype.kind not in "OU":
-            return numpy_type(name, live.dtype)
+            type = numpy_type(live.dtype)
+            return type if isinstance(type, Unsupported) else sql_type(type)
         self._snapshots[index] = _snapshot(name, live)
-        return self._snapshots[index].arrow().type
+        try:
+            return sql_type(self._snapshots[index].arrow().type)
+        except DataError:  # this column alone cannot be read
+            remedy = "give all its values one type" if isinstance(live, np.ndarray) else "cast it to another type or drop it"
+            return Unsupported(str(live.dtype), remedy)
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         columns = []
@@ -136,15 +138,13 @@ class DataFrameSource(_MutableSource):
     """A pandas DataFrame, its index ignored."""
 
     def __init__(self, frame: Any) -> None:
-        """Raises DataError for columns of unsupported types and for duplicate names."""
-        refuse_duplicates("the DataFrame", [str(label) for label in frame.columns])
         self._frame = frame
         self._labels = frame.columns
         self._dtypes = list(frame.dtypes)
         super().__init__([str(label) for label in self._labels], len(frame))
 
     def _live(self, index: int) -> Any:
-        series = self._frame[self._labels[index]]
+        series = self._frame.iloc[:, index]  # not by its label, which another column may have too
         return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
     def _has_same_shape(self) -> bool:
@@ -157,7 +157,7 @@ class DictSource(_MutableSource):
     """A dict of one-dimensional NumPy arrays."""
 
     def __init__(self, name: str, arrays: dict[Any, Any]) -> None:
-        """Raises DataError when a value is not an array of one dimension, lengths differ, or a type is not supported."""
+        """Raises DataError when a value is not an array of one dimension, or lengths differ."""
         lengths = {}
         for key, array in arrays.items():
             if not isinstance(key, str):

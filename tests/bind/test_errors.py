@@ -58,7 +58,7 @@ def test_everything_unsupported_at_once() -> None:
     [
         ("SELECT 1 FROM nope", "nope", 'no table "nope"'),
         ("SELECT 1 FROM lineitm", "lineitm", 'Did you mean "lineitem"?'),
-        ("SELECT * FROM 'nope.parquet'", "'nope.parquet'", 'no table "nope.parquet"'),
+        ("SELECT * FROM 'nope.parquet'", "'nope.parquet'", 'there is no file or folder "nope.parquet"'),
         ("WITH points AS (SELECT 1) SELECT 1 FROM point", "point", 'Did you mean "points"?'),
         ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'no function or model "clasifier"'),
         ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'Did you mean "classifier"?'),

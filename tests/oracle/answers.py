@@ -43,7 +43,7 @@ class Engines:
     @classmethod
     def over(cls, threads: int | None = None, **tables: Any) -> Engines:
         """Both engines, in fresh connections, over Arrow tables or DataFrames."""
-        engines = cls(qtensor.connect(threads), duckdb.connect())
+        engines = cls(qtensor.connect(threads=threads), duckdb.connect())
         for name, table in tables.items():
             engines.register(name, table)
         return engines
