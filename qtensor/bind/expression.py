@@ -16,7 +16,8 @@ from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import from_inside
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.functions import bind_function
+from qtensor.bind.macros import interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, schema_of, subscript_value, whole_number

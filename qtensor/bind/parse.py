@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel, TokenError
 from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parser import Parser
 
+from qtensor.bind.macros import MACROS
 from qtensor.bind.source import TYPE_WORDS, Source
 from qtensor.bind.syntax import is_text, whole_number, written_as_join
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
+from qtensor.scalars.registry import SCALARS
 
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
@@ -129,9 +132,20 @@ def _parser(dialect: Dialect) -> Parser:
         join = parse_join(*args, **options)
         return join if join is None or comma else written_as_join(join)
 
+    if isinstance(dialect, DuckDB):
+        parser.FUNCTIONS = _without(parser.FUNCTIONS, {*SCALARS, *MACROS})  # type: ignore[misc]
+        parser.FUNCTION_PARSERS = _without(parser.FUNCTION_PARSERS, {"ceil", "chr", "floor"})  # type: ignore[misc]
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
     parser._parse_join = marked  # type: ignore[method-assign]
     return parser
+
+
+def _without(readers: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """`readers` of calls without those of functions whose calls need no reading: name and arguments are as they are written.
+
+    sqlglot would bring the arguments of many into the order and spelling of other dialects: a column `m` becomes MINUTE.
+    """
+    return {name: reader for name, reader in readers.items() if name.lower() not in names}
 
 
 def _mend_values(node: exp.In) -> None:

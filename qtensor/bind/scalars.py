@@ -10,7 +10,8 @@ from sqlglot import TokenType, exp
 from qtensor.bind.build import Operand
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
-from qtensor.bind.macros import MACROS, bind_function
+from qtensor.bind.functions import bind_function
+from qtensor.bind.macros import MACROS
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
@@ -148,7 +149,8 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
     written = source.first_argument(node) if source is not None and node is not None else None
     if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
         return exp.Literal.string(written.text)
-    if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
+    spelled = None if written is None else exp.TimeUnit.UNABBREVIATED_UNIT_NAME.get(written.text.upper(), written.text.upper())
+    if written is not None and written.token_type != TokenType.STRING and spelled == unit.name.upper():
         column = exp.column(written.text)
         column.this.meta.update(start=written.start, end=written.end)
         return column
