@@ -115,13 +115,11 @@ def strftime(context: Context, operands: Sequence[Operand], span: Span | None) -
         if set(letters) & set(SMALLER):
             context.unsupported("fractions of a second in strftime of a TIMESTAMP", span)
         shows_day = set(letters) & set(OF_DATE)
-        day = plain(build.convert(context, moment, DATE) if shows_day else Literal(0, DATE), moment.span)
+        # A day that is shown nowhere still says where the text is NULL, or infinite.
+        day = plain(build.convert(context, moment, DATE)) if shows_day else bind_function(context, "infinite_day", [moment], span)
         if set(letters) & set("HIpMS"):
             unit = 1 if "S" in letters else 60 if "M" in letters else 3600
-            count = _units_of_day(context, moment, unit, span)
-        if not shows_day:
-            # The day is shown nowhere, but where the moment is NULL the text is too.
-            count = count if set(letters) & set("HIpMS") else _units_of_day(context, moment, 3600, span)
+            count = _units_of_day(context, bind_function(context, "finite_moment", [moment], span), unit, span)
     arguments = (day.expr, count.expr, Literal(unit, BIGINT), build.convert(context, pattern, VARCHAR))
     return plain(folded(Call("strftime", arguments, VARCHAR, span)), span)
 

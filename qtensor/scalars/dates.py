@@ -121,6 +121,9 @@ DATES: tuple[ScalarFunction, ...] = (
         fails=True,
         failure="a text that names no such part of a date",
     ),
+    # For strftime: a moment without its infinities, and the infinity as a day.
+    ScalarFunction(("finite_moment",), (takes(TIMESTAMP, result=TIMESTAMP),)),
+    ScalarFunction(("infinite_day",), (takes(TIMESTAMP, result=DATE),)),
     of_unit(BIGINT, "date_diff", "datediff"),
     of_unit(BIGINT, "date_sub", "datesub"),
     ScalarFunction(("make_date",), (takes(INTEGER, result=DATE), takes(BIGINT, BIGINT, BIGINT, result=DATE))),
