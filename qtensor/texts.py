@@ -46,6 +46,7 @@ _TIME = re.compile(
 )
 _BASED = re.compile(r"0[xX][0-9a-fA-F]+(_[0-9a-fA-F]+)*|0[bB][01]+(_[01]+)*")
 NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+EXPONENTS = range(-(1 << 15), 1 << 15)  # of what is read as an exact number
 MOST_DIGITS = 60  # more than any exact type has
 SPACES = " \t\n\v\f\r"
 
@@ -158,7 +159,8 @@ def microseconds_of(hours: str, minutes: str, seconds: str | None, fraction: str
 def _rounded(text: str, scale: int, target: SqlType) -> int:
     """The number `text` in units of 10**-scale, halves rounded away from zero."""
     stripped = text.strip(SPACES)
-    if not NUMBER.fullmatch(stripped):
+    written = NUMBER.fullmatch(stripped)
+    if not written or int(written[3][1:] if written[3] else 0) not in EXPONENTS:
         raise ConversionError(f"cannot convert '{text}' to {target}")
     with decimal.localcontext(prec=len(text) + 80):
         try:

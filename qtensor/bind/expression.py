@@ -58,6 +58,7 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.NullSafeNEQ: "is_distinct_from",
 }
 _UNCHAINED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_DISTINCTIONS = (exp.NullSafeEQ, exp.NullSafeNEQ)
 _ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -399,7 +400,8 @@ class ExpressionBinder:
 
     def _comparison(self, node: exp.Expr) -> Operand:
         span, operands = self.span(node), (node.this, node.args["expression"])
-        if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
+        chained = _UNCHAINED if isinstance(node, _UNCHAINED) else _DISTINCTIONS
+        if any(isinstance(self._without_own_paren(operand), chained) for operand in operands):
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
         if isinstance(operands[1], exp.Any | exp.All):
             return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
@@ -407,6 +409,10 @@ class ExpressionBinder:
             return bind_tuples(self.context, node, _COMPARISONS[type(node)], self.bind)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
+
+    def _without_own_paren(self, node: exp.Expr) -> exp.Expr:
+        """`node`, or what is in it if it is a parenthesis that sqlglot has put in."""
+        return node.this if isinstance(node, exp.Paren) and self.span(node) == self.span(node.this) else node
 
     def _negation(self, node: exp.Neg) -> Operand:
         inner, span = node.this.unnest(), self.span(node)

@@ -9,20 +9,24 @@ from qtensor.bind import build
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.date_macros import Macro, date_part, name_of, of_unit, strftime, strptime
-from qtensor.bind.functions import bind_function, check_count, folded
+from qtensor.bind.functions import bind_function, check_count, folded, is_null
 from qtensor.errors import Span
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.functions import natural_type
 from qtensor.intervals import interval_of, unit_name
+from qtensor.rules.fold_constants import fold
+from qtensor.rules.rewriting import transform
 from qtensor.types import (
     BIGINT,
     DOUBLE,
+    INTEGER,
     NULL,
     VARCHAR,
     Decimal,
     Float,
     Integer,
     Null,
+    Varchar,
 )
 
 _UNITS_OF_INTERVALS = (
@@ -137,10 +141,59 @@ def _typeof(context: Context, operands: Sequence[Operand], span: Span | None) ->
     return plain(Literal(str(natural_type(operands[0].type)), VARCHAR), span)
 
 
+def _plus(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    """+x, which is x where that is a number."""
+    check_count(context, "+", operands, (1,), span)
+    kind = natural_type(operands[0].type)
+    if isinstance(kind, Null):
+        return plain(Literal(None, BIGINT), span)
+    if not isinstance(kind, Integer | Decimal | Float):
+        raise context.error(f"there is no +{kind}", span, "Cast it to a number.")
+    return plain(operands[0].expr, span)
+
+
+def _repeat(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+    if operands and isinstance(operands[0].expr.type, Null):
+        context.unsupported("repeat of an untyped NULL, which is a BLOB", span)
+    return bind_function(context, "repeat", operands, span)
+
+
+def _regular_expression(name: str, texts: int) -> Macro:
+    """A function of so many texts and then options, which are a constant; of regexp_extract also the group before them."""
+
+    def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
+        given = list(operands)
+        if name == "regexp_extract" and len(given) == 3 and isinstance(natural_type(given[2].type), Varchar):
+            given.insert(2, plain(Literal(0, INTEGER)))
+        if name == "regexp_extract" and len(given) > 2:
+            _require_constant(context, name, "group", given[2])
+        if len(given) > texts:
+            options = given[texts]
+            _require_constant(context, name, "options", options)
+            if is_null(options.expr):
+                raise context.error(f"the options of {name} cannot be NULL", options.span or span)
+        if name == "regexp_extract" and len(given) > 2 and is_null(given[2].expr):  # a group that there is not is empty
+            return bind_function(context, "regexp_nothing", [*given[:2], *given[3:]], span, name)
+        return bind_function(context, name, given, span)
+
+    return bind
+
+
+def _require_constant(context: Context, name: str, what: str, operand: Operand) -> None:
+    if not isinstance(transform(operand.expr, fold), Literal):
+        raise context.error(f"the {what} of {name} must be a constant", operand.span)
+
+
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
     **{f"to_{unit}": _interval_function(f"to_{unit}") for unit in _UNITS_OF_INTERVALS},
     "@": _absolute,
+    "+": _plus,
+    "repeat": _repeat,
+    "regexp_matches": _regular_expression("regexp_matches", 2),
+    "regexp_full_match": _regular_expression("regexp_full_match", 2),
+    "regexp_replace": _regular_expression("regexp_replace", 3),
+    "regexp_extract": _regular_expression("regexp_extract", 3),
     "add": _operator("add", "+"),
     "subtract": _operator("subtract", "-"),
     "multiply": _operator("multiply", "*"),

@@ -148,7 +148,8 @@ def expression_name(node: exp.Expr, source: Source) -> str:
                 ends = (bounds.args.get(key) for key in ("this", "expression"))
                 return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
-            return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
+            signed = index is None or isinstance(node.expressions[0].unnest(), exp.Anonymous)
+            return f"{name(node.this)}[{name(node.expressions[0]) if signed else index}]"
         case exp.Filter():
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
@@ -322,6 +323,8 @@ def _call_name(node: exp.Expr, source: Source) -> str:
     call = scalar_call(node, source)
     if call is not None and call.written == "^@":
         return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None and call.name == "+":
+        return f"(+({expression_name(call.arguments[0], source)}))"
     if call is not None:
         return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
     written = (

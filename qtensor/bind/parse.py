@@ -134,10 +134,19 @@ def _parser(dialect: Dialect) -> Parser:
 
     if isinstance(dialect, DuckDB):
         parser.FUNCTIONS = _without(parser.FUNCTIONS, {*SCALARS, *MACROS})  # type: ignore[misc]
+        parser.UNARY_PARSERS = {**parser.UNARY_PARSERS, TokenType.PLUS: _unary_plus}  # type: ignore[misc]
         parser.FUNCTION_PARSERS = _without(parser.FUNCTION_PARSERS, {"ceil", "chr", "floor"})  # type: ignore[misc]
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
     parser._parse_join = marked  # type: ignore[method-assign]
     return parser
+
+
+def _unary_plus(parser: Parser) -> exp.Expr:
+    """+x, of which sqlglot keeps x: DuckDB has a function of numbers."""
+    sign = parser._prev
+    call = exp.Anonymous(this="+", expressions=[parser._parse_unary()])
+    call.meta.update(start=sign.start, end=sign.end)
+    return call
 
 
 def _without(readers: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -175,6 +175,9 @@ class RelationBinder:
                 raise self.context.error("a NATURAL JOIN of relations that have no column in common", span)
         else:
             names = [(identifier.name, self.context.source.span(identifier)) for identifier in node.args["using"]]
+            for _, span in names:
+                if span is not None and self.context.source.upper_at(self.context.source.token_before(span)) == ".":
+                    raise self.context.error("USING takes names of columns without a table", span)
         pairs = []
         for name, span in names:
             found = []

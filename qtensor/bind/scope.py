@@ -75,9 +75,9 @@ class Scope:
         """What the relations are called that have a column `name`."""
         return [relation.qualifiers[0] for relation in self.relations if relation.column(name) is not None]
 
-    def owner(self, index: int) -> str:
-        """What the relation is called that has column `index`."""
-        return next(known.qualifiers[0] for known in self.relations if index < known.first + len(known.fields))
+    def owner(self, index: int) -> str | None:
+        """What the relation is called that has column `index`; None of one that USING has made of two."""
+        return next((known.qualifiers[0] for known in self.relations if index < known.first + len(known.fields)), None)
 
     @property
     def qualifiers(self) -> list[str]:

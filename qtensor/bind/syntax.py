@@ -30,6 +30,9 @@ def subscript_value(node: exp.Bracket) -> int | None:
     sqlglot counts from 0, whatever the dialect, unless it knows that `x` is no array.
     """
     index = node.expressions[0].unnest()
+    if isinstance(index, exp.Anonymous) and index.name == "+":  # which sqlglot takes for no number
+        operand = index.expressions[0].unnest()
+        return whole_number(operand.name) if isinstance(operand, exp.Literal) else None
     sign = -1 if isinstance(index, exp.Neg) else 1
     digits = index.this.unnest() if isinstance(index, exp.Neg) else index
     number = whole_number(digits.name) if isinstance(digits, exp.Literal) else None

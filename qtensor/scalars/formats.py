@@ -144,6 +144,8 @@ def strptime(text: str, pattern: str) -> int:
         if not low <= number <= high:
             raise ConversionError(f"'{text}' is not written as {pattern}: %{letter} is from {low} to {high}")
     hour = numbers.get("H", numbers.get("I", 0))
+    if "p" in found and hour > 12:
+        raise ConversionError(f"'{text}' is not written as {pattern}: an hour before AM and PM is from 0 to 12")
     if "p" in found:
         hour = hour % 12 + 12 if found["p"].upper() == "PM" else 0 if hour == 12 else hour
     microseconds = next((int(found[letter].ljust(6, "0")) for letter in "fg" if letter in found), 0)
