@@ -177,6 +177,8 @@ class ExpressionBinder:
             case exp.Case():
                 return self._case(node)
             case exp.If():
+                if node.args.get("false") is None:
+                    raise context.error("if takes 3 arguments, not 2", span)
                 branch = (self.condition(node.this).expr, self.bind(node.args["true"]))
                 return build.case(context, [branch], self._or_null(node.args.get("false")), span)
             case exp.Coalesce():

@@ -41,6 +41,8 @@ def _texts(name: str, least: int) -> Macro:
     def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
         if len(operands) < least:
             raise context.error(f"{name} takes at least {least} arguments, not {len(operands)}", span)
+        if name == "concat_ws" and not isinstance(natural_type(operands[0].type), Varchar | Null):
+            raise context.error(f"the separator of concat_ws is a text, not a {natural_type(operands[0].type)}", span)
         texts = [plain(build.convert(context, operand, VARCHAR), operand.span) for operand in operands]
         return bind_function(context, name, texts, span)
 

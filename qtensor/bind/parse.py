@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -135,7 +135,11 @@ def _parser(dialect: Dialect) -> Parser:
     if isinstance(dialect, DuckDB):
         parser.FUNCTIONS = _without(parser.FUNCTIONS, {*SCALARS, *MACROS})  # type: ignore[misc]
         parser.UNARY_PARSERS = {**parser.UNARY_PARSERS, TokenType.PLUS: _unary_plus}  # type: ignore[misc]
-        parser.FUNCTION_PARSERS = _without(parser.FUNCTION_PARSERS, {"ceil", "chr", "floor"})  # type: ignore[misc]
+        readers = _without(parser.FUNCTION_PARSERS, {"ceil", "chr", "floor"})
+        counted = {name: _counted(readers[name], 2) for name in readers if name.startswith("QUANTILE")}
+        parser.FUNCTION_PARSERS = {**readers, **counted}  # type: ignore[misc]
+        parser.FUNCTIONS["ANY_VALUE"] = _any_value
+        parser.FUNCTIONS["IFNULL"] = _if_null
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
     parser._parse_join = marked  # type: ignore[method-assign]
     return parser
@@ -147,6 +151,37 @@ def _unary_plus(parser: Parser) -> exp.Expr:
     call = exp.Anonymous(this="+", expressions=[parser._parse_unary()])
     call.meta.update(start=sign.start, end=sign.end)
     return call
+
+
+def _any_value(arguments: list[exp.Expr]) -> exp.Expr:
+    """A call of which sqlglot would keep the first argument alone."""
+    if len(arguments) == 1:
+        return exp.AnyValue(this=arguments[0])
+    return exp.Anonymous(this="any_value", expressions=arguments)
+
+
+def _if_null(arguments: list[exp.Expr]) -> exp.Expr:
+    """A call that sqlglot would take for a COALESCE of any number of arguments."""
+    if len(arguments) == 2:
+        return exp.Coalesce(this=arguments[0], expressions=arguments[1:])
+    return exp.Anonymous(this="ifnull", expressions=arguments)
+
+
+def _counted(reader: Callable[[Parser], exp.Expr | None], most: int) -> Callable[[Parser], exp.Expr | None]:
+    """`reader` of a call's arguments, which would drop those after `most`."""
+
+    def read(parser: Parser) -> exp.Expr | None:
+        first = parser._index
+        call = reader(parser)
+        depth = commas = 0
+        for token in parser._tokens[first : parser._index]:
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+            commas += token.token_type == TokenType.COMMA and not depth
+        if commas >= most:
+            parser.raise_error("The number of provided arguments is too large")
+        return call
+
+    return read
 
 
 def _without(readers: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

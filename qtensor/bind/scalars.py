@@ -61,6 +61,8 @@ NAMES: dict[type[exp.Expr], str] = {
 }
 # The names of those that are written as operators, or in words.
 _OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
+# Functions that calls are bound to, and that a query cannot call by their names.
+_UNWRITTEN = ("glob", "append", "log_of_base", "part_number", "finite_moment", "infinite_day", "regexp_nothing")
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
 _UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
 # What the grammar knows as units is written in one way by DuckDB where a column has no alias.
@@ -88,6 +90,8 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
     match node:
         case exp.Anonymous():
             name, arguments = node.name.lower(), list(node.expressions)
+            if name in _UNWRITTEN:
+                return None
         case exp.Extract():
             name, arguments = "date_part", [_unit(node.this), node.expression]
         case exp.DateTrunc() | exp.TimestampTrunc():
