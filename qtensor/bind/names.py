@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from sqlglot import exp
 
 from qtensor.aggregate_functions import AGGREGATES
@@ -238,9 +241,8 @@ def _type_name(node: exp.Cast, source: Source) -> str:
     written = source.written_type(node)
     if written is None:
         shown = node.to.sql("duckdb")
-        return {"TEXT": "VARCHAR", "REAL": "FLOAT"}.get(shown, shown)
-    name = _GRAMMAR_TYPES.get(written.name.upper(), written.name)
-    return f"{name}({', '.join(written.parameters)})" if written.parameters else name
+        return {"TEXT": "VARCHAR", "REAL": "FLOAT", "INT": "INTEGER"}.get(shown, shown)
+    return replace(written, name=_GRAMMAR_TYPES.get(written.name.upper(), written.name)).text
 
 
 def _interval_name(node: exp.Interval, source: Source) -> str:
@@ -293,6 +295,7 @@ def _window_name(node: exp.Window, source: Source) -> str:
     shown = expression_name(node.this, source)
     for alone, known in (("count_star()", "count()"), ('"first"(', "first_value("), ('"last"(', "last_value(")):
         shown = known + shown.removeprefix(alone) if shown.startswith(alone) else shown
+    shown = re.sub(r'^"(\w+)"\(', r"\1(", shown)  # unlike elsewhere, a function's name is not quoted
     parts = []
     if window.partition:
         parts.append("PARTITION BY " + ", ".join(expression_name(part, source) for part in window.partition))
@@ -328,7 +331,7 @@ def _call_name(node: exp.Expr, source: Source) -> str:
     if call is not None:
         return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
     written = (
-        source.text(node)
+        source.word(node)
         or (source.called(node, AGGREGATES) if isinstance(node, exp.Func) else None)
         or _CALLS.get(type(node))
         or (node.sql_name() if isinstance(node, exp.Func) else node.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 
 from qtensor.bind.build import Operand
 from qtensor.bind.catalog import Catalog
@@ -93,7 +93,8 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             if name in _UNWRITTEN:
                 return None
         case exp.Extract():
-            name, arguments = "date_part", [_unit(node.this), node.expression]
+            part = source.extracted_part(node)
+            name, arguments = "date_part", [_unit(node.this) if part is None else _written_unit(part), node.expression]
         case exp.DateTrunc() | exp.TimestampTrunc():
             name, arguments = "date_trunc", [_unit(node.args["unit"], node, source), node.this]
         case exp.DateDiff():
@@ -140,8 +141,14 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             return None
     if (name not in SCALARS and name not in MACROS) or name.startswith("timezone"):  # date_part alone takes those
         return None
-    shown = source.text(node) or _OPERATORS.get(type(node), name)
+    shown = source.word(node) or _OPERATORS.get(type(node), name)
     return ScalarCall(name, tuple(arguments), shown.lower())
+
+
+def _written_unit(part: Token) -> exp.Expr:
+    """A part that EXTRACT names, as DuckDB prints it: keywords of its grammar in one spelling."""
+    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else _GRAMMAR_UNITS.get(part.text.upper())
+    return exp.Literal.string(known or part.text)
 
 
 def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
