@@ -190,6 +190,8 @@ class ExpressionBinder:
                 if target is None:
                     return plain(Literal(None, NULL), span)
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
+            case exp.Escape(this=exp.SimilarTo()):
+                raise context.error("SIMILAR TO takes no ESCAPE", self.span(node.expression) or span)
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
             case exp.Bracket():

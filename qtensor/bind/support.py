@@ -75,6 +75,11 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
+    exp.Insert: "INSERT in a common table expression",
+    exp.Update: "UPDATE in a common table expression",
+    exp.Delete: "DELETE in a common table expression",
+    exp.Describe: "DESCRIBE in a query",
+    exp.Summarize: "SUMMARIZE in a query",
     exp.Struct: "structs",
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
@@ -90,6 +95,7 @@ _PART_NAMES = {
     "laterals": "LATERAL",
     "exclude": "EXCLUDE in a window's frame",
     "locks": "FOR UPDATE",
+    "key_expressions": "USING KEY in a common table expression",
     "with_fill": "ORDER BY with FILL",
 }
 
