@@ -7,11 +7,23 @@ from itertools import count
 from threading import RLock
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import LEVELS, EncodedColumn, Layout, Level, layout_for, serves, strengthened, unique_together
-from qtensor.types import Schema
+from qtensor.lowering.storage import (
+    LEVELS,
+    EncodedColumn,
+    Layout,
+    Level,
+    encode_column,
+    layout_for,
+    serves,
+    strengthened,
+    unique_together,
+)
+from qtensor.row_numbers import ROW, numbered
+from qtensor.types import BIGINT, Field, Schema
 
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
 
@@ -56,6 +68,7 @@ class Table:
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
         self._unique: dict[tuple[int, ...], bool] = {}
+        self._numbered: Table | None = None
 
     @property
     def fields(self) -> Schema:
@@ -66,6 +79,14 @@ class Table:
     def rows(self) -> int:
         """The number of rows."""
         return self._source.rows
+
+    @property
+    def numbered(self) -> Table:
+        """The same table with the number of each row as one more column, for statements and queries that name it."""
+        with self._lock:
+            if self._numbered is None:
+                self._numbered = Table(numbered(self.name), NumberedSource(self._source))
+            return self._numbered
 
     def layout(self, threads: int) -> Layout:
         """How the columns are cut when `threads` cores scan them."""
@@ -132,6 +153,33 @@ class Table:
         """
         with self._lock:
             return self._source.is_current({index for index, _ in self._encoded})
+
+
+class NumberedSource:
+    """Another source, behind whose columns the numbers of its rows stand, from 0."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def fields(self) -> Schema:
+        return (*self._source.fields, Field(ROW, BIGINT))
+
+    @property
+    def rows(self) -> int:
+        return self._source.rows
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        width = len(self._source.fields)
+        own = [index for index in indices if index < width]
+        read = dict(zip(own, self._source.read(own, layout) if own else [], strict=True))
+        if width in indices:
+            numbers = pa.chunked_array([pa.array(np.arange(self.rows, dtype=np.int64))])
+            read[width] = encode_column(ROW, numbers, BIGINT, layout)
+        return [read[index] for index in indices]
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._source.is_current({index for index in indices if index < len(self._source.fields)})
 
 
 def refuse_duplicates(table: str, names: Sequence[str]) -> None:

@@ -92,6 +92,10 @@ class Source:
                 return Span(self.tokens[index].start, self.tokens[index + len(words) - 1].end + 1)
         return None
 
+    def mentions(self, name: str) -> bool:
+        """Whether the query has a word `name`."""
+        return name in self.sql.lower() and any(token.text.lower() == name for token in self.tokens)
+
     def called(self, node: exp.Func, names: Collection[str]) -> str | None:
         """The function that a call names, where sqlglot keeps no place of it: the last of `names` before its arguments."""
         spans = [span for argument in call_arguments(node) if (span := self.span(argument))]

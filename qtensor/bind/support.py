@@ -12,6 +12,7 @@ from qtensor.bind.catalog import Catalog
 from qtensor.bind.data_types import unsupported_type
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
+from qtensor.bind.syntax import is_system_function
 from qtensor.bind.tuples import is_compared
 from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.bind.words import DUCKDB_FUNCTIONS
@@ -166,6 +167,10 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
     if scalar_call(node, source, catalog) is not None:
         return None
     match node:
+        case exp.Table() if is_system_function(node):
+            return None
+        case exp.Anonymous() if isinstance(node.parent, exp.Table) and is_system_function(node.parent):
+            return None
         case exp.Anonymous():
             name = node.name.lower()
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:

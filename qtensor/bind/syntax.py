@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+SYSTEM_FUNCTIONS = ("duckdb_tables", "duckdb_views", "duckdb_columns")
 MOST_DIGITS = 39  # of a HUGEINT; Python reads no more than 4,300
 
 
@@ -77,3 +78,9 @@ def call_arguments(node: exp.Expr) -> list[exp.Expr]:
 def is_text(node: exp.Expr) -> bool:
     """Whether `node` is a text literal."""
     return isinstance(node, exp.Literal) and bool(node.is_string)
+
+
+def is_system_function(node: exp.Table) -> bool:
+    """Whether `node` is a call that stands for a table of the connection's own, as `duckdb_tables()` does."""
+    call = node.this
+    return isinstance(call, exp.Anonymous) and call.name.lower() in SYSTEM_FUNCTIONS and not call.expressions
