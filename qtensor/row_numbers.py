@@ -14,3 +14,12 @@ def numbered(table: str) -> str:
     't'
     """
     return table + ROWS_NUMBERED
+
+
+def without_numbers(text: str) -> str:
+    """A text in which such names stand, as people may read it.
+
+    >>> without_numbers(f"{numbered('t')} ({ROW})")
+    't (rowid)'
+    """
+    return text.replace(ROWS_NUMBERED, "").replace(ROW, ROWID)
