@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
+
+from qtensor.column_texts import temporal_text
 
 SHORTEST_CUT = 20  # a column is cut to this width before whole columns are left out
 UNCUT_EXTRA = 3  # three more rows take no more room than the three rows of dots that would replace them
@@ -139,7 +140,7 @@ def _text(value: object, type_: pa.DataType) -> str:
         case list():
             return f"[{', '.join('NULL' if item is None else _text(item, type_.value_type) for item in value)}]"
         case str() if pa.types.is_temporal(type_):
-            return _temporal_text(value)
+            return temporal_text(value, type_)
         case str():
             return _escaped(value)
         case _ if pa.types.is_decimal(type_):
@@ -153,20 +154,6 @@ def _float_text(value: np.floating[Any]) -> str:
     if np.isfinite(value) and (value == 0 or 1e-4 <= abs(value) < 1e16):
         return np.format_float_positional(value, unique=True, trim="0")
     return str(value)
-
-
-def _temporal_text(text: str) -> str:
-    """Arrow's text of a date or timestamp as DuckDB's: no needless fraction, years before 1 as BC.
-
-    >>> _temporal_text("-0043-03-15 12:30:00.500000")
-    '0044-03-15 (BC) 12:30:00.5'
-    """
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    parts = re.fullmatch(r"(-?\d+)(-\d\d-\d\d)(.*)", text)
-    if parts is None or int(parts[1]) > 0:
-        return text
-    return f"{1 - int(parts[1]):04}{parts[2]} (BC){parts[3]}"
 
 
 def _shown(text: str | None) -> str:

@@ -43,6 +43,7 @@ from qtensor.lowering.physical import (
     WindowFunction,
     WindowSink,
 )
+from qtensor.row_numbers import without_numbers
 
 
 def physical_text(planned: PlannedQuery) -> str:
@@ -75,7 +76,7 @@ def source_text(source: Source) -> str:
             )
             shape = f"{source.shares} x {source.chunks} x {source.chunk} rows"
             constant = "one row" if source.rows == 1 else f"{source.rows} rows"
-            return f"scan {source.table} ({columns}), {shape}" if source.table else constant
+            return without_numbers(f"scan {source.table} ({columns}), {shape}") if source.table else constant
         case ResultSource():
             return f"result of pipeline {source.pipeline}, {source.rows} rows"
         case ExpandSource(probe=probe, build=build, outer=outer):

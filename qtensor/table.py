@@ -7,10 +7,22 @@ from itertools import count
 from threading import RLock
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
-from qtensor.lowering.storage import LEVELS, EncodedColumn, Layout, Level, layout_for, serves, strengthened, unique_together
-from qtensor.types import Field, Schema, distinct_names
+from qtensor.lowering.storage import (
+    LEVELS,
+    EncodedColumn,
+    Layout,
+    Level,
+    encode_column,
+    layout_for,
+    serves,
+    strengthened,
+    unique_together,
+)
+from qtensor.row_numbers import ROW, numbered
+from qtensor.types import BIGINT, Field, Schema, distinct_names
 
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
 
@@ -55,11 +67,20 @@ class Table:
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
         self._unique: dict[tuple[int, ...], bool] = {}
+        self._numbered: Table | None = None
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return self._source.rows
+
+    @property
+    def numbered(self) -> Table:
+        """The same table with the number of each row as one more column, for statements and queries that name it."""
+        with self._lock:
+            if self._numbered is None:
+                self._numbered = Table(numbered(self.name), NumberedSource(self._source))
+            return self._numbered
 
     def layout(self, threads: int) -> Layout:
         """How the columns are cut when `threads` cores scan them."""
@@ -135,3 +156,30 @@ def with_distinct_names(fields: Schema) -> Schema:
     if distinct == names:
         return fields
     return tuple(Field(name, field.type) for name, field in zip(distinct, fields, strict=True))
+
+
+class NumberedSource:
+    """Another source, behind whose columns the numbers of its rows stand, from 0."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def fields(self) -> Schema:
+        return (*self._source.fields, Field(ROW, BIGINT))
+
+    @property
+    def rows(self) -> int:
+        return self._source.rows
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        width = len(self._source.fields)
+        own = [index for index in indices if index < width]
+        read = dict(zip(own, self._source.read(own, layout) if own else [], strict=True))
+        if width in indices:
+            numbers = pa.chunked_array([pa.array(np.arange(self.rows, dtype=np.int64))])
+            read[width] = encode_column(ROW, numbers, BIGINT, layout)
+        return [read[index] for index in indices]
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._source.is_current({index for index in indices if index < len(self._source.fields)})

@@ -69,7 +69,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Date:
-    """Days since 1970-01-01."""
+    """Days since 1970-01-01, from 5877642 BC to 5881580; INFINITE_DAY stands for the time after them, -INFINITE_DAY before."""
 
     def __str__(self) -> str:
         return "DATE"
@@ -77,7 +77,7 @@ class Date:
 
 @dataclass(frozen=True)
 class Timestamp:
-    """Microseconds since 1970-01-01 00:00:00, without a time zone."""
+    """Microseconds since 1970-01-01 00:00:00, without a time zone, from 290309 BC to 294247; INFINITE_MOMENT is infinity."""
 
     def __str__(self) -> str:
         return "TIMESTAMP"
@@ -137,6 +137,24 @@ VARCHAR = Varchar()
 INTERVAL = Interval()
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+INFINITE_DAY, INFINITE_MOMENT = (1 << 31) - 1, (1 << 63) - 1
+FIRST_DAY, LAST_DAY = 1 - INFINITE_DAY, INFINITE_DAY - 1
+FIRST_MOMENT, LAST_MOMENT = -106_751_991 * MICROSECONDS_PER_DAY, INFINITE_MOMENT - 1
+
+
+def is_infinite(value: object, type: SqlType) -> bool:
+    """Whether a date or a moment is infinity, or minus infinity.
+
+    >>> is_infinite(-INFINITE_DAY, DATE), is_infinite(INFINITE_DAY, TIMESTAMP), is_infinite(INFINITE_DAY, BIGINT)
+    (True, False, False)
+    """
+    match type, value:
+        case Date(), int(days):
+            return abs(days) >= INFINITE_DAY
+        case Timestamp(), int(microseconds):
+            return abs(microseconds) >= INFINITE_MOMENT
+        case _:
+            return False
 
 
 class IntervalValue(NamedTuple):

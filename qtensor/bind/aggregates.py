@@ -214,6 +214,10 @@ class AggregateBinder:
             raise self.context.error("aggregate function calls cannot contain window functions", operand.span or self.span)
 
     def sort_key(self, ordered: exp.Ordered) -> SortKey:
+        constant = ordered.this.unnest()
+        integer = isinstance(constant, exp.Literal) and not constant.is_string and constant.name.isdecimal()
+        if isinstance(constant, exp.Literal | exp.Boolean | exp.Null) and not integer:
+            raise self.context.error("ORDER BY a constant has no effect", self.context.source.span(ordered) or self.span)
         expr = self.row_value(ordered.this).expr
         return SortKey(expr, bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first")))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from qtensor.bind.branches import Branch
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span
@@ -53,13 +54,17 @@ class Parameters:
 
 @dataclass
 class Context:
-    """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost."""
+    """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost.
+
+    branches: the queries that are bound, by the number of their node, for ORDER BY of the set operations they are in.
+    """
 
     source: Source
     catalog: Catalog
     parameters: Parameters
     findings: list[tuple[str, Span | None]] = field(default_factory=list)
     views: tuple[str, ...] = ()
+    branches: dict[int, Branch] = field(default_factory=dict)
 
     def unsupported(self, what: str, span: Span | None) -> None:
         """Remember that `what` is not supported; all such are raised together once the query is bound."""

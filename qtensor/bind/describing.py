@@ -22,6 +22,7 @@ from qtensor.types import Array, Interval, Unsupported
 Values = Sequence[object] | Mapping[str, object] | None
 
 _NOT_A_LINE_END = re.compile(r"[^\n]")
+_OPTIONS = re.compile(r"\s*\(\s*(FORMAT|ANALY[ZS]E|VERBOSE)\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALY[ZS]E\b)?", re.IGNORECASE)
 
 
@@ -77,6 +78,8 @@ def bind_explain(sql: str, catalog: StatementCatalog, parameters: Values, dialec
     """The query is bound when it is prepared."""
     found = _EXPLAIN.search(sql)
     assert found is not None
+    if (options := _OPTIONS.match(sql, found.end())) is not None:
+        raise UnsupportedError(f"not supported yet: EXPLAIN with the option {options[1].upper()}", sql, [Span(*options.span(1))])
     if not sql[found.end() :].strip(" ;\n"):
         raise ParseError("EXPLAIN needs a query", sql, [Span(found.start(), found.end())])
     return Explain(only(sql, slice(found.end(), len(sql))), bool(found[1]))

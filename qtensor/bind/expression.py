@@ -16,7 +16,8 @@ from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import from_inside
 from qtensor.bind.data_types import sql_type
-from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.functions import bind_function
+from qtensor.bind.macros import interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, schema_of, subscript_value, whole_number
@@ -57,6 +58,7 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.NullSafeNEQ: "is_distinct_from",
 }
 _UNCHAINED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_DISTINCTIONS = (exp.NullSafeEQ, exp.NullSafeNEQ)
 _ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -175,6 +177,8 @@ class ExpressionBinder:
             case exp.Case():
                 return self._case(node)
             case exp.If():
+                if node.args.get("false") is None:
+                    raise context.error("if takes 3 arguments, not 2", span)
                 branch = (self.condition(node.this).expr, self.bind(node.args["true"]))
                 return build.case(context, [branch], self._or_null(node.args.get("false")), span)
             case exp.Coalesce():
@@ -186,6 +190,8 @@ class ExpressionBinder:
                 if target is None:
                     return plain(Literal(None, NULL), span)
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
+            case exp.Escape(this=exp.SimilarTo()):
+                raise context.error("SIMILAR TO takes no ESCAPE", self.span(node.expression) or span)
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
             case exp.Bracket():
@@ -402,7 +408,8 @@ class ExpressionBinder:
 
     def _comparison(self, node: exp.Expr) -> Operand:
         span, operands = self.span(node), (node.this, node.args["expression"])
-        if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
+        chained = _UNCHAINED if isinstance(node, _UNCHAINED) else _DISTINCTIONS
+        if any(isinstance(self._without_own_paren(operand), chained) for operand in operands):
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
         if isinstance(operands[1], exp.Any | exp.All):
             return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
@@ -410,6 +417,10 @@ class ExpressionBinder:
             return bind_tuples(self.context, node, _COMPARISONS[type(node)], self.bind)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
+
+    def _without_own_paren(self, node: exp.Expr) -> exp.Expr:
+        """`node`, or what is in it if it is a parenthesis that sqlglot has put in."""
+        return node.this if isinstance(node, exp.Paren) and self.span(node) == self.span(node.this) else node
 
     def _negation(self, node: exp.Neg) -> Operand:
         inner, span = node.this.unnest(), self.span(node)

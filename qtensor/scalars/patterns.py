@@ -98,6 +98,13 @@ def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str =
     return pc.if_else(found, extracted, nothing)
 
 
+def regexp_nothing(texts: pa.Array, pattern: str, options: str = "") -> pa.Array:
+    """What regexp_extract finds of a group that is NULL: an empty text."""
+    expression(pattern, options)
+    nothing = pa.scalar("", pa.large_string())
+    return pc.if_else(texts.is_valid(), nothing, nothing)
+
+
 def glob(texts: pa.Array, pattern: str) -> pa.Array:
     """Whether the whole text is like the pattern: * is any text, ? any byte, [a-c] one of several, [!a-c] none of them."""
     regex = glob_regex(pattern.encode())
@@ -180,6 +187,13 @@ PATTERNS: tuple[ScalarFunction, ...] = (
         ("regexp_replace",),
         (takes(*[VARCHAR] * 3, result=VARCHAR), takes(*[VARCHAR] * 4, result=VARCHAR)),
         vectorised(regexp_replace, VARCHAR),
+        fails=True,
+        checked=True,
+    ),
+    ScalarFunction(
+        ("regexp_nothing",),
+        tuple(takes(*[VARCHAR] * count, result=VARCHAR) for count in (2, 3)),
+        vectorised(regexp_nothing, VARCHAR),
         fails=True,
         checked=True,
     ),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
-import numpy as np
 import pyarrow as pa
 
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
 from qtensor.sources.arrow import ArrowSource
-from qtensor.statements.statement import ROW, Definition, numbered
+from qtensor.statements.statement import Definition
 from qtensor.table import Table
-from qtensor.types import BIGINT, Field, Schema
+from qtensor.types import Schema
 
 
 class CreatedSource(ArrowSource):
@@ -37,12 +35,3 @@ class CreatedTable:
         self.definition = definition
         self.rows = rows
         self.table = Table(definition.name, CreatedSource(definition.schema, rows))
-
-    @cached_property
-    def numbered(self) -> Table:
-        """The table with the number of each row as one more column, for statements that change some of its rows."""
-        numbers = pa.array(np.arange(self.rows.num_rows, dtype=np.int64))
-        fields = (*self.definition.schema, Field(ROW, BIGINT))
-        columns = [*self.rows.columns, pa.chunked_array([numbers])]
-        rows = pa.Table.from_arrays(columns, names=[field.name for field in fields])
-        return Table(numbered(self.definition.name), CreatedSource(fields, rows))

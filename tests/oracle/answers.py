@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import duckdb
 import pytest
-import sqlglot
 
 import qtensor
+from qtensor.bind.parse import parse_statement
 from qtensor.errors import BindError, ExecutionError, ParseError
 
 Row: TypeAlias = tuple[Any, ...]
@@ -86,7 +86,7 @@ def answer_of_duckdb(connection: duckdb.DuckDBPyConnection, query: str, paramete
 
 def is_ordered(query: str) -> bool:
     """Whether the query as a whole has an ORDER BY."""
-    return sqlglot.parse_one(query, dialect="duckdb").args.get("order") is not None
+    return parse_statement(query, "duckdb")[0].args.get("order") is not None
 
 
 def assert_same_answer(found: Answer, expected: Answer, *, ordered: bool, signed_zeros: bool = True) -> None:
