@@ -6,6 +6,7 @@ bit, before each query: an encoding of yesterday's values would be a wrong answe
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -20,6 +21,7 @@ from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
+_ONE_TYPE = "give all its values one type, whole numbers 64 bits at most"
 _BLOCK = 8_192  # values compared at a time, in L2
 _CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
@@ -47,9 +49,12 @@ class _ArraySnapshot:
         if values.dtype.kind not in "OU":
             return arrow_array(self._name, values, mask)
         try:
-            return pa.array(values, mask=mask, from_pandas=True)
+            found = pa.array(values, mask=mask, from_pandas=True)
         except _CONVERSION_ERRORS as error:
-            raise DataError(f'column "{self._name}" cannot be read: {error}; give all its values one type') from error
+            raise DataError(f'column "{self._name}" cannot be read: {error}; {_ONE_TYPE}') from error
+        if found.type == pa.date32() and any(isinstance(value, datetime.datetime) for value in values):
+            raise DataError(f'column "{self._name}" holds dates and timestamps; {_ONE_TYPE}')  # whose times would be lost
+        return found
 
     def matches(self, live: Any) -> bool:
         if isinstance(live, np.ma.MaskedArray) != (self._mask is not None):
@@ -117,7 +122,7 @@ class _MutableSource:
             type = sql_type(self._snapshots[index].arrow().type)
             return Enum(tuple(map(str, live.categories))) if _is_category(live) and type == VARCHAR else type
         except DataError:  # this column alone cannot be read
-            remedy = "give all its values one type" if isinstance(live, np.ndarray) else "cast it to another type or drop it"
+            remedy = _ONE_TYPE if isinstance(live, np.ndarray) else "cast it to another type or drop it"
             return Unsupported(str(live.dtype), remedy)
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
