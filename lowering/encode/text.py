@@ -131,7 +131,7 @@ def looked_up(
     size = host_call.size
     if function.fails:
         failed = encoder.look_up(ResultTest(host_call, "failed"), size, index, "bool")
-        encoder.check(failed, valid, f"{function.name} of a value that it is not defined for", call.span)
+        encoder.check(failed, valid, f"{written(function)} of a value that it is not defined for", call.span)
     if function.gives_null:
         valid = encoder.builder.both(valid, encoder.look_up(ResultTest(host_call, "valid"), size, index, "bool"))
     dtype: DType
