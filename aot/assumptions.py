@@ -34,8 +34,11 @@ def positions(assumed: Input, fields: Schema, table: str) -> list[int]:
 
 
 def same_kind(found: SqlType, expected: SqlType) -> bool:
-    """Whether values of one type can stand for the other's: the same, or both integers, whose values are checked."""
-    return found == expected or (isinstance(found, Integer) and isinstance(expected, Integer))
+    """Whether values of one type can stand for the other's: the same, both integers, whose values are checked, or both texts.
+
+    A text that is none of an ENUM's is an error where the ENUM's order is asked for.
+    """
+    return found == expected or any(isinstance(found, kind) and isinstance(expected, kind) for kind in (Integer, Varchar))
 
 
 def check(assumed: Input, columns: Sequence[EncodedColumn], table: str) -> None:

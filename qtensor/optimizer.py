@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from qtensor.enums import without_enums
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
 from qtensor.rules.drop_distinct import drop_distinct
@@ -73,6 +74,7 @@ def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatis
     Raises:
         UnsupportedError: it needs columns of types that are not supported.
     """
+    plan = without_enums(plan)
     for rule in REQUIRED_RULES:
         plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     refuse_unsupported_columns(plan)

@@ -22,6 +22,7 @@ from qtensor.types import (
     Boolean,
     Date,
     Decimal,
+    Enum,
     Float,
     Integer,
     SqlType,
@@ -77,6 +78,8 @@ def parse_text(text: str, target: SqlType) -> Value:
         ConversionError: `text` does not convert.
     """
     match target:
+        case Enum(values) if text not in values:
+            raise ConversionError(f"'{text}' is not one of the values of {target}")
         case Varchar():
             return text
         case Boolean():

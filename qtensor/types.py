@@ -92,6 +92,16 @@ class Varchar:
 
 
 @dataclass(frozen=True)
+class Enum(Varchar):
+    """Text that is one of `values` and ordered by its place among them: what a pandas category is to DuckDB."""
+
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "ENUM({})".format(", ".join("'" + value.replace("'", "''") + "'" for value in self.values))
+
+
+@dataclass(frozen=True)
 class Interval:
     """A span of time; exists only as a literal."""
 
@@ -124,7 +134,9 @@ class Unsupported:
         return self.name
 
 
-SqlType: TypeAlias = Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Interval | Array | Unsupported
+SqlType: TypeAlias = (
+    Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Enum | Interval | Array | Unsupported
+)
 
 NULL = Null()
 BOOLEAN = Boolean()

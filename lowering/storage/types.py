@@ -136,7 +136,9 @@ def arrow_type(type: SqlType) -> pa.DataType:
     match type:
         case Integer(bits=128):
             return pa.decimal128(_MAXIMUM_DECIMAL_DIGITS, 0)
-        case Null() | Boolean() | Integer() | Float() | Date() | Varchar():
+        case Varchar():
+            return pa.string()
+        case Null() | Boolean() | Integer() | Float() | Date():
             return _ARROW[type]
         case Decimal(precision, scale):
             return pa.decimal128(precision, scale)

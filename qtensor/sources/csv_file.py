@@ -42,8 +42,7 @@ def read_csv(shown: str, source: Path | pa.Buffer) -> pa.Table:
     Raises:
         DataError: it is not UTF-8, or its rows differ in their number of fields.
     """
-    lines, complete = _sample(shown, source)
-    shapes = shapes_of(lines, complete)
+    shapes, complete = _shapes(shown, source)
     if not shapes:
         raise DataError(f"{shown}: cannot be read as CSV: no delimiter and no quotes fit the rows that it begins with")
     shape = shapes[0] if len(shapes) == 1 else min(shapes, key=_texts_in_sample)
@@ -62,12 +61,17 @@ def read_csv(shown: str, source: Path | pa.Buffer) -> pa.Table:
 # --- the sample ---------------------------------------------------------------------------------------------------------------
 
 
-def _sample(shown: str, source: Path | pa.Buffer) -> tuple[list[str], bool]:
-    """The first lines, and whether they are all."""
-    content = _read(shown, source, _SAMPLE + 1)
-    complete = len(content) <= _SAMPLE
-    lines = lines_of(_decoded(shown, content, complete))
-    return (lines if complete or len(lines) == 1 else lines[:-1]), complete
+def _shapes(shown: str, source: Path | pa.Buffer) -> tuple[list[Shape], bool]:
+    """The dialects that fit, and whether they were found by all lines; of long rows a larger sample is taken."""
+    size = _SAMPLE
+    while True:
+        content = _read(shown, source, size + 1)
+        complete = len(content) <= size
+        lines = lines_of(_decoded(shown, content, complete))
+        shapes = shapes_of(lines if complete else lines[:-1], complete)
+        if complete or (shapes and all(len(shape.rows) > 1 for shape in shapes)):
+            return shapes, complete
+        size *= 16
 
 
 def _opened(source: Path | pa.Buffer) -> Any:

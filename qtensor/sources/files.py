@@ -47,11 +47,12 @@ def open_path(path: str | PathLike[str]) -> Source:
         raise DataError(f"{file}: no such file")
     if file.is_dir():
         return _open_files(text, lambda: file.rglob("*.parquet"))
-    if file.suffix == ".parquet":
+    name = file.name.lower()
+    if name.endswith(".parquet"):
         return ParquetSource(file)
-    if file.name.endswith(CSV_SUFFIXES):
+    if name.endswith(CSV_SUFFIXES):
         return CsvSource(file)
-    if file.suffix in IPC_SUFFIXES:
+    if name.endswith(IPC_SUFFIXES):
         return open_ipc(file)
     raise DataError(f"{file}: the name must end in {', '.join(FILE_SUFFIXES[:-1])} or {FILE_SUFFIXES[-1]}")
 

@@ -6,6 +6,7 @@ bit, before each query: an encoding of yesterday's values would be a wrong answe
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
 from qtensor.sources.numbers import arrow_array, numpy_type
-from qtensor.types import Field, SqlType, Unsupported
+from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
+_ONE_TYPE = "give all its values one type, whole numbers 64 bits at most"
 _BLOCK = 8_192  # values compared at a time, in L2
 _CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
@@ -47,9 +49,12 @@ class _ArraySnapshot:
         if values.dtype.kind not in "OU":
             return arrow_array(self._name, values, mask)
         try:
-            return pa.array(values, mask=mask, from_pandas=True)
+            found = pa.array(values, mask=mask, from_pandas=True)
         except _CONVERSION_ERRORS as error:
-            raise DataError(f'column "{self._name}" cannot be read: {error}; give all its values one type') from error
+            raise DataError(f'column "{self._name}" cannot be read: {error}; {_ONE_TYPE}') from error
+        if found.type == pa.date32() and any(isinstance(value, datetime.datetime) for value in values):
+            raise DataError(f'column "{self._name}" holds dates and timestamps; {_ONE_TYPE}')  # whose times would be lost
+        return found
 
     def matches(self, live: Any) -> bool:
         if isinstance(live, np.ma.MaskedArray) != (self._mask is not None):
@@ -114,9 +119,10 @@ class _MutableSource:
             return type if isinstance(type, Unsupported) else sql_type(type)
         self._snapshots[index] = _snapshot(name, live)
         try:
-            return sql_type(self._snapshots[index].arrow().type)
+            type = sql_type(self._snapshots[index].arrow().type)
+            return Enum(tuple(map(str, live.categories))) if _is_category(live) and type == VARCHAR else type
         except DataError:  # this column alone cannot be read
-            remedy = "give all its values one type" if isinstance(live, np.ndarray) else "cast it to another type or drop it"
+            remedy = _ONE_TYPE if isinstance(live, np.ndarray) else "cast it to another type or drop it"
             return Unsupported(str(live.dtype), remedy)
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
@@ -150,7 +156,7 @@ class DataFrameSource(_MutableSource):
     def _has_same_shape(self) -> bool:
         frame = self._frame
         same_labels = frame.columns is self._labels or frame.columns.equals(self._labels)
-        return same_labels and len(frame) == self.rows and list(frame.dtypes) == self._dtypes
+        return same_labels and len(frame) == self.rows and _same_types(self._dtypes, list(frame.dtypes))
 
 
 class DictSource(_MutableSource):
@@ -206,6 +212,19 @@ def _snapshot(name: str, live: Any) -> Snapshot:
     if isinstance(live, np.ndarray):
         return _ArraySnapshot(name, live)
     return _ArrowSnapshot(live) if _is_arrow(live) else _ExtensionSnapshot(name, live)
+
+
+def _same_types(known: Sequence[Any], live: Sequence[Any]) -> bool:
+    """Whether the columns' types are the same; to pandas categories in another order are, unless their order is declared."""
+    return known == live and all(
+        old is new or not hasattr(old, "categories") or old.categories.equals(new.categories)
+        for old, new in zip(known, live, strict=True)
+    )
+
+
+def _is_category(live: Any) -> bool:
+    """Whether a pandas array is one of categories, which are in an order, declared or not."""
+    return type(live).__name__ == "Categorical"
 
 
 def _is_arrow(live: Any) -> bool:

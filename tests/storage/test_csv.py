@@ -158,6 +158,17 @@ def test_many_rows_with_lines_in_quotes(suffix: str, tmp_path: Path) -> None:
     assert_same_answer(answer_of_qtensor(qtensor.sql(query)), answer_of_duckdb(duckdb.connect(), query), ordered=True)
 
 
+def test_rows_longer_than_the_sample(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    long = "x" * 3_000_000
+    for content in (f"{long},b\n1,2\n", f'a,b\n"{long}\n{long}",2\n3,4\n', f"{long}\n", f'"a\n{long}",b\n1,2\n'):
+        path.write_text(content)
+        found = read_csv("t", path)
+        expected = answer_of_duckdb(duckdb.connect(), f"SELECT * FROM read_csv('{path}', max_line_size = 10000000)")
+        assert found.column_names == expected.names
+        assert [tuple(row.values()) for row in found.to_pylist()] == expected.rows
+
+
 def test_null_bytes(tmp_path: Path) -> None:
     for content in (b"a,b\nx\x00y,1\n", b"a,b\n\x00,1\n", b"a\x00,b\n1,2\n"):
         check(content, tmp_path)
