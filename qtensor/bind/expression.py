@@ -381,8 +381,9 @@ class ExpressionBinder:
         try:
             if quantity.value is None:
                 return plain(Literal(None, INTERVAL), span)
-            if unit is None:
-                return plain(Literal(parse_interval(str(quantity.value)), INTERVAL), span)
+            whole = node.meta.get("written")
+            if unit is None or (whole is not None and whole != node.this.unnest().name):
+                return plain(Literal(parse_interval(whole or str(quantity.value)), INTERVAL), span)
             written = node.this.unnest().name if quantity.type != INTEGER else str(quantity.value)
             return plain(Literal(interval_of(written or str(quantity.value), unit.name), INTERVAL), span)
         except ConversionError as error:
