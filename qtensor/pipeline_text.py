@@ -107,7 +107,8 @@ def step_text(step: Step, checks: tuple[Check, ...]) -> str:
 def accumulator_text(accumulator: AnyAccumulator) -> str:
     mask = "" if accumulator.mask is None else f" where %{accumulator.mask}"
     match accumulator:
-        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct):
+        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct, order=order):
+            mask = (f" by {words_text(order)}" if order else "") + mask
             of = f"distinct {words_text(distinct)}" if distinct else "" if value is None else f"%{value}"
             return f"{op}({of}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
         case MomentsAccumulator(values=values, distinct=distinct):

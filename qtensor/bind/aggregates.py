@@ -294,7 +294,8 @@ class AggregateBinder:
                 return None
             case _:
                 arguments, result = self.signature(name, operands)
-                kept = order if name in ("first", "last", "mode") else ()
+                added = name in ("sum", "avg", "product") and isinstance(arguments[0].type, Float) and not self.windowed
+                kept = order if name in ("first", "last", "mode") or added else ()  # what floats add up to depends on their order
                 # Equal values once or more often: the least and the greatest are the same.
                 return AggregateCall(name, arguments, result, distinct and name not in IDEMPOTENT, condition, kept)
 

@@ -205,7 +205,7 @@ class ExpressionBinder:
             case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.RespectNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
-                raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)
+                return self._lone_star(node, "* stands for columns only in a list of SELECT or in count(*)", span)
             case _:
                 context.unsupported(f"{node.key} here", span)
                 return plain(Literal(None, NULL), span)
@@ -222,7 +222,7 @@ class ExpressionBinder:
     def _column(self, node: exp.Column) -> Operand:
         span = self.span(node)
         if isinstance(node.this, exp.Star):
-            raise self.context.error(f"{node.table}.* stands for columns only in a list of SELECT", span)
+            return self._lone_star(node, f"{node.table}.* stands for columns only in a list of SELECT", span)
         column = self.local_column(node)
         if not node.table and (column is None or self.prefers_alias(column)):
             aliased = self.alias(node.name, span)
@@ -246,6 +246,13 @@ class ExpressionBinder:
                 return Operand(self._from_outside(aliased.expr, depth, span), aliased.type, span)
             binder, depth = binder.outer, depth + 1
         return self._unknown(node, span)
+
+    def _lone_star(self, node: exp.Expr, message: str, span: Span | None) -> Operand:
+        """A star where a value stands: an error, but before LIKE and its kin it chooses columns in DuckDB."""
+        if not isinstance(node.parent, exp.Like | exp.ILike | exp.SimilarTo | exp.Glob | exp.RegexpFullMatch | exp.RegexpLike):
+            raise self.context.error(message, span)
+        self.context.unsupported("columns of * that are chosen by a pattern", span)
+        return plain(Literal("", VARCHAR), span)
 
     def _from_outside(self, expr: Expr, depth: int, span: Span | None) -> Expr:
         """What an alias of the query `depth` levels out stands for, as a subquery sees it."""
@@ -385,8 +392,9 @@ class ExpressionBinder:
         try:
             if quantity.value is None:
                 return plain(Literal(None, INTERVAL), span)
-            if unit is None:
-                return plain(Literal(parse_interval(str(quantity.value)), INTERVAL), span)
+            whole = node.meta.get("written")
+            if unit is None or (whole is not None and whole != node.this.unnest().name):
+                return plain(Literal(parse_interval(whole or str(quantity.value)), INTERVAL), span)
             written = node.this.unnest().name if quantity.type != INTEGER else str(quantity.value)
             return plain(Literal(interval_of(written or str(quantity.value), unit.name), INTERVAL), span)
         except ConversionError as error:

@@ -136,6 +136,7 @@ def _parser(dialect: Dialect) -> Parser:
 
     if isinstance(dialect, DuckDB):
         parser.FUNCTIONS = _without(parser.FUNCTIONS, {*SCALARS, *MACROS})  # type: ignore[misc]
+        parser._parse_interval = _interval_reader(parser)  # type: ignore[assignment, method-assign]
         parser._parse_table = _table_reader(parser)  # type: ignore[method-assign]
         parser._parse_escape = lambda this: _escape(parser, this)  # type: ignore[method-assign]
         parser.UNARY_PARSERS = {**parser.UNARY_PARSERS, TokenType.PLUS: _unary_plus}  # type: ignore[misc]
@@ -157,6 +158,21 @@ def _unary_plus(parser: Parser) -> exp.Expr:
     call = exp.Anonymous(this="+", expressions=[operand])
     call.meta.update(start=sign.start, end=sign.end)
     return call
+
+
+def _interval_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
+    """The reader of INTERVAL, which notes the text behind it: sqlglot makes '1 day' and '1' DAY one."""
+    read = parser._parse_interval
+
+    def interval(*args: Any, **options: Any) -> exp.Expr | None:
+        first = parser._index
+        found = read(*args, **options)
+        tokens = parser._tokens[first : first + 2]
+        if isinstance(found, exp.Interval) and [token.token_type for token in tokens] == [TokenType.INTERVAL, TokenType.STRING]:
+            found.meta["written"] = tokens[1].text
+        return found
+
+    return interval
 
 
 def _table_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
@@ -272,7 +288,7 @@ def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect, known: Co
 
 
 def _refuse_by_words(sql: str, tokens: list[Token]) -> None:
-    """Name what DuckDB has and sqlglot cannot parse: CHECKPOINT, and statements other than queries in WITH."""
+    """Name what DuckDB has and sqlglot cannot parse: CHECKPOINT, COPY in WITH, EXPORT_STATE behind an aggregate."""
     words = [token.text.upper() for token in tokens]
     if words[:1] == ["CHECKPOINT"]:
         raise UnsupportedError("not supported yet: CHECKPOINT statements", sql, [Span(tokens[0].start, tokens[0].end + 1)])
@@ -281,6 +297,9 @@ def _refuse_by_words(sql: str, tokens: list[Token]) -> None:
         if kinds == [TokenType.ALIAS, TokenType.L_PAREN, TokenType.COPY] and words[0] == "WITH":
             span = Span(tokens[index + 2].start, tokens[index + 2].end + 1)
             raise UnsupportedError("not supported yet: COPY in a common table expression", sql, [span])
+    for before, token in pairwise(tokens):
+        if before.token_type == TokenType.R_PAREN and token.token_type == TokenType.VAR and token.text.upper() == "EXPORT_STATE":
+            raise UnsupportedError("not supported yet: EXPORT_STATE", sql, [Span(token.start, token.end + 1)])
 
 
 def _number_parameters(tokens: list[Token]) -> list[Token]:

@@ -118,8 +118,9 @@ class Source:
 
     def interval_text(self, node: exp.Interval) -> str | None:
         """How the quantity after INTERVAL is written: a number, a text, or a text that holds the unit as well."""
-        index = self._interval_token(node)
-        return None if index is None else self.tokens[index + 1].text
+        written = node.meta.get("written")
+        index = self._interval_token(node) if written is None else None
+        return written if index is None else self.tokens[index + 1].text
 
     def _interval_token(self, node: exp.Interval) -> int | None:
         """The word INTERVAL of `node`, found by what follows it: sqlglot keeps no place of quantity and unit."""

@@ -8,7 +8,7 @@ import re
 from qtensor.civil import civil, day_of, first_day, year_of
 from qtensor.errors import UnsupportedError
 from qtensor.scalars.function import Overload, ScalarFunction, each
-from qtensor.texts import ConversionError
+from qtensor.texts import SPACES, ConversionError, parse_text
 from qtensor.types import BIGINT, DATE, INFINITE_DAY, MICROSECONDS_PER_DAY, TIMESTAMP, VARCHAR
 
 MONTHS = (
@@ -134,6 +134,8 @@ def strptime(text: str, pattern: str) -> int:
     True
     """
     reader, letters = reader_of(pattern)
+    if text.strip(SPACES).lower() in ("infinity", "-infinity", "epoch"):  # as CAST reads them, whatever the format
+        return int(parse_text(text, TIMESTAMP))
     match = reader.fullmatch(text)
     if match is None:
         raise ConversionError(f"'{text}' is not written as {pattern}")

@@ -81,14 +81,14 @@ def later_group(character: str) -> str:
 
 
 def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str = "") -> pa.Array:
-    """The first match, or one of its groups; empty where there is none."""
+    """The first match, or one of its groups; where there is none an empty text, or with the option k the text itself."""
     if not 0 <= group <= GROUPS:
         raise ConversionError(f"a group of a regular expression has a number from 0 to {GROUPS}")
-    checked = expression(pattern, options)
+    checked = expression(pattern, options, OPTIONS + "k")
     found = run(pc.match_substring_regex, texts, checked)
     # As little as possible before the match, and anything after it: the match is the one that a search finds.
     whole = rf"(?s:\A.*?)({checked})(?s:.*\z)" if group == 0 else rf"(?s:\A.*?)(?:{checked})(?s:.*\z)"
-    nothing = pa.scalar("", pa.large_string())
+    nothing = texts if "k" in options else pa.scalar("", pa.large_string())
     try:
         extracted = pc.replace_substring_regex(texts, whole, rf"\{max(group, 1)}")
     except pa.ArrowInvalid as error:
@@ -99,9 +99,9 @@ def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str =
 
 
 def regexp_nothing(texts: pa.Array, pattern: str, options: str = "") -> pa.Array:
-    """What regexp_extract finds of a group that is NULL: an empty text."""
-    expression(pattern, options)
-    nothing = pa.scalar("", pa.large_string())
+    """What regexp_extract finds of a group that is NULL: an empty text, or with the option k the text itself."""
+    expression(pattern, options, OPTIONS + "k")
+    nothing = texts if "k" in options else pa.scalar("", pa.large_string())
     return pc.if_else(texts.is_valid(), nothing, nothing)
 
 

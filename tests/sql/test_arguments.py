@@ -127,7 +127,14 @@ QUERIES = [
     "SELECT string_agg(1)",
 ]
 
+QUERIES += [
+    "SELECT regexp_extract(s, 'b(.)', 1, 'k'), regexp_extract(s, 'B(.)', 'ik') FROM (VALUES ('abc'), ('x'), (NULL), ('')) t(s)",
+    "SELECT regexp_extract('foobarbaz', 'zzz', NULL, 'k'), regexp_extract('foobarbaz', '(b..)', 2, 'k')",
+    "SELECT DATE '2020-01-01' + INTERVAL '1.5 millenium', DATE '2020-01-01' + '1 day 00:05:'::INTERVAL, DATE '2020-01-01' + '10:'::INTERVAL",
+]
+
 REFUSED = [
+    "SELECT regexp_matches('a', 'a', 'k')",
     "SELECT regexp_extract('foobarbaz','b..','1')",
     "SELECT regexp_extract('foobarbaz','(b..)(b..)',-1)",
     "SELECT regexp_extract('foobarbaz','B..',0,NULL)",

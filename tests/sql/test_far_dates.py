@@ -65,6 +65,7 @@ QUERIES = [
     "FROM (VALUES (TIMESTAMP '290309-12-22 (BC)', TIMESTAMP '294247-01-10')) t(a, b)",
     "SELECT date_diff('hour', a, b) FROM (VALUES (DATE '5881580-07-10', DATE '5877642-06-25 (BC)')) t(a, b)",
     "SELECT greatest(a, DATE 'infinity')::VARCHAR, least(a, DATE '-infinity')::VARCHAR FROM (VALUES (DATE '5881580-07-10')) t(a)",
+    f"SELECT strptime(CASE WHEN s LIKE '%inf%' THEN s ELSE 'epoch' END, '%Y')::VARCHAR FROM {WORDS}",
     # Of constants.
     "SELECT (DATE 'infinity' + 1)::VARCHAR, (1 + DATE '-infinity')::VARCHAR, (DATE 'infinity' - 1)::VARCHAR",
     "SELECT (DATE 'infinity' + INTERVAL 1 DAY)::VARCHAR, (TIMESTAMP '-infinity' - INTERVAL 1 MONTH)::VARCHAR",

@@ -47,6 +47,9 @@ UNSUPPORTED = [
     ("WITH x(a) USING KEY (a) AS (SELECT 1) SELECT * FROM x", "USING KEY"),
     ("SELECT 'a' LIKE d::VARCHAR ESCAPE d::VARCHAR FROM t", "ESCAPE with a character that is not constant"),
     ("SELECT * FROM (DESCRIBE t)", "DESCRIBE in a query"),
+    ("SELECT * LIKE 'd%' FROM t", "columns of \\* that are chosen by a pattern"),
+    ("SELECT t.* NOT LIKE 'd%' FROM t", "columns of \\* that are chosen by a pattern"),
+    ("SELECT sum(1) EXPORT_STATE", "EXPORT_STATE"),
 ]
 
 
