@@ -2,12 +2,15 @@
 #
 #   make demo         train a classifier, run the headline query as one XLA module, time it beside its rivals
 #   make test         format, lint, types, import contracts, tests
+#   make core         the tests of what depends on Python and jax, for another Python:
+#                     make core PYTHON=python3.13 VENV=.venv-3.13
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
 #   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n the same ones again
 #   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, fails and is unsupported, file by file
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
+#   make bench-models models of several widths in queries, beside TensorFlow
 #   make tpch         all 22 queries of TPC-H at scale 1, rows compared with DuckDB, and timed
 #   make clean        remove what these made
 #
@@ -17,10 +20,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot tpch thorough fuzz slt clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot bench-models tpch core thorough fuzz slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What could differ with another version of Python, JAX or NumPy: compiling, caching, models, and each kind of query.
+CORE := tests/aot/test_slimming.py tests/aot/test_any_rows.py tests/aot/test_loaded.py tests/models \
+	tests/repository/test_jaxlib_miscompile.py tests/sql/test_joins.py tests/sql/test_windows.py tests/sql/test_sets.py tests/sql/test_aggregate_functions.py \
+	tests/storage tests/test_caching.py tests/test_one_module.py tests/test_relation.py tests/test_threads.py tests/tpch
 # Two makes started side by side wait here for each other, where the system has flock.
 LOCK := $(if $(shell command -v flock 2>/dev/null),flock .make.lock)
 # A .venv that came along when the folder was copied is made anew.
@@ -44,11 +51,17 @@ bench-seed: $(VENV)/.installed-bench
 bench-aot: $(VENV)/.installed-bench
 	$(BIN)/python bench/aot.py
 
+bench-models: $(VENV)/.installed-bench
+	$(BIN)/python bench/models.py
+
 tpch: $(VENV)/.installed-bench
 	$(BIN)/python bench/tpch_all.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+core: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(CORE)
 
 thorough: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --thorough

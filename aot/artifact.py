@@ -36,7 +36,9 @@ from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, Tab
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import keep_heap
 from qtensor.sources import OpenedTables, open_table
+from qtensor.sources.arrow import without_rows
 from qtensor.table import Table
+from qtensor.types import distinct_names
 
 Buffers: TypeAlias = list[jax.Array]
 
@@ -296,7 +298,7 @@ class Artifact:
     def _stream(self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input) -> Iterator[pa.RecordBatch]:
         last = self.manifest.forms[-1]
         chosen = select_columns(reader, assumed)
-        positions(assumed, open_table(assumed.table, chosen.schema.empty_table()).fields, assumed.table)  # also if no batch comes
+        positions(assumed, open_table(assumed.table, without_rows(chosen.schema)).fields, assumed.table)  # also if no batch comes
         if last.kind == "by_rows":
             for batch in chosen:
                 table = open_table(assumed.table, batch)
@@ -361,12 +363,14 @@ def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray
 
 
 def select_columns(reader: pa.RecordBatchReader, assumed: Input) -> pa.RecordBatchReader:
-    """The same batches with the columns that the query reads only."""
+    """The same batches with the columns that the query reads only, under the names that a table of them has."""
     wanted = {assumed.fields[column.column.index].name.lower() for column in assumed.columns}
-    chosen = [index for index, name in enumerate(reader.schema.names) if name.lower() in wanted]
+    names = distinct_names(reader.schema.names)
+    chosen = [index for index, name in enumerate(names) if name.lower() in wanted]
     chosen = chosen or list(range(len(reader.schema)))[:1]  # without a column a batch has no number of rows
-    schema = pa.schema([reader.schema.field(index) for index in chosen])
-    return pa.RecordBatchReader.from_batches(schema, (batch.select(chosen) for batch in reader))
+    schema = pa.schema([reader.schema.field(index).with_name(names[index]) for index in chosen])
+    selected = (pa.RecordBatch.from_arrays([batch.column(index) for index in chosen], schema=schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, selected)
 
 
 def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:

@@ -202,7 +202,7 @@ def is_possible(node: object) -> bool:
 def builtins_of(type: sql_types.SqlType) -> builtins.type[Any]:
     """What the values of a type are in Python; see `qtensor/expressions.py`."""
     match type:
-        case sql_types.Null():
+        case sql_types.Null() | sql_types.Unsupported():
             return NoneType
         case sql_types.Boolean():
             return bool

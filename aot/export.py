@@ -107,7 +107,7 @@ def assembled(
         query.sql,
         query.dialect,
         tuple(described_input(table, of_table, keys, guesses) for table, of_table in facts.items()),
-        query.bound.schema,
+        optimised.schema,
         tuple(find_parameters(query.bound, query.parameters, query.bind_again)),
         tuple(record(number, model) for number, model in enumerate(used)),
         query.bound,

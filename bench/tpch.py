@@ -93,7 +93,7 @@ def duckdb_in_memory(data: pa.Table, threads: int, cleanup: ExitStack) -> Callab
 
 def qtensor_in_memory(data: pa.Table, threads: int, cleanup: ExitStack) -> Callable[[str], Contestant]:
     """A registered Arrow table, which the first query of it encodes."""
-    connection = cleanup.enter_context(qtensor.connect(threads)).register("lineitem", data)
+    connection = cleanup.enter_context(qtensor.connect(threads=threads)).register("lineitem", data)
     return lambda query: Contestant(QTENSOR, lambda: connection.sql(query).arrow())
 
 
@@ -123,7 +123,7 @@ def parquet_first(query: str, path: Path, threads: int) -> list[Contestant]:
             return connection.sql(query).to_arrow_table()
 
     def ask_qtensor() -> pa.Table:
-        with qtensor.connect(threads) as connection:
+        with qtensor.connect(threads=threads) as connection:
             return connection.register("lineitem", path).sql(query).arrow()
 
     def ask_datafusion() -> pa.Table:
@@ -139,7 +139,7 @@ def parquet_again(query: str, path: Path, threads: int, cleanup: ExitStack) -> l
     """Each call asks the same connection again. qtensor has kept the encoded columns, the others read the file again."""
     rival = cleanup.enter_context(duckdb.connect(config={"threads": threads}))
     rival.read_parquet(str(path)).create_view("lineitem")
-    connection = cleanup.enter_context(qtensor.connect(threads)).register("lineitem", path)
+    connection = cleanup.enter_context(qtensor.connect(threads=threads)).register("lineitem", path)
     contestants = [Contestant(DUCKDB, lambda: rival.sql(query).to_arrow_table())]
     if not datafusion_missing():
         context = datafusion_context(threads)

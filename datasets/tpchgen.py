@@ -117,7 +117,7 @@ def _find_program() -> str:
     places = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     program = shutil.which(PROGRAM, path=os.pathsep.join(places))
     if program is None:
-        raise DataError(f"TPC-H data is made by the program {PROGRAM}, which is not installed: pip install 'qtensor[tpch]'")
+        raise DataError(f"TPC-H data is made by the program {PROGRAM}, which is not installed: pip install tpchgen-cli")
     return program
 
 

@@ -68,7 +68,7 @@ class AggregatePlanner:
         if call.function == "mode":
             planned = order_statistics.mode(self.encoder, values[0], self.words(values), mask, pack(self.encoder, order))
             return planned.finisher(self.add(planned.accumulator))
-        return self.plan_masked(call, values, mask)
+        return self.plan_masked(call, values, mask, pack(self.encoder, order))
 
     def plan_list(self, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Finisher:
         """string_agg: the group's number, under which the host joins the group's texts; NULL for no rows."""
@@ -93,18 +93,20 @@ class AggregatePlanner:
 
         return finish
 
-    def plan_masked(self, call: AggregateCall, values: list[Value], mask: Ref | None) -> Finisher:
-        """An aggregate of the rows where `mask` holds, none of whose `values` is NULL there."""
+    def plan_masked(
+        self, call: AggregateCall, values: list[Value], mask: Ref | None, order: tuple[SortWord, ...] = ()
+    ) -> Finisher:
+        """An aggregate of the rows where `mask` holds, none of whose `values` is NULL there; `order` of floats that are added."""
         distinct = self.words(values) if call.distinct else ()
         match call.function:
             case "count":
                 return self.finish_count(self.add(Accumulator("count", None, mask, "int64", distinct=distinct)))
             case "sum" | "avg":
-                return self.plan_sum(call, values[0], mask, distinct)
+                return self.plan_sum(call, values[0], mask, distinct, order)
             case "min" | "max":
                 return self.plan_extreme(call, values[0], mask)
             case "product" | "bit_and" | "bit_or" | "bit_xor":
-                return self.plan_reduction(call, values[0], mask, distinct)
+                return self.plan_reduction(call, values[0], mask, distinct, order)
             case "regr_avgy" | "regr_avgx":  # by sums: merging means would make NaN of an infinity
                 return self.plan_sum(replace(call, function="avg"), values[call.function == "regr_avgx"], mask, distinct)
             case function if function in VARIANCES or function in PAIRS:
@@ -139,7 +141,14 @@ class AggregatePlanner:
 
         return finish
 
-    def plan_sum(self, call: AggregateCall, value: Value, mask: Ref | None, distinct: tuple[SortWord, ...]) -> Finisher:
+    def plan_sum(
+        self,
+        call: AggregateCall,
+        value: Value,
+        mask: Ref | None,
+        distinct: tuple[SortWord, ...],
+        order: tuple[SortWord, ...] = (),
+    ) -> Finisher:
         """A sum, or for avg the sum divided by the count, both NULL for no rows."""
         if isinstance(value.type, Boolean):
             value = replace(value, data=self.encoder.builder.convert(value.data, "int8"), range=BIT)
@@ -150,7 +159,7 @@ class AggregatePlanner:
             bounds = value.range or BIT
             total = Range(min(0, bounds.low * self.rows), max(0, bounds.high * self.rows))
             limbs, dtype = 1 if total.fits else 2, "int64"
-        index = self.add(Accumulator("sum", value.data, mask, dtype, value.range, limbs, distinct))
+        index = self.add(Accumulator("sum", value.data, mask, dtype, value.range, limbs, distinct, order))
         if call.function == "avg":
             count = self.add(Accumulator("count", None, mask, "int64", distinct=distinct))
         nonempty = self.nonempty(mask) if call.function == "sum" else count
@@ -194,11 +203,18 @@ class AggregatePlanner:
 
         return finish
 
-    def plan_reduction(self, call: AggregateCall, value: Value, mask: Ref | None, distinct: tuple[SortWord, ...]) -> Finisher:
+    def plan_reduction(
+        self,
+        call: AggregateCall,
+        value: Value,
+        mask: Ref | None,
+        distinct: tuple[SortWord, ...],
+        order: tuple[SortWord, ...] = (),
+    ) -> Finisher:
         """product (of doubles) and the bitwise aggregates (of integers); NULL for no rows."""
         dtype: DType = "float64" if call.function == "product" else "int64"
         data = self.encoder.builder.convert(value.data, dtype)
-        index = self.add(Accumulator(call.function, data, mask, dtype, value.range, distinct=distinct))
+        index = self.add(Accumulator(call.function, data, mask, dtype, value.range, distinct=distinct, order=order))
         nonempty = self.nonempty(mask)
         bounds = None if value.range is None else bits_of(value.range)
 

@@ -191,6 +191,8 @@ def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
     values in order, sort. What is reduced chunk by chunk and merged works over all slots for each chunk: not for many.
     """
     match accumulator:
+        case Accumulator(order=(_, *_)):
+            return DENSE_LIMIT + 1
         case Accumulator(op="count" | "sum", distinct=(SortWord(radix=int() as radix),)):
             return radix
         case Accumulator(op="sum" | "count" | "min" | "max", distinct=()):

@@ -153,7 +153,8 @@ class SortWord:
 @dataclass(frozen=True)
 class Accumulator:
     """Reduces `value` over the rows of a group where `mask` holds (None: all): sum, count, min, max, product, bit_and,
-    bit_or or bit_xor. With `distinct`, rows whose words are equal are one row.
+    bit_or or bit_xor. With `distinct`, rows whose words are equal are one row; with `order`, floats are added or multiplied one
+    after the other, as the words say and then as rows come.
 
     A count has no value. `range` bounds the values; None for floats. With `limbs` 2, an integer sum is two columns of the
     result, high and low (see `Value.low`). The result of min and max for no rows is the far end of `range`.
@@ -166,6 +167,7 @@ class Accumulator:
     range: Range | None = None
     limbs: int = 1
     distinct: tuple[SortWord, ...] = ()
+    order: tuple[SortWord, ...] = ()
 
     @property
     def width(self) -> int:

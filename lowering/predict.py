@@ -4,9 +4,8 @@ A model of a few weights is a part of the loop that it stands in, and its rows a
 a wide one would not fit any cache then: 65,536 rows of 256 units are 64 MB. So it goes over blocks of `BLOCK` rows, ends behind
 the last live row, and, where filters went before, gathers the rows that they left if that costs less than the model does.
 
-Measured (2 cores, jaxlib 0.10.1, one thread, ns a row and GFLOP/s of CPU time in chunks of 65,536 rows and in blocks of 2,048):
-100-256-128-10 1,192 (100) and 766 (156), 32-128-64-1 253 (98) and 248 (100), 20-64-32-1 92 and 109. Rows first ([n, k] @ W,
-transposed once) instead of features first in blocks: 933, 242 and 88.
+Measured (2 cores, jaxlib 0.10.1, ns of CPU a row in chunks of 65,536 rows and in blocks of 2,048, both over features):
+100-256-128-10 1,192 and 766, 32-128-64-1 253 and 248, 20-64-32-1 92 and 109; over rows in tiles 680, 161 and 62.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from qtensor.lowering.model import Model, Prediction
 from qtensor.lowering.sinks.compact import LiveRows
 
 Array: TypeAlias = jax.Array
-# The model's arguments for some rows of the batch: for `BLOCK` rows from a first one on, or for rows by their numbers.
-Columns: TypeAlias = Sequence[Array]
+Columns: TypeAlias = Sequence[Array]  # a model's arguments
 
 BLOCK = 2_048
 # Multiply-adds a row from which a model goes block by block, and, for each of its arguments, from which rows are gathered
@@ -57,43 +55,41 @@ def predict_in_blocks(model: Model, weights: Sequence[Array], rows: Rows) -> Pre
     numbers = jnp.arange(1, rows.length + 1, dtype=jnp.int32)
     end = jnp.where(rows.live, numbers, 0).max()
 
-    def call(first: Array, found: Prediction) -> Prediction:
+    def step(loop: tuple[Array, Prediction]) -> tuple[Array, Prediction]:
+        first, found = loop
         start = jnp.minimum(first, rows.length - BLOCK)
         result, failed = model.apply(weights, rows.block(start))
-        return Prediction(
+        written = Prediction(
             lax.dynamic_update_slice_in_dim(found.result, result, start, found.result.ndim - 1),
             None if failed is None or found.failed is None else lax.dynamic_update_slice(found.failed, failed, (start,)),
         )
+        return first + BLOCK, written
 
-    return looped(call, end, nothing(model, weights, rows))
+    return lax.while_loop(lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows)))[1]
 
 
 def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:
-    """The live rows alone, brought together."""
-    missing = -rows.length % 64
-    found_rows = LiveRows.of(jnp.pad(rows.live, (0, missing)) if missing else rows.live)
+    """The live rows alone, brought together.
 
-    def call(first: Array, found: Prediction) -> Prediction:
-        numbers = found_rows.listed(BLOCK, first)
+    Their numbers are listed one block ahead: what a turn of a loop takes over from the last one is there as it is, while XLA
+    would compute the numbers anew in the gather of each argument.
+    """
+    missing = -rows.length % 64
+    live = LiveRows.of(jnp.pad(rows.live, (0, missing)) if missing else rows.live)
+
+    def step(loop: tuple[Array, Array, Prediction]) -> tuple[Array, Array, Prediction]:
+        first, numbers, found = loop
         result, failed = model.apply(weights, rows.gathered(jnp.minimum(numbers, rows.length - 1)))
-        is_there = jnp.arange(BLOCK, dtype=jnp.int32) + first < found_rows.total
+        is_there = jnp.arange(BLOCK, dtype=jnp.int32) + first < live.total
         target = jnp.where(is_there, numbers, rows.length)  # beyond the end: dropped
-        return Prediction(
+        written = Prediction(
             found.result.at[..., target].set(result, mode="drop"),
             None if found.failed is None else found.failed.at[target].set(failed, mode="drop"),
         )
+        return first + BLOCK, live.listed(BLOCK, first + BLOCK), written
 
-    return looped(call, found_rows.total, nothing(model, weights, rows))
-
-
-def looped(call: Callable[[Array, Prediction], Prediction], end: Array, found: Prediction) -> Prediction:
-    """`call` for the blocks that start before `end`."""
-
-    def step(loop: tuple[Array, Prediction]) -> tuple[Array, Prediction]:
-        first, found = loop
-        return first + BLOCK, call(first, found)
-
-    return lax.while_loop(lambda loop: loop[0] < end, step, (jnp.int32(0), found))[1]
+    start = (jnp.int32(0), live.listed(BLOCK), nothing(model, weights, rows))
+    return lax.while_loop(lambda loop: loop[0] < live.total, step, start)[2]
 
 
 def nothing(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:

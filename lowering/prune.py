@@ -149,8 +149,9 @@ def map_keys(keys: tuple[GroupKey, ...], renumber: Renumber) -> tuple[GroupKey, 
 def map_accumulator(accumulator: AnyAccumulator, renumber: Renumber) -> AnyAccumulator:
     mask = map_optional(accumulator.mask, renumber)
     match accumulator:
-        case Accumulator(value=value, distinct=distinct):
-            return replace(accumulator, value=map_optional(value, renumber), mask=mask, distinct=map_words(distinct, renumber))
+        case Accumulator(value=value, distinct=distinct, order=order):
+            value, distinct, order = map_optional(value, renumber), map_words(distinct, renumber), map_words(order, renumber)
+            return replace(accumulator, value=value, mask=mask, distinct=distinct, order=order)
         case MomentsAccumulator(values=values, distinct=distinct):
             moved = tuple(renumber(value) for value in values)
             return replace(accumulator, values=moved, mask=mask, distinct=map_words(distinct, renumber))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtensor.lowering.kernel import INTEGER_WIDTHS, DType
-from qtensor.types import Date, Decimal, Integer, SqlType, Timestamp
+from qtensor.types import FIRST_DAY, FIRST_MOMENT, LAST_DAY, LAST_MOMENT, Date, Decimal, Integer, SqlType, Timestamp
 
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -102,6 +102,11 @@ def literal_range(value: int) -> Range:
         return Range(0, 0)
     low = 1 << (abs(value).bit_length() - 1)
     return Range(low, 2 * low - 1) if value > 0 else Range(1 - 2 * low, -low)
+
+
+def finite_range(type: SqlType) -> Range:
+    """The dates or moments that are no infinities, of which all that is computed is one."""
+    return Range(FIRST_DAY, LAST_DAY) if isinstance(type, Date) else Range(FIRST_MOMENT, LAST_MOMENT)
 
 
 def range_of_type(type: SqlType) -> Range:

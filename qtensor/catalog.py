@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import pyarrow as pa
 
-from qtensor.bind import ModelSignature
-from qtensor.errors import DataError, ModelError
+from qtensor.bind import ModelSignature, bind
+from qtensor.errors import DataError, ModelError, QTensorError
 from qtensor.lowering.model import Model
 from qtensor.models import Registration
+from qtensor.paths import is_path, is_pattern, is_there
+from qtensor.row_numbers import ROWS_NUMBERED
 from qtensor.sources import OpenedTables, open_table
-from qtensor.sources.ipc import IPC_SUFFIXES
 from qtensor.statements.created import CreatedTable
-from qtensor.statements.statement import ROWS_NUMBERED, Definition, Kind, View
+from qtensor.statements.statement import Definition, Kind, View
+from qtensor.system_tables import TABLES, Listed, rows_of
 from qtensor.table import Table
 from qtensor.types import Schema
-
-FILE_SUFFIXES = (".parquet", ".csv", ".csv.gz", *IPC_SUFFIXES)
 
 
 class Registry:
@@ -34,6 +34,7 @@ class Registry:
         self._registrations: dict[str, Registration] = {}
         self._created: dict[str, CreatedTable] = {}
         self._views: dict[str, View] = {}
+        self._system: dict[str, tuple[pa.Table, Table]] = {}
 
     def register(self, name: str, source: object) -> None:
         """Raises DataError also for the name of a table that CREATE TABLE made: its rows would be lost."""
@@ -132,6 +133,15 @@ class Registry:
             self._tables[name.lower()] = entry = self._current(entry)
             return entry[1]
 
+    def system_table(self, name: str, listed: Iterable[Listed]) -> Table:
+        """The system table `name`; the same one as long as it has the same rows."""
+        rows = rows_of(name, listed)
+        with self._lock:
+            kept = self._system.get(name)
+            if kept is None or not kept[0].equals(rows):
+                self._system[name] = kept = (rows, open_table(name, rows))
+            return kept[1]
+
     def found(self, name: str, source: object) -> Table:
         """The table of an object that is not registered, kept while queries name the same object, unchanged."""
         return self._found.of(name, source)
@@ -157,16 +167,34 @@ class Scope:
     def find(self, name: str) -> Table | None:
         """The table `name`; None if there is none, or a view."""
         if name.endswith(ROWS_NUMBERED):
-            created = self._registry.created(name.removesuffix(ROWS_NUMBERED))
-            return None if created is None else created.numbered
+            known = self.find(name.removesuffix(ROWS_NUMBERED))
+            return None if known is None or is_path(known.name) else known.numbered
+        if name.lower() in TABLES:
+            return self._registry.system_table(name.lower(), self._listed())
         if self._registry.view(name) is not None:
             return None
         table = self._registry.table(name)
         if table is None and (source := self._variables.get(name)) is not None:
             table = self._registry.found(name, source)
-        if table is None and name.lower().endswith(FILE_SUFFIXES) and Path(name).exists():
+        if table is None and is_path(name) and (is_pattern(name) or is_there(name)):
             table = self._registry.found(name, name)
         return table
+
+    def _listed(self) -> Iterator[Listed]:
+        """What the connection has, views with the columns that they have now."""
+        for name in self._registry.table_names():
+            view, created = self._registry.view(name), self._registry.created(name)
+            if view is not None:
+                yield Listed(name, self._columns_of_view(name), sql=view.sql)
+            elif (table := self._registry.table(name)) is not None:
+                yield Listed(name, table.fields, table.rows, None if created is None else created.definition)
+
+    def _columns_of_view(self, name: str) -> Schema:
+        """The columns of a view, none of one that means nothing any more."""
+        try:
+            return bind(f'SELECT * FROM "{name.replace(chr(34), chr(34) * 2)}"', Scope(self._registry, self._variables)).schema
+        except QTensorError:
+            return ()
 
     def table(self, name: str) -> Schema | None:
         table = self.find(name)

@@ -76,26 +76,30 @@ def texts(column: pa.Array) -> Texts:
     if pa.types.is_floating(type):  # 2.0, not 2: whoever reads it again finds a float
         return [f"{text}.0" if text is not None and text.lstrip("-").isdecimal() else text for text in written]
     if pa.types.is_date(type) or pa.types.is_timestamp(type):
-        return [text if text is None else moment_text(text, type) for text in written]
+        return [text if text is None else temporal_text(text, type) for text in written]
     if pa.types.is_decimal(type) and any(text is not None and "E" in text for text in written):
         return [None if value is None else f"{value:f}" for value in column.to_pylist()]
     return written
 
 
-def moment_text(text: str, type: pa.DataType) -> str:
-    """Arrow's text of a date or timestamp as DuckDB's: no needless fraction, years before 1 as BC, years of any length.
+def temporal_text(text: str, type: pa.DataType) -> str:
+    """Arrow's text of a date or timestamp as DuckDB's: no needless fraction, years before 1 as BC.
 
-    >>> moment_text("-0043-03-15 12:30:00.500000", pa.timestamp("us")), moment_text("<value out of range: 20000000>", pa.date32())
-    ('0044-03-15 (BC) 12:30:00.5', '56728-02-22')
+    Of what Arrow has no text for, beyond the year 32767, it names the number.
+
+    >>> temporal_text("-0043-03-15 12:30:00.500000", pa.timestamp("us"))
+    '0044-03-15 (BC) 12:30:00.5'
+    >>> temporal_text("<value out of range: -2147483647>", pa.date32())
+    '-infinity'
     """
+    if text[0] == "<":
+        return format_value(int(text.strip("<>").rpartition(" ")[2]), DATE if pa.types.is_date(type) else TIMESTAMP)
     if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    if text[0] == "-" or text.startswith("0000"):
-        year, rest = re.fullmatch(r"(-?\d+)(-.*)", text).groups()  # type: ignore[union-attr]
-        return f"{1 - int(year):04}{rest[:6]} (BC){rest[6:]}"
-    if (far := _FAR.fullmatch(text)) is not None:
-        return format_value(int(far[1]), DATE if pa.types.is_date(type) else TIMESTAMP)
-    return text
+        text = text.rstrip("0").removesuffix(".")
+    if text[0] != "-" and not text.startswith("0000"):
+        return text
+    year, rest = text[: text.index("-", 1)], text[text.index("-", 1) :]
+    return f"{1 - int(year):04}{rest[:6]} (BC){rest[6:]}"
 
 
 def json_values(column: pa.Array) -> Texts:

@@ -29,6 +29,7 @@ from qtensor.optimizer import Observer
 from qtensor.prepared import Parameters, Prepared, Query
 from qtensor.relation import Relation
 from qtensor.session import Session
+from qtensor.sources.arrow import without_rows
 from qtensor.statements.run import Runner
 from qtensor.statements.statement import View
 from qtensor.table import Table
@@ -70,7 +71,7 @@ class Connection:
         Parquet, Arrow IPC or CSV file, or any object with `__arrow_c_stream__`. Files of columns are read when a query first
         needs a column.
 
-        Raises DataError: unreadable data, unsupported column types, duplicate column names.
+        Raises DataError: unreadable data. A column of a type that is not supported is refused by the queries that read it.
         """
         self._registry.register(view_name, source)
         return self
@@ -247,8 +248,15 @@ class Connection:
         self.close()
 
 
-def connect(threads: int | None = None) -> Connection:
-    """A new connection, without tables. See `Connection`."""
+def connect(database: str | os.PathLike[str] = ":memory:", *, threads: int | None = None) -> Connection:
+    """A new connection, without tables. See `Connection`.
+
+    database: ":memory:" or "", since tables that statements make live in memory; any other is a DataError.
+    """
+    if isinstance(database, int):
+        raise DataError(f"the number of threads is given by its name: connect(threads={database})")
+    if os.fspath(database) not in (":memory:", ""):
+        raise DataError(f"{os.fspath(database)}: databases are kept in memory only: connect(), and register files as tables")
     return Connection(threads)
 
 
@@ -303,7 +311,7 @@ def export(
         for name, source in tables.items():
             if isinstance(source, pa.Schema):
                 only_types.add(name.lower())
-            connection.register(name, source.empty_table() if isinstance(source, pa.Schema) else source)
+            connection.register(name, without_rows(source) if isinstance(source, pa.Schema) else source)
         connection._export(Query(query, params, dialect), {}, path, only_types)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
-from qtensor.column_texts import moment_text
+from qtensor.column_texts import temporal_text
 
 SHORTEST_CUT = 20  # a column is cut to this width before whole columns are left out
 UNCUT_EXTRA = 3  # three more rows take no more room than the three rows of dots that would replace them
@@ -140,7 +140,7 @@ def _text(value: object, type_: pa.DataType) -> str:
         case list():
             return f"[{', '.join('NULL' if item is None else _text(item, type_.value_type) for item in value)}]"
         case str() if pa.types.is_temporal(type_):
-            return moment_text(value, type_)
+            return temporal_text(value, type_)
         case str():
             return _escaped(value)
         case _ if pa.types.is_decimal(type_):

@@ -17,6 +17,7 @@ from qtensor.lowering.model import Model
 from qtensor.lowering.physical import SourceColumn
 from qtensor.lowering.ranges import Range
 from qtensor.prepared import Query
+from qtensor.row_numbers import ROWS_NUMBERED
 from qtensor.rules.statistics import ColumnStatistics, NoStatistics
 from qtensor.session import MeasuredTables
 
@@ -53,6 +54,8 @@ def exportable_query(
 ) -> Exportable:
     """The bound query, with what is to be assumed of its tables."""
     bound = bind(query.sql, scope, query.parameters, query.dialect)
+    if any(name.endswith(ROWS_NUMBERED) for name in scope.tables):
+        raise UnsupportedError("not supported yet: rowid in a query that is exported", query.sql)
     measured = MeasuredTables(scope.tables, threads)
 
     def facts(table: str, columns: Sequence[int]) -> TableFacts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 import threading
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -14,24 +13,29 @@ import pyarrow as pa
 
 from qtensor.errors import DataError
 from qtensor.texts import format_value
-from qtensor.types import DATE, TIMESTAMP, Array, Boolean, Date, Decimal, Float, Integer, Schema, SqlType, Timestamp, Varchar
+from qtensor.types import (
+    DATE,
+    INFINITE_DAY,
+    INFINITE_MOMENT,
+    TIMESTAMP,
+    Array,
+    Boolean,
+    Date,
+    Decimal,
+    Enum,
+    Float,
+    Integer,
+    Schema,
+    SqlType,
+    Timestamp,
+    Varchar,
+)
 
 Row: TypeAlias = tuple[Any, ...]
 
 EXACT_INTEGERS = 1 << 53  # a double holds every integer below
 ROWS_AT_ONCE = 2_048  # what stepping through a result makes Python objects of at a time
-LAST_DAY, LAST_MICROSECOND = (1 << 31) - 1, (1 << 63) - 1  # infinity; its negative is -infinity
 _EPOCH = datetime.datetime(1970, 1, 1)
-
-
-def installed(library: str, method: str) -> ModuleType:
-    """An optional library, imported. Raises DataError: it is not installed."""
-    try:
-        return importlib.import_module(library)
-    except ModuleNotFoundError as error:
-        if error.name != library:
-            raise
-        raise DataError(f"{method} needs {library}, which is not installed: pip install {library}") from None
 
 
 # --- NumPy --------------------------------------------------------------------------------------------------------------------
@@ -61,7 +65,7 @@ def _values(name: str, column: pa.ChunkedArray, type: SqlType) -> np.ndarray[Any
             values = floats_of_decimals(column)
         case Date():
             days = column.cast(pa.int32()).fill_null(0).to_numpy()
-            if days.size and int(np.abs(days.astype(np.int64)).max()) >= LAST_DAY:
+            if days.size and int(np.abs(days.astype(np.int64)).max()) >= INFINITE_DAY:
                 raise DataError(f'column "{name}" has an infinite date, which datetime64 does not know: fetch it as Arrow')
             values = days.astype("M8[D]").astype("M8[us]")
         case Timestamp():
@@ -132,15 +136,17 @@ def jax_ready(name: str, column: pa.ChunkedArray, type: SqlType) -> np.ndarray[A
 # --- pandas -------------------------------------------------------------------------------------------------------------------
 
 
-def data_frame(pandas: ModuleType, table: pa.Table, names: Sequence[str], schema: Schema) -> Any:
+def data_frame(table: pa.Table, names: Sequence[str], schema: Schema) -> Any:
     """A result as pandas has it from DuckDB, under other names.
 
     DECIMAL and HUGEINT become float64, DATE and TIMESTAMP datetime64[us]; of the columns with NULLs, integers and BOOLEAN
-    become pandas' nullable types, floats have NaN, dates NaT, text what this pandas takes for missing.
+    become pandas' nullable types, floats have NaN, dates NaT, text what this pandas takes for missing. ENUMs become categories.
 
     Raises:
         DataError: an infinite date.
     """
+    import pandas
+
     columns = {
         name: _series(pandas, field.name, column, field.type)
         for name, column, field in zip(names, table.columns, schema, strict=True)
@@ -150,6 +156,8 @@ def data_frame(pandas: ModuleType, table: pa.Table, names: Sequence[str], schema
 
 def _series(pandas: ModuleType, name: str, column: pa.ChunkedArray, type: SqlType) -> Any:
     """A column as what pandas makes a Series of."""
+    if isinstance(type, Enum):
+        return pandas.Categorical(column.to_pandas(), type.values, ordered=True)
     if isinstance(type, Varchar):
         return column.to_pandas()
     values, nulls = _values(name, column, type), np.asarray(column.is_null())
@@ -202,7 +210,7 @@ def _python_values(column: pa.ChunkedArray, type: SqlType) -> list[Any]:
 def _moment(value: int, type: Date | Timestamp) -> datetime.date | str:
     """A date in days since 1970, or a timestamp in microseconds, as Python has it."""
     is_date = isinstance(type, Date)
-    if abs(value) >= (LAST_DAY if is_date else LAST_MICROSECOND):
+    if abs(value) >= (INFINITE_DAY if is_date else INFINITE_MOMENT):
         last = datetime.datetime.max if value > 0 else datetime.datetime.min
         return last.date() if is_date else last
     try:

@@ -33,6 +33,7 @@ from qtensor.types import (
     Boolean,
     Date,
     Decimal,
+    Enum,
     Float,
     Integer,
     Null,
@@ -151,6 +152,8 @@ def implicit_cast_cost(source: OperandType, target: SqlType) -> int | None:
     match source, target:
         case Null(), _:
             return _target_cost(target)
+        case Enum(), _:
+            return 1 if target == VARCHAR else None
         case StringLiteral(), Decimal():
             return None  # DuckDB: a DECIMAL's precision and scale cannot be read off a text literal
         case StringLiteral(), _:
@@ -318,7 +321,9 @@ def set_operation_type(left: SqlType, right: SqlType) -> SqlType | None:
     >>> print(set_operation_type(DATE, VARCHAR), set_operation_type(BOOLEAN, DOUBLE), set_operation_type(INTEGER, DATE))
     VARCHAR DOUBLE None
     """
-    return VARCHAR if VARCHAR in (left, right) else common_type([left, right], equality=True)
+    if left != right and (isinstance(left, Varchar) or isinstance(right, Varchar)):
+        return VARCHAR
+    return common_type([left, right], equality=True)
 
 
 def _combine(left: OperandType, right: OperandType, comparison: bool, equality: bool) -> OperandType | None:
@@ -328,6 +333,9 @@ def _combine(left: OperandType, right: OperandType, comparison: bool, equality: 
         return left
     if isinstance(left, Null):
         return right
+    if isinstance(left, Enum) or isinstance(right, Enum):  # beside anything else it is a text
+        left, right = (VARCHAR if isinstance(side, Enum) else side for side in (left, right))
+        return _combine(left, right, comparison, equality)
     one_way = _combine_ordered(left, right, comparison, equality)
     return one_way if one_way is not None else _combine_ordered(right, left, comparison, equality)
 

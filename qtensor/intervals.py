@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import decimal
+import math
 import re
 
 from qtensor.texts import MOST_DIGITS, NUMBER, SPACES, ConversionError, microseconds_of, out_of_range
-from qtensor.types import INTERVAL, IntervalValue
+from qtensor.types import INTERVAL, MICROSECONDS_PER_DAY, IntervalValue
 
-_CLOCK = re.compile(r"(-?)(\d{1,10}):(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?", re.ASCII)
-_QUANTITY = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+|$)", re.ASCII)
+_CLOCK = re.compile(r"(-?)(\d{1,10}):(\d{1,2})?(?::(\d{1,2})?(?:\.(\d*))?)?", re.ASCII)
+_QUANTITY = re.compile(r"\s*(-?\d+(?:\.\d*)?)\s*([a-zA-Z]+|$)", re.ASCII)
 
 _AGO = re.compile(r"\s+ago$", re.ASCII | re.IGNORECASE)
 
@@ -30,6 +31,7 @@ _UNITS: dict[str, IntervalValue] = {
 }
 _UNIT_ALIASES = {
     "MILLENNIA": "MILLENNIUM",
+    "MILLENIUM": "MILLENNIUM",
     "MIL": "MILLENNIUM",
     "CENTURIES": "CENTURY",
     "CENT": "CENTURY",
@@ -95,6 +97,39 @@ def interval_of(quantity: str, unit: str) -> IntervalValue:
         return _interval(IntervalValue(*(int(count * part) for part in _UNITS[name])))
 
 
+def written_interval(quantity: str, unit: str) -> IntervalValue:
+    """A quantity in a text, whose fraction counts: months of years, days of 30 a month, microseconds of all that is shorter.
+
+    >>> written_interval("1.5", "years"), written_interval("-1.5", "months")
+    (IntervalValue(months=18, days=0, microseconds=0), IntervalValue(months=-1, days=-15, microseconds=0))
+
+    Raises:
+        ConversionError: an unknown unit.
+    """
+    name = unit_name(unit)
+    if name is None:
+        raise ConversionError(f'"{unit}" is not a unit of time')
+    whole, _, digits = quantity.partition(".")
+    fraction = math.copysign(float(f"0.{digits or 0}"), -1 if quantity.startswith("-") else 1)
+    part = interval_of(whole, name)
+    if abs(fraction) <= 1e-10 or name == "MICROSECOND":
+        return part
+    months, days, microseconds = (fraction * length for length in _UNITS[name])
+    if name in ("QUARTER", "MONTH"):
+        days = (months - math.trunc(months)) * 30
+        months = math.trunc(months)
+    if name in ("MONTH", "WEEK", "DAY"):
+        microseconds = (days - math.trunc(days)) * MICROSECONDS_PER_DAY
+        days = math.trunc(days)
+    parts = zip(part, (months, days, microseconds), strict=True)
+    return _interval(IntervalValue(*(count + half_away(added) for count, added in parts)))
+
+
+def half_away(value: float) -> int:
+    """The nearest integer, halves away from zero."""
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+
+
 def parse_interval(text: str) -> IntervalValue:
     """The interval that `text` describes: quantities with units, clock times, and at the end a number of seconds.
 
@@ -116,13 +151,14 @@ def parse_interval(text: str) -> IntervalValue:
         rest = quantities[position:]
         clock = _CLOCK.match(rest.lstrip())
         quantity = None if clock else _QUANTITY.match(rest)
-        if clock and not ago:
+        at_end = clock is not None and not rest.lstrip()[clock.end() :]
+        if clock and at_end and not ago:
             sign, hours, minutes, seconds, fraction = clock.groups()
-            elapsed = microseconds_of(hours, minutes, seconds, fraction)
+            elapsed = microseconds_of(hours, minutes or "0", seconds, fraction)
             part = IntervalValue(microseconds=-elapsed if sign else elapsed)
             position += len(rest) - len(rest.lstrip()) + clock.end()
-        elif quantity and (quantity[2] or not ago):
-            part = interval_of(quantity[1], quantity[2] or "SECOND")
+        elif quantity and not clock and (quantity[2] or (not ago and not seen)):
+            part = written_interval(quantity[1], quantity[2] or "SECOND")
             position += quantity.end()
         else:
             raise ConversionError(f"cannot convert '{text}' to INTERVAL")

@@ -19,7 +19,11 @@ from qtensor.types import (
     BOOLEAN,
     DATE,
     DOUBLE,
+    FIRST_MOMENT,
+    INFINITE_DAY,
+    INFINITE_MOMENT,
     INTERVAL,
+    LAST_MOMENT,
     MICROSECONDS_PER_DAY,
     NULL,
     TIMESTAMP,
@@ -93,10 +97,14 @@ def _converted(value: LiteralValue, source: SqlType, target: SqlType) -> Literal
         case Float(), Integer() | Decimal(), float():
             return _nearest(value, target)
         case Date(), Timestamp(), int():
-            if abs(value * MICROSECONDS_PER_DAY) >= 1 << 63:
+            if abs(value) >= INFINITE_DAY:
+                return INFINITE_MOMENT if value > 0 else -INFINITE_MOMENT
+            if not FIRST_MOMENT <= value * MICROSECONDS_PER_DAY <= LAST_MOMENT:
                 raise out_of_range(format_value(value, source), target)
             return value * MICROSECONDS_PER_DAY
         case Timestamp(), Date(), int():
+            if abs(value) >= INFINITE_MOMENT:
+                return INFINITE_DAY if value > 0 else -INFINITE_DAY
             return value // MICROSECONDS_PER_DAY
         case _:
             raise ConversionError(f"cannot convert a {source} to {target}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, assert_never
 
+from qtensor.errors import Span
 from qtensor.expressions import AggregateCall, Expr, WindowCall
 from qtensor.expressions import SortKey as SortKey  # a part of plans, and of some aggregates
 from qtensor.types import BOOLEAN, Field, Schema
@@ -45,11 +46,15 @@ class JoinKey:
 
 @dataclass(frozen=True)
 class Scan:
-    """All rows of the table `table`; output: its columns at positions `columns` of the table, in that order."""
+    """All rows of the table `table`; output: its columns at positions `columns` of the table, in that order.
+
+    span: where the query names the table.
+    """
 
     table: str
     fields: Schema
     columns: tuple[int, ...]
+    span: Span | None = field(default=None, compare=False)
 
     @property
     def schema(self) -> Schema:

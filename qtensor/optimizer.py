@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from qtensor.enums import without_enums
 from qtensor.errors import InternalError
 from qtensor.logical import Plan
 from qtensor.rules.drop_distinct import drop_distinct
@@ -23,6 +24,7 @@ from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
 from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
+from qtensor.unsupported_columns import refuse_unsupported_columns
 
 Rule: TypeAlias = Callable[[Plan], Plan]
 Observer: TypeAlias = Callable[[str, Plan], None]
@@ -68,8 +70,15 @@ STATISTICAL_RULES: dict[Rule, Callable[[Plan, PlanStatistics | None], Plan]] = {
 def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
     """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed
     something, and the plan. `statistics` guide the order of joins and what is reduced before them.
+
+    Raises:
+        UnsupportedError: it needs columns of types that are not supported.
     """
-    for rule in (*REQUIRED_RULES, *RULES):
+    plan = without_enums(plan)
+    for rule in REQUIRED_RULES:
+        plan = checked(rule, plan, applied(rule, plan, statistics), observe)
+    refuse_unsupported_columns(plan)
+    for rule in RULES:
         plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     return plan
 

@@ -43,6 +43,7 @@ from qtensor.lowering.physical import (
     WindowFunction,
     WindowSink,
 )
+from qtensor.row_numbers import without_numbers
 
 
 def physical_text(planned: PlannedQuery) -> str:
@@ -75,7 +76,7 @@ def source_text(source: Source) -> str:
             )
             shape = f"{source.shares} x {source.chunks} x {source.chunk} rows"
             constant = "one row" if source.rows == 1 else f"{source.rows} rows"
-            return f"scan {source.table} ({columns}), {shape}" if source.table else constant
+            return without_numbers(f"scan {source.table} ({columns}), {shape}") if source.table else constant
         case ResultSource():
             return f"result of pipeline {source.pipeline}, {source.rows} rows"
         case ExpandSource(probe=probe, build=build, outer=outer):
@@ -106,7 +107,8 @@ def step_text(step: Step, checks: tuple[Check, ...]) -> str:
 def accumulator_text(accumulator: AnyAccumulator) -> str:
     mask = "" if accumulator.mask is None else f" where %{accumulator.mask}"
     match accumulator:
-        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct):
+        case Accumulator(op=op, value=value, dtype=dtype, limbs=limbs, distinct=distinct, order=order):
+            mask = (f" by {words_text(order)}" if order else "") + mask
             of = f"distinct {words_text(distinct)}" if distinct else "" if value is None else f"%{value}"
             return f"{op}({of}){mask} {dtype}{' in two limbs' if limbs == 2 else ''}"
         case MomentsAccumulator(values=values, distinct=distinct):

@@ -37,6 +37,7 @@ from qtensor.logical import (
     Window,
     inputs,
 )
+from qtensor.row_numbers import without_numbers
 from qtensor.types import Date, Decimal, IntervalValue, Timestamp
 
 INFIX = {
@@ -154,7 +155,7 @@ def node_text(plan: Plan) -> str:
     """One operator, without its input."""
     match plan:
         case Scan(table=table, fields=fields):
-            return f"Scan {table} ({', '.join(field.name for field in fields)})"
+            return without_numbers(f"Scan {table} ({', '.join(field.name for field in fields)})")
         case OneRow():
             return "OneRow"
         case Filter(predicate=predicate):

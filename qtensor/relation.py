@@ -10,15 +10,15 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.scope import distinct_names, renamed
 from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
-from qtensor.fetching import Cursor, Row, data_frame, installed, jax_ready, numpy_column, python_rows, rows_in_batches
+from qtensor.fetching import Cursor, Row, data_frame, jax_ready, numpy_column, python_rows, rows_in_batches
+from qtensor.libraries import needs
 from qtensor.lowering.storage import arrow_type
 from qtensor.prepared import Prepared, Query
 from qtensor.sources.typed import TypedRows
-from qtensor.types import Field, Schema
+from qtensor.types import Field, Schema, distinct_names
 
 if TYPE_CHECKING:
     import pandas
@@ -50,8 +50,8 @@ class Relation(TypedRows):
 
     @property
     def fields(self) -> Schema:
-        """The columns as a query sees them that names this relation as a table: of equal names, later ones are numbered."""
-        return renamed(self._schema)
+        """Names and types of the columns."""
+        return self._schema
 
     def state(self) -> object:
         """The query as it is prepared now: another one when its tables, views or models have changed."""
@@ -86,8 +86,8 @@ class Relation(TypedRows):
 
         Raises DataError: an infinite date; pandas is not installed.
         """
-        library = installed("pandas", "df()")
-        frame: pandas.DataFrame = data_frame(library, self.arrow(), distinct_names(self.columns), self._schema)
+        needs("pandas", "df()")
+        frame: pandas.DataFrame = data_frame(self.arrow(), distinct_names(self.columns), self._schema)
         return frame
 
     def pl(self) -> polars.DataFrame:
@@ -95,8 +95,11 @@ class Relation(TypedRows):
 
         Raises DataError: polars is not installed.
         """
-        library = installed("polars", "pl()")
-        frame: polars.DataFrame = library.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))
+        needs("polars", "pl()")
+        import polars
+
+        frame = polars.from_arrow(self.arrow().rename_columns(distinct_names(self.columns)))
+        assert isinstance(frame, polars.DataFrame)
         return frame
 
     def numpy(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -212,7 +215,7 @@ class Relation(TypedRows):
 
         The folder gets lib<name>.so, <name>.h, <name>.pc, an example main.c with its Makefile, and <name>_main, a program
         that runs the query over Arrow IPC files. What is assumed of the data is as in `export`; parameters keep their values.
-        Needs `qtensor[native]` and g++; the first library of a machine takes half a minute longer.
+        Needs TensorFlow 2.21 or later and g++; the first library of a machine takes half a minute longer.
 
         Raises NativeError: what is missing, or what libraries cannot compute.
         """

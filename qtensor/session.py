@@ -63,7 +63,10 @@ class Session:
         """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
         clock = clock or Clock()
         tables = dict(scope.tables)
-        optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
+        try:
+            optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
+        except UnsupportedError as error:
+            raise error.shown_in(query.sql) from None
         by_name = {model.name: model for model in models.values()}
         return self.planned(query, bound, optimised, tables, by_name, clock)
 

@@ -7,11 +7,22 @@ from itertools import count
 from threading import RLock
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 
-from qtensor.errors import DataError
-from qtensor.lowering.storage import LEVELS, EncodedColumn, Layout, Level, layout_for, serves, strengthened, unique_together
-from qtensor.types import Schema
+from qtensor.lowering.storage import (
+    LEVELS,
+    EncodedColumn,
+    Layout,
+    Level,
+    encode_column,
+    layout_for,
+    serves,
+    strengthened,
+    unique_together,
+)
+from qtensor.row_numbers import ROW, numbered
+from qtensor.types import BIGINT, Field, Schema, distinct_names
 
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
 
@@ -44,28 +55,32 @@ class Table:
     """A relation under a name, cached column by column. Safe to use from several threads.
 
     `identity` is another for every Table: whoever keeps something made from a table's data keeps it under this number.
-    A Table never changes. When its source did, `is_current` says so, and a new Table is to be opened.
+    Columns whose names are equal but for letter case are numbered, as DuckDB does it: `a`, `A_1`. A Table never changes. When its
+    source did, `is_current` says so, and a new Table is to be opened.
     """
 
     def __init__(self, name: str, source: Source) -> None:
-        """Raises DataError when two columns have the same name, letter case ignored, since SQL could not tell them apart."""
-        refuse_duplicates(name, [field.name for field in source.fields])
         self.name = name
+        self.fields = with_distinct_names(source.fields)  # names and types of the columns, in order
         self.identity = next(_identities)
         self._source = source
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
         self._unique: dict[tuple[int, ...], bool] = {}
-
-    @property
-    def fields(self) -> Schema:
-        """Names and types of the columns, in order."""
-        return self._source.fields
+        self._numbered: Table | None = None
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return self._source.rows
+
+    @property
+    def numbered(self) -> Table:
+        """The same table with the number of each row as one more column, for statements and queries that name it."""
+        with self._lock:
+            if self._numbered is None:
+                self._numbered = Table(numbered(self.name), NumberedSource(self._source))
+            return self._numbered
 
     def layout(self, threads: int) -> Layout:
         """How the columns are cut when `threads` cores scan them."""
@@ -134,15 +149,37 @@ class Table:
             return self._source.is_current({index for index, _ in self._encoded})
 
 
-def refuse_duplicates(table: str, names: Sequence[str]) -> None:
-    """Raise DataError when two of `names` are equal but for letter case."""
-    seen: dict[str, str] = {}
-    clashes = []
-    for name in names:
-        other = seen.get(name.lower())
-        if other is not None:
-            clashes.append(f'"{name}" twice' if name == other else f'"{other}" and "{name}"')
-        seen.setdefault(name.lower(), name)
-    if clashes:
-        shown = ", ".join(dict.fromkeys(clashes))
-        raise DataError(f"{table} has columns whose names are equal (SQL ignores letter case): {shown}; rename them")
+def with_distinct_names(fields: Schema) -> Schema:
+    """`fields`, no two of the same name."""
+    names = [field.name for field in fields]
+    distinct = distinct_names(names)
+    if distinct == names:
+        return fields
+    return tuple(Field(name, field.type) for name, field in zip(distinct, fields, strict=True))
+
+
+class NumberedSource:
+    """Another source, behind whose columns the numbers of its rows stand, from 0."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def fields(self) -> Schema:
+        return (*self._source.fields, Field(ROW, BIGINT))
+
+    @property
+    def rows(self) -> int:
+        return self._source.rows
+
+    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
+        width = len(self._source.fields)
+        own = [index for index in indices if index < width]
+        read = dict(zip(own, self._source.read(own, layout) if own else [], strict=True))
+        if width in indices:
+            numbers = pa.chunked_array([pa.array(np.arange(self.rows, dtype=np.int64))])
+            read[width] = encode_column(ROW, numbers, BIGINT, layout)
+        return [read[index] for index in indices]
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._source.is_current({index for index in indices if index < len(self._source.fields)})

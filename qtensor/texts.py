@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import math
 import re
@@ -11,11 +10,19 @@ from typing import TypeAlias
 
 import numpy as np
 
+from qtensor.civil import day_of
 from qtensor.types import (
+    FIRST_DAY,
+    FIRST_MOMENT,
+    INFINITE_DAY,
+    INFINITE_MOMENT,
+    LAST_DAY,
+    LAST_MOMENT,
     MICROSECONDS_PER_DAY,
     Boolean,
     Date,
     Decimal,
+    Enum,
     Float,
     Integer,
     SqlType,
@@ -25,13 +32,22 @@ from qtensor.types import (
 
 Value: TypeAlias = bool | int | float | str
 
-_EPOCH = datetime.date(1970, 1, 1)
+FAR_YEAR = 10**9  # no DATE has it
 
 # Digits and spaces are those of ASCII: DuckDB reads no others.
-_DATE = re.compile(r"\s*(\d{1,6})([-/])(\d{1,2})\2(\d{1,2})(.*)", re.DOTALL | re.ASCII)
-_TIME = re.compile(r"[ T]\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?\s*(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)?\s*", re.ASCII)
+_DATE = re.compile(
+    r"[ \t\n\v\f\r]*(-?)(\d+)([-/ \\])(\d{1,2})\3(\d{1,2})([ \t\n\v\f\r]\([bB][cC]\))?(?!\d)(.*)", re.DOTALL | re.ASCII
+)
+_SPECIAL = re.compile(r"[ \t\n\v\f\r]*(-?)(?:(inf(?=\Z)|infinity)|epoch)([ \t\n\v\f\r]*)", re.IGNORECASE | re.ASCII)
+# What follows a date: a time, and an offset or a time zone that is passed over. Hours have up to nine digits.
+_TIME = re.compile(
+    r"[ T]?[ \t\n\v\f\r]*(\d{1,9}):(\d{1,2})?(?::(\d{1,2})?(?:\.(\d*))?)?"
+    r"(?:Z|[+-]\d{2}(?::?\d{2}(?::\d{2})?)?|[ ][A-Za-z0-9/_+-]*)?[ \t\n\v\f\r]*",
+    re.ASCII,
+)
 _BASED = re.compile(r"0[xX][0-9a-fA-F]+(_[0-9a-fA-F]+)*|0[bB][01]+(_[01]+)*")
 NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+EXPONENTS = range(-(1 << 15), 1 << 15)  # of what is read as an exact number
 MOST_DIGITS = 60  # more than any exact type has
 SPACES = " \t\n\v\f\r"
 
@@ -62,6 +78,8 @@ def parse_text(text: str, target: SqlType) -> Value:
         ConversionError: `text` does not convert.
     """
     match target:
+        case Enum(values) if text not in values:
+            raise ConversionError(f"'{text}' is not one of the values of {target}")
         case Varchar():
             return text
         case Boolean():
@@ -85,7 +103,7 @@ def parse_text(text: str, target: SqlType) -> Value:
         case Date():
             days, rest = _parse_days(text, target)
             if rest.strip(SPACES):
-                _parse_timestamp(text, target)
+                _parse_time(text, rest, target)
             return days
         case Timestamp():
             return _parse_timestamp(text, target)
@@ -96,28 +114,44 @@ def parse_text(text: str, target: SqlType) -> Value:
 def _parse_days(text: str, target: SqlType) -> tuple[int, str]:
     """Days since 1970-01-01 and what follows the date in `text`."""
     match = _DATE.fullmatch(text)
+    special = None if match else _SPECIAL.fullmatch(text)
+    if special and special[2]:
+        return -INFINITE_DAY if special[1] else INFINITE_DAY, ""
+    if special:
+        return 0, ""
     if not match:
         raise ConversionError(f"cannot convert '{text}' to {target}: a date is written YYYY-MM-DD")
-    year, _, month, day, rest = match.groups()
-    if not 1 <= int(year) <= datetime.MAXYEAR:
-        raise ConversionError(f"cannot convert '{text}' to {target}: years go from 1 to {datetime.MAXYEAR}")
-    try:
-        date = datetime.date(int(year), int(month), int(day))
-    except ValueError as error:
-        raise ConversionError(f"cannot convert '{text}' to {target}: there is no such day") from error
-    return (date - _EPOCH).days, rest
+    minus, digits, _, month, day, before_christ, rest = match.groups()
+    year = int(digits) if len(digits) < 10 else FAR_YEAR
+    if before_christ and (minus or not year):
+        raise ConversionError(f"cannot convert '{text}' to {target}: years before Christ are 1 (BC) and on")
+    days = day_of(-year if minus else 1 - year if before_christ else year, int(month), int(day))
+    if days is None:
+        raise ConversionError(f"cannot convert '{text}' to {target}: there is no such day")
+    if not FIRST_DAY <= days <= LAST_DAY:
+        raise ConversionError(f"cannot convert '{text}' to {target}: years go from 5877642 (BC) to 5881580")
+    return days, rest
 
 
 def _parse_timestamp(text: str, target: SqlType) -> int:
     """Microseconds since 1970-01-01 00:00:00; a time zone's offset is passed over, as DuckDB does for TIMESTAMP."""
     days, rest = _parse_days(text, target)
-    if not rest:
-        return days * MICROSECONDS_PER_DAY
+    if abs(days) == INFINITE_DAY:
+        return INFINITE_MOMENT if days > 0 else -INFINITE_MOMENT
+    elapsed = _parse_time(text, rest, target) if rest else 0
+    result = days * MICROSECONDS_PER_DAY + elapsed
+    if not FIRST_MOMENT <= result <= LAST_MOMENT:
+        raise ConversionError(f"cannot convert '{text}' to {target}: years go from 290309 (BC) to 294247")
+    return result
+
+
+def _parse_time(text: str, rest: str, target: SqlType) -> int:
+    """The microseconds of the time of day `rest`, which follows a date."""
     match = _TIME.fullmatch(rest)
-    elapsed = microseconds_of(*match.groups()) if match else 0
-    if not match or int(match[2]) > 59 or int(match[3] or 0) > 59 or elapsed > MICROSECONDS_PER_DAY:
+    elapsed = microseconds_of(match[1], match[2] or "0", match[3], match[4]) if match else 0
+    if not match or int(match[2] or 0) > 59 or int(match[3] or 0) > 59 or elapsed > MICROSECONDS_PER_DAY:
         raise ConversionError(f"cannot convert '{text}' to {target}: a time of day is written HH:MM:SS.ffffff")
-    return days * MICROSECONDS_PER_DAY + elapsed
+    return elapsed
 
 
 def microseconds_of(hours: str, minutes: str, seconds: str | None, fraction: str | None) -> int:
@@ -128,7 +162,8 @@ def microseconds_of(hours: str, minutes: str, seconds: str | None, fraction: str
 def _rounded(text: str, scale: int, target: SqlType) -> int:
     """The number `text` in units of 10**-scale, halves rounded away from zero."""
     stripped = text.strip(SPACES)
-    if not NUMBER.fullmatch(stripped):
+    written = NUMBER.fullmatch(stripped)
+    if not written or int(written[3][1:] if written[3] else 0) not in EXPONENTS:
         raise ConversionError(f"cannot convert '{text}' to {target}")
     with decimal.localcontext(prec=len(text) + 80):
         try:
@@ -239,12 +274,16 @@ def _last_place(number: decimal.Decimal) -> int:
 
 def _format_days(days: int) -> str:
     """The calendar goes on before the year 1, which follows the year 1 BC."""
+    if abs(days) >= INFINITE_DAY:
+        return "infinity" if days > 0 else "-infinity"
     text = str(np.datetime64(days, "D"))
     year, month, day = text.rsplit("-", 2)
     return text if int(year) > 0 else f"{1 - int(year):04}-{month}-{day} (BC)"
 
 
 def _format_timestamp(microseconds: int) -> str:
+    if abs(microseconds) >= INFINITE_MOMENT:
+        return "infinity" if microseconds > 0 else "-infinity"
     days, rest = divmod(microseconds, MICROSECONDS_PER_DAY)
     seconds, fraction = divmod(rest, 1_000_000)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

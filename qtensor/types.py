@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -68,7 +69,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Date:
-    """Days since 1970-01-01."""
+    """Days since 1970-01-01, from 5877642 BC to 5881580; INFINITE_DAY stands for the time after them, -INFINITE_DAY before."""
 
     def __str__(self) -> str:
         return "DATE"
@@ -76,7 +77,7 @@ class Date:
 
 @dataclass(frozen=True)
 class Timestamp:
-    """Microseconds since 1970-01-01 00:00:00, without a time zone."""
+    """Microseconds since 1970-01-01 00:00:00, without a time zone, from 290309 BC to 294247; INFINITE_MOMENT is infinity."""
 
     def __str__(self) -> str:
         return "TIMESTAMP"
@@ -88,6 +89,16 @@ class Varchar:
 
     def __str__(self) -> str:
         return "VARCHAR"
+
+
+@dataclass(frozen=True)
+class Enum(Varchar):
+    """Text that is one of `values` and ordered by its place among them: what a pandas category is to DuckDB."""
+
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "ENUM({})".format(", ".join("'" + value.replace("'", "''") + "'" for value in self.values))
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,23 @@ class Array:
         return f"{self.element}[{self.length}]"
 
 
-SqlType: TypeAlias = Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Interval | Array
+@dataclass(frozen=True)
+class Unsupported:
+    """The type of a table's column that no query can read: it may stand beside others and be passed on, and no more.
+
+    name: as DuckDB calls the type, or the library that the column came from. remedy: what its owner can do about it.
+    """
+
+    name: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SqlType: TypeAlias = (
+    Null | Boolean | Integer | Decimal | Float | Date | Timestamp | Varchar | Enum | Interval | Array | Unsupported
+)
 
 NULL = Null()
 BOOLEAN = Boolean()
@@ -122,6 +149,24 @@ VARCHAR = Varchar()
 INTERVAL = Interval()
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+INFINITE_DAY, INFINITE_MOMENT = (1 << 31) - 1, (1 << 63) - 1
+FIRST_DAY, LAST_DAY = 1 - INFINITE_DAY, INFINITE_DAY - 1
+FIRST_MOMENT, LAST_MOMENT = -106_751_991 * MICROSECONDS_PER_DAY, INFINITE_MOMENT - 1
+
+
+def is_infinite(value: object, type: SqlType) -> bool:
+    """Whether a date or a moment is infinity, or minus infinity.
+
+    >>> is_infinite(-INFINITE_DAY, DATE), is_infinite(INFINITE_DAY, TIMESTAMP), is_infinite(INFINITE_DAY, BIGINT)
+    (True, False, False)
+    """
+    match type, value:
+        case Date(), int(days):
+            return abs(days) >= INFINITE_DAY
+        case Timestamp(), int(microseconds):
+            return abs(microseconds) >= INFINITE_MOMENT
+        case _:
+            return False
 
 
 class IntervalValue(NamedTuple):
@@ -141,6 +186,24 @@ class Field:
 
 
 Schema: TypeAlias = tuple[Field, ...]
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """`names` with a counter after every one that has been there, case ignored, as DuckDB names the columns of what it reads.
+
+    >>> distinct_names(["a", "A", "b", "a"])
+    ['a', 'A_1', 'b', 'a_2']
+    """
+    taken: set[str] = set()
+    result = []
+    for base in names:
+        name, count = base, 0
+        while name.lower() in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(name.lower())
+        result.append(name)
+    return result
 
 
 def scale_of(type: SqlType) -> int:

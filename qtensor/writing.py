@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
+from qtensor.types import distinct_names
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -100,7 +102,7 @@ def write_json(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
     """An array with an object on each line; of columns with equal names, later ones are numbered: a, a_1."""
     from qtensor.column_texts import json_objects
 
-    names = names_of_objects(reader)
+    names = distinct_names(reader.schema.names)
     before = "["
     for batch in pieces(reader):
         file.write((before + ",\n".join(json_objects(batch, names))).encode())
@@ -112,18 +114,9 @@ def write_json(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
 def write_json_lines(reader: pa.RecordBatchReader, file: BinaryIO) -> None:
     from qtensor.column_texts import json_objects
 
-    names = names_of_objects(reader)
+    names = distinct_names(reader.schema.names)
     for batch in pieces(reader):
         write_lines(json_objects(batch, names), file)
-
-
-def names_of_objects(reader: pa.RecordBatchReader) -> list[str]:
-    names: list[str] = reader.schema.names
-    if len({name.lower() for name in names}) < len(names):
-        from qtensor.bind.scope import distinct_names
-
-        return distinct_names(names)
-    return names
 
 
 def write_arrow(reader: pa.RecordBatchReader, file: BinaryIO, footer: bool) -> None:

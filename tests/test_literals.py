@@ -231,7 +231,7 @@ def test_texts(connection: duckdb.DuckDBPyConnection, target: t.SqlType) -> None
         ("300", t.TINYINT, "'300' is out of range of TINYINT"),
         ("abc", t.DATE, "cannot convert 'abc' to DATE: a date is written YYYY-MM-DD"),
         ("2020-02-30", t.DATE, "cannot convert '2020-02-30' to DATE: there is no such day"),
-        ("10000-01-01", t.DATE, "cannot convert '10000-01-01' to DATE: years go from 1 to 9999"),
+        ("5881581-01-01", t.DATE, "cannot convert '5881581-01-01' to DATE: years go from 5877642 (BC) to 5881580"),
         ("2020-01-01 25:00:00", t.TIMESTAMP, "a time of day is written HH:MM:SS"),
         ("maybe", t.BOOLEAN, "cannot convert 'maybe' to BOOLEAN"),
         ("12345", t.Decimal(4, 1), "'12345' is out of range of DECIMAL(4,1)"),

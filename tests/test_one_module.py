@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def headline(rows: int, threads: int) -> qtensor.Relation:
-    connection = qtensor.connect(threads).register("data", datasets.crime(rows))
+    connection = qtensor.connect(threads=threads).register("data", datasets.crime(rows))
     return connection.create_function("classifier", trained_classifier()).sql(HEADLINE)
 
 

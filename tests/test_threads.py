@@ -82,7 +82,7 @@ def test_an_error_in_one_thread_is_not_seen_in_another() -> None:
 @pytest.mark.parametrize("rows", [7, 4 * CHUNK + 1])
 def test_one_core_and_several_give_the_same(rows: int) -> None:
     table = every_type(rows)
-    connections = [qtensor.connect(threads).register("t", table) for threads in (1, 2)]
+    connections = [qtensor.connect(threads=threads).register("t", table) for threads in (1, 2)]
     for query in QUERIES:
         one, several = (answer_of_qtensor(connection.sql(query)) for connection in connections)
         assert_same_answer(several, one, ordered=is_ordered(query))

@@ -39,7 +39,7 @@ from qtensor.lowering.values import (
     UnionDictionary,
     WrittenDictionary,
 )
-from qtensor.types import Array, Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
+from qtensor.types import VARCHAR, Array, Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
 
 DTYPES = {
     "bool": "Bool", "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64",
@@ -351,6 +351,9 @@ def type_source(type: SqlType) -> str:
     """
     >>> print(type_source(Decimal(15, 2)))
     {Kind::Decimal, 0, true, 15, 2, 0, "DECIMAL(15,2)"}
+    >>> from qtensor.types import Enum
+    >>> print(type_source(Enum(("a", "b"))))
+    {Kind::Varchar, 0, true, 0, 0, 0, "VARCHAR"}
     """
     bits, signed, precision, scale, length = 0, True, 0, 0, 0
     match type:
@@ -362,7 +365,9 @@ def type_source(type: SqlType) -> str:
             bits = type.bits
         case Array():
             bits, length = type.element.bits, type.length
-        case Null() | Boolean() | Date() | Timestamp() | Varchar():
+        case Varchar():
+            type = VARCHAR  # also an ENUM
+        case Null() | Boolean() | Date() | Timestamp():
             pass
         case _:
             raise NativeError(f"native libraries have no {type}")

@@ -88,7 +88,7 @@ def toolchain() -> Toolchain:
     folders = [] if found is None else list(found.submodule_search_locations or ())
     folder = Path(folders[0]) if folders else None
     if folder is None:
-        missing.append("TensorFlow, whose compiler makes the object files: pip install 'qtensor[native]'")
+        missing.append("TensorFlow, whose compiler makes the object files: pip install 'tensorflow>=2.21'")
     elif not (folder / "xla_aot_runtime_src").is_dir():
         missing.append(f"the sources of XLA's runtime, which TensorFlow's Linux wheels have: {folder / 'xla_aot_runtime_src'}")
     if platform.system() != "Linux":

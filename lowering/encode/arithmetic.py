@@ -12,9 +12,9 @@ from dataclasses import replace
 from qtensor.expressions import Call
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.ranges import INT64, Range
+from qtensor.lowering.ranges import INT64, Range, finite_range
 from qtensor.lowering.values import Value
-from qtensor.types import Date, Decimal, Float, Integer, SqlType
+from qtensor.types import Date, Decimal, Float, Integer, SqlType, Timestamp
 
 
 def bounds_of(type: SqlType) -> Range:
@@ -35,10 +35,15 @@ def integer_range(value: Value) -> Range:
     return value.range
 
 
+def results_of(type: SqlType) -> Range:
+    """The integers that a result of `type` may be: dates and moments are finite."""
+    return finite_range(type) if isinstance(type, Date | Timestamp) else bounds_of(type) & INT64
+
+
 def checked(encoder: Encoder, call: Call, op: str, left: Value, right: Value, bounds: Range) -> Value:
     """`op` over two integers whose exact result lies in `bounds`; an error where it leaves the type of `call`."""
     valid = encoder.builder.both(left.valid, right.valid)
-    allowed = bounds_of(call.type) & INT64
+    allowed = results_of(call.type)
     message = f"Overflow in {_WORDS[op]} of {call.type}: the result is out of range"
     dtype = bounds.arithmetic_dtype
     operands = [encoder.builder.convert(value.data, dtype) for value in (left, right)]
@@ -85,9 +90,46 @@ def arithmetic(op: str, combine: Callable[[Range, Range], Range]) -> Callable[[E
         left, right = arguments
         if isinstance(call.type, Float):
             return floating(encoder, call, op, left, right)
+        if isinstance(call.type, Date):
+            return moved_day(encoder, call, op, left, right, combine)
         return checked(encoder, call, op, left, right, combine(integer_range(left), integer_range(right)))
 
     return lower
+
+
+def moved_day(
+    encoder: Encoder, call: Call, op: str, left: Value, right: Value, combine: Callable[[Range, Range], Range]
+) -> Value:
+    """A DATE and a number of days, in either order; an infinity stays where it is."""
+    moment = left if isinstance(left.type, Date) else right
+    finite, infinite = finite_part(encoder, moment)
+    operands = (finite, right) if moment is left else (left, finite)
+    result = checked(encoder, call, op, *operands, combine(*map(integer_range, operands)))
+    return with_infinities(encoder, result, moment, infinite, encoder.builder.both(left.valid, right.valid))
+
+
+def finite_part(encoder: Encoder, value: Value) -> tuple[Value, Ref | None]:
+    """A date or moment whose infinities are NULL, and where these are; None if it has none."""
+    bounds = finite_range(value.type)
+    infinite = outside_of(encoder, value, bounds)
+    if infinite is None:
+        return value, None
+    builder = encoder.builder
+    data = builder.select(infinite, encoder.integer(0, builder.dtype(value.data)), value.data)
+    held = (integer_range(value) & bounds) | Range(0, 0)
+    return replace(value, data=data, valid=builder.both(value.valid, builder.negation(infinite)), range=held), infinite
+
+
+def with_infinities(encoder: Encoder, result: Value, given: Value, infinite: Ref | None, valid: Ref | None) -> Value:
+    """`result`, which was computed of the finite part of `given`, with the infinities of its own type, NULL unless `valid`."""
+    if infinite is None:
+        return result
+    builder, infinity = encoder.builder, finite_range(result.type).high + 1
+    positive = builder.compare("greater", given.data, encoder.integer(0, builder.dtype(given.data)))
+    bounds = integer_range(result) | Range(-infinity, infinity)
+    ends = builder.select(positive, encoder.integer(infinity, bounds.dtype), encoder.integer(-infinity, bounds.dtype))
+    data = builder.select(infinite, ends, builder.convert(result.data, bounds.dtype))
+    return replace(result, data=data, valid=valid, range=bounds)
 
 
 lower_add = arithmetic("add", lambda left, right: left + right)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from qtensor.civil import first_day, year_of
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Literal
-from qtensor.lowering.encode.arithmetic import checked, integer_range
+from qtensor.lowering.encode.arithmetic import check_bounds, checked, finite_part, integer_range, with_infinities
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.encode.whole import Whole, valued, whole
 from qtensor.lowering.kernel import Ref
-from qtensor.lowering.ranges import Range
+from qtensor.lowering.ranges import Range, finite_range
 from qtensor.lowering.values import Value
-from qtensor.scalars.formats import first_day, year_of
 from qtensor.types import BIGINT, DATE, DOUBLE, MICROSECONDS_PER_DAY, TIMESTAMP, Date
 
 JULIAN_OF_1970 = 2_440_588
@@ -72,11 +72,6 @@ class Moment:
         """The Monday on which the year of weeks begins."""
         return self.monday.day - (self.iso_week - 1) * 7
 
-    @property
-    def microseconds(self) -> Whole:
-        """Since 1970."""
-        return self.day * MICROSECONDS_PER_DAY + self.time
-
 
 def first_of(year: Whole, month: Whole | int = 1) -> Whole:
     """The days since 1970 of the first day of a month."""
@@ -85,11 +80,11 @@ def first_of(year: Whole, month: Whole | int = 1) -> Whole:
 
 
 def moment_of(encoder: Encoder, value: Value) -> Moment:
+    """A date or moment that is finite."""
     data = whole(encoder, value)
     if isinstance(value.type, Date):
         return Moment(data, data.lift(0))
-    day = data // MICROSECONDS_PER_DAY
-    return Moment(day, (data - day * MICROSECONDS_PER_DAY).within(Range(0, MICROSECONDS_PER_DAY - 1)))
+    return Moment(data // MICROSECONDS_PER_DAY, data % MICROSECONDS_PER_DAY)
 
 
 def century(year: Whole, length: int) -> Whole:
@@ -146,22 +141,34 @@ PARTS: dict[str, Callable[[Moment], Whole]] = {
     "timezone": lambda moment: moment.day.lift(0),
     "timezone_hour": lambda moment: moment.day.lift(0),
     "timezone_minute": lambda moment: moment.day.lift(0),
-    "epoch_us": lambda moment: moment.microseconds,
-    "epoch_ns": lambda moment: moment.microseconds * 1000,
     "days_in_month": days_in_month,
-    "last_day": lambda moment: next_month(moment) - 1,
 }
 
 
 def lower_part(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
-    """An integer part of a date or moment."""
-    (value,) = arguments
+    """An integer part of a date or moment; infinities have none."""
+    value, _ = finite_part(encoder, arguments[0])
     return valued(encoder, PARTS[call.function](moment_of(encoder, value)), call.type, value.valid)
+
+
+def lower_last_day(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """The last day of the month; infinities have none."""
+    value, _ = finite_part(encoder, arguments[0])
+    result = valued(encoder, next_month(moment_of(encoder, value)) - 1, DATE, value.valid)
+    check_bounds(encoder, result, finite_range(DATE), "a date out of range", call)
+    return replace(result, range=integer_range(result) & finite_range(DATE))
+
+
+def lower_epoch_units(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """Micro- or nanoseconds since 1970; infinities have none."""
+    value, _ = finite_part(encoder, arguments[0])
+    units = MICROSECONDS_PER_DAY if isinstance(value.type, Date) else 1
+    return scaled(encoder, call, value, units * (1000 if call.function == "epoch_ns" else 1))
 
 
 def lower_epoch(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """Seconds since 1970, with their fraction."""
-    (value,) = arguments
+    value, _ = finite_part(encoder, arguments[0])
     if isinstance(value.type, Date):
         return as_double(encoder, whole(encoder, value) * 86_400, value.valid)
     return as_double(encoder, whole(encoder, value), value.valid, float(SECOND))
@@ -169,7 +176,7 @@ def lower_epoch(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
 
 def lower_julian(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """The Julian day, its fraction that of the day since midnight."""
-    (value,) = arguments
+    value, _ = finite_part(encoder, arguments[0])
     moment = moment_of(encoder, value)
     days = as_double(encoder, moment.day + JULIAN_OF_1970, value.valid)
     if isinstance(value.type, Date):
@@ -190,7 +197,8 @@ def lower_epoch_ms(encoder: Encoder, call: Call, arguments: list[Value]) -> Valu
     """Milliseconds since 1970, halves rounded away from zero; of a BIGINT the other way round."""
     (value,) = arguments
     if call.type == TIMESTAMP:
-        return scaled_moment(encoder, call, value, 1000)
+        return scaled(encoder, call, value, 1000)
+    value, _ = finite_part(encoder, value)
     if isinstance(value.type, Date):
         return valued(encoder, whole(encoder, value) * 86_400_000, BIGINT, value.valid)
     data = whole(encoder, value)
@@ -198,9 +206,9 @@ def lower_epoch_ms(encoder: Encoder, call: Call, arguments: list[Value]) -> Valu
     return valued(encoder, data.apply("rounded_quotient", bounds, data.lift(1000)), BIGINT, value.valid)
 
 
-def scaled_moment(encoder: Encoder, call: Call, value: Value, unit: int) -> Value:
-    """The moment so many units after 1970; an error beyond the range of TIMESTAMP."""
-    scale = Value(TIMESTAMP, encoder.integer(unit), range=Range(unit, unit))
+def scaled(encoder: Encoder, call: Call, value: Value, unit: int) -> Value:
+    """An integer times `unit`; an error beyond the range of the type of `call`."""
+    scale = Value(call.type, encoder.integer(unit), range=Range(unit, unit))
     return checked(encoder, call, "multiply", value, scale, integer_range(value) * Range(unit, unit))
 
 
@@ -237,12 +245,15 @@ FIRST_DAYS: dict[str, Callable[[Moment], Whole]] = {
 def lower_date_trunc(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """The first moment of the unit that a moment lies in."""
     unit, value = unit_of(call), arguments[1]
-    moment = moment_of(encoder, value)
-    if unit in FIRST_DAYS:
-        result = FIRST_DAYS[unit](moment) * MICROSECONDS_PER_DAY
-    else:
-        result = moment.day * MICROSECONDS_PER_DAY + moment.time // LENGTHS[unit] * LENGTHS[unit]
-    return valued(encoder, result, TIMESTAMP, value.valid)
+    finite, infinite = finite_part(encoder, value)
+    moment = moment_of(encoder, finite)
+    day = FIRST_DAYS[unit](moment) if unit in FIRST_DAYS else moment.day
+    result = scaled(encoder, call, valued(encoder, day, DATE, finite.valid), MICROSECONDS_PER_DAY)
+    if unit not in FIRST_DAYS and not isinstance(value.type, Date):
+        bounds = integer_range(finite) | integer_range(result)
+        cut = whole(encoder, result).apply("add", bounds, moment.time // LENGTHS[unit] * LENGTHS[unit])
+        result = valued(encoder, cut, TIMESTAMP, finite.valid)
+    return with_infinities(encoder, result, value, infinite, value.valid)
 
 
 NUMBERS: dict[str, Callable[[Moment], Whole]] = {
@@ -257,18 +268,30 @@ NUMBERS: dict[str, Callable[[Moment], Whole]] = {
 }
 
 
-def unit_number(moment: Moment, unit: str) -> Whole:
-    """By how many units after some fixed one a moment lies."""
-    return NUMBERS[unit](moment) if unit in NUMBERS else moment.microseconds // LENGTHS[unit]
+def unit_number(encoder: Encoder, call: Call, value: Value, unit: str) -> Value:
+    """By how many units after some fixed one a finite date or moment lies."""
+    if unit in NUMBERS:
+        number = NUMBERS[unit](moment_of(encoder, value))
+    else:
+        if isinstance(value.type, Date):
+            return scaled(encoder, call, value, MICROSECONDS_PER_DAY // LENGTHS[unit])
+        number = whole(encoder, value) // LENGTHS[unit]
+    return valued(encoder, number, BIGINT, value.valid)
 
 
 def lower_date_diff(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """How many boundaries of units lie between two moments; of weeks, how many whole ones between their days, as in DuckDB."""
-    unit, (start, end) = unit_of(call), arguments[1:]
-    numbers = [unit_number(moment_of(encoder, value), "day" if unit == "week" else unit) for value in (start, end)]
-    difference = numbers[1] - numbers[0]
-    result = difference.truncated(7) if unit == "week" else difference
-    return valued(encoder, result, BIGINT, encoder.builder.both(start.valid, end.valid))
+    unit, (start, end) = unit_of(call), (finite_part(encoder, value)[0] for value in arguments[1:])
+    numbers = [unit_number(encoder, call, value, "day" if unit == "week" else unit) for value in (start, end)]
+    difference = subtracted(encoder, call, *numbers)
+    if unit == "week":
+        return valued(encoder, whole(encoder, difference).truncated(7), BIGINT, difference.valid)
+    return difference
+
+
+def subtracted(encoder: Encoder, call: Call, start: Value, end: Value) -> Value:
+    """From one number to another, an error where that is beyond a BIGINT."""
+    return checked(encoder, call, "subtract", end, start, integer_range(end) - integer_range(start))
 
 
 MONTHS = {"millennium": 12_000, "century": 1200, "decade": 120, "year": 12, "isoyear": 12, "quarter": 3, "month": 1}
@@ -276,15 +299,21 @@ MONTHS = {"millennium": 12_000, "century": 1200, "decade": 120, "year": 12, "iso
 
 def lower_date_sub(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """How many whole units lie between two moments; negative if the second is the earlier."""
-    unit, (start, end) = unit_of(call), arguments[1:]
+    unit, (start, end) = unit_of(call), (finite_part(encoder, value)[0] for value in arguments[1:])
     moments = [moment_of(encoder, value) for value in (start, end)]
     valid = encoder.builder.both(start.valid, end.valid)
     if unit in MONTHS:
-        backwards = moments[1].microseconds.less(moments[0].microseconds)
+        backwards = whole(encoder, end).less(whole(encoder, start))
         forth, back = whole_months(*moments), whole_months(*reversed(moments)) * -1
         return valued(encoder, back.where(backwards, forth).truncated(MONTHS[unit]), BIGINT, valid)
     length = {"week": 7 * MICROSECONDS_PER_DAY, "day": MICROSECONDS_PER_DAY}.get(unit) or LENGTHS[unit]
-    return valued(encoder, (moments[1].microseconds - moments[0].microseconds).truncated(length), BIGINT, valid)
+    elapsed = subtracted(encoder, call, *(in_microseconds(encoder, call, value) for value in (start, end)))
+    return valued(encoder, whole(encoder, elapsed).truncated(length), BIGINT, valid)
+
+
+def in_microseconds(encoder: Encoder, call: Call, value: Value) -> Value:
+    """A finite date or moment as microseconds since 1970."""
+    return scaled(encoder, call, value, MICROSECONDS_PER_DAY if isinstance(value.type, Date) else 1)
 
 
 def whole_months(start: Moment, end: Moment) -> Whole:
@@ -304,13 +333,15 @@ def lower_make_date(encoder: Encoder, call: Call, arguments: list[Value]) -> Val
     if len(arguments) == 1:
         return replace(arguments[0], type=DATE)
     valid = encoder.builder.both(*(value.valid for value in arguments))
-    return valued(encoder, civil_days(encoder, call, arguments, valid), DATE, valid)
+    result = valued(encoder, civil_days(encoder, call, arguments, valid), DATE, valid)
+    check_bounds(encoder, result, finite_range(DATE), "a date out of range", call)
+    return replace(result, range=integer_range(result) & finite_range(DATE))
 
 
 def civil_days(encoder: Encoder, call: Call, arguments: list[Value], valid: Ref | None) -> Whole:
     year, month, day = (whole(encoder, value) for value in arguments)
     # Beyond these years, a DATE is refused in any case.
-    years, months, days = Range(-290_307, 294_247), Range(1, 12), Range(1, 31)
+    years, months, days = Range(-5_877_641, 5_881_580), Range(1, 12), Range(1, 31)
     parts = []
     for part, bounds in ((year, years), (month, months), (day, days)):
         wrong = encoder.builder.either(part.less(bounds.low), part.lift(bounds.high).less(part))
@@ -326,7 +357,7 @@ def civil_days(encoder: Encoder, call: Call, arguments: list[Value], valid: Ref 
 def lower_make_timestamp(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     """Of microseconds since 1970, or of year, month, day, hour, minute and seconds."""
     if len(arguments) == 1:
-        return scaled_moment(encoder, call, arguments[0], 1)
+        return scaled(encoder, call, arguments[0], 1)
     builder, valid = encoder.builder, encoder.builder.both(*(value.valid for value in arguments))
     days = civil_days(encoder, call, arguments[:3], valid)
     time = days.lift(0)
@@ -338,7 +369,8 @@ def lower_make_timestamp(encoder: Encoder, call: Call, arguments: list[Value]) -
     time = time + seconds_read(encoder, call, arguments[5].data, valid)
     late = time.lift(MICROSECONDS_PER_DAY).less(time)  # 24:00:00 is the last time that there is
     encoder.check(late, valid, "a time of day out of range", call.span)
-    return valued(encoder, days * MICROSECONDS_PER_DAY + time, TIMESTAMP, valid)
+    start = scaled(encoder, call, valued(encoder, days, DATE, valid), MICROSECONDS_PER_DAY)
+    return checked(encoder, call, "add", start, valued(encoder, time, BIGINT, valid), integer_range(start) + time.range)
 
 
 def seconds_read(encoder: Encoder, call: Call, seconds: Ref, valid: Ref | None) -> Whole:
@@ -357,9 +389,24 @@ def seconds_read(encoder: Encoder, call: Call, seconds: Ref, valid: Ref | None) 
     return Whole(encoder, builder.convert(kept, "int32"), Range(0, 60)) * SECOND + microseconds
 
 
+def lower_finite_moment(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """The moment, 1970 in place of infinities."""
+    finite, _ = finite_part(encoder, arguments[0])
+    return replace(finite, valid=arguments[0].valid)
+
+
+def lower_infinite_day(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+    """The day of an infinity, 1970-01-01 of all else: of columns without any, it is a constant."""
+    (value,) = arguments
+    _, infinite = finite_part(encoder, value)
+    return with_infinities(encoder, Value(DATE, encoder.integer(0), range=Range(0, 0)), value, infinite, value.valid)
+
+
 FUNCTIONS: dict[str, Callable[[Encoder, Call, list[Value]], Value]] = {
     **dict.fromkeys(PARTS, lower_part),
+    "last_day": lower_last_day,
     "epoch": lower_epoch,
+    **dict.fromkeys(("epoch_us", "epoch_ns"), lower_epoch_units),
     "epoch_ms": lower_epoch_ms,
     "julian": lower_julian,
     "date_trunc": lower_date_trunc,
@@ -367,4 +414,6 @@ FUNCTIONS: dict[str, Callable[[Encoder, Call, list[Value]], Value]] = {
     "date_sub": lower_date_sub,
     "make_date": lower_make_date,
     "make_timestamp": lower_make_timestamp,
+    "finite_moment": lower_finite_moment,
+    "infinite_day": lower_infinite_day,
 }

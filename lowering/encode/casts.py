@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
-from qtensor.expressions import Cast, Literal
+from qtensor.expressions import Call, Cast, Literal
 from qtensor.literals import convert_literal
-from qtensor.lowering.encode.arithmetic import bounds_of, integer_range, outside_of
+from qtensor.lowering.encode.arithmetic import bounds_of, finite_part, integer_range, outside_of, with_infinities
 from qtensor.lowering.encode.comparison import compare_floats, order_key
-from qtensor.lowering.encode.dates import date_to_timestamp
+from qtensor.lowering.encode.dates import midnight
 from qtensor.lowering.encode.encoder import FORMATTED_VALUES, Encoder
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, INT64_MIN, Range
@@ -18,7 +18,10 @@ from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
     DATE,
+    FIRST_MOMENT,
+    LAST_MOMENT,
     MICROSECONDS_PER_DAY,
+    TIMESTAMP,
     Boolean,
     Date,
     Decimal,
@@ -76,7 +79,7 @@ def lower_cast(encoder: Encoder, cast: Cast, value: Value) -> Value:
         case Float(), Integer() | Decimal():
             return float_to_integer(encoder, cast, value)
         case Date(), Timestamp():
-            return date_to_timestamp(encoder, value)
+            return date_to_timestamp(encoder, cast, value)
         case Timestamp(), Date():
             return timestamp_to_date(encoder, value)
         case _:
@@ -191,13 +194,28 @@ def float_to_integer(encoder: Encoder, cast: Cast, value: Value) -> Value:
     return Value(cast.type, encoder.builder.convert(safe, allowed.dtype), value.valid, range=allowed)
 
 
+def date_to_timestamp(encoder: Encoder, cast: Cast, value: Value) -> Value:
+    """Midnight of the day; days beyond the timestamps' range do not convert."""
+    finite, infinite = finite_part(encoder, value)
+    held = Range(FIRST_MOMENT // MICROSECONDS_PER_DAY, LAST_MOMENT // MICROSECONDS_PER_DAY)
+    safe = fail_where(encoder, cast, finite, outside_of(encoder, finite, held))
+    day = replace(safe, range=integer_range(finite) & held)
+    result = midnight(encoder, Call("cast", (), TIMESTAMP, cast.span), day)
+    valid = result.valid
+    if infinite is not None and valid is not None:
+        valid = encoder.builder.either(valid, encoder.builder.definite(encoder.builder.both(value.valid, infinite)))
+    return with_infinities(encoder, result, value, infinite, valid)
+
+
 def timestamp_to_date(encoder: Encoder, value: Value) -> Value:
     """The day that holds the moment."""
-    bounds = integer_range(value)
+    finite, infinite = finite_part(encoder, value)
+    bounds = integer_range(finite)
     per_day = encoder.integer(MICROSECONDS_PER_DAY)
-    data = encoder.builder.emit("floor_quotient", encoder.builder.convert(value.data, "int64"), per_day, dtype="int64")
+    data = encoder.builder.emit("floor_quotient", encoder.builder.convert(finite.data, "int64"), per_day, dtype="int64")
     days = Range(bounds.low // MICROSECONDS_PER_DAY, bounds.high // MICROSECONDS_PER_DAY)
-    return Value(DATE, encoder.builder.convert(data, days.dtype), value.valid, range=days)
+    result = Value(DATE, encoder.builder.convert(data, days.dtype), value.valid, range=days)
+    return with_infinities(encoder, result, value, infinite, value.valid)
 
 
 def parse(encoder: Encoder, cast: Cast, value: Value) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, ColumnRef, Literal
-from qtensor.lowering.encode.arithmetic import bounds_of, check_bounds, checked, floating, integer_range
+from qtensor.lowering.encode.arithmetic import bounds_of, check_bounds, checked, finite_part, floating, integer_range
 from qtensor.lowering.encode.comparison import compare
 from qtensor.lowering.encode.encoder import Encoder
 from qtensor.lowering.encode.whole import Whole, valued, whole
@@ -130,11 +130,13 @@ def lower_sign(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
 
 
 def lower_float_test(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
-    """isnan, isinf, isfinite, signbit; days and moments are finite here."""
+    """isnan, isinf, isfinite, signbit."""
     (value,) = arguments
     op = {"isnan": "is_nan", "isinf": "is_infinite", "isfinite": "is_finite", "signbit": "sign_bit"}[call.function]
     if not isinstance(value.type, Float):
-        return Value(BOOLEAN, encoder.builder.constant(call.function == "isfinite", "bool"), value.valid)
+        _, infinite = finite_part(encoder, value)
+        infinite = encoder.builder.constant(False, "bool") if infinite is None else infinite
+        return Value(BOOLEAN, infinite if call.function == "isinf" else encoder.builder.negation(infinite), value.valid)
     return Value(BOOLEAN, encoder.builder.emit(op, value.data, dtype="bool"), value.valid)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtensor.enums import MEMBER, PLACE
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder
@@ -24,6 +25,14 @@ from qtensor.lowering.values import (
 )
 from qtensor.scalars.function import ScalarFunction
 from qtensor.types import BOOLEAN, Boolean, Float, Varchar
+
+_WRITTEN = {
+    "append": "the operator ||",
+    "like_escape": "LIKE",
+    "ilike_escape": "ILIKE",
+    PLACE: "the order of an ENUM",
+    MEMBER: "the conversion to an ENUM",
+}
 
 
 def lower_host_call(encoder: Encoder, call: Call, arguments: list[Value], function: ScalarFunction) -> Value:
@@ -89,7 +98,7 @@ def lower_late(encoder: Encoder, call: Call, arguments: list[Value], function: S
 
 def written(function: ScalarFunction) -> str:
     """What a query calls a function."""
-    return {"append": "the operator ||", "like_escape": "LIKE", "ilike_escape": "ILIKE"}.get(function.name, function.name)
+    return _WRITTEN.get(function.name, function.name)
 
 
 def choices(encoder: Encoder, call: Call, value: Value, *, alone: bool, sees_nulls: bool) -> tuple[Choices, Ref]:
@@ -122,7 +131,7 @@ def looked_up(
     size = host_call.size
     if function.fails:
         failed = encoder.look_up(ResultTest(host_call, "failed"), size, index, "bool")
-        encoder.check(failed, valid, f"{function.name} of a value that it is not defined for", call.span)
+        encoder.check(failed, valid, function.failure or f"{written(function)} of a value that it is not defined for", call.span)
     if function.gives_null:
         valid = encoder.builder.both(valid, encoder.look_up(ResultTest(host_call, "valid"), size, index, "bool"))
     dtype: DType

@@ -43,7 +43,7 @@ class Whole:
         """What the floor leaves: 0 to divisor - 1."""
         if self.range.low >= 0 and self.range.high < divisor:
             return self
-        return (self - (self // divisor) * divisor).within(Range(0, divisor - 1))
+        return self.apply("subtract", Range(0, divisor - 1), (self // divisor) * divisor)
 
     def truncated(self, divisor: int) -> Whole:
         """The quotient cut off towards zero."""

@@ -84,8 +84,8 @@ def refs_of(accumulator: AnyAccumulator) -> list[Ref]:
     """What an accumulator reads of each row."""
     mask = [] if accumulator.mask is None else [accumulator.mask]
     match accumulator:
-        case Accumulator(value=value, distinct=words):
-            return [*([] if value is None else [value]), *mask, *(word.word for word in words)]
+        case Accumulator(value=value, distinct=distinct, order=order):
+            return [*([] if value is None else [value]), *mask, *(word.word for word in (*distinct, *order))]
         case MomentsAccumulator(values=values, distinct=words):
             return [*values, *mask, *(word.word for word in words)]
         case PickAccumulator(order=words, columns=columns):
@@ -182,6 +182,8 @@ class Grouped:
                 return list(most_frequent(values, runs.rows, runs.live, runs.starts, runs.groups, self.sequence(sequence)))
             case ListAccumulator():
                 return self.listed(accumulator)
+            case Accumulator(order=(_, *_)):
+                return [self.one_by_one(accumulator)]
             case _:
                 distinct_words = () if isinstance(accumulator, PickAccumulator) else accumulator.distinct
                 runs = self.by_value(accumulator.mask, distinct_words, ordered=False) if distinct_words else self.runs
@@ -208,6 +210,17 @@ class Grouped:
         start = jnp.minimum(runs.groups.least(jnp.where(counted, row, self.length)), end)
         self.lists[accumulator.number] = TextList(codes, jnp.where(counted, row, -1), start, end)
         return [jnp.arange(runs.groups.count, dtype=jnp.int32), runs.groups.total(counted.astype(jnp.int64))]
+
+    def one_by_one(self, accumulator: Accumulator) -> Array:
+        """A sum or a product of floats in their order: XLA scatters one row after the other on the CPU."""
+        assert accumulator.value is not None
+        runs = self.by_value(accumulator.mask, (*accumulator.order, *accumulator.distinct), ordered=True)
+        counted = runs.starts if accumulator.distinct else runs.live
+        values = self.columns[accumulator.value].at[runs.rows].get(mode="clip").astype(accumulator.dtype)
+        group, size = jnp.where(counted, runs.groups.group, runs.groups.count), runs.groups.count
+        if accumulator.op == "product":
+            return jnp.ones(size, values.dtype).at[group].multiply(values, mode="drop")
+        return jnp.zeros(size, values.dtype).at[group].add(values, mode="drop")
 
     def columns_of(self, runs: Runs) -> Callable[[Ref], Array]:
         """Columns in the order of `runs`, each brought into it once."""

@@ -25,6 +25,7 @@ from qtensor.types import (
     Null,
     SqlType,
     Timestamp,
+    Unsupported,
     Varchar,
 )
 
@@ -96,6 +97,8 @@ def decode_column(column: ResultColumn) -> pa.Array:
             return pa.Array.from_buffers(arrow_type(type), rows, [bitmap], nulls, children=[child])
         case Interval():
             raise InternalError("a result column cannot be an INTERVAL")
+        case Unsupported(name):
+            raise InternalError(f"a result column cannot be a {name}")
         case _:
             assert_never(type)
 

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as arrow
 
-from qtensor.errors import InternalError
+from qtensor.errors import DataError, InternalError
 from qtensor.lowering.storage.column import EncodedColumn, Statistics, Validity, Values, allocate, flat, is_sorted, narrowest
 from qtensor.lowering.storage.layout import Layout
 from qtensor.lowering.storage.machine import machine_values, validity
 from qtensor.lowering.storage.text import TextEncoder
-from qtensor.types import Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Varchar
+from qtensor.types import Boolean, Date, Decimal, Float, Integer, Null, SqlType, Timestamp, Unsupported, Varchar
 
 Range: TypeAlias = tuple[int, int]
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ class ColumnEncoder(Protocol):
 
 
 def encode_column(name: str, values: pa.ChunkedArray | pa.Array, type: SqlType, layout: Layout) -> EncodedColumn:
-    """Encode the `layout.rows` rows of `values`, whose type is `sql_type(name, values.type)`, which is `type`.
+    """Encode the `layout.rows` rows of `values`, whose type is `sql_type(values.type)`, which is `type`.
 
     Raises:
         DataError: a value that cannot be represented exactly; names column and value.
@@ -77,7 +77,12 @@ def column_encoder(name: str, type: SqlType, layout: Layout, expected: Range | N
     """An encoder for a column of SQL type `type`.
 
     expected: the range of the encoded values, where something is known of it; a wrong one costs time and nothing else.
+
+    Raises:
+        DataError: the type is not supported.
     """
+    if isinstance(type, Unsupported):
+        raise DataError(f'column "{name}" is of type {type}, which cannot be read; {type.remedy}')
     if isinstance(type, Varchar):
         return TextEncoder(layout)
     return _NumberEncoder(name, type, layout, expected)

@@ -55,7 +55,7 @@ class TextEncoder:
         if len(array) == 0:
             return
         if arrow.is_dictionary(array.type):
-            self._pieces.append(_present(start, array))
+            self._pieces.append(_distinct(_present(start, array)))
             return
         array = array.cast(pa.large_string())  # of `string` the text itself is shared; of views few kernels know
         if self._layout.rows > FEW_STRINGS and _nearly_distinct(array):
@@ -151,8 +151,16 @@ def _statistics(layout: Layout, data: Values, nulls: int, distinct: int, level: 
     )
 
 
+def _distinct(piece: _Piece) -> _Piece:
+    """`piece` with each of its strings once: Arrow does not promise that of a dictionary."""
+    encoded = piece.strings.dictionary_encode()
+    if len(encoded.dictionary) == len(piece.strings):
+        return piece
+    return piece._replace(codes=encoded.indices.to_numpy()[piece.codes], strings=encoded.dictionary)
+
+
 def _present(start: int, array: pa.DictionaryArray) -> _Piece:
-    """`array` with a dictionary that holds each string once, only those that occur, and no NULL."""
+    """`array` with a dictionary that holds only strings that occur, and no NULL."""
     entries = array.dictionary
     if entries.type != pa.large_string():
         entries = entries.cast(pa.large_string())

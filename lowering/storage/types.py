@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import assert_never
 
 import pyarrow as pa
 import pyarrow.types as arrow
 
-from qtensor.errors import DataError, UnsupportedError
+from qtensor.errors import UnsupportedError
 from qtensor.types import (
     BIGINT,
     BOOLEAN,
@@ -35,10 +36,13 @@ from qtensor.types import (
     Null,
     SqlType,
     Timestamp,
+    Unsupported,
     Varchar,
 )
 
 _MAXIMUM_DECIMAL_DIGITS = 38
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_EXTENSIONS = {"arrow.uuid": "UUID", "arrow.json": "JSON"}
 
 _SCALARS: dict[pa.DataType, SqlType] = {
     pa.null(): NULL,
@@ -68,24 +72,45 @@ _ARROW = {type: arrow_type for arrow_type, type in _SCALARS.items()} | {
 }
 
 
-def sql_type(name: str, type: pa.DataType) -> SqlType:
-    """The SQL type of column `name` of Arrow type `type`; a dictionary-encoded column has the type of its values.
+def sql_type(type: pa.DataType) -> SqlType:
+    """The SQL type of a column of Arrow type `type`; a dictionary-encoded column has the type of its values.
 
-    Raises:
-        DataError: the type is not supported; says which cast makes it so.
-
-    >>> str(sql_type("price", pa.decimal128(15, 2)))
-    'DECIMAL(15,2)'
+    >>> print(sql_type(pa.decimal128(15, 2)), sql_type(pa.list_(pa.int8())))
+    DECIMAL(15,2) TINYINT[]
+    >>> sql_type(pa.time32("s"))
+    Unsupported(name='TIME', remedy='cast it to an integer')
     """
     if type in _SCALARS:
         return _SCALARS[type]
     if arrow.is_dictionary(type):
-        return sql_type(name, type.value_type)
+        return sql_type(type.value_type)
     if arrow.is_decimal(type) and 0 <= type.scale <= type.precision <= _MAXIMUM_DECIMAL_DIGITS:
         return Decimal(type.precision, type.scale)
     if arrow.is_timestamp(type) and type.tz is None:
         return TIMESTAMP
-    raise DataError(f'column "{name}" has Arrow type {type}, which is not supported; {_remedy(type)}')
+    return Unsupported(_name(type), _remedy(type))
+
+
+def _name(type: pa.DataType) -> str:
+    """What DuckDB calls a type that is not supported; of those that it does not know either, what Arrow calls them."""
+    if arrow.is_timestamp(type):
+        return "TIMESTAMPTZ_NS" if type.unit == "ns" else "TIMESTAMP WITH TIME ZONE"
+    if arrow.is_time(type):
+        return "TIME_NS" if type == pa.time64("ns") else "TIME"
+    if arrow.is_duration(type) or arrow.is_interval(type):
+        return "INTERVAL"
+    if arrow.is_binary(type) or arrow.is_large_binary(type) or arrow.is_binary_view(type) or arrow.is_fixed_size_binary(type):
+        return "BLOB"
+    if arrow.is_struct(type):
+        names = (field.name if _PLAIN_NAME.fullmatch(field.name) else f'"{field.name}"' for field in type)
+        return f"STRUCT({', '.join(f'{name} {sql_type(field.type)}' for name, field in zip(names, type, strict=True))})"
+    if arrow.is_map(type):
+        return f"MAP({sql_type(type.key_type)}, {sql_type(type.item_type)})"
+    if arrow.is_fixed_size_list(type):
+        return f"{sql_type(type.value_type)}[{type.list_size}]"
+    if arrow.is_nested(type) and not arrow.is_union(type):
+        return f"{sql_type(type.value_type)}[]"
+    return _EXTENSIONS.get(getattr(type, "extension_name", ""), str(type))
 
 
 def _remedy(type: pa.DataType) -> str:
@@ -111,7 +136,9 @@ def arrow_type(type: SqlType) -> pa.DataType:
     match type:
         case Integer(bits=128):
             return pa.decimal128(_MAXIMUM_DECIMAL_DIGITS, 0)
-        case Null() | Boolean() | Integer() | Float() | Date() | Varchar():
+        case Varchar():
+            return pa.string()
+        case Null() | Boolean() | Integer() | Float() | Date():
             return _ARROW[type]
         case Decimal(precision, scale):
             return pa.decimal128(precision, scale)
@@ -121,5 +148,7 @@ def arrow_type(type: SqlType) -> pa.DataType:
             return pa.list_(arrow_type(element), length)
         case Interval():
             raise UnsupportedError("not supported yet: a column of type INTERVAL; add it to a date or a timestamp")
+        case Unsupported(name, remedy):
+            raise UnsupportedError(f"not supported yet: a column of type {name}; {remedy}")
         case _:
             assert_never(type)

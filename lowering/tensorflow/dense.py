@@ -28,18 +28,17 @@ from qtensor.lowering.tensorflow.values import (
 # Measured by bench/dense_layers.py (2 cores, jaxlib 0.10.1, chunks of 65,536 rows; ms a million rows; a run spreads by a third).
 # Broadcast products win to 32 weights (4-2: 0.7 against 1.1, 4-4: 1.2 against 1.7, 4-8: 2.6 against 2.6), lose from 256
 # (4-16-16-4: 21 against 9), and win for one or two outputs, where XLA's matmul is a slow dot (64-1: 17 against 35 feature-major
-# and 129 row-major; 256-1: 162 against 243). The two matmuls are alike from 256 to 2,048 weights; above, rows are never worse
-# (64-64: 87 and 90, 128-64: 213 and 211), and were 1.8 times faster where both cores were free (DESIGN section 5).
+# and 129 row-major; 256-1: 162 against 243). Larger models come row by row (`lowering/row_major.py`).
 BROADCAST_LARGEST = 32
 BROADCAST_OUTPUTS = 2
 BROADCAST_INPUTS = 256
-FEATURE_MAJOR_LARGEST = 2_048
 
 
 def dense(x: jax.Array, weight: jax.Array) -> jax.Array:
     """One dense layer in the form that is fastest for its size; x: [k, n], weight: [k, m] → [m, n].
 
-    A batch of one row is mapped over rows, which makes one product over rows of the form x.T @ weight.
+    A batch of one row is what a large model is given, and what is then mapped over rows: that makes one product over rows of the
+    form x.T @ weight.
     """
     inputs, outputs = weight.shape
     if x.shape[1] == 1:
@@ -47,9 +46,7 @@ def dense(x: jax.Array, weight: jax.Array) -> jax.Array:
     is_narrow = outputs <= BROADCAST_OUTPUTS and inputs <= BROADCAST_INPUTS
     if inputs and (is_narrow or inputs * outputs <= BROADCAST_LARGEST):
         return broadcast_products(x, weight)
-    if inputs * outputs <= FEATURE_MAJOR_LARGEST:
-        return feature_major_product(x, weight)
-    return row_major_product(x, weight)
+    return feature_major_product(x, weight)
 
 
 def broadcast_products(x: jax.Array, weight: jax.Array) -> jax.Array:

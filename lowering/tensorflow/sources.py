@@ -60,7 +60,10 @@ def load_tensorflow() -> Any:
     try:
         return importlib.import_module("tensorflow")
     except ImportError as error:
-        raise ModelError(f"TensorFlow is needed to import a model, and cannot be imported: {error}") from error
+        raise ModelError(
+            f"TensorFlow is needed to register a TensorFlow model or its file, and cannot be imported: {error}. Install it "
+            '(pip install "tensorflow>=2.20"); a query exported with the model runs without it'
+        ) from error
 
 
 def is_tensorflow_model(model: object) -> bool:

@@ -214,6 +214,10 @@ class AggregateBinder:
             raise self.context.error("aggregate function calls cannot contain window functions", operand.span or self.span)
 
     def sort_key(self, ordered: exp.Ordered) -> SortKey:
+        constant = ordered.this.unnest()
+        integer = isinstance(constant, exp.Literal) and not constant.is_string and constant.name.isdecimal()
+        if isinstance(constant, exp.Literal | exp.Boolean | exp.Null) and not integer:
+            raise self.context.error("ORDER BY a constant has no effect", self.context.source.span(ordered) or self.span)
         expr = self.row_value(ordered.this).expr
         return SortKey(expr, bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first")))
 
@@ -290,7 +294,8 @@ class AggregateBinder:
                 return None
             case _:
                 arguments, result = self.signature(name, operands)
-                kept = order if name in ("first", "last", "mode") else ()
+                added = name in ("sum", "avg", "product") and isinstance(arguments[0].type, Float) and not self.windowed
+                kept = order if name in ("first", "last", "mode") or added else ()  # what floats add up to depends on their order
                 # Equal values once or more often: the least and the greatest are the same.
                 return AggregateCall(name, arguments, result, distinct and name not in IDEMPOTENT, condition, kept)
 

@@ -20,7 +20,8 @@ from qtensor.bind.views import placed
 from qtensor.errors import ParseError, Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, Literal
 from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
-from qtensor.statements.statement import ROW, Column, Definition, Delete, Insert, Update, numbered
+from qtensor.row_numbers import ROW, numbered
+from qtensor.statements.statement import Column, Definition, Delete, Insert, Update
 
 _NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR"}
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from qtensor.bind.branches import Branch
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span
 from qtensor.expressions import Literal
 from qtensor.literals import listed, parameter_literal
 from qtensor.texts import ConversionError
+from qtensor.types import SqlType, Unsupported
+from qtensor.unsupported_columns import unsupported_column
 
 
 @dataclass
@@ -55,17 +58,28 @@ class Parameters:
 
 @dataclass
 class Context:
-    """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost."""
+    """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost.
+
+    branches: the queries that are bound, by the number of their node, for ORDER BY of the set operations they are in.
+    """
 
     source: Source
     catalog: Catalog
     parameters: Parameters
     findings: list[tuple[str, Span | None]] = field(default_factory=list)
     views: tuple[str, ...] = ()
+    branches: dict[int, Branch] = field(default_factory=dict)
 
     def unsupported(self, what: str, span: Span | None) -> None:
         """Remember that `what` is not supported; all such are raised together once the query is bound."""
         self.findings.append((what, span))
+
+    def refuse_type(self, name: str, type: SqlType, span: Span | None) -> bool:
+        """Whether the column `name`, used at `span`, is of a type that is not supported: then that is remembered."""
+        if not isinstance(type, Unsupported):
+            return False
+        self.unsupported(unsupported_column(name, type), span)
+        return True
 
     def error(self, message: str, span: Span | None, hint: str = "") -> BindError:
         """The error that shows `message` at `span`."""

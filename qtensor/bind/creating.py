@@ -12,13 +12,13 @@ from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.names import expression_name
 from qtensor.bind.parse import QUERY_WORDS, dialect_named
 from qtensor.bind.query import bind_query
-from qtensor.bind.scope import Scope, distinct_names
+from qtensor.bind.scope import Scope
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.bind.targets import plain_name, refuse_parts, table_name, taken
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 from qtensor.logical import Limit, Plan
 from qtensor.statements.statement import Column, CreateTable, CreateView, Definition, Drop, Key, Kind, Nothing, Statement, View
-from qtensor.types import Array, Interval, SqlType
+from qtensor.types import Array, Interval, SqlType, Unsupported, distinct_names
 
 _SKIPPED = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL"})
 _UNIQUE = {"nulls": "NULLS NOT DISTINCT"}
@@ -89,7 +89,8 @@ def _of_query(context: Context, name: str, names: tuple[str, ...], plan: Plan, s
         raise context.error(f"{len(names)} names are given for {len(plan.schema)} columns", span)
     called = distinct_names([*names, *(field.name for field in plan.schema[len(names) :])])
     for field in plan.schema:
-        _storable(context, field.type, span)
+        if not isinstance(field.type, Unsupported):  # a view may pass such a column on, and to read it is refused
+            _storable(context, field.type, span)
     return Definition(name, tuple(Column(new, field.type) for new, field in zip(called, plan.schema, strict=True)))
 
 

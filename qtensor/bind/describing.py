@@ -17,11 +17,12 @@ from qtensor.errors import BindError, ParseError, Span, UnsupportedError
 from qtensor.expressions import ColumnRef
 from qtensor.logical import Filter, Join, Limit, Plan, Project, Scan, Sort
 from qtensor.statements.statement import Column, Describe, Explain, ShowTables, Statement, Summarize
-from qtensor.types import Array, Interval
+from qtensor.types import Array, Interval, Unsupported
 
 Values = Sequence[object] | Mapping[str, object] | None
 
 _NOT_A_LINE_END = re.compile(r"[^\n]")
+_OPTIONS = re.compile(r"\s*\(\s*(FORMAT|ANALY[ZS]E|VERBOSE)\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"EXPLAIN\b\s*(ANALY[ZS]E\b)?", re.IGNORECASE)
 
 
@@ -77,6 +78,8 @@ def bind_explain(sql: str, catalog: StatementCatalog, parameters: Values, dialec
     """The query is bound when it is prepared."""
     found = _EXPLAIN.search(sql)
     assert found is not None
+    if (options := _OPTIONS.match(sql, found.end())) is not None:
+        raise UnsupportedError(f"not supported yet: EXPLAIN with the option {options[1].upper()}", sql, [Span(*options.span(1))])
     if not sql[found.end() :].strip(" ;\n"):
         raise ParseError("EXPLAIN needs a query", sql, [Span(found.start(), found.end())])
     return Explain(only(sql, slice(found.end(), len(sql))), bool(found[1]))
@@ -135,8 +138,10 @@ def _plan(sql: str, tokens: Sequence[Token], catalog: StatementCatalog, paramete
     context = Context(source, catalog, Parameters.of(parameters))
     plan = bind_query(context, tree, {})
     for field in plan.schema if tokens[0].text.upper() == "SUMMARIZE" else ():
-        if isinstance(field.type, Array | Interval):
-            context.unsupported(f"SUMMARIZE of a column of type {field.type}", Span(rest[0].start, rest[-1].end + 1))
+        if isinstance(field.type, Array | Interval | Unsupported):
+            context.unsupported(
+                f'SUMMARIZE of the column "{field.name}" of type {field.type}', Span(rest[0].start, rest[-1].end + 1)
+            )
     raise_unsupported(context.findings, source)
     superfluous = context.parameters.superfluous()
     if superfluous:

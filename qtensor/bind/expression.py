@@ -16,8 +16,9 @@ from qtensor.bind.calls import CallBinder
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import from_inside
 from qtensor.bind.data_types import sql_type
+from qtensor.bind.functions import bind_function
 from qtensor.bind.lists import bind_in, bind_quantified, in_brackets, is_parameter
-from qtensor.bind.macros import bind_function, interval_of_count
+from qtensor.bind.macros import interval_of_count
 from qtensor.bind.scalars import bind_scalar, scalar_call
 from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, schema_of, subscript_value, whole_number
@@ -58,6 +59,7 @@ _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.NullSafeNEQ: "is_distinct_from",
 }
 _UNCHAINED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_DISTINCTIONS = (exp.NullSafeEQ, exp.NullSafeNEQ)
 _ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -178,6 +180,8 @@ class ExpressionBinder:
             case exp.Case():
                 return self._case(node)
             case exp.If():
+                if node.args.get("false") is None:
+                    raise context.error("if takes 3 arguments, not 2", span)
                 branch = (self.condition(node.this).expr, self.bind(node.args["true"]))
                 return build.case(context, [branch], self._or_null(node.args.get("false")), span)
             case exp.Coalesce():
@@ -189,6 +193,8 @@ class ExpressionBinder:
                 if target is None:
                     return plain(Literal(None, NULL), span)
                 return build.explicit_cast(context, self.bind(node.this), target, span, isinstance(node, exp.TryCast))
+            case exp.Escape(this=exp.SimilarTo()):
+                raise context.error("SIMILAR TO takes no ESCAPE", self.span(node.expression) or span)
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
             case exp.Bracket():
@@ -202,7 +208,7 @@ class ExpressionBinder:
             case exp.Filter() | exp.WithinGroup() | exp.IgnoreNulls() | exp.RespectNulls() | exp.Func():
                 return self.calls.bind(node)
             case exp.Star():
-                raise context.error("* stands for columns only in a list of SELECT or in count(*)", span)
+                return self._lone_star(node, "* stands for columns only in a list of SELECT or in count(*)", span)
             case _:
                 context.unsupported(f"{node.key} here", span)
                 return plain(Literal(None, NULL), span)
@@ -219,18 +225,22 @@ class ExpressionBinder:
     def _column(self, node: exp.Column) -> Operand:
         span = self.span(node)
         if isinstance(node.this, exp.Star):
-            raise self.context.error(f"{node.table}.* stands for columns only in a list of SELECT", span)
+            return self._lone_star(node, f"{node.table}.* stands for columns only in a list of SELECT", span)
         column = self.local_column(node)
         if not node.table and (column is None or self.prefers_alias(column)):
             aliased = self.alias(node.name, span)
             if aliased is not None:
                 return aliased
         if column is not None:
+            if self.context.refuse_type(column.name, column.type, span):
+                return plain(Literal(None, NULL), span)
             self.places[id(column)] = (column, span)
             return plain(column, span)
         binder, depth = self.outer, 1
         while binder is not None:
             column = binder.local_column(node)
+            if column is not None and self.context.refuse_type(column.name, column.type, span):
+                return plain(Literal(None, NULL), span)
             if column is not None:
                 binder.places[id(column)] = (column, span)
                 return plain(OuterColumn(column.index, column.type, column.name, depth), span)
@@ -239,6 +249,13 @@ class ExpressionBinder:
                 return Operand(self._from_outside(aliased.expr, depth, span), aliased.type, span)
             binder, depth = binder.outer, depth + 1
         return self._unknown(node, span)
+
+    def _lone_star(self, node: exp.Expr, message: str, span: Span | None) -> Operand:
+        """A star where a value stands: an error, but before LIKE and its kin it chooses columns in DuckDB."""
+        if not isinstance(node.parent, exp.Like | exp.ILike | exp.SimilarTo | exp.Glob | exp.RegexpFullMatch | exp.RegexpLike):
+            raise self.context.error(message, span)
+        self.context.unsupported("columns of * that are chosen by a pattern", span)
+        return plain(Literal("", VARCHAR), span)
 
     def _from_outside(self, expr: Expr, depth: int, span: Span | None) -> Expr:
         """What an alias of the query `depth` levels out stands for, as a subquery sees it."""
@@ -380,8 +397,9 @@ class ExpressionBinder:
         try:
             if quantity.value is None:
                 return plain(Literal(None, INTERVAL), span)
-            if unit is None:
-                return plain(Literal(parse_interval(str(quantity.value)), INTERVAL), span)
+            whole = node.meta.get("written")
+            if unit is None or (whole is not None and whole != node.this.unnest().name):
+                return plain(Literal(parse_interval(whole or str(quantity.value)), INTERVAL), span)
             written = node.this.unnest().name if quantity.type != INTEGER else str(quantity.value)
             return plain(Literal(interval_of(written or str(quantity.value), unit.name), INTERVAL), span)
         except ConversionError as error:
@@ -403,7 +421,8 @@ class ExpressionBinder:
 
     def _comparison(self, node: exp.Expr) -> Operand:
         span, operands = self.span(node), (node.this, node.args["expression"])
-        if isinstance(node, _UNCHAINED) and any(isinstance(operand, _UNCHAINED) for operand in operands):
+        chained = _UNCHAINED if isinstance(node, _UNCHAINED) else _DISTINCTIONS
+        if any(isinstance(self._without_own_paren(operand), chained) for operand in operands):
             raise self.context.error("comparisons cannot be chained", span, "Combine them with AND, or put one in parentheses.")
         if isinstance(operands[1], exp.Any | exp.All):
             return self._quantified(_COMPARISONS[type(node)], operands[0], operands[1], node)
@@ -411,6 +430,10 @@ class ExpressionBinder:
             return bind_tuples(self.context, node, _COMPARISONS[type(node)], self.bind)
         left, right = (self.bind(operand) for operand in operands)
         return build.comparison(self.context, _COMPARISONS[type(node)], left, right, span)
+
+    def _without_own_paren(self, node: exp.Expr) -> exp.Expr:
+        """`node`, or what is in it if it is a parenthesis that sqlglot has put in."""
+        return node.this if isinstance(node, exp.Paren) and self.span(node) == self.span(node.this) else node
 
     def _negation(self, node: exp.Neg) -> Operand:
         inner, span = node.this.unnest(), self.span(node)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from sqlglot import exp
 
 from qtensor.aggregate_functions import AGGREGATES
@@ -153,7 +156,8 @@ def expression_name(node: exp.Expr, source: Source) -> str:
                 ends = (bounds.args.get(key) for key in ("this", "expression"))
                 return f"{name(node.this)}[{':'.join('' if end is None else name(end) for end in ends)}]"
             index = subscript_value(node)
-            return f"{name(node.this)}[{name(node.expressions[0]) if index is None else index}]"
+            signed = index is None or isinstance(node.expressions[0].unnest(), exp.Anonymous)
+            return f"{name(node.this)}[{name(node.expressions[0]) if signed else index}]"
         case exp.Filter():
             return f"{name(node.this)} FILTER (WHERE {name(node.expression.this)})"
         case exp.Distinct():
@@ -246,9 +250,8 @@ def _type_name(node: exp.Cast, source: Source) -> str:
     written = source.written_type(node)
     if written is None:
         shown = node.to.sql("duckdb")
-        return {"TEXT": "VARCHAR", "REAL": "FLOAT"}.get(shown, shown)
-    name = _GRAMMAR_TYPES.get(written.name.upper(), written.name)
-    return f"{name}({', '.join(written.parameters)})" if written.parameters else name
+        return {"TEXT": "VARCHAR", "REAL": "FLOAT", "INT": "INTEGER"}.get(shown, shown)
+    return replace(written, name=_GRAMMAR_TYPES.get(written.name.upper(), written.name)).text
 
 
 def _interval_name(node: exp.Interval, source: Source) -> str:
@@ -301,6 +304,7 @@ def _window_name(node: exp.Window, source: Source) -> str:
     shown = expression_name(node.this, source)
     for alone, known in (("count_star()", "count()"), ('"first"(', "first_value("), ('"last"(', "last_value(")):
         shown = known + shown.removeprefix(alone) if shown.startswith(alone) else shown
+    shown = re.sub(r'^"(\w+)"\(', r"\1(", shown)  # unlike elsewhere, a function's name is not quoted
     parts = []
     if window.partition:
         parts.append("PARTITION BY " + ", ".join(expression_name(part, source) for part in window.partition))
@@ -331,10 +335,12 @@ def _call_name(node: exp.Expr, source: Source) -> str:
     call = scalar_call(node, source)
     if call is not None and call.written == "^@":
         return f"({' ^@ '.join(expression_name(argument, source) for argument in call.arguments)})"
+    if call is not None and call.name == "+":
+        return f"(+({expression_name(call.arguments[0], source)}))"
     if call is not None:
         return f"{quoted(call.written)}({', '.join(expression_name(argument, source) for argument in call.arguments)})"
     written = (
-        source.text(node)
+        source.word(node)
         or (source.called(node, AGGREGATES) if isinstance(node, exp.Func) else None)
         or _CALLS.get(type(node))
         or (node.sql_name() if isinstance(node, exp.Func) else node.key)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from qtensor.bind.aggregates import has_aggregate
-from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
-from qtensor.bind.distinct import references
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.syntax import whole_number
-from qtensor.errors import Span, suggestion
 from qtensor.expressions import Expr, Literal, Subquery
 from qtensor.literals import convert_literal
-from qtensor.logical import Limit, OneRow, Plan, Project, Sort, SortKey
+from qtensor.logical import Limit, OneRow, Plan, Project, SortKey
 from qtensor.rules.fold_constants import fold
 from qtensor.rules.rewriting import transform
 from qtensor.texts import ConversionError
@@ -54,14 +48,14 @@ def bind_order(select: SelectBinder, outputs: list[Expr]) -> list[SortKey]:
     keys: list[SortKey] = []
     for ordered in clause.expressions if clause else ():
         descending, nulls_first = bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first"))
-        if _is_all(ordered.this):
+        if stands_for_all(ordered.this):
             keys += [SortKey(output, descending, nulls_first) for output in outputs]
         else:
             keys.append(SortKey(order_expression(select, ordered.this, outputs), descending, nulls_first))
     return keys
 
 
-def _is_all(node: exp.Expr) -> bool:
+def stands_for_all(node: exp.Expr) -> bool:
     """Whether `node` of ORDER BY means all columns: ALL, or *."""
     changed = any(node.args.get(key) for key in ("except_", "replace", "rename"))
     return (isinstance(node, exp.Var) and node.name.upper() == "ALL") or (isinstance(node, exp.Star) and not changed)
@@ -79,82 +73,6 @@ def order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr], 
     if isinstance(constant, exp.Literal | exp.Boolean | exp.Null):
         raise select.context.error(f"{clause} a constant has no effect", select.context.source.span(node))
     return select.binder.bind(node).expr
-
-
-@dataclass
-class ResultOrder:
-    """Binds the ORDER BY, LIMIT and OFFSET of a set operation, of VALUES or of a query in parentheses, over the rows of `plan`.
-
-    A name is an output column, by the name that any of `selects` gives it, or a branch with columns of `names`; an expression
-    that one of the lists has is that column, any other is computed of output columns.
-    """
-
-    context: Context
-    plan: Plan
-    binder: ExpressionBinder
-    selects: Sequence[exp.Select] = ()
-    names: Sequence[Sequence[str]] = ()
-
-    def __post_init__(self) -> None:
-        self.binder.alias = self.named
-
-    def bind(self, node: exp.Expr) -> Plan:
-        """`plan`, ordered and limited as `node` says."""
-        plan = self.plan
-        clause = node.args.get("order")
-        keys: list[SortKey] = []
-        for ordered in clause.expressions if clause else ():
-            descending, nulls_first = bool(ordered.args.get("desc")), bool(ordered.args.get("nulls_first"))
-            keys += [SortKey(expr, descending, nulls_first) for expr in self._expressions(ordered.this)]
-        if keys:
-            plan = Sort(plan, tuple(keys))
-        return limited(self.context, self.binder, plan, node)
-
-    def _expressions(self, node: exp.Expr) -> list[Expr]:
-        columns = references(self.plan)
-        if _is_all(node):
-            return list(columns)
-        position = output_position(self.context, node, "ORDER BY", len(columns))
-        if position is None:
-            position = self._selected(node)
-        if position is not None:
-            return [columns[position]]
-        operand = self.binder.bind(node)
-        if has_aggregate(operand.expr):
-            raise self.context.error("ORDER BY of a set operation cannot contain aggregates", operand.span)
-        return [operand.expr]
-
-    def _selected(self, node: exp.Expr) -> int | None:
-        """The output column whose expression in one of the lists of SELECT is `node`."""
-        for select in self.selects:
-            if len(select.expressions) != len(self.plan.schema):
-                continue  # there is a *
-            for position, item in enumerate(select.expressions):
-                if item.unalias() == node or _same_column(item.unalias(), node):
-                    return position
-        return None
-
-    def named(self, name: str, span: Span | None) -> Operand:
-        """The output column called `name`.
-
-        Raises:
-            BindError: there is none.
-        """
-        columns = references(self.plan)
-        names = [column.name for column in columns]
-        listed = [[item.output_name for item in select.expressions] for select in self.selects]
-        for group in (names, *listed, *self.names):
-            lowered = [known.lower() for known in group]
-            if len(group) == len(columns) and name.lower() in lowered:
-                return plain(columns[lowered.index(name.lower())], span)
-        raise self.context.error(f'the result has no column "{name}" to be ordered by', span, suggestion(name, names))
-
-
-def _same_column(selected: exp.Expr, node: exp.Expr) -> bool:
-    """Whether `node` names, with a qualifier, a column that a list of SELECT names without one."""
-    if not isinstance(selected, exp.Column) or not isinstance(node, exp.Column):
-        return False
-    return selected.name.lower() == node.name.lower() and selected.table.lower() in ("", node.table.lower())
 
 
 def limited(context: Context, binder: ExpressionBinder, plan: Plan, node: exp.Expr) -> Plan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from qtensor.bind.aggregates import has_aggregate, has_window
+from qtensor.bind.branches import Branch
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.correlation import plan_reads, without_level
@@ -15,10 +16,11 @@ from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.grouping import Grouping, has_column
 from qtensor.bind.grouping_sets import grouping_sets
 from qtensor.bind.names import expression_name
-from qtensor.bind.ordering import ResultOrder, bind_order, limited, order_expression, output_position
+from qtensor.bind.ordering import bind_order, limited, order_expression, output_position
 from qtensor.bind.relation import CommonTable, RelationBinder
+from qtensor.bind.result_order import ResultOrder
 from qtensor.bind.scope import Scope
-from qtensor.bind.sets import bind_set_operation, leaves
+from qtensor.bind.sets import bind_set_operation
 from qtensor.bind.values import bind_values
 from qtensor.bind.views import bind_view
 from qtensor.errors import Span, suggestion
@@ -78,6 +80,7 @@ def bind_query(
         return bind_view(context, named, span, lambda inner, tree: bind_query(inner, tree, {}))
 
     relations = RelationBinder(context, nested, beside, condition, view, common_tables)
+    written = node
     while True:
         relations.add(node.args.get("with_"))
         if not isinstance(node, exp.Subquery):
@@ -86,25 +89,23 @@ def bind_query(
         if not _moved_inside(node, inner):
             plan = nested(inner, relations.common_tables)
             binder = expression_binder(context, Scope(), relations.common_tables, outer)
-            return ResultOrder(context, plan, binder, leaves(inner)).bind(node)
+            return ResultOrder(context, plan, binder, inner).bind(node)
         node = inner
     if isinstance(node, exp.Table):
         node = exp.select("*").from_(node)
     if isinstance(node, exp.SetOperation | exp.Values):
         binder = expression_binder(context, Scope(), relations.common_tables, outer)
         if isinstance(node, exp.Values):
-            return ResultOrder(context, bind_values(context, node, binder), binder).bind(node)
-        names: list[list[str]] = []
-
-        def branch(inner: exp.Expr) -> Plan:
-            bound = nested(inner, relations.common_tables)
-            names.append([column.name for column in bound.schema])
-            return bound
-
-        plan = bind_set_operation(context, node, branch)
-        return ResultOrder(context, plan, binder, leaves(node), names).bind(node)
+            plan = bind_values(context, node, binder)
+            context.branches[id(node)] = Branch(node, tuple(column.name for column in plan.schema))
+            return ResultOrder(context, plan, binder, node).bind(node)
+        plan = bind_set_operation(context, node, lambda inner: nested(inner, relations.common_tables))
+        return ResultOrder(context, plan, binder, node).bind(node)
     plan, scope = relations.bind(node.args.get("from_"), node.args.get("joins") or ())
-    return SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer)).bind()
+    select = SelectBinder(context, node, plan, expression_binder(context, scope, relations.common_tables, outer))
+    plan = select.bind()
+    context.branches[id(written)] = select.as_branch(written)
+    return plan
 
 
 def _moved_inside(node: exp.Subquery, inner: exp.Expr) -> bool:
@@ -187,6 +188,17 @@ class SelectBinder:
         plan = plan if qualify is None else Filter(plan, placed(qualify))
         names = [item.name for item in self.items]
         return self._finish(plan, [NamedExpr(*pair) for pair in zip(names, outputs, strict=True)], order, on)
+
+    def as_branch(self, node: exp.Expr) -> Branch:
+        """What ORDER BY of a set operation may know of this query, which is written as `node`."""
+        listed: list[exp.Expr] = []
+        for item in self.items:
+            column = item.bound.expr if item.node is None and item.bound is not None else None
+            if isinstance(column, ColumnRef):
+                listed.append(exp.column(column.name, table=self.scope.owner(column.index)))
+            elif item.node is not None:
+                listed.append(item.node)
+        return Branch(node, tuple(item.name for item in self.items), tuple(listed), self.scope)
 
     # --- the list of SELECT ---------------------------------------------------------------------------------------------------
 

@@ -16,11 +16,13 @@ from qtensor.bind.context import Context
 from qtensor.bind.correlation import plan_reads, with_columns_moved, with_outer_moved
 from qtensor.bind.lateral import lateral_join
 from qtensor.bind.scope import Scope, renamed
-from qtensor.bind.syntax import is_comma, schema_of
+from qtensor.bind.syntax import is_comma, is_system_function, schema_of
 from qtensor.bind.views import refuse_cycle
-from qtensor.errors import Span, suggestion
+from qtensor.errors import BindError, Span, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
+from qtensor.paths import NOT_REMOTE, is_path, is_remote
+from qtensor.row_numbers import ROW, ROWID, ROWS_NUMBERED, numbered
 from qtensor.statements.statement import View
 from qtensor.types import BOOLEAN, Field, Schema
 
@@ -175,6 +177,9 @@ class RelationBinder:
                 raise self.context.error("a NATURAL JOIN of relations that have no column in common", span)
         else:
             names = [(identifier.name, self.context.source.span(identifier)) for identifier in node.args["using"]]
+            for _, span in names:
+                if span is not None and self.context.source.upper_at(self.context.source.token_before(span)) == ".":
+                    raise self.context.error("USING takes names of columns without a table", span)
         pairs = []
         for name, span in names:
             found = []
@@ -184,6 +189,7 @@ class RelationBinder:
                     what = "no column" if not columns else "several columns"
                     hint = "" if columns else suggestion(name, scope.names)
                     raise self.context.error(f'USING: {what} "{name}" on the {side} side of the join', span, hint)
+                self.context.refuse_type(columns[0].name, columns[0].type, span or self.context.source.span(node.this))
                 found.append(columns[0])
             pairs.append((found[0], ColumnRef(found[1].index + width, found[1].type, found[1].name)))
         return pairs
@@ -243,14 +249,16 @@ class RelationBinder:
         return Part(plan, self._scope(plan.schema, (name,), aliases, span), lateral)
 
     def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> Scope:
-        if len(aliases) > len(schema):
-            message = f'"{names[0]}" has {len(schema)} columns, and {len(aliases)} names are given for them'
+        width = sum(field.name != ROW for field in schema)
+        if len(aliases) > width:
+            message = f'"{names[0]}" has {width} columns, and {len(aliases)} names are given for them'
             raise self.context.error(message, span)
         return Scope.of(renamed(schema, aliases), names)
 
     def _table(self, node: exp.Table, alias: str, aliases: list[str]) -> tuple[Plan, Scope]:
         span = self.context.source.span(node.this)
-        name = ".".join(part.name for part in node.parts)
+        called = node.this.name.lower() if is_system_function(node) else ""
+        name = f"{called}()" if called else ".".join(part.name for part in node.parts)
         common = self.common_tables.get(name.lower())
         if common is not None:
             plan = self._common_table(common)
@@ -269,11 +277,26 @@ class RelationBinder:
             return plan, self._scope(plan.schema, (alias or view.name,), aliases, span)
         table = catalog.table(name)
         if table is None:
-            known = [*catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
-            raise self.context.error(f'no table "{name}"', span, suggestion(name, known))
+            raise self._no_table(name, span)
+        if (
+            not name.endswith(ROWS_NUMBERED)
+            and self.context.source.mentions(ROWID)
+            and all(field.name.lower() != ROWID for field in table)
+        ):
+            with_numbers = catalog.table(numbered(name))
+            name, table = (name, table) if with_numbers is None else (numbered(name), with_numbers)
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
-        names = (alias,) if alias else tuple(dict.fromkeys((node.name, PurePath(name).stem, name)))
-        return Scan(name, table, tuple(range(len(table)))), self._scope(table, names, aliases, span)
+        own = name.removesuffix(ROWS_NUMBERED)
+        names = (alias,) if alias else tuple(dict.fromkeys((called or node.name, PurePath(own).stem, own)))
+        return Scan(name, table, tuple(range(len(table))), span), self._scope(table, names, aliases, span)
+
+    def _no_table(self, name: str, span: Span | None) -> BindError:
+        if is_remote(name):
+            return self.context.error(f'"{name}": {NOT_REMOTE}', span)
+        if is_path(name):
+            return self.context.error(f'there is no file or folder "{name}"', span, "Paths are relative to the current folder.")
+        known = [*self.context.catalog.table_names(), *(cte.node.alias for cte in self.common_tables.values())]
+        return self.context.error(f'no table "{name}"', span, suggestion(name, known))
 
     def _common_table(self, common: CommonTable) -> Plan:
         if common.bound is None:

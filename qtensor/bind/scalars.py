@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 
 from qtensor.bind.build import Operand
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
-from qtensor.bind.macros import MACROS, bind_function
+from qtensor.bind.functions import bind_function
+from qtensor.bind.macros import MACROS
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
@@ -60,6 +61,8 @@ NAMES: dict[type[exp.Expr], str] = {
 }
 # The names of those that are written as operators, or in words.
 _OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: "position"}
+# Functions that calls are bound to, and that a query cannot call by their names.
+_UNWRITTEN = ("glob", "append", "log_of_base", "part_number", "finite_moment", "infinite_day", "regexp_nothing")
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
 _UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
 # What the grammar knows as units is written in one way by DuckDB where a column has no alias.
@@ -87,8 +90,11 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
     match node:
         case exp.Anonymous():
             name, arguments = node.name.lower(), list(node.expressions)
+            if name in _UNWRITTEN:
+                return None
         case exp.Extract():
-            name, arguments = "date_part", [_unit(node.this), node.expression]
+            part = source.extracted_part(node)
+            name, arguments = "date_part", [_unit(node.this) if part is None else _written_unit(part), node.expression]
         case exp.DateTrunc() | exp.TimestampTrunc():
             name, arguments = "date_trunc", [_unit(node.args["unit"], node, source), node.this]
         case exp.DateDiff():
@@ -135,8 +141,14 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
             return None
     if (name not in SCALARS and name not in MACROS) or name.startswith("timezone"):  # date_part alone takes those
         return None
-    shown = source.text(node) or _OPERATORS.get(type(node), name)
+    shown = source.word(node) or _OPERATORS.get(type(node), name)
     return ScalarCall(name, tuple(arguments), shown.lower())
+
+
+def _written_unit(part: Token) -> exp.Expr:
+    """A part that EXTRACT names, as DuckDB prints it: keywords of its grammar in one spelling."""
+    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else _GRAMMAR_UNITS.get(part.text.upper())
+    return exp.Literal.string(known or part.text)
 
 
 def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
@@ -148,7 +160,8 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
     written = source.first_argument(node) if source is not None and node is not None else None
     if written is not None and written.token_type == TokenType.STRING and written.text.upper() == unit.name.upper():
         return exp.Literal.string(written.text)
-    if written is not None and written.token_type != TokenType.STRING and written.text.upper() == unit.name.upper():
+    spelled = None if written is None else exp.TimeUnit.UNABBREVIATED_UNIT_NAME.get(written.text.upper(), written.text.upper())
+    if written is not None and written.token_type != TokenType.STRING and spelled == unit.name.upper():
         column = exp.column(written.text)
         column.this.meta.update(start=written.start, end=written.end)
         return column

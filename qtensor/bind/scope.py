@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qtensor.expressions import ColumnRef
-from qtensor.types import Field, Schema
+from qtensor.row_numbers import ROW, ROWID
+from qtensor.types import Field, Schema, distinct_names
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,19 @@ class Relation:
         return name.lower() in (qualifier.lower() for qualifier in self.qualifiers)
 
     def column(self, name: str) -> ColumnRef | None:
-        """A new reference to its column `name`, case ignored; None if there is none."""
+        """A new reference to its column `name`, case ignored; None if there is none. The number of a row is called rowid."""
         for position, field in enumerate(self.fields):
             if field.name.lower() == name.lower():
                 return ColumnRef(self.first + position, field.type, field.name)
+            if field.name == ROW and name.lower() == ROWID:
+                return ColumnRef(self.first + position, field.type, ROWID)
         return None
 
     @property
     def columns(self) -> list[ColumnRef]:
-        """New references to all its columns."""
-        return [ColumnRef(self.first + position, field.type, field.name) for position, field in enumerate(self.fields)]
+        """New references to all its columns, but for the number of a row."""
+        fields = enumerate(self.fields)
+        return [ColumnRef(self.first + position, field.type, field.name) for position, field in fields if field.name != ROW]
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,19 @@ class Scope:
     @staticmethod
     def of(schema: Schema, qualifiers: tuple[str, ...]) -> Scope:
         """The scope of one relation."""
-        return Scope(schema, (Relation(qualifiers, schema),), tuple(range(len(schema))))
+        visible = (position for position, field in enumerate(schema) if field.name != ROW)
+        return Scope(schema, (Relation(qualifiers, schema),), tuple(visible))
 
     def column(self, name: str) -> ColumnRef | None:
         """A new reference to the column `name`, case ignored; None if there is none, the first if there are several."""
         return next(iter(self.columns(name)), None)
 
     def columns(self, name: str) -> list[ColumnRef]:
-        """New references to the visible columns called `name`."""
-        return [self.reference(position) for position in self.visible if self.fields[position].name.lower() == name.lower()]
+        """New references to the visible columns called `name`, else to those that number rows if it is rowid."""
+        found = [self.reference(position) for position in self.visible if self.fields[position].name.lower() == name.lower()]
+        if found or name.lower() != ROWID:
+            return found
+        return [column for relation in self.relations if (column := relation.column(name)) is not None]
 
     def reference(self, index: int) -> ColumnRef:
         """A new reference to column `index`."""
@@ -74,6 +82,10 @@ class Scope:
     def owners(self, name: str) -> list[str]:
         """What the relations are called that have a column `name`."""
         return [relation.qualifiers[0] for relation in self.relations if relation.column(name) is not None]
+
+    def owner(self, index: int) -> str | None:
+        """What the relation is called that has column `index`; None of one that USING has made of two."""
+        return next((known.qualifiers[0] for known in self.relations if index < known.first + len(known.fields)), None)
 
     @property
     def qualifiers(self) -> list[str]:
@@ -95,24 +107,6 @@ class Scope:
     def from_on(self, column: int, relation: int) -> Scope:
         """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
         return Scope(self.fields, self.relations[relation:], tuple(position for position in self.visible if position >= column))
-
-
-def distinct_names(names: Iterable[str]) -> list[str]:
-    """`names` with a counter after every one that has been there, case ignored, as DuckDB names a derived table's columns.
-
-    >>> distinct_names(["a", "A", "b", "a"])
-    ['a', 'A_1', 'b', 'a_2']
-    """
-    taken: set[str] = set()
-    result = []
-    for base in names:
-        name, count = base, 0
-        while name.lower() in taken:
-            count += 1
-            name = f"{base}_{count}"
-        taken.add(name.lower())
-        result.append(name)
-    return result
 
 
 def renamed(schema: Schema, aliases: Sequence[str] = ()) -> Schema:

@@ -42,22 +42,6 @@ def _reject_clauses(context: Context, branch: exp.Expr, node: exp.SetOperation) 
         raise context.error(message, context.source.span(branch))
 
 
-def leaves(node: exp.Expr) -> list[exp.Select]:
-    """The SELECTs whose rows a set operation by position combines, from left to right."""
-    found: list[exp.Select] = []
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        match current:
-            case exp.Subquery():
-                pending.append(current.this)
-            case exp.SetOperation() if not current.args.get("by_name"):
-                pending += [current.expression, current.this]
-            case exp.Select():
-                found.append(current)
-    return found
-
-
 def with_types(context: Context, plan: Plan, types: Sequence[SqlType], span: Span | None) -> Plan:
     """`plan` with its columns cast to `types`."""
     if [field.type for field in plan.schema] == list(types):

@@ -21,6 +21,11 @@ class WrittenType:
     name: str
     parameters: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The type with its parameters."""
+        return f"{self.name}({', '.join(self.parameters)})" if self.parameters else self.name
+
 
 @dataclass
 class Source:
@@ -49,6 +54,19 @@ class Source:
         start = node.meta.get("start")
         return None if start is None else self.sql[start : node.meta["end"] + 1]
 
+    def word(self, node: exp.Expr) -> str | None:
+        """The name that a single token is, without quotes."""
+        index = self._by_start.get(node.meta.get("start", -1))
+        return None if index is None else self.tokens[index].text
+
+    def extracted_part(self, node: exp.Extract) -> Token | None:
+        """What stands between EXTRACT ( and FROM."""
+        operand = self.span(node.expression)
+        index = self.token_before(operand) if operand is not None else -1
+        while index > 0 and self.upper_at(index) == "(":
+            index -= 1
+        return self.tokens[index - 1] if index > 0 and self.upper_at(index) == "FROM" else None
+
     def first_argument(self, node: exp.Func) -> Token | None:
         """The token after the opening parenthesis of the call `node`; None where the text does not tell."""
         name = self._by_start.get(node.meta.get("start", -1))
@@ -74,6 +92,10 @@ class Source:
                 return Span(self.tokens[index].start, self.tokens[index + len(words) - 1].end + 1)
         return None
 
+    def mentions(self, name: str) -> bool:
+        """Whether the query has a word `name`."""
+        return name in self.sql.lower() and any(token.text.lower() == name for token in self.tokens)
+
     def called(self, node: exp.Func, names: Collection[str]) -> str | None:
         """The function that a call names, where sqlglot keeps no place of it: the last of `names` before its arguments."""
         spans = [span for argument in call_arguments(node) if (span := self.span(argument))]
@@ -96,8 +118,9 @@ class Source:
 
     def interval_text(self, node: exp.Interval) -> str | None:
         """How the quantity after INTERVAL is written: a number, a text, or a text that holds the unit as well."""
-        index = self._interval_token(node)
-        return None if index is None else self.tokens[index + 1].text
+        written = node.meta.get("written")
+        index = self._interval_token(node) if written is None else None
+        return written if index is None else self.tokens[index + 1].text
 
     def _interval_token(self, node: exp.Interval) -> int | None:
         """The word INTERVAL of `node`, found by what follows it: sqlglot keeps no place of quantity and unit."""
@@ -115,12 +138,24 @@ class Source:
         """The type that CAST, `::` or a typed literal names; None where the text does not tell."""
         operand = self.span(node.this)
         if operand is None:
-            return None
+            return self._type_of_null(node) if isinstance(node.this.unnest(), exp.Null) else None
         before, after = self.token_before(operand), self.token_after(operand)
         if is_text(node.this) and self.upper_at(before) in TYPE_WORDS:
             return WrittenType(self.tokens[before].text)
         while self.upper_at(after) == ")":
             after += 1
+        return self._type_at(after)
+
+    def _type_of_null(self, node: exp.Cast) -> WrittenType | None:
+        """The type to which some NULL is cast that sqlglot reads as the type of `node`: NULLs have no place."""
+        for index, token in enumerate(self.tokens):
+            written = self._type_at(index + 1) if token.token_type == TokenType.NULL else None
+            if written is not None and exp.DataType.build(written.text, dialect="duckdb") == node.to:
+                return written
+        return None
+
+    def _type_at(self, after: int) -> WrittenType | None:
+        """The type behind AS or ::, which is token `after`."""
         if self.upper_at(after) not in ("AS", "::") or after + 1 >= len(self.tokens):
             return None
         word, parameters = self.tokens[after + 1], []

@@ -13,6 +13,7 @@ from qtensor.bind.data_types import unsupported_type
 from qtensor.bind.model_calls import NAMED, model_called
 from qtensor.bind.scalars import scalar_call
 from qtensor.bind.source import Source
+from qtensor.bind.syntax import is_system_function
 from qtensor.bind.tuples import is_compared
 from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.bind.words import DUCKDB_FUNCTIONS
@@ -76,6 +77,11 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.Fetch: "FETCH",
     exp.LimitOptions: "LIMIT with PERCENT or WITH TIES",
     exp.Collate: "COLLATE",
+    exp.Insert: "INSERT in a common table expression",
+    exp.Update: "UPDATE in a common table expression",
+    exp.Delete: "DELETE in a common table expression",
+    exp.Describe: "DESCRIBE in a query",
+    exp.Summarize: "SUMMARIZE in a query",
     exp.Struct: "structs",
     exp.Array: "arrays",
     exp.Lambda: "lambda functions",
@@ -91,6 +97,7 @@ _PART_NAMES = {
     "laterals": "LATERAL",
     "exclude": "EXCLUDE in a window's frame",
     "locks": "FOR UPDATE",
+    "key_expressions": "USING KEY in a common table expression",
     "with_fill": "ORDER BY with FILL",
 }
 
@@ -161,6 +168,10 @@ def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str |
     if scalar_call(node, source, catalog) is not None:
         return None
     match node:
+        case exp.Table() if is_system_function(node):
+            return None
+        case exp.Anonymous() if isinstance(node.parent, exp.Table) and is_system_function(node.parent):
+            return None
         case exp.Anonymous():
             name = node.name.lower()
             if name in ANONYMOUS or catalog.model(name) is not None or name not in DUCKDB_FUNCTIONS:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+SYSTEM_FUNCTIONS = ("duckdb_tables", "duckdb_views", "duckdb_columns")
 MOST_DIGITS = 39  # of a HUGEINT; Python reads no more than 4,300
 
 
@@ -30,6 +31,9 @@ def subscript_value(node: exp.Bracket) -> int | None:
     sqlglot counts from 0, whatever the dialect, unless it knows that `x` is no array.
     """
     index = node.expressions[0].unnest()
+    if isinstance(index, exp.Anonymous) and index.name == "+":  # which sqlglot takes for no number
+        operand = index.expressions[0].unnest()
+        return whole_number(operand.name) if isinstance(operand, exp.Literal) else None
     sign = -1 if isinstance(index, exp.Neg) else 1
     digits = index.this.unnest() if isinstance(index, exp.Neg) else index
     number = whole_number(digits.name) if isinstance(digits, exp.Literal) else None
@@ -74,3 +78,9 @@ def call_arguments(node: exp.Expr) -> list[exp.Expr]:
 def is_text(node: exp.Expr) -> bool:
     """Whether `node` is a text literal."""
     return isinstance(node, exp.Literal) and bool(node.is_string)
+
+
+def is_system_function(node: exp.Table) -> bool:
+    """Whether `node` is a call that stands for a table of the connection's own, as `duckdb_tables()` does."""
+    call = node.this
+    return isinstance(call, exp.Anonymous) and call.name.lower() in SYSTEM_FUNCTIONS and not call.expressions

@@ -10,12 +10,12 @@ from sqlglot import exp
 
 from qtensor.bind.context import Context, Parameters
 from qtensor.bind.parse import parse
-from qtensor.bind.scope import distinct_names
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import Span, SQLError
 from qtensor.expressions import ColumnRef
 from qtensor.logical import NamedExpr, Plan, Project
 from qtensor.statements.statement import View
+from qtensor.types import distinct_names
 
 Node = TypeVar("Node")
 

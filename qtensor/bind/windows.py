@@ -72,15 +72,26 @@ class WindowBinder:
             raise self.context.error(str(error), span) from error
         partition = tuple(self.value(part).expr for part in written.partition)
         order = tuple(self.sort_key(key) for key in written.order)
+        if written.unit == "GROUPS" and (written.start.offset is not None or written.end.offset is not None):
+            order = (SortKey(self.number_of_peers(partition, order, span)),)
         call = self.call(node.this, written, order, span)
         if call is None:
             return plain(Literal(None, NULL), span)
         entry = WindowEntry(partition, order, NamedWindow(expression_name(node, self.context.source), call))
+        return plain(self.kept(entry), span)
+
+    def kept(self, entry: WindowEntry) -> ColumnRef:
+        """The column that the call of `entry` will be."""
+        call = entry.named.call
         same = [known for known in self.entries if replace(known, named=entry.named) == entry and known.named.call == call]
         if not same:
             self.entries.append(entry)
         position = self.entries.index(same[0] if same else entry)
-        return plain(ColumnRef(FIRST_WINDOW - position, call.type, entry.named.name), span)
+        return ColumnRef(FIRST_WINDOW - position, call.type, entry.named.name)
+
+    def number_of_peers(self, partition: tuple[Expr, ...], order: tuple[SortKey, ...], span: Span | None) -> ColumnRef:
+        """Rows that are peers counted as one: by this number, a frame of GROUPS is one of RANGE."""
+        return self.kept(WindowEntry(partition, order, NamedWindow("peers", WindowCall("dense_rank", (), BIGINT, span=span))))
 
     def value(self, node: exp.Expr) -> Operand:
         operand = self.rows.bind(node)
@@ -181,15 +192,13 @@ class WindowBinder:
     def frame(self, written: WrittenWindow, order: tuple[SortKey, ...], span: Span | None) -> Frame:
         if written.unit == "ROWS":
             return Frame("rows", self.rows_away(written.start), self.rows_away(written.end))
-        if written.unit == "GROUPS" and (written.start.offset is not None or written.end.offset is not None):
-            self.context.unsupported("GROUPS with an offset", span)
-            return Frame()
         if written.start.offset is None and written.end.offset is None:
             return Frame("range", FrameBound(kind_of(written.start)), FrameBound(kind_of(written.end)))
         if len(order) != 1:
             raise self.context.error("RANGE with an offset needs exactly one ORDER BY expression", span)
-        key = plain(order[0].expr, self.context.source.span(written.order[0].this))
-        ends = [self.key_away(bound, key, order[0].descending) for bound in (written.start, written.end)]
+        key = plain(order[0].expr, self.context.source.span(written.order[0].this) if written.unit == "RANGE" else span)
+        counted = written.unit == "GROUPS"
+        ends = [self.key_away(bound, key, order[0].descending, counted) for bound in (written.start, written.end)]
         types = [end.type for end in ends if end is not None]
         target = common_type([key.type, *types])
         if target is None or isinstance(target, Null):
@@ -203,13 +212,15 @@ class WindowBinder:
         operand = self.value(bound.offset)
         return FrameBound(kind_of(bound), build.convert(self.context, operand, BIGINT))
 
-    def key_away(self, bound: WrittenBound, key: Operand, descending: bool) -> Operand | None:
-        """The key at the bound, None where it has no offset."""
+    def key_away(self, bound: WrittenBound, key: Operand, descending: bool, counted: bool) -> Operand | None:
+        """The key at the bound, None where it has no offset; `counted`: the offset is a whole number."""
         if bound.offset is None:
             return None
         offset = self.value(bound.offset)
         if isinstance(offset.expr, Literal) and offset.expr.value is None:
             raise self.context.error("the offset of RANGE cannot be NULL", offset.span)
+        if counted:
+            offset = plain(build.convert(self.context, offset, BIGINT), offset.span)
         operator = "-" if (bound.side == "PRECEDING") != descending else "+"
         return build.arithmetic(self.context, operator, key, offset, offset.span)
 
@@ -230,21 +241,29 @@ class WindowBinder:
         ]
 
     def plan(self, plan: Plan) -> tuple[Plan, Callable[[Expr], Expr]]:
-        """One Window over `plan` for each partition and order, and what puts the calls' columns into an expression."""
+        """One Window over `plan` for each partition and order, and what puts the calls' columns into an expression.
+
+        Those that are ordered by the column of another call come after it.
+        """
         groups: dict[tuple[tuple[Expr, ...], tuple[SortKey, ...]], list[int]] = {}
         for number, entry in enumerate(self.entries):
             groups.setdefault((entry.partition, entry.order), []).append(number)
         columns: dict[int, int] = {}
-        for (partition, order), numbers in groups.items():
-            width = len(plan.schema)
-            plan = Window(plan, partition, order, tuple(self.entries[number].named for number in numbers))
-            columns |= {number: width + position for position, number in enumerate(numbers)}
 
         def placed(expr: Expr) -> Expr:
             if isinstance(expr, ColumnRef) and expr.index <= FIRST_WINDOW:
                 return replace(expr, index=columns[FIRST_WINDOW - expr.index])
             return expr
 
+        for (partition, order), numbers in sorted(
+            groups.items(), key=lambda group: any(has_window(key.expr) for key in group[0][1])
+        ):
+            width = len(plan.schema)
+            keys = tuple(replace(key, expr=transform(key.expr, placed)) for key in order)
+            calls = (self.entries[number].named for number in numbers)
+            named = tuple(replace(one, call=map_window_call(one.call, lambda expr: transform(expr, placed))) for one in calls)
+            plan = Window(plan, partition, keys, named)
+            columns |= {number: width + position for position, number in enumerate(numbers)}
         return plan, lambda expr: transform(expr, placed)
 
 

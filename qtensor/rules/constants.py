@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
-import datetime
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -11,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from qtensor.civil import civil, day_of, month_length
 from qtensor.expressions import Call, Cast, Literal, LiteralValue
 from qtensor.like import matches
 from qtensor.literals import convert_literal, holds
@@ -19,7 +18,13 @@ from qtensor.scalars.registry import SCALARS
 from qtensor.texts import ConversionError
 from qtensor.types import (
     BOOLEAN,
+    DATE,
     DOUBLE,
+    FIRST_DAY,
+    FIRST_MOMENT,
+    INFINITE_MOMENT,
+    LAST_DAY,
+    LAST_MOMENT,
     MICROSECONDS_PER_DAY,
     Date,
     Decimal,
@@ -27,9 +32,8 @@ from qtensor.types import (
     IntervalValue,
     SqlType,
     Timestamp,
+    is_infinite,
 )
-
-EPOCH = datetime.date(1970, 1, 1)
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "equal": operator.eq,
@@ -136,6 +140,9 @@ def evaluate_arithmetic(call: Call, values: Sequence[LiteralValue]) -> Literal |
         result = FLOATING[call.function](*values)
         return None if result is None else Literal(result, DOUBLE)
     if call.function in EXACT and all(isinstance(value, int) for value in values):
+        for value, argument in zip(values, call.arguments, strict=True):
+            if call.type == DATE and is_infinite(value, argument.type):
+                return Literal(value, DATE)
         exact = EXACT[call.function](*values)
         return None if exact is None else in_range(exact, call.type)
     return None
@@ -170,9 +177,9 @@ def in_range(value: int, type: SqlType) -> Literal | None:
         case Integer() | Decimal():
             allowed = holds(type, value)
         case Date():
-            allowed = abs(value) < 1 << 31
+            allowed = FIRST_DAY <= value <= LAST_DAY
         case Timestamp():
-            allowed = abs(value) < 1 << 63
+            allowed = FIRST_MOMENT <= value <= LAST_MOMENT
         case _:
             allowed = False
     return Literal(value, type) if allowed else None
@@ -183,6 +190,8 @@ def shifted(call: Call, values: Sequence[LiteralValue]) -> Literal | None:
     moment, interval = values
     if not isinstance(moment, int) or not isinstance(interval, IntervalValue):
         return None
+    if is_infinite(moment, call.arguments[0].type):
+        return Literal(INFINITE_MOMENT if moment > 0 else -INFINITE_MOMENT, call.type)
     sign = 1 if call.function == "add_interval" else -1
     scale = MICROSECONDS_PER_DAY if isinstance(call.arguments[0].type, Date) else 1
     days, time = divmod(moment * scale, MICROSECONDS_PER_DAY)
@@ -194,13 +203,9 @@ def shifted(call: Call, values: Sequence[LiteralValue]) -> Literal | None:
 
 
 def add_months(days: int, months: int) -> int | None:
-    """Days since 1970 after so many calendar months, the day cut to the month's last; None beyond Python's calendar."""
+    """Days since 1970 after so many calendar months, the day cut to the month's last."""
     if not months:
         return days
-    try:
-        date = EPOCH + datetime.timedelta(days=days)
-        year, month = divmod(date.year * 12 + date.month - 1 + months, 12)
-        last = calendar.monthrange(year, month + 1)[1]
-        return (datetime.date(year, month + 1, min(date.day, last)) - EPOCH).days
-    except (OverflowError, ValueError):
-        return None
+    year, month, day = civil(days)
+    year, month = divmod(year * 12 + month - 1 + months, 12)
+    return day_of(year, month + 1, min(day, month_length(year, month + 1)))

@@ -70,7 +70,7 @@ def keep(plan: Plan, needed: set[int], shared: Shared) -> tuple[Plan, dict[int, 
             return plan, {}
         case Scan(fields=fields, columns=columns):
             order = sorted(needed)
-            new = Scan(plan.table, tuple(fields[index] for index in order), tuple(columns[index] for index in order))
+            new = replace(plan, fields=tuple(fields[index] for index in order), columns=tuple(columns[index] for index in order))
             return new, {old: position for position, old in enumerate(order)}
         case Project(expressions=expressions):
             order = sorted(needed)

@@ -8,7 +8,18 @@ from typing import NamedTuple
 from qtensor.expressions import MIRRORED, Call, Cast, Expr, Literal
 from qtensor.logical import Plan
 from qtensor.rules.rewriting import map_expressions, transform
-from qtensor.types import MICROSECONDS_PER_DAY, Date, Decimal, Integer, SqlType, Timestamp, scale_of
+from qtensor.types import (
+    DATE,
+    INFINITE_DAY,
+    MICROSECONDS_PER_DAY,
+    Date,
+    Decimal,
+    Integer,
+    SqlType,
+    Timestamp,
+    is_infinite,
+    scale_of,
+)
 
 
 class Widening(NamedTuple):
@@ -23,6 +34,7 @@ def unwrap_cast_in_comparison(plan: Plan) -> Plan:
 
     Sound: the cast is x * factor, exact and strictly increasing. For a literal v that is a multiple of the factor,
     x * factor < v is x < v / factor; for any other v, x * factor < v and x * factor <= v are both x <= floor(v / factor).
+    The infinities of one type are those of the other.
 
     >>> from qtensor.expressions import ColumnRef
     >>> from qtensor.types import BOOLEAN, DATE, TIMESTAMP
@@ -41,6 +53,9 @@ def unwrap(expr: Expr) -> Expr:
             widening = widening_of(cast)
             if widening is None:
                 return expr
+            if is_infinite(value, literal.type):
+                infinity = Literal(INFINITE_DAY if value > 0 else -INFINITE_DAY, DATE, literal.parameter)
+                return replace(expr, arguments=(widening.operand, infinity))
             return narrowed(expr, widening, value, literal.parameter)
         case Call(function="in", arguments=(Cast() as cast, *items)):
             return unwrap_in(expr, cast, items)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtensor.scalars.function import ScalarFunction, takes
+from qtensor.scalars.function import ScalarFunction, each, takes
+from qtensor.texts import ConversionError
 from qtensor.types import BIGINT, DATE, DOUBLE, INTEGER, INTERVAL, TIMESTAMP, VARCHAR, SqlType
 
 # The parts of a date or moment, and how DuckDB abbreviates them in date_part, date_trunc and the like.
@@ -53,6 +54,24 @@ def specifier(text: str) -> str | None:
     return SPECIFIERS.get(text.lower())
 
 
+# Which parts the first argument of date_part may name in a row, and that of date_trunc and its kin.
+ALL_PARTS, LENGTHS_OF_TIME = 0, 1
+PART_SETS = (
+    tuple(_SPECIFIERS),
+    tuple(name for name in _SPECIFIERS if name != "era" and not name.startswith("timezone") and name not in TRUNCATED_AS),
+)
+
+
+def part_number(text: str, number: int) -> int:
+    """Which of `PART_SETS[number]` the text names."""
+    name = specifier(text)
+    if name is not None and number == LENGTHS_OF_TIME:
+        name = TRUNCATED_AS.get(name, name)
+    if name not in PART_SETS[number]:
+        raise ConversionError(f'"{text}" is no part of a date{" that is a length of time" if name else ""}')
+    return PART_SETS[number].index(name)
+
+
 def part(result: SqlType, *names: str) -> ScalarFunction:
     """A part of a date or moment; that of an INTERVAL exists in DuckDB too, and makes an untyped NULL ambiguous here as there."""
     return ScalarFunction(names, tuple(takes(type, result=result) for type in (DATE, TIMESTAMP, INTERVAL)))
@@ -95,6 +114,16 @@ DATES: tuple[ScalarFunction, ...] = (
     ScalarFunction(("days_in_month",), (takes(DATE, result=BIGINT), takes(TIMESTAMP, result=BIGINT))),
     ScalarFunction(("last_day",), (takes(DATE, result=DATE), takes(TIMESTAMP, result=DATE))),
     ScalarFunction(("date_trunc", "datetrunc"), tuple(takes(VARCHAR, t, result=TIMESTAMP) for t in (DATE, TIMESTAMP, INTERVAL))),
+    ScalarFunction(
+        ("part_number",),
+        (takes(VARCHAR, BIGINT, result=BIGINT),),
+        each(part_number, BIGINT),
+        fails=True,
+        failure="a text that names no such part of a date",
+    ),
+    # For strftime: a moment without its infinities, and the infinity as a day.
+    ScalarFunction(("finite_moment",), (takes(TIMESTAMP, result=TIMESTAMP),)),
+    ScalarFunction(("infinite_day",), (takes(TIMESTAMP, result=DATE),)),
     of_unit(BIGINT, "date_diff", "datediff"),
     of_unit(BIGINT, "date_sub", "datesub"),
     ScalarFunction(("make_date",), (takes(INTEGER, result=DATE), takes(BIGINT, BIGINT, BIGINT, result=DATE))),

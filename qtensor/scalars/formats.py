@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 
+from qtensor.civil import civil, day_of, first_day, year_of
 from qtensor.errors import UnsupportedError
 from qtensor.scalars.function import Overload, ScalarFunction, each
-from qtensor.texts import ConversionError
-from qtensor.types import BIGINT, DATE, MICROSECONDS_PER_DAY, TIMESTAMP, VARCHAR
+from qtensor.texts import SPACES, ConversionError, parse_text
+from qtensor.types import BIGINT, DATE, INFINITE_DAY, MICROSECONDS_PER_DAY, TIMESTAMP, VARCHAR
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -21,43 +22,6 @@ SMALLER = "fgn"  # fractions of a second
 _SHORT = {"T": "%H:%M:%S", "X": "%H:%M:%S", "x": "%Y-%m-%d", "c": "%Y-%m-%d %H:%M:%S", "h": "%b"}
 _UNPADDED = "dmyHIMSj"
 _SPECIFIER = re.compile(r"%(-?)(.)|([^%]+)|(%)", re.DOTALL)
-
-
-def year_of(days: int) -> int:
-    """The civil year that holds a day since 1970; the year before 1 is 0.
-
-    >>> year_of(0), year_of(-1), year_of(-719_529)
-    (1970, 1969, -1)
-    """
-    return civil(days)[0]
-
-
-def civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of the month of a day since 1970.
-
-    Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-    """
-    era, day_of_era = divmod(days + 719_468, 146_097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * month + 2) // 5 + 1
-    return year_of_era + era * 400 + (month >= 10), month + 3 if month < 10 else month - 9, day
-
-
-def first_day(year: int) -> int:
-    """The days from 1970 to 1 January of a year.
-
-    >>> first_day(1970), first_day(2000)
-    (0, 10957)
-    """
-    past = year - 1
-    return past * 365 + past // 4 - past // 100 + past // 400 - 719_162
-
-
-def month_length(year: int, month: int) -> int:
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    return 28 + leap if month == 2 else 30 if month in (4, 6, 9, 11) else 31
 
 
 @functools.cache
@@ -98,6 +62,8 @@ def strftime(days: int, count: int, unit: int, pattern: str) -> str:
     >>> strftime(18_388, 3 * 60 + 7, 60, "%a %-d.%m.%y %I:%M %p")
     'Wed 6.05.20 03:07 AM'
     """
+    if abs(days) == INFINITE_DAY:
+        return "infinity" if days > 0 else "-infinity"
     year, month, day = civil(days)
     seconds = count * unit
     hour, minute, second = seconds // 3600, seconds // 60 % 60, seconds % 60
@@ -168,6 +134,8 @@ def strptime(text: str, pattern: str) -> int:
     True
     """
     reader, letters = reader_of(pattern)
+    if text.strip(SPACES).lower() in ("infinity", "-infinity", "epoch"):  # as CAST reads them, whatever the format
+        return int(parse_text(text, TIMESTAMP))
     match = reader.fullmatch(text)
     if match is None:
         raise ConversionError(f"'{text}' is not written as {pattern}")
@@ -178,6 +146,8 @@ def strptime(text: str, pattern: str) -> int:
         if not low <= number <= high:
             raise ConversionError(f"'{text}' is not written as {pattern}: %{letter} is from {low} to {high}")
     hour = numbers.get("H", numbers.get("I", 0))
+    if "p" in found and hour > 12:
+        raise ConversionError(f"'{text}' is not written as {pattern}: an hour before AM and PM is from 0 to 12")
     if "p" in found:
         hour = hour % 12 + 12 if found["p"].upper() == "PM" else 0 if hour == 12 else hour
     microseconds = next((int(found[letter].ljust(6, "0")) for letter in "fg" if letter in found), 0)
@@ -196,10 +166,10 @@ def day_read(text: str, found: dict[str, str], numbers: dict[str, int]) -> int:
             month = [name.lower() for name in _NAMED[letter]].index(found[letter].lower()) + 1
     if "j" in numbers and not {"m", "d", "b", "B"} & set(found):
         return first_day(year) + numbers["j"] - 1
-    day = numbers.get("d", 1)
-    if day > month_length(year, month):
+    days = day_of(year, month, numbers.get("d", 1))
+    if days is None:
         raise ConversionError(f"'{text}' names a day that there is not")
-    return first_day(year) + sum(month_length(year, earlier) for earlier in range(1, month)) + day - 1
+    return days
 
 
 def try_strptime(text: str, pattern: str) -> int | None:

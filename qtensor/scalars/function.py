@@ -69,7 +69,7 @@ class ScalarFunction:
     `evaluate` (of the host) takes each argument as an array of `length` elements or, if constant, as one value.
     NULL: if any argument is NULL, so is the result, unless `sees_nulls`. `gives_null`: the result may be NULL for arguments that
     are not. `fails`: there are arguments for which the function is an error; `checked`: constants among them are refused when the
-    query is bound, before any row. `range` bounds the integers it gives.
+    query is bound, before any row. `failure` is said of rows, if it is more than that. `range` bounds the integers it gives.
     """
 
     names: tuple[str, ...]
@@ -79,6 +79,7 @@ class ScalarFunction:
     gives_null: bool = False
     fails: bool = False
     checked: bool = False
+    failure: str = ""
     range: tuple[int, int] | None = None
 
     @property

@@ -81,14 +81,14 @@ def later_group(character: str) -> str:
 
 
 def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str = "") -> pa.Array:
-    """The first match, or one of its groups; empty where there is none."""
+    """The first match, or one of its groups; where there is none an empty text, or with the option k the text itself."""
     if not 0 <= group <= GROUPS:
         raise ConversionError(f"a group of a regular expression has a number from 0 to {GROUPS}")
-    checked = expression(pattern, options)
+    checked = expression(pattern, options, OPTIONS + "k")
     found = run(pc.match_substring_regex, texts, checked)
     # As little as possible before the match, and anything after it: the match is the one that a search finds.
     whole = rf"(?s:\A.*?)({checked})(?s:.*\z)" if group == 0 else rf"(?s:\A.*?)(?:{checked})(?s:.*\z)"
-    nothing = pa.scalar("", pa.large_string())
+    nothing = texts if "k" in options else pa.scalar("", pa.large_string())
     try:
         extracted = pc.replace_substring_regex(texts, whole, rf"\{max(group, 1)}")
     except pa.ArrowInvalid as error:
@@ -96,6 +96,13 @@ def regexp_extract(texts: pa.Array, pattern: str, group: int = 0, options: str =
             raise ConversionError(str(error)) from error
         return pc.if_else(found, nothing, nothing)  # the pattern has fewer groups
     return pc.if_else(found, extracted, nothing)
+
+
+def regexp_nothing(texts: pa.Array, pattern: str, options: str = "") -> pa.Array:
+    """What regexp_extract finds of a group that is NULL: an empty text, or with the option k the text itself."""
+    expression(pattern, options, OPTIONS + "k")
+    nothing = texts if "k" in options else pa.scalar("", pa.large_string())
+    return pc.if_else(texts.is_valid(), nothing, nothing)
 
 
 def glob(texts: pa.Array, pattern: str) -> pa.Array:
@@ -180,6 +187,13 @@ PATTERNS: tuple[ScalarFunction, ...] = (
         ("regexp_replace",),
         (takes(*[VARCHAR] * 3, result=VARCHAR), takes(*[VARCHAR] * 4, result=VARCHAR)),
         vectorised(regexp_replace, VARCHAR),
+        fails=True,
+        checked=True,
+    ),
+    ScalarFunction(
+        ("regexp_nothing",),
+        tuple(takes(*[VARCHAR] * count, result=VARCHAR) for count in (2, 3)),
+        vectorised(regexp_nothing, VARCHAR),
         fails=True,
         checked=True,
     ),

@@ -10,6 +10,7 @@ from itertools import zip_longest
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qtensor.enums import MEMBER, PLACE, TEXT, member, place, text_at
 from qtensor.expressions import LiteralValue
 from qtensor.scalars.function import Evaluated, HostArgument, Overload, ScalarFunction, each, takes, vectorised
 from qtensor.texts import ConversionError
@@ -289,6 +290,9 @@ TEXTS: tuple[ScalarFunction, ...] = (
         ("sha256",), (takes(VARCHAR, result=VARCHAR),), each(lambda text: hashlib.sha256(text.encode()).hexdigest(), VARCHAR)
     ),
     ScalarFunction(("hex", "to_hex"), (takes(VARCHAR, result=VARCHAR),), each(lambda text: text.encode().hex().upper(), VARCHAR)),
+    ScalarFunction((PLACE,), (takes(VARCHAR, VARCHAR, result=INTEGER),), each(place, INTEGER), fails=True, range=LENGTHS),
+    ScalarFunction((TEXT,), (takes(INTEGER, VARCHAR, result=VARCHAR),), each(text_at, VARCHAR)),
+    ScalarFunction((MEMBER,), (takes(VARCHAR, VARCHAR, result=VARCHAR),), each(member, VARCHAR), fails=True),
     ScalarFunction(
         ("levenshtein", "editdist3"), (takes(VARCHAR, VARCHAR, result=BIGINT),), each(levenshtein, BIGINT), range=LENGTHS
     ),

@@ -5,7 +5,8 @@ opened     tables kept for objects that nobody registered
 arrow      Arrow tables and streams, polars DataFrames: memory that does not change
 dataset    pyarrow Datasets, folders and patterns of Parquet files
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
-files      a Parquet or CSV file
+files      which kind a path is; a Parquet file
+csv_file   a CSV file: by csv_dialect (how it is written), csv_rows, csv_types and csv_dates
 ipc        a file or stream in Arrow's own format
 pipe       what comes by a pipe
 numbers    NumPy arrays as Arrow arrays, for frames

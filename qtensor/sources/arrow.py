@@ -8,35 +8,28 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.types as arrow
 
-from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
-from qtensor.types import Field, Schema
+from qtensor.types import Field, Schema, Unsupported
 
 Addresses: TypeAlias = tuple[tuple[Any, ...], ...]
 
+_REMEDY = "cast it to a number, string, date or timestamp, or drop it"
+
 
 def schema_of(schema: pa.Schema) -> Schema:
-    """The fields of an Arrow schema.
+    """The fields of an Arrow schema; a type that is not supported is refused when a query reads the column."""
+    return tuple(Field(field.name, sql_type(field.type)) for field in schema)
 
-    Raises:
-        DataError: names every column whose type is not supported.
-    """
-    fields, problems = [], []
-    for field in schema:
-        try:
-            fields.append(Field(field.name, sql_type(field.name, field.type)))
-        except DataError as problem:
-            problems.append(str(problem))
-    if problems:
-        raise DataError("\n".join(problems))
-    return tuple(fields)
+
+def without_rows(schema: pa.Schema) -> pa.Table:
+    """A table of `schema`; pyarrow's own way to make one does not know all types."""
+    return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 class ArrowSource:
     """A pyarrow Table."""
 
     def __init__(self, table: pa.Table) -> None:
-        """Raises DataError for columns of unsupported types."""
         self.fields = schema_of(table.schema)
         self.rows: int = table.num_rows
         self._table = table
@@ -57,9 +50,14 @@ class PolarsSource(ArrowSource):
     """
 
     def __init__(self, frame: Any) -> None:
-        """Raises DataError for columns of unsupported types."""
-        columns = {name: _exported(name, frame.get_column(name)) for name in frame.columns}
-        super().__init__(pa.table(columns))
+        columns = {series.name: _exported(series) for series in frame.get_columns()}
+        present = {name: values for name, values in columns.items() if values is not None}
+        rows = pa.nulls(frame.height)
+        super().__init__(pa.table({name: present.get(name, rows) for name in columns}))
+        self.fields = tuple(
+            field if field.name in present else Field(field.name, Unsupported(str(frame.schema[field.name]), _REMEDY))
+            for field in self.fields
+        )
         self._frame = frame
         self._types = frame.schema
         self._memory = [self._memory_of(index) for index in range(len(columns))]
@@ -76,16 +74,18 @@ class PolarsSource(ArrowSource):
 
     def _memory_of(self, index: int) -> pa.ChunkedArray:
         """The frame's own buffers of a column. Categories are exported by a copy, so of them it is the codes."""
+        if isinstance(self.fields[index].type, Unsupported):
+            return pa.chunked_array([], pa.null())
         series = self._frame.get_column(self.fields[index].name)
         return pa.chunked_array(series.to_physical() if arrow.is_dictionary(self._table.schema.field(index).type) else series)
 
 
-def _exported(name: str, series: Any) -> pa.ChunkedArray:
-    """A polars Series as Arrow, without a copy."""
+def _exported(series: Any) -> pa.ChunkedArray | None:
+    """A polars Series as Arrow, without a copy; None where Arrow has no such type."""
     try:
         return pa.chunked_array(series)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise DataError(f'column "{name}" has polars type {series.dtype}, which is not supported; cast it or drop it') from error
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
 
 
 def _addresses(column: pa.ChunkedArray) -> Addresses:

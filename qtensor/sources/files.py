@@ -1,23 +1,23 @@
-"""Tables in files: Parquet, read column by column when a query needs them, and CSV. Arrow's own files are in ipc.py."""
+"""Tables in files: which kind a path is, and Parquet, read column by column when a query needs them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from threading import local
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import ColumnEncoder, EncodedColumn, Layout, column_encoder, for_each
-from qtensor.sources.arrow import ArrowSource, schema_of
+from qtensor.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE, is_pattern, is_remote, is_there
+from qtensor.sources.arrow import schema_of
+from qtensor.sources.csv_file import CsvSource
 from qtensor.sources.footer import without_decimals
-from qtensor.sources.ipc import IPC_SUFFIXES, open_ipc
+from qtensor.sources.ipc import open_ipc
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 from qtensor.types import VARCHAR
@@ -34,50 +34,38 @@ def open_path(path: str | PathLike[str]) -> Source:
         DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV nor Arrow.
     """
     text = fspath(path)
-    if any(character in text for character in "*?["):
-        pattern = Path(text)
+    if is_remote(text):
+        raise DataError(f"{text}: {NOT_REMOTE}")
+    if is_pattern(text) and not is_there(text):
+        if not text.lower().endswith(".parquet"):
+            raise DataError(f"{text}: only Parquet files are read by a pattern, *.parquet; register the others one by one")
+        pattern = Path(text).expanduser()
         anchor = Path(pattern.anchor)
-        return _open_files(text, anchor.glob(str(pattern.relative_to(anchor))))
+        return _open_files(text, lambda: anchor.glob(str(pattern.relative_to(anchor))))
     file = Path(text).expanduser()
-    if not file.exists():
+    if not is_there(text):
         raise DataError(f"{file}: no such file")
     if file.is_dir():
-        return _open_files(text, file.rglob("*.parquet"))
-    if file.suffix == ".parquet":
+        return _open_files(text, lambda: file.rglob("*.parquet"))
+    name = file.name.lower()
+    if name.endswith(".parquet"):
         return ParquetSource(file)
-    if file.suffix == ".csv" or file.suffixes[-2:] == [".csv", ".gz"]:
+    if name.endswith(CSV_SUFFIXES):
         return CsvSource(file)
-    if file.suffix in IPC_SUFFIXES:
+    if name.endswith(IPC_SUFFIXES):
         return open_ipc(file)
-    raise DataError(f"{file}: the name must end in .parquet, .csv, .csv.gz, {', '.join(IPC_SUFFIXES[:-1])} or {IPC_SUFFIXES[-1]}")
+    raise DataError(f"{file}: the name must end in {', '.join(FILE_SUFFIXES[:-1])} or {FILE_SUFFIXES[-1]}")
 
 
-def _open_files(shown: str, paths: Iterable[Path]) -> Source:
-    from qtensor.sources.dataset import open_files
-
-    return open_files(shown, paths)
-
-
-def read_csv(shown: str, source: Any) -> pa.Table:
-    """The rows of a CSV file; `source` is what pyarrow can read bytes from. Raises DataError when they cannot be read."""
-    options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True)
-    try:
-        return pyarrow.csv.read_csv(source, convert_options=options)
-    except _READ_ERRORS as error:
-        raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
+def open_paths(name: str, paths: Sequence[str | PathLike[str]]) -> Source:
+    """The Parquet files of a list of paths, as one table. Raises DataError: see `FilesSource`."""
+    return _open_files(name, lambda: [Path(path).expanduser() for path in paths])
 
 
-class CsvSource(ArrowSource):
-    """A CSV file with a header line, comma-separated, read at once. An empty field is NULL."""
+def _open_files(shown: str, find: Callable[[], Iterable[Path]]) -> Source:
+    from qtensor.sources.dataset import FilesSource
 
-    def __init__(self, path: Path) -> None:
-        """Raises DataError when the file cannot be read."""
-        self._path = path
-        self._signature = file_signature(path)
-        super().__init__(read_csv(str(path), path))
-
-    def is_current(self, indices: Collection[int]) -> bool:
-        return file_signature(self._path) == self._signature
+    return FilesSource(shown, find)
 
 
 class ParquetSource:
@@ -88,7 +76,7 @@ class ParquetSource:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises DataError when the footer cannot be read or a column's type is not supported."""
+        """Raises DataError when the footer cannot be read."""
         self._path = path
         self._signature = file_signature(path)
         try:
@@ -122,6 +110,21 @@ class ParquetSource:
         """The footer that columns are read by: decimals stored as integers are read as these."""
         return without_decimals(self._path) or self._metadata
 
+    @cached_property
+    def _leaves(self) -> dict[int, int]:
+        """Where the footer has the columns that are not nested: a nested one takes several places in it."""
+        schema = self._metadata.schema
+        leaves = [schema.column(leaf) for leaf in range(len(schema))]
+        places: dict[str, list[int]] = {}
+        for number, leaf in enumerate(leaves):
+            if leaf.path == leaf.name:
+                places.setdefault(leaf.name, []).append(number)
+        found = {}
+        for index, field in enumerate(self._schema):
+            if not pa.types.is_nested(field.type) and places.get(field.name):
+                found[index] = places[field.name].pop(0)
+        return found
+
     def _read_into(self, encoders: dict[int, ColumnEncoder], threads: int) -> None:
         """Read all row groups of some columns; a task is one column of one row group."""
         if not self.is_current(()):
@@ -129,8 +132,9 @@ class ParquetSource:
         metadata, path = self._integer_metadata, self._path
         texts = [self.fields[index].name for index in encoders if self._has_dictionary(index)]
         files = local()
+        before = {index: [field.name for field in self.fields[:index]].count(self.fields[index].name) for index in encoders}
 
-        def read(task: tuple[int, int, int]) -> None:
+        def read_task(task: tuple[int, int, int]) -> None:
             group, start, index = task
             if not hasattr(files, "file"):
                 # Not memory-mapped: a file that shrinks meanwhile would be a crash, not an error.
@@ -138,7 +142,8 @@ class ParquetSource:
                     path, metadata=metadata, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True
                 )
             name = self.fields[index].name
-            column = files.file.read_row_group(group, columns=[name], use_threads=False).column(name)
+            read = files.file.read_row_group(group, columns=[name], use_threads=False)
+            column = read.column(_position(read.column_names, name, before[index]))
             if len(column) != metadata.row_group(group).num_rows:
                 raise DataError(f'{path}: row group {group} of column "{name}" has not the number of rows that the footer says')
             for chunk in column.chunks:
@@ -146,7 +151,7 @@ class ParquetSource:
                 start += len(chunk)
 
         try:
-            for_each(read, self._tasks(list(encoders)), threads)
+            for_each(read_task, self._tasks(list(encoders)), threads)
         except _READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
 
@@ -157,7 +162,8 @@ class ParquetSource:
         """
         if self.fields[index].type != VARCHAR:
             return False
-        groups = [self._metadata.row_group(group).column(index) for group in range(self._metadata.num_row_groups)]
+        leaf = self._leaves[index]
+        groups = [self._metadata.row_group(group).column(leaf) for group in range(self._metadata.num_row_groups)]
         return bool(sum(group.total_uncompressed_size for group in groups) <= _CODE_BYTES * self.rows)
 
     def _tasks(self, indices: list[int]) -> list[tuple[int, int, int]]:
@@ -176,9 +182,14 @@ class ParquetSource:
             return None
         lows, highs = [], []
         for group in range(self._metadata.num_row_groups):
-            statistics = self._metadata.row_group(group).column(index).statistics
+            statistics = self._metadata.row_group(group).column(self._leaves[index]).statistics
             if statistics is None or not statistics.has_min_max or not isinstance(statistics.min_raw, int):
                 return None
             lows.append(statistics.min_raw)
             highs.append(statistics.max_raw)
         return (min(lows), max(highs)) if lows else None
+
+
+def _position(names: Sequence[str], name: str, before: int) -> int:
+    """Where the column `name` is that has `before` others of the very same name before it."""
+    return [position for position, other in enumerate(names) if other == name][before]

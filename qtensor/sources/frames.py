@@ -6,6 +6,7 @@ bit, before each query: an encoding of yesterday's values would be a wrong answe
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -14,13 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
-from qtensor.sources.arrow import schema_of
+from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
 from qtensor.sources.numbers import arrow_array, numpy_type
-from qtensor.table import refuse_duplicates
+from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
+_ONE_TYPE = "give all its values one type, whole numbers 64 bits at most"
 _BLOCK = 8_192  # values compared at a time, in L2
 _CONVERSION_ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
@@ -48,9 +49,12 @@ class _ArraySnapshot:
         if values.dtype.kind not in "OU":
             return arrow_array(self._name, values, mask)
         try:
-            return pa.array(values, mask=mask, from_pandas=True)
+            found = pa.array(values, mask=mask, from_pandas=True)
         except _CONVERSION_ERRORS as error:
-            raise DataError(f'column "{self._name}" cannot be read: {error}; give all its values one type') from error
+            raise DataError(f'column "{self._name}" cannot be read: {error}; {_ONE_TYPE}') from error
+        if found.type == pa.date32() and any(isinstance(value, datetime.datetime) for value in values):
+            raise DataError(f'column "{self._name}" holds dates and timestamps; {_ONE_TYPE}')  # whose times would be lost
+        return found
 
     def matches(self, live: Any) -> bool:
         if isinstance(live, np.ma.MaskedArray) != (self._mask is not None):
@@ -94,13 +98,11 @@ class _MutableSource:
     """What DataFrames and dicts of arrays have in common; a subclass says what is there now."""
 
     def __init__(self, names: Sequence[str], rows: int) -> None:
-        """Raises DataError for columns of unsupported types."""
         self._snapshots: dict[int, Snapshot] = {}
         self.rows = rows
-        types = [self._arrow_type(name, index) for index, name in enumerate(names)]
+        self.fields = tuple(Field(name, self._type(name, index)) for index, name in enumerate(names))
         # The type of Python objects is known only by their values: these columns count as read from the beginning.
         self._inferred = frozenset(self._snapshots)
-        self.fields = schema_of(pa.schema(list(zip(names, types, strict=True))))
 
     def _live(self, index: int) -> Any:
         """The array that now is column `index`: of NumPy or of pandas."""
@@ -110,12 +112,18 @@ class _MutableSource:
         """Whether names, types and the number of rows are what they were."""
         raise NotImplementedError
 
-    def _arrow_type(self, name: str, index: int) -> pa.DataType:
+    def _type(self, name: str, index: int) -> SqlType:
         live = self._live(index)
         if isinstance(live, np.ndarray) and live.dtype.kind not in "OU":
-            return numpy_type(name, live.dtype)
+            type = numpy_type(live.dtype)
+            return type if isinstance(type, Unsupported) else sql_type(type)
         self._snapshots[index] = _snapshot(name, live)
-        return self._snapshots[index].arrow().type
+        try:
+            type = sql_type(self._snapshots[index].arrow().type)
+            return Enum(tuple(map(str, live.categories))) if _is_category(live) and type == VARCHAR else type
+        except DataError:  # this column alone cannot be read
+            remedy = _ONE_TYPE if isinstance(live, np.ndarray) else "cast it to another type or drop it"
+            return Unsupported(str(live.dtype), remedy)
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         columns = []
@@ -136,28 +144,26 @@ class DataFrameSource(_MutableSource):
     """A pandas DataFrame, its index ignored."""
 
     def __init__(self, frame: Any) -> None:
-        """Raises DataError for columns of unsupported types and for duplicate names."""
-        refuse_duplicates("the DataFrame", [str(label) for label in frame.columns])
         self._frame = frame
         self._labels = frame.columns
         self._dtypes = list(frame.dtypes)
         super().__init__([str(label) for label in self._labels], len(frame))
 
     def _live(self, index: int) -> Any:
-        series = self._frame[self._labels[index]]
+        series = self._frame.iloc[:, index]  # not by its label, which another column may have too
         return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
     def _has_same_shape(self) -> bool:
         frame = self._frame
         same_labels = frame.columns is self._labels or frame.columns.equals(self._labels)
-        return same_labels and len(frame) == self.rows and list(frame.dtypes) == self._dtypes
+        return same_labels and len(frame) == self.rows and _same_types(self._dtypes, list(frame.dtypes))
 
 
 class DictSource(_MutableSource):
     """A dict of one-dimensional NumPy arrays."""
 
     def __init__(self, name: str, arrays: dict[Any, Any]) -> None:
-        """Raises DataError when a value is not an array of one dimension, lengths differ, or a type is not supported."""
+        """Raises DataError when a value is not an array of one dimension, or lengths differ."""
         lengths = {}
         for key, array in arrays.items():
             if not isinstance(key, str):
@@ -206,6 +212,19 @@ def _snapshot(name: str, live: Any) -> Snapshot:
     if isinstance(live, np.ndarray):
         return _ArraySnapshot(name, live)
     return _ArrowSnapshot(live) if _is_arrow(live) else _ExtensionSnapshot(name, live)
+
+
+def _same_types(known: Sequence[Any], live: Sequence[Any]) -> bool:
+    """Whether the columns' types are the same; to pandas categories in another order are, unless their order is declared."""
+    return known == live and all(
+        old is new or not hasattr(old, "categories") or old.categories.equals(new.categories)
+        for old, new in zip(known, live, strict=True)
+    )
+
+
+def _is_category(live: Any) -> bool:
+    """Whether a pandas array is one of categories, which are in an order, declared or not."""
+    return type(live).__name__ == "Categorical"
 
 
 def _is_arrow(live: Any) -> bool:

@@ -17,7 +17,6 @@ from qtensor.sources.arrow import ArrowSource, schema_of
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 
-IPC_SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 FILE_MAGIC = b"ARROW1"
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 _READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -27,7 +26,7 @@ def open_ipc(path: Path) -> Source:
     """A file in Arrow's file format (Feather 2) or stream format, told apart by its first bytes.
 
     Raises:
-        DataError: it cannot be read, is in neither format, or the type of a column is not supported.
+        DataError: it cannot be read, or is in neither format.
     """
     try:
         with path.open("rb") as file:
@@ -56,7 +55,7 @@ class IpcStreamSource(ArrowSource):
     """A file that holds an Arrow stream, which has to be read from its start to its end."""
 
     def __init__(self, path: Path) -> None:
-        """Raises DataError when the file cannot be read or a column's type is not supported."""
+        """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
         super().__init__(read_ipc_stream(str(path), path))
@@ -69,7 +68,7 @@ class IpcSource:
     """A file in Arrow's file format. Its schema and the lengths of its record batches are read here, no column."""
 
     def __init__(self, path: Path) -> None:
-        """Raises DataError when the footer cannot be read or a column's type is not supported."""
+        """Raises DataError when the footer cannot be read."""
         self._path = path
         self._signature = file_signature(path)
         try:

@@ -12,24 +12,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import DataError
+from qtensor.types import Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
 _DATE_UNITS = [(unit, 1) for unit in ("D", "s", "ms", "us", "ns")]
 
 
-def numpy_type(name: str, dtype: np.dtype[Any]) -> pa.DataType:
-    """The Arrow type that column `name` of NumPy type `dtype` will have.
-
-    Raises:
-        DataError: the type is not supported.
-    """
+def numpy_type(dtype: np.dtype[Any]) -> pa.DataType | Unsupported:
+    """The Arrow type that a column of NumPy type `dtype` will have."""
     if dtype.kind in "biuf" and dtype.itemsize <= 8:
         return pa.from_numpy_dtype(dtype.newbyteorder("="))
     if dtype.kind == "M" and np.datetime_data(dtype) in _DATE_UNITS:
         return pa.from_numpy_dtype(dtype.newbyteorder("="))
     remedy = "datetime64[us]" if dtype.kind == "M" else "a number, datetime64[us] or object (for str)"
-    raise DataError(f'column "{name}" is of NumPy type {dtype}, which is not supported; cast it to {remedy}')
+    return Unsupported(f"{dtype}", f"cast it to {remedy}")
 
 
 def arrow_array(name: str, values: AnyArray, mask: NDArray[np.bool_] | None) -> pa.Array:
@@ -38,7 +35,8 @@ def arrow_array(name: str, values: AnyArray, mask: NDArray[np.bool_] | None) -> 
     Raises:
         DataError: a day beyond the range of DATE.
     """
-    type = numpy_type(name, values.dtype)
+    type = numpy_type(values.dtype)
+    assert isinstance(type, pa.DataType)
     rows = len(values)
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from qtensor.errors import DataError
 from qtensor.sources.arrow import ArrowSource, PolarsSource
-from qtensor.sources.files import open_path
+from qtensor.sources.files import open_path, open_paths
 from qtensor.sources.frames import DataFrameSource, DictSource
 from qtensor.sources.typed import RelationSource, TypedRows
 from qtensor.table import Source, Table
@@ -25,15 +25,15 @@ def open_table(name: str, source: object) -> Table:
     Accepted are relations (run here, and again when what they read has changed); pandas and polars DataFrames and LazyFrames;
     pyarrow Table, RecordBatch, RecordBatchReader (read here, once)
     and Dataset; dicts of one-dimensional NumPy arrays of equal lengths; paths of Parquet, Arrow IPC and CSV files (of Parquet and
-    Arrow files only the footer is read here), of a folder of Parquet files, or a pattern of Parquet paths; objects with
-    `__arrow_c_stream__` or `__arrow_c_array__`.
+    Arrow files only the footer is read here), of a folder of Parquet files, a pattern of Parquet paths, or a list of those;
+    objects with `__arrow_c_stream__` or `__arrow_c_array__`.
 
     A floating-point NaN in a NumPy array, and so in a DataFrame's NumPy-backed column, is NULL, as in DuckDB; a NaN from
-    Arrow, polars or Parquet is NaN. A DataFrame's index is ignored.
+    Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
+    queries that read it.
 
     Raises:
-        DataError: the data cannot be read, a column's type is not supported, two columns have the same name, or `source`
-            is nothing of the above.
+        DataError: the data cannot be read, or `source` is nothing of the above.
     """
     return Table(name, _source(name, source))
 
@@ -42,6 +42,8 @@ def _source(name: str, source: object) -> Source:
     match source:
         case str() | PathLike():
             return open_path(source)
+        case list() | tuple() if source and all(isinstance(path, str | PathLike) for path in source):
+            return open_paths(name, source)
         case dict():
             return DictSource(name, source)
         case TypedRows():

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
-from qtensor.sources.files import read_csv
+from qtensor.sources.csv_file import read_csv
 from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
 
 PARQUET_MAGIC = b"PAR1"
@@ -35,7 +35,7 @@ def read_pipe(shown: str, pipe: BinaryIO) -> pa.Table | pa.RecordBatchReader:
             return pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{shown}: cannot be read as Arrow or Parquet: {error}") from error
-    return read_csv(shown, pa.BufferReader(content))
+    return read_csv(shown, content)
 
 
 class _Continued(io.RawIOBase):

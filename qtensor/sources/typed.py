@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import pyarrow as pa
 
-from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
 from qtensor.sources.arrow import ArrowSource
-from qtensor.types import Array, Schema
+from qtensor.types import Array, Field, Schema, SqlType, Unsupported
 
 
 class TypedSource(ArrowSource):
@@ -21,18 +19,6 @@ class TypedSource(ArrowSource):
         self.rows = rows.num_rows
         self._table = rows
 
-    def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
-        return [self._encoded(index, layout) for index in indices]
-
-    def _encoded(self, index: int, layout: Layout) -> EncodedColumn:
-        field = self.fields[index]
-        if isinstance(field.type, Array):
-            raise DataError(
-                f'column "{field.name}" has type {field.type}, a model\'s scores, which tables do not have; '
-                "call the model in this query, or in a subquery or view of it"
-            )
-        return encode_column(field.name, self._table.column(index), field.type, layout)
-
 
 class TypedRows(ABC):
     """What tells its rows' SQL types when it is named as a table: a relation."""
@@ -40,7 +26,7 @@ class TypedRows(ABC):
     @property
     @abstractmethod
     def fields(self) -> Schema:
-        """Names and types of the columns, no two names alike."""
+        """Names and types of the columns."""
 
     @abstractmethod
     def arrow(self) -> pa.Table:
@@ -61,7 +47,13 @@ class RelationSource(TypedSource):
     def __init__(self, relation: TypedRows) -> None:
         self._relation = relation
         self._state = relation.state()
-        super().__init__(relation.fields, relation.arrow())
+        super().__init__(tuple(Field(field.name, _readable(field.type)) for field in relation.fields), relation.arrow())
 
     def is_current(self, indices: Collection[int]) -> bool:
         return self._relation.state() is self._state
+
+
+def _readable(type: SqlType) -> SqlType:
+    """The type as columns of tables have it: there are none of scores."""
+    remedy = "call the model in the query that reads it, or in a view or subquery of that"
+    return Unsupported(str(type), remedy) if isinstance(type, Array) else type

@@ -15,9 +15,6 @@ from qtensor.writing import FileOptions
 
 Kind: TypeAlias = Literal["table", "view", "registered", "variable", "file"]
 
-ROWS_NUMBERED = "\0rows"  # behind the name of a table that is read with its rows' numbers
-ROW = "row number\0"  # the column, behind its own, of a table that is read to be changed: BIGINT, from 0
-
 
 @dataclass(frozen=True)
 class Column:
@@ -57,11 +54,6 @@ class Definition:
         """How DESCRIBE says that a column is in a key."""
         found = [key for key in self.keys if index in key.columns]
         return None if not found else "PRI" if any(key.primary for key in found) else "UNI"
-
-
-def numbered(table: str) -> str:
-    """The name under which a statement reads the created table `table` with the column ROW."""
-    return table + ROWS_NUMBERED
 
 
 @dataclass(frozen=True)

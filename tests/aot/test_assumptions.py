@@ -209,9 +209,3 @@ def test_calls_that_are_none(artifact: Artifact, exports: Exports) -> None:
             artifact(nothing)
         with pytest.raises((ArtifactError, DataError)):
             artifact.stream(nothing).read_all()
-    with pytest.raises(DataError, match="names are equal"):
-        artifact(TABLE.append_column("ID", pa.array([1, 2, 3])))
-    with pytest.raises(DataError, match="names are equal"):
-        artifact.stream(TABLE.append_column("ID", pa.array([1, 2, 3]))).read_all()
-    with pytest.raises(DataError, match="names are equal"):
-        artifact.stream(TABLE.append_column("id", pa.array([1, 2, 3]))).read_all()

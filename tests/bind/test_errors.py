@@ -58,7 +58,7 @@ def test_everything_unsupported_at_once() -> None:
     [
         ("SELECT 1 FROM nope", "nope", 'no table "nope"'),
         ("SELECT 1 FROM lineitm", "lineitm", 'Did you mean "lineitem"?'),
-        ("SELECT * FROM 'nope.parquet'", "'nope.parquet'", 'no table "nope.parquet"'),
+        ("SELECT * FROM 'nope.parquet'", "'nope.parquet'", 'there is no file or folder "nope.parquet"'),
         ("WITH points AS (SELECT 1) SELECT 1 FROM point", "point", 'Did you mean "points"?'),
         ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'no function or model "clasifier"'),
         ("SELECT clasifier(1, 2, 3, 4)", "clasifier", 'Did you mean "classifier"?'),
@@ -182,7 +182,6 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT i4 FROM t LIMIT 10%", "LIMIT with PERCENT or WITH TIES"),
         ("SELECT i4 FROM t LIMIT (SELECT max(i4) FROM t)", "LIMIT that is not a number or a parameter"),
         ("SELECT s[i4 + 1] FROM t", "subscripts that are not constant"),
-        ("SELECT date_trunc(s, dt) FROM t", "a part of a date that is not constant"),
         ("SELECT (i4, 1) FROM t", "tuples"),
         ("SELECT (i4, 1) < i4 FROM t", "tuples"),
         ("SELECT ((i4, 1), 2) = ((i4, 1), 2) FROM t", "tuples"),

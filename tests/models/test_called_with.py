@@ -23,7 +23,7 @@ FLOATS = [0.0, -0.0, 1.0, 1.7, -0.5, 127.0, 127.5, 300.0, 2.0**31, 2.0**53, 2.0*
 
 @pytest.fixture
 def connection() -> Any:
-    with qtensor.connect(1) as opened:
+    with qtensor.connect(threads=1) as opened:
         yield opened
 
 

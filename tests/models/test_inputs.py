@@ -21,7 +21,7 @@ ROWS = {"fee": np.array([1.0, 2.0, 3.0]), "age": np.array([10.0, 20.0, 30.0]), "
 
 @pytest.fixture
 def connection() -> Any:
-    with qtensor.connect(1) as opened:
+    with qtensor.connect(threads=1) as opened:
         yield opened.register("t", ROWS)
 
 

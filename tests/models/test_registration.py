@@ -21,7 +21,7 @@ from qtensor.errors import DataError, ModelError  # noqa: E402
 
 @pytest.fixture
 def connection() -> Any:
-    with qtensor.connect(1) as opened:
+    with qtensor.connect(threads=1) as opened:
         yield opened.register("t", {"a": np.array([1.0, 2.0]), "b": np.array([10.0, 20.0])})
 
 

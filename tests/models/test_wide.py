@@ -149,6 +149,13 @@ def test_no_product_is_part_of_a_loop_that_is_one_kernel(units: tuple[int, ...],
     assert (ONE_KERNEL in hlo) == (not products)
 
 
+def test_rows_to_gather_are_listed_once(model: Any) -> None:
+    """Not once more for each argument, into whose gather XLA would draw what lists them."""
+    hlo = connected(model, 10_000).sql(f"SELECT avg({CALL}) FROM t WHERE x > 0").hlo()
+    assert len(re.findall(r" gather\(", hlo)) >= FEATURES
+    assert 0 < len(re.findall(r" popcnt\(", hlo)) < FEATURES
+
+
 def test_loops_without_products_are_one_kernel() -> None:
     """Should an upgrade of jaxlib stop this, queries take twice as long to compile."""
     connection = qtensor.connect(threads=1).register("t", {"x": X, "g": G})

@@ -284,6 +284,16 @@ def test_nulls_of_dictionaries(engine: Engine) -> None:
         assert state.finish()["v"].to_pylist() == ["b", None, None, "a"]
 
 
+def test_columns_of_equal_names_are_numbered(engine: Engine) -> None:
+    """As in a table; and what nothing reads may be of any type."""
+    numbered = replace(A, name="A_1")
+    values = [pa.array([1, 2]), pa.array([3, 4]), pa.array([[1], []]), pa.array([5, 6])]
+    for column, expected in ((A, [1, 2]), (numbered, [3, 4])):
+        with State(engine, engine.define(ROWS, [column])) as state:
+            state.step(pa.RecordBatch.from_arrays(values, ["a", "A", "list", "a"]))
+            assert state.finish().column(0).to_pylist() == expected
+
+
 def test_a_failed_state_says_so(engine: Engine) -> None:
     query = engine.define(FOLD, [A])
     with State(engine, query) as state, State(engine, query) as other:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import duckdb
 import pytest
-import sqlglot
 
 import qtensor
+from qtensor.bind.parse import parse_statement
 from qtensor.errors import BindError, ExecutionError, ParseError
 
 Row: TypeAlias = tuple[Any, ...]
@@ -43,7 +43,7 @@ class Engines:
     @classmethod
     def over(cls, threads: int | None = None, **tables: Any) -> Engines:
         """Both engines, in fresh connections, over Arrow tables or DataFrames."""
-        engines = cls(qtensor.connect(threads), duckdb.connect())
+        engines = cls(qtensor.connect(threads=threads), duckdb.connect())
         for name, table in tables.items():
             engines.register(name, table)
         return engines
@@ -86,7 +86,7 @@ def answer_of_duckdb(connection: duckdb.DuckDBPyConnection, query: str, paramete
 
 def is_ordered(query: str) -> bool:
     """Whether the query as a whole has an ORDER BY."""
-    return sqlglot.parse_one(query, dialect="duckdb").args.get("order") is not None
+    return parse_statement(query, "duckdb")[0].args.get("order") is not None
 
 
 def assert_same_answer(found: Answer, expected: Answer, *, ordered: bool, signed_zeros: bool = True) -> None:

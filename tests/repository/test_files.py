@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SKIPPED = {".git", ".venv", "__pycache__", "build", "dist", ".hypothesis", "results"}
+SKIPPED = {".git", "__pycache__", "build", "dist", ".hypothesis", "results"}
 FORBIDDEN = {
     "a path of somebody's machine": re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|scratch)/\w|[A-Z]:\\Users"),
     "a registry's address": re.compile(
@@ -24,7 +24,7 @@ def tracked_files() -> list[Path]:
     files = []
     for path in ROOT.rglob("*"):
         parts = path.relative_to(ROOT).parts
-        hidden = any(part.endswith(("_cache", ".egg-info")) or part in SKIPPED for part in parts)
+        hidden = any(part.endswith(("_cache", ".egg-info")) or part.startswith(".venv") or part in SKIPPED for part in parts)
         if path.is_file() and not hidden and not any(parent.is_symlink() for parent in path.parents):
             files.append(path)
     return files
@@ -82,10 +82,10 @@ def test_constraints_are_names_and_versions():
 def test_every_dependency_is_constrained():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(entry for extra in project["optional-dependencies"].values() for entry in extra)]
-    names = {re.split(r"[\[<>=!]", entry)[0] for entry in wanted} - {"qtensor"}
+    names = {re.split(r"[\[<>=!]", entry)[0] for entry in wanted} - {"qtensor-sql"}
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert names <= pinned
-    assert "jaxlib>=0.10.1,!=0.10.2" in wanted
+    assert "jaxlib>=0.10.1,!=0.10.2,<0.13" in wanted
 
 
 def test_licence_is_apache_2():

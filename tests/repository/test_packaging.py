@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINKS = ("lowering", "aot", "datasets")
-IGNORED = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".hypothesis")
+IGNORED = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".hypothesis")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -58,7 +58,7 @@ def test_packages_beside_qtensor_are_linked_into_it(name):
 
 
 def test_wheel_owns_only_qtensor(wheel):
-    assert {name.parts[0] for name in names(wheel)} == {"qtensor", "qtensor-0.1.0.dist-info"}
+    assert {name.parts[0] for name in names(wheel)} == {"qtensor", "qtensor_sql-0.1.0.dist-info"}
 
 
 def test_wheel_has_every_module_and_the_data(wheel):

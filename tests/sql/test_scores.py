@@ -20,7 +20,7 @@ TABLE = pa.table({"id": pa.array(range(len(A))), "a": pa.array(A, pa.float64()),
 
 @pytest.fixture(scope="module")
 def connection() -> Any:
-    with qtensor.connect(1) as opened:
+    with qtensor.connect(threads=1) as opened:
         opened.create_function("s", lambda a, b: jnp.stack([a, b, a - b])).register("t", TABLE)
         yield opened
 

@@ -141,6 +141,6 @@ def test_many_strings(large: Engines, query: str) -> None:
 
 def fresh(engines: Engines) -> qtensor.Connection:
     """A connection whose tables nobody has asked for more yet."""
-    connection = qtensor.connect(2)
+    connection = qtensor.connect(threads=2)
     connection.register("t", engines.tables["t"])
     return connection

@@ -94,11 +94,6 @@ def test_a_file_cut_short_is_an_error(tmp_path: Path) -> None:
         open_table("t", path)
 
 
-def test_types_that_are_not_supported(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match='column "a" has Arrow type struct'):
-        open_table("t", written(tmp_path / "t.arrow", pa.table({"a": [{"b": 1}]})))
-
-
 def test_streams(tmp_path: Path) -> None:
     content = written(tmp_path / "t.arrows", stream=True).read_bytes()
     assert read_ipc_stream("stdin", io.BytesIO(content)).num_rows == 4

@@ -34,7 +34,7 @@ def decoded(column: EncodedColumn) -> pa.Array:
 
 
 def encoded(values: pa.ChunkedArray | pa.Array, layout: Layout | None = None) -> EncodedColumn:
-    return encode_column("a", values, sql_type("a", values.type), layout or layout_for(len(values), threads=2))
+    return encode_column("a", values, sql_type(values.type), layout or layout_for(len(values), threads=2))
 
 
 @given(columns(), st.sampled_from([None, (2, 3, 16), (3, 1, 64)]))
@@ -43,7 +43,7 @@ def test_round_trip(values: pa.ChunkedArray, shape: tuple[int, int, int] | None)
     column = encoded(values, layout)
     result = decoded(column)
     result.validate(full=True)
-    assert result.type == arrow_type(sql_type("a", values.type))
+    assert result.type == arrow_type(sql_type(values.type))
     assert stored(pa.chunked_array([result])) == stored(values)
     check_form(column)
     check_statistics(column, stored(values))

@@ -191,25 +191,6 @@ def test_no_rows(source: object) -> None:
         ({"a": np.zeros((2, 2))}, '^t: column "a" is 2-dimensional; it must be a one-dimensional NumPy array'),
         ({"a": np.zeros(2), "b": np.zeros(3)}, '^t: columns must have equal numbers of rows, but "a" has 2, "b" has 3'),
         ({1: np.zeros(2)}, "^t: the key 1 is not a string"),
-        ({"a": np.zeros(2), "A": np.zeros(2)}, '^t has columns whose names are equal .*: "a" and "A"; rename them'),
-        ({"a": np.zeros(2, complex)}, '^column "a" is of NumPy type complex128, which is not supported; cast it to a number'),
-        ({"a": np.zeros(2, "g")}, "of NumPy type .*float.*, which is not supported"),
-        ({"a": np.array(["2020"], "M8[Y]")}, r"NumPy type datetime64\[Y\], which is not supported; cast it to datetime64\[us\]"),
-        ({"a": np.array([1], "m8[s]")}, r"NumPy type timedelta64\[s\], which is not supported; cast it to a number"),
-        ({"a": np.array([b"x"])}, "NumPy type .*S1, which is not supported"),
-        ({"a": np.array(["x", 1], object)}, '^column "a" cannot be read: .*; give all its values one type'),
-        (pd.DataFrame({"a": pd.Series([1, "x"], dtype=object)}), '^column "a" cannot be read: .*; give all its values one type'),
-        (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "A"]), '^the DataFrame has columns .*: "a" twice, "a" and "A"; rename'),
-        (pd.DataFrame({"a": pd.date_range("2020", periods=2, tz="UTC")}), 'column "a" has Arrow type .*tz=UTC.*; cast it'),
-        (pd.DataFrame({"a": pd.interval_range(0, 2)}), '^column "a" has Arrow type extension.*, which is not supported'),
-        (pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}), r'^column "a" of pandas type Sparse\[int64, 0\] cannot be read'),
-        (pd.DataFrame({"a": [[1]], "b": [{"c": 1}]}), r'^column "a" has Arrow type list.*\ncolumn "b" has Arrow type struct'),
-        (pl.DataFrame({"a": [[1]]}), '^column "a" has Arrow type .*list.*; give each element a column of its own'),
-        (
-            pl.DataFrame({"a": pl.Series([1], dtype=pl.Int128)}),
-            '^column "a" has polars type Int128, which is not supported; cast',
-        ),
-        (pa.table([[1], [2]], ["a", "a"]), '^t has columns whose names are equal .*: "a" twice; rename them'),
         ("nowhere.parquet", "^nowhere.parquet: no such file"),
         (Path("nowhere.csv"), "^nowhere.csv: no such file"),
         ("nowhere/*.parquet", "^nowhere/.*: there is no such Parquet file"),
@@ -227,19 +208,15 @@ def test_broken_files(tmp_path: Path) -> None:
         ("empty.parquet", b"", "cannot be read as Parquet: .*0 bytes"),
         ("garbage.parquet", b"garbage" * 100, "cannot be read as Parquet: .*magic bytes"),
         ("truncated.parquet", whole.read_bytes()[:-10], "cannot be read as Parquet"),
-        ("empty.csv", b"", "cannot be read as CSV: Empty CSV file"),
-        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV: .*Expected 2 columns, got 3"),
-        ("latin.csv", "a\n\u00e4\n".encode("latin-1") * 2, None),
+        ("latin.csv", "a\n\u00e4\n".encode("latin-1") * 2, "is not UTF-8: byte 0xe4 in line 2"),
         ("not.csv.gz", b"a,b\n1,2\n", "cannot be read as CSV"),
-        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv, \.csv\.gz, \.arrow, \.arrows, \.feather or \.ipc"),
+        ("table.txt", b"a\n1\n", r"the name must end in \.parquet, \.csv, .*, \.feather or \.ipc"),
         ("garbage.arrow", b"garbage" * 100, "is neither a file nor a stream in Arrow's format"),
         ("empty.ipc", b"", "is neither a file nor a stream in Arrow's format"),
         ("short.feather", b"ARROW1\0\0\xff", "cannot be read as an Arrow file"),
         ("short.arrows", b"\xff\xff\xff\xff\x10", "cannot be read as an Arrow stream"),
     ]:
         (tmp_path / name).write_bytes(octets)
-        if message is None:
-            continue
         with pytest.raises(DataError, match=f"{name}: {message}"):
             open_table("t", str(tmp_path / name))
 

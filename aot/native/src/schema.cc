@@ -163,7 +163,10 @@ InputSchema resolve(const Query& query, const ArrowSchema& schema) {
     const ArrowSchema* field = schema.children[child];
     if (field == nullptr || field->format == nullptr) fail(Code::Misuse, "a field of the schema is NULL or has no format");
     names.emplace_back(field->name == nullptr ? "" : field->name);
-    by_name[lower(names.back())] = child;
+    // Names that are equal but for case are numbered, as distinct_names of qtensor/types.py does it.
+    std::string name = lower(names.back());
+    for (int count = 1; by_name.count(name) != 0; ++count) name = lower(names.back()) + "_" + std::to_string(count);
+    by_name[name] = child;
   }
   InputSchema result{schema.n_children, {}};
   std::vector<std::string> problems;
