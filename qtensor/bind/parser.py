@@ -33,7 +33,7 @@ def parser_of(dialect: Dialect) -> Parser:
         return join if join is None or comma else written_as_join(join)
 
     if isinstance(dialect, DuckDB):
-        functions, function_readers, signs = _readers(type(parser))
+        functions, function_readers, signs = _readers()
         parser.FUNCTIONS, parser.FUNCTION_PARSERS, parser.UNARY_PARSERS = functions, function_readers, signs  # type: ignore[misc]
         parser._parse_interval = _interval_reader(parser)  # type: ignore[assignment, method-assign]
         parser._parse_table = _table_reader(parser)  # type: ignore[method-assign]
@@ -44,8 +44,9 @@ def parser_of(dialect: Dialect) -> Parser:
 
 
 @functools.cache
-def _readers(kind: type[Parser]) -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
-    """How calls are read by their names, calls with a grammar of their own, and signs."""
+def _readers() -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
+    """How DuckDB's calls are read by their names, calls with a grammar of their own, and signs."""
+    kind = DuckDB.parser_class
     functions = _without(kind.FUNCTIONS, {*SCALARS, *MACROS}) | {"ANY_VALUE": _any_value, "IFNULL": _if_null}
     own = _without(kind.FUNCTION_PARSERS, {"ceil", "chr", "floor"})
     counted = {name: _counted(own[name], 2) for name in own if name.startswith("QUANTILE")}
