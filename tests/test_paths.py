@@ -153,7 +153,7 @@ def test_databases() -> None:
     with pytest.raises(DataError, match=r"shop\.db: databases are kept in memory only"):
         qtensor.connect("shop.db")
     with pytest.raises(DataError, match=r"connect\(threads=4\)"):
-        qtensor.connect(threads=4)  # type: ignore[arg-type]
+        qtensor.connect(4)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("library", "method"), [("pandas", "df"), ("polars", "pl")])
