@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from tests.oracle.slt.__main__ import main
 from tests.oracle.slt.records import Query, Statement, SyntaxProblem, Unknown, records_of
-from tests.oracle.slt.runner import FAILURES, FileRun, files_of, run_file
+from tests.oracle.slt.runner import FAILURES, FileRun
+from tests.oracle.slt.tally import files_of, run_file
 
 FILES = Path(__file__).parent / "slt"
 

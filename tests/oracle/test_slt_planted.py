@@ -13,11 +13,12 @@ import qtensor
 from qtensor.errors import BindError, InternalError, UnsupportedError
 from tests.oracle import asking
 from tests.oracle.answers import Answer
-from tests.oracle.slt import runner
+from tests.oracle.slt import second
 from tests.oracle.slt.__main__ import main
 from tests.oracle.slt.objects import objects_of, targets_of
-from tests.oracle.slt.runner import FileRun, Verdict, files_of, run_file
+from tests.oracle.slt.runner import FileRun, Verdict
 from tests.oracle.slt.second import DuckDB
+from tests.oracle.slt.tally import files_of, run_file
 
 PLANTED = Path(__file__).parent / "planted"
 EXPECTED = re.compile(r"# (passed|wrong|accepted|refused|unsupported)(?:: (.*))?")
@@ -32,8 +33,8 @@ def classes(verdicts: list[Verdict]) -> list[str]:
 def run(text: str, folder: Path, *, duckdb: bool = True) -> list[Verdict]:
     for name in ("ours", "theirs"):
         (folder / name).mkdir(exist_ok=True)
-    second = DuckDB(str(folder / "ours"), str(folder / "theirs")) if duckdb else None
-    file = FileRun(str(folder / "ours"), second=second)
+    oracle = DuckDB(str(folder / "ours"), str(folder / "theirs")) if duckdb else None
+    file = FileRun(str(folder / "ours"), second=oracle)
     verdicts = list(file.verdicts(text))
     file.connection.close()
     return verdicts
@@ -47,7 +48,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
         def attempt(connection: qtensor.Connection, sql: str) -> Answer | Exception | None:
             return answers[sql] if sql in answers else asking.attempt(connection, sql)
 
-        monkeypatch.setattr(runner, "attempt", attempt)
+        monkeypatch.setattr(second, "attempt", attempt)
 
     return planted
 
@@ -224,6 +225,25 @@ def test_files_are_written_apart(tmp_path: Path) -> None:
     text = "statement ok\nCOPY (SELECT 7 AS i) TO '{TEST_DIR}/i.csv'\n\nquery I\nSELECT i FROM '{TEST_DIR}/i.csv'\n"
     assert classes(run(text, tmp_path)) == ["passed", "passed"]
     assert sorted(path.name for path in tmp_path.rglob("*.csv")) == ["i.csv", "i.csv"]
+
+
+def test_dates_that_python_has_no_type_for(tmp_path: Path) -> None:
+    queries = [
+        f"query T\nSELECT '{day}'::DATE AS d, 1::HUGEINT AS h\n----\n{day}\t1"
+        for day in ("infinity", "0044-03-15 (BC)", "290000-01-01")
+    ]
+    for duckdb in (True, False):
+        found = run("\n\n".join(queries).replace("query T", "query TI"), tmp_path, duckdb=duckdb)
+        assert classes(found) == ["passed"] * 3
+    wrong = "query T\nSELECT '0044-03-15 (BC)'::DATE\n----\n0045-03-15 (BC)"
+    assert classes(run(wrong, tmp_path, duckdb=False)) == ["wrong"]
+
+
+def test_types_that_a_copy_would_lose(tmp_path: Path) -> None:
+    """A column of a type that Arrow does not have, or with a collation, is no other column: what reads the table is excused."""
+    for column, value in (("TIMESTAMP_S", "'2020-01-01'"), ("UHUGEINT", "1"), ("VARCHAR COLLATE NOCASE", "'a'")):
+        made = f"statement ok\nCREATE TABLE t(i {column})\n\nstatement ok\nINSERT INTO t VALUES ({value})\n\n"
+        assert classes(run(f"{made}query I\nSELECT i FROM t", tmp_path)) == ["unsupported"] * 3, column
 
 
 def test_objects() -> None:

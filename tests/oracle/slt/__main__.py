@@ -9,7 +9,8 @@ from typing import Literal
 
 import click
 
-from tests.oracle.slt.runner import FAILURES, OUTCOMES, Tally, files_of, run_file
+from tests.oracle.slt.runner import FAILURES, OUTCOMES
+from tests.oracle.slt.tally import Tally, files_of, run_file
 
 
 @click.command()

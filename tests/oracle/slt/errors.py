@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type[QTensorError], ...]] = {
 # Errors that say that a name is unknown are never those of a value.
 UNKNOWN = re.compile(r"no (column|table|function|type|file|window|parameter)\b")
 OF_VALUES = frozenset(("Conversion", "Out of Range", "Constraint", "Invalid Input"))
+COLUMN = re.compile(r"the column \".*\" of type (.*?)(;.*)?$")
 KIND = re.compile(rf"\b({'|'.join(KINDS)}) Error\b")
 
 
@@ -54,6 +55,6 @@ def reasons_of(error: UnsupportedError) -> tuple[str, ...]:
     >>> reasons_of(UnsupportedError("not supported yet:\\n  - arrays\\n  - structs"))
     ('arrays', 'structs')
     """
-    first, *listed = error.message.splitlines()
+    first, *listed = (COLUMN.sub(r"columns of type \1", line) for line in error.message.splitlines())
     items = [line.strip().removeprefix("- ") for line in listed if line.strip().startswith("- ")]
     return tuple(dict.fromkeys(items)) or (first.removeprefix("not supported yet: "),)

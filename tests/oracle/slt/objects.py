@@ -33,7 +33,10 @@ CHANGED = re.compile(
 INDEXED = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\bON\s+{NAME}", re.IGNORECASE | re.DOTALL)
 WRITTEN = re.compile(r"\s*COPY\b.*\bTO\s+'([^']+)'", re.IGNORECASE | re.DOTALL)
 ATTACHED = re.compile(r"\s*ATTACH\s+(?:DATABASE\s+)?(?:IF\s+NOT\s+EXISTS\s+)?'([^']*)'(?:\s+AS\s+\"?(\w+))?", re.IGNORECASE)
-KINDS: dict[str, Kind] = {"view": "table", "macro": "function", "sequence": "function"}
+KINDS: dict[str, Kind] = {
+    **{"table": "table", "view": "table", "type": "type", "schema": "schema"},
+    **{"macro": "function", "function": "function", "sequence": "function"},
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def target_of(sql: str) -> Target | None:
     sql = re.sub(r"^\s*--.*\n", "", sql)
     if made := MADE.match(sql):
         word = made[2].lower()
-        kind: Kind = KINDS.get(word, word)  # type: ignore[arg-type]
+        kind = KINDS[word]
         return Target("made" if made[1].lower() == "create" else "removed", (kind, plain(made[3])))
     if indexed := INDEXED.match(sql):
         return Target("indexed", ("table", plain(indexed[1])))
@@ -121,6 +124,7 @@ def is_cte(table: exp.Table) -> bool:
         return False
     for cte in table.root().find_all(exp.CTE):
         inside = table.find_ancestor(exp.CTE) is cte
-        if cte.alias.lower() == table.name.lower() and not (inside and not cte.parent.args.get("recursive")):
+        recursive = cte.parent is not None and cte.parent.args.get("recursive")
+        if cte.alias.lower() == table.name.lower() and (recursive or not inside):
             return True
     return False

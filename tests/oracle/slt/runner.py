@@ -8,9 +8,7 @@ copied from DuckDB), so that what reads it can only be an error.
 from __future__ import annotations
 
 import re
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +19,10 @@ import duckdb
 import qtensor
 from qtensor.errors import UnsupportedError
 from tests.oracle.answers import Answer
-from tests.oracle.asking import attempt
 from tests.oracle.slt.errors import describe, is_crash, is_expected, reasons_of
 from tests.oracle.slt.objects import Name, objects_of, targets_of
-from tests.oracle.slt.records import Query, Record, Statement, SyntaxProblem, Unknown, records_of
-from tests.oracle.slt.second import Copied, DuckDB, difference, forget
+from tests.oracle.slt.records import Query, Record, Statement, Unknown, records_of
+from tests.oracle.slt.second import Copied, DuckDB, attempt_all, difference, forget
 from tests.oracle.slt.settings import Settings
 from tests.oracle.slt.transactions import Transactions
 from tests.oracle.slt.values import difference as difference_of_file
@@ -39,7 +36,6 @@ FAILURES: tuple[Outcome, ...] = ("wrong", "accepted", "refused")
 # What a record did to the objects that it is about, beside what it should have done.
 Effect: TypeAlias = Literal["done", "nothing", "undone"]
 REFUSED = "on what was refused"
-SUFFIXES = (".test", ".slt", ".test_slow")
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class FileRun:
         sql = record.sql.strip().rstrip(";")
         if reason := self.not_for_us(record, sql):
             return Verdict(record, "unsupported", (reason,))
-        found = attempt(self.connection, sql)
+        found = attempt_all(self.connection, sql, texts=self.second is None)
         if self.second is None:
             verdict = self.by_file(record, sql, found)
             effect = effect_by_file(record, verdict, isinstance(found, Exception))
@@ -289,58 +285,3 @@ def shown(answer: Answer, query: Query) -> str:
     """Found and expected, the first rows of each."""
     rows = ["\t".join(map(text_of, row)) for row in answer.rows[:10]]
     return "\n".join(["found:", *rows, "expected:", *(query.expected or ())[:10]])
-
-
-@dataclass
-class Tally:
-    """How many records of a file had each outcome; what failed, and why others were not supported."""
-
-    path: Path
-    counts: Counter[Outcome] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def add(self, verdict: Verdict) -> None:
-        record = verdict.record
-        records = record.records if isinstance(record, Unknown) else 1
-        self.counts[verdict.outcome] += records
-        if verdict.outcome == "unsupported":
-            for reason in verdict.reasons:
-                self.reasons[reason] += records
-        elif verdict.outcome in FAILURES and not isinstance(record, Unknown):
-            self.fail(verdict.outcome, f"{self.path}:{record.line}\n{record.sql}\n" + "\n".join(verdict.reasons))
-
-    def fail(self, outcome: Outcome, text: str) -> None:
-        self.failures.append(f"{outcome.upper()} {text}")
-
-
-def run_file(path: Path, *, oracle: Literal["file", "duckdb"] = "file", seconds: float | None = None) -> Tally:
-    """Run all records of a file, in a new connection, or as many as `seconds` allow."""
-    tally = Tally(path)
-    with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = Path(folder, "ours"), Path(folder, "theirs")
-        for each in (ours, theirs):
-            each.mkdir()
-        run = FileRun(str(ours), data_of(path), DuckDB(str(ours), str(theirs)) if oracle == "duckdb" else None)
-        try:
-            for verdict in run.verdicts(path.read_text(encoding="utf-8", errors="replace"), seconds):
-                tally.add(verdict)
-        except SyntaxProblem as problem:
-            tally.counts["refused"] += 1
-            tally.fail("refused", f"{path}: {problem}")
-        finally:
-            run.connection.close()
-    return tally
-
-
-def data_of(path: Path) -> str:
-    """The folder `data` beside the suite that a file is of, as DuckDB's has it; "" if there is none."""
-    return next((str(folder / "data") for folder in path.resolve().parents if (folder / "data").is_dir()), "")
-
-
-def files_of(paths: list[Path]) -> list[Path]:
-    """The files named, and all files of sqllogictest below the folders named."""
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES) if path.is_dir() else [path]
-    return found
