@@ -113,6 +113,15 @@ def test_records() -> None:
     ]
 
 
+def test_lines_of_results() -> None:
+    text = "query I\nSELECT 1\n# about\n----\n  \n# value\na\u2028b\n\nstatement ok\nSELECT 2\n  \nstatement ok\nSELECT 3"
+    assert [(found.sql, getattr(found, "expected", None)) for found in records_of(text)] == [  # type: ignore[union-attr]
+        ("SELECT 1", ("  ", "# value", "a\u2028b")),
+        ("SELECT 2", "ok"),
+        ("SELECT 3", "ok"),
+    ]
+
+
 def test_a_file_that_is_no_sqllogictest(tmp_path: Path) -> None:
     with pytest.raises(SyntaxProblem, match="line 3: expected statement or query, not 'SELECT 1'"):
         list(records_of("\n\nSELECT 1\n"))

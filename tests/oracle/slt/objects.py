@@ -34,8 +34,13 @@ INDEXED = re.compile(rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\bON\s+{NAME}", re.I
 WRITTEN = re.compile(r"\s*COPY\b.*\bTO\s+'([^']+)'", re.IGNORECASE | re.DOTALL)
 ATTACHED = re.compile(r"\s*ATTACH\s+(?:DATABASE\s+)?(?:IF\s+NOT\s+EXISTS\s+)?'([^']*)'(?:\s+AS\s+\"?(\w+))?", re.IGNORECASE)
 KINDS: dict[str, Kind] = {
-    **{"table": "table", "view": "table", "type": "type", "schema": "schema"},
-    **{"macro": "function", "function": "function", "sequence": "function"},
+    "table": "table",
+    "view": "table",
+    "type": "type",
+    "schema": "schema",
+    "macro": "function",
+    "function": "function",
+    "sequence": "function",
 }
 
 

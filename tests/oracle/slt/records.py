@@ -202,19 +202,25 @@ ONE_LINE = frozenset(
 
 
 def blocks_of(text: str) -> list[Block]:
-    """Directives of one line are blocks of their own, even where no empty line follows."""
+    """Directives of one line are blocks of their own, even where no empty line follows.
+
+    Within a result a line of spaces and one that begins with # are values, elsewhere they are nothing.
+    """
     blocks: list[Block] = []
     lines: list[tuple[int, str]] = []
+
+    result = False
 
     def close() -> None:
         if lines:
             blocks.append(Block(lines[0][0], tuple(line for _, line in lines)))
             lines.clear()
 
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        result = bool(lines) and (result or line.strip() == "----")
+        if not line or (not result and not line.strip()):
             close()
-        elif not lines and line.startswith("#"):
+        elif not result and line.startswith("#"):
             continue
         else:
             lines.append((number, line))
