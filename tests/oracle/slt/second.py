@@ -16,11 +16,7 @@ from tests.oracle.answers import Answer, Row, assert_same_answer
 from tests.oracle.asking import ask_arrow, attempt
 from tests.oracle.slt.objects import targets_of, tree_of
 
-CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 1,
-    "python_enable_replacements": False,
-    "enable_progress_bar": False,
-}
+CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "python_enable_replacements": False}
 COPY = "copied_from_duckdb"
 # kept: the rows are DuckDB's, the constraints our own. made: without constraints. registered: with columns of types that we do not
 # have, and not to be changed. removed: neither has it. missing: we do not have it.
@@ -28,7 +24,10 @@ Copied: TypeAlias = Literal["kept", "made", "registered", "removed", "missing"]
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config=CONFIG)
+    """DuckDB without tables, those of Python's variables left out."""
+    connection = duckdb.connect(config=CONFIG)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @dataclass
