@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import duckdb
 
 import qtensor
-from qtensor.errors import UnsupportedError
+from qtensor.errors import ParseError, UnsupportedError
 from tests.oracle.answers import Answer
 from tests.oracle.slt.errors import describe, is_crash, is_expected, reasons_of
 from tests.oracle.slt.objects import Name, objects_of, targets_of
@@ -35,6 +35,7 @@ OUTCOMES: tuple[Outcome, ...] = ("passed", "wrong", "accepted", "refused", "unsu
 FAILURES: tuple[Outcome, ...] = ("wrong", "accepted", "refused")
 # What a record did to the objects that it is about, beside what it should have done.
 Effect: TypeAlias = Literal["done", "nothing", "undone"]
+EXPLAIN = "the text of EXPLAIN, which is each engine's own"
 REFUSED = "on what was refused"
 
 
@@ -114,14 +115,14 @@ class FileRun:
         missing = [path for path in re.findall(rf"'({re.escape(self.data)}/[^'*?\[]*)'", sql) if not Path(path).exists()]
         if self.data and missing and not targets_of(sql):
             return "a file of {DATA_DIR} that is not there"
-        if re.match(r"EXPLAIN\b", sql, re.IGNORECASE) and isinstance(record, Query):
-            return "the text of EXPLAIN, which is each engine's own"
         if self.second is None:
             return self.transactions.reason(record.connection, objects_of(sql))
         return ""
 
-    def cause(self, sql: str, *, error: bool) -> tuple[str, ...]:
-        """Why an error (or, if not `error`, that there is none) says nothing: the reasons of what was refused before."""
+    def cause(self, sql: str, error: Exception | None) -> tuple[str, ...]:
+        """Why an error (or that there is None) says nothing: the reasons of what was refused before. Of syntax it says all."""
+        if isinstance(error, ParseError):
+            return ()
         reached, waiting = set[Name](), list(objects_of(sql))
         while waiting:
             name = waiting.pop()
@@ -130,7 +131,7 @@ class FileRun:
                 waiting += self.views.get(name, ())
         changed = {target.object for target in targets_of(sql)}
         causes = [(self.spoilt[name], name in changed) for name in sorted(reached) if name in self.spoilt]
-        return next((found.reasons for found, changes in causes if found.excuses(error, changes)), ())
+        return next((found.reasons for found, changes in causes if found.excuses(error is not None, changes)), ())
 
     def by_file(self, record: Statement | Query, sql: str, found: Answer | Exception | None) -> Verdict:
         """What the file says of an answer or an error."""
@@ -140,12 +141,12 @@ class FileRun:
             return self.rows_by_file(record, sql, found)
         expected = record.expected if isinstance(record, Statement) else "ok"
         if not isinstance(found, Exception):
-            cause = self.cause(sql, error=False) or self.settings.reasons(sql)
+            cause = self.cause(sql, None) or self.settings.reasons(sql)
             if expected != "error":
                 return Verdict(record, "passed")
             message = f"succeeded instead of {record.message or 'an error'}"  # type: ignore[union-attr]
             return Verdict(record, "unsupported", cause) if cause else Verdict(record, "accepted", (message,))
-        cause = self.cause(sql, error=True) or self.settings.reasons(sql, error=True)
+        cause = self.cause(sql, found) or self.settings.reasons(sql, error=True)
         if cause and not is_crash(found) and expected != "maybe":
             return Verdict(record, "unsupported", cause)
         if expected == "ok" or is_crash(found):
@@ -158,6 +159,8 @@ class FileRun:
     def rows_by_file(self, query: Query, sql: str, found: Answer | None) -> Verdict:
         if query.expected and query.expected[0].startswith("<FILE>:"):
             return Verdict(query, "unsupported", ("results that lie in another file",))
+        if is_explain(sql):
+            return Verdict(query, "unsupported", (EXPLAIN,))
         wrong = self.wrong_rows(query, found)
         if wrong and (reasons := self.settings.reasons(sql)):
             return Verdict(query, "unsupported", reasons)
@@ -193,7 +196,7 @@ class FileRun:
         if isinstance(found, Exception):
             if is_crash(found):
                 return Verdict(record, "refused", (describe(found),))
-            if cause := self.cause(sql, error=True):
+            if cause := self.cause(sql, found):
                 return Verdict(record, "unsupported", cause)
             if isinstance(expected, Exception):
                 return Verdict(record, "passed")
@@ -202,7 +205,7 @@ class FileRun:
             return self.rows_by_duckdb(record, sql, found, expected, second)
         if lacks(expected):
             return Verdict(record, "unsupported", ("what DuckDB itself cannot do here",))
-        if cause := self.cause(sql, error=False):
+        if cause := self.cause(sql, None):
             return Verdict(record, "unsupported", cause)
         answer = f": {found.types} {found.rows[:3]}" if found is not None else ""
         return Verdict(record, "accepted", (f"DuckDB: {describe(expected)}\nqtensor gives an answer{answer}",))
@@ -212,6 +215,8 @@ class FileRun:
     ) -> Verdict:
         if isinstance(record, Statement):
             return Verdict(record, "passed")
+        if is_explain(sql):
+            return Verdict(record, "unsupported", (EXPLAIN,))
         wrong = "a statement instead of a query"
         if found is not None:
             wrong = difference(found, expected, sql, ordered=record.sort == "nosort")
@@ -273,6 +278,10 @@ def effect_by_file(record: Statement | Query, verdict: Verdict, raised: bool) ->
     if record.expected == "maybe":
         return "nothing" if raised else "done"
     return "nothing" if raised else "undone"
+
+
+def is_explain(sql: str) -> bool:
+    return re.match(r"EXPLAIN\b", sql, re.IGNORECASE) is not None
 
 
 def lacks(error: Exception) -> bool:
