@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click.testing import CliRunner
@@ -22,9 +23,10 @@ def outcomes(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("oracle", ["file", "duckdb"])
 @pytest.mark.parametrize("path", files_of([FILES]), ids=lambda path: path.stem)
-def test_our_own_files(path: Path) -> None:
-    tally = run_file(path)
+def test_our_own_files(path: Path, oracle: Literal["file", "duckdb"]) -> None:
+    tally = run_file(path, oracle=oracle)
     assert tally.failures == []
     assert tally.counts["passed"] > 5
 

@@ -49,12 +49,16 @@ def matches(expected: str, message: str) -> bool:
     return expected in message
 
 
-def reasons_of(error: UnsupportedError) -> tuple[str, ...]:
-    """Each thing that is said not to be supported, one by one.
+def reasons_of(found: object) -> tuple[str, ...]:
+    """Each thing that is said not to be supported, one by one; () for answers and for other errors.
 
     >>> reasons_of(UnsupportedError("not supported yet:\\n  - arrays\\n  - structs"))
     ('arrays', 'structs')
     """
-    first, *listed = (COLUMN.sub(r"columns of type \1", line) for line in error.message.splitlines())
+    if isinstance(found, DataError) and "the name must end in" in str(found):
+        return ("files of a format that we do not read",)
+    if not isinstance(found, UnsupportedError):
+        return ()
+    first, *listed = (COLUMN.sub(r"columns of type \1", line) for line in found.message.splitlines())
     items = [line.strip().removeprefix("- ") for line in listed if line.strip().startswith("- ")]
     return tuple(dict.fromkeys(items)) or (first.removeprefix("not supported yet: "),)

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import duckdb
 
 import qtensor
-from qtensor.errors import ParseError, UnsupportedError
+from qtensor.errors import ParseError
 from tests.oracle.answers import Answer
 from tests.oracle.slt.errors import describe, is_crash, is_expected, reasons_of
 from tests.oracle.slt.objects import Name, objects_of, targets_of
@@ -135,8 +135,8 @@ class FileRun:
 
     def by_file(self, record: Statement | Query, sql: str, found: Answer | Exception | None) -> Verdict:
         """What the file says of an answer or an error."""
-        if isinstance(found, UnsupportedError):
-            return Verdict(record, "unsupported", reasons_of(found))
+        if reasons := reasons_of(found):
+            return Verdict(record, "unsupported", reasons)
         if isinstance(record, Query) and not isinstance(found, Exception):
             return self.rows_by_file(record, sql, found)
         expected = record.expected if isinstance(record, Statement) else "ok"
@@ -182,9 +182,9 @@ class FileRun:
         self, record: Statement | Query, sql: str, found: Answer | Exception | None, second: DuckDB
     ) -> tuple[Verdict, Effect]:
         """What DuckDB says."""
-        if isinstance(found, UnsupportedError):
+        if reasons := reasons_of(found):
             changed = bool(targets_of(sql)) and not isinstance(second.ask(sql), Exception)
-            return Verdict(record, "unsupported", reasons_of(found)), "undone" if changed else "nothing"
+            return Verdict(record, "unsupported", reasons), "undone" if changed else "nothing"
         expected = second.ask(sql)
         raised, raises = isinstance(found, Exception), isinstance(expected, Exception)
         effect: Effect = "undone" if raised != raises else "nothing" if raised else "done"
