@@ -6,7 +6,8 @@
 #                     make core PYTHON=python3.13 VENV=.venv-3.13
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
 #   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n the same ones again
-#   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, fails and is unsupported, file by file
+#   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, is wrong, accepted, refused or unsupported, and why;
+#                     ORACLE=duckdb compares with DuckDB itself, SECONDS=n bounds each file, REASONS=n shows more reasons
 #   make lint         only the first four of these
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
@@ -70,7 +71,7 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
 
 slt: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.oracle.slt $(FILES)
+	$(BIN)/python -m tests.oracle.slt $(if $(ORACLE),--oracle $(ORACLE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REASONS),--reasons $(REASONS)) $(FILES)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click.testing import CliRunner
 
 from tests.oracle.slt.__main__ import main
 from tests.oracle.slt.records import Query, Statement, SyntaxProblem, Unknown, records_of
-from tests.oracle.slt.runner import FileRun, files_of, run_file
+from tests.oracle.slt.runner import FAILURES, FileRun
+from tests.oracle.slt.tally import files_of, run_file
 
 FILES = Path(__file__).parent / "slt"
 
@@ -21,9 +23,10 @@ def outcomes(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("oracle", ["file", "duckdb"])
 @pytest.mark.parametrize("path", files_of([FILES]), ids=lambda path: path.stem)
-def test_our_own_files(path: Path) -> None:
-    tally = run_file(path)
+def test_our_own_files(path: Path, oracle: Literal["file", "duckdb"]) -> None:
+    tally = run_file(path, oracle=oracle)
     assert tally.failures == []
     assert tally.counts["passed"] > 5
 
@@ -54,7 +57,7 @@ def test_our_own_files(path: Path) -> None:
     ],
 )
 def test_a_wrong_expectation_fails(record: str) -> None:
-    assert outcomes(record) == ["failed"]
+    assert outcomes(record)[0] in FAILURES
 
 
 @pytest.mark.parametrize(
@@ -78,16 +81,16 @@ def test_a_right_expectation_passes(record: str) -> None:
 def test_labels_name_equal_results() -> None:
     first, second = "query I nosort same\nSELECT 1\n\n", "query I nosort same\nSELECT 2"
     assert outcomes(first + first) == ["passed", "passed"]
-    assert outcomes(first + second) == ["passed", "failed"]
+    assert outcomes(first + second) == ["passed", "wrong"]
     empty = "----\n\n"  # only the label says what is expected
     assert outcomes(f"{first.strip()}\n{empty}{first}") == ["passed", "passed"]
-    assert outcomes(f"{first.strip()}\n{empty}{second}\n{empty}") == ["passed", "failed"]
+    assert outcomes(f"{first.strip()}\n{empty}{second}\n{empty}") == ["passed", "wrong"]
 
 
 def test_what_depends_on_a_refused_statement_is_not_supported() -> None:
     refused = "statement ok\nCREATE TABLE t(s STRUCT(i INTEGER))\n\n"
     unrelated = "query I\nSELECT 2\n----\n1"
-    assert outcomes(f"{refused}query I\nSELECT i FROM t\n----\n1\n\n{unrelated}") == ["unsupported", "unsupported", "failed"]
+    assert outcomes(f"{refused}query I\nSELECT i FROM t\n----\n1\n\n{unrelated}") == ["unsupported", "unsupported", "wrong"]
 
 
 def test_unsupported_sql() -> None:
@@ -104,11 +107,20 @@ def test_conditions_and_loops() -> None:
 
 
 def test_records() -> None:
-    text = "# about\nstatement error\nSELECT\n  1\n----\nwhy\nnot\n\nquery IT rowsort label # us\nx\n----\n1\ta b\n\nrequire json\n\nstatement ok\ny"
+    text = "# about\nstatement error\nSELECT\n  1\n----\nwhy\nnot\n\nquery IT rowsort label # us\nx\n----\n1\ta b\n\nrequire icu\n\nstatement ok\ny"
     assert list(records_of(text)) == [
         Statement(2, "SELECT\n  1", "error", "why\nnot"),
         Query(9, "x", "IT", "rowsort", "label", ("1\ta b",)),
-        Unknown(14, "require json", 1),
+        Unknown(14, "require icu", 1),
+    ]
+
+
+def test_lines_of_results() -> None:
+    text = "query I\nSELECT 1\n# about\n----\n  \n# value\na\u2028b\n\nstatement ok\nSELECT 2\n  \nstatement ok\nSELECT 3"
+    assert [(found.sql, getattr(found, "expected", None)) for found in records_of(text)] == [  # type: ignore[union-attr]
+        ("SELECT 1", ("  ", "# value", "a\u2028b")),
+        ("SELECT 2", "ok"),
+        ("SELECT 3", "ok"),
     ]
 
 
@@ -116,7 +128,7 @@ def test_a_file_that_is_no_sqllogictest(tmp_path: Path) -> None:
     with pytest.raises(SyntaxProblem, match="line 3: expected statement or query, not 'SELECT 1'"):
         list(records_of("\n\nSELECT 1\n"))
     (tmp_path / "wrong.slt").write_text("loop i 0 1\n\nstatement ok\nSELECT 1")
-    assert run_file(tmp_path / "wrong.slt").failures == [f"{tmp_path / 'wrong.slt'}: line 1: no endloop"]
+    assert run_file(tmp_path / "wrong.slt").failures == [f"REFUSED {tmp_path / 'wrong.slt'}: line 1: no endloop"]
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -125,8 +137,8 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a test")
     right = CliRunner().invoke(main, [str(tmp_path)])
     assert right.exit_code == 0
-    assert right.output.splitlines()[1].split()[1:] == ["1", "0", "1"]
+    assert right.output.splitlines()[1].split()[1:] == ["1", "0", "0", "0", "1"]
     (tmp_path / "wrong.test").write_text("\nquery I\nSELECT 1\n----\n2\n")
     wrong = CliRunner().invoke(main, [str(tmp_path)])
     assert wrong.exit_code == 1
-    assert f"FAILED {tmp_path / 'wrong.test'}:2\nSELECT 1\n1 instead of 2" in wrong.output
+    assert f"WRONG {tmp_path / 'wrong.test'}:2\nSELECT 1\n1 instead of 2" in wrong.output

@@ -12,9 +12,31 @@ from typing import Literal, TypeAlias
 
 # Files that name other engines skip these records, files of DuckDB mean us too.
 ENGINES = frozenset(("qtensor", "duckdb"))
-# What `require` may ask for: not a thing to have, but a setting of DuckDB's test runs.
+# What `require` may ask for: formats that we read and write, the machine, and settings of DuckDB's test runs.
 PROVIDED = frozenset(
-    ("skip_reload", "vector_size", "noforcestorage", "notmusl", "notwindows", "notmingw", "64bit", "no_alternative_verify")
+    [
+        "parquet",
+        "json",
+        "core_functions",
+        "notmusl",
+        "notwindows",
+        "notmingw",
+        "64bit",
+        "longdouble",
+        "strinline",
+        "disk_space",
+        "ram",
+        "skip_reload",
+        "vector_size",
+        "block_size",
+        "noforcestorage",
+        "no_force_storage",
+        "no_latest_storage",
+        "no_alternative_verify",
+        "no_vector_verification",
+        "no_extension_autoloading",
+        "vacuum_rebuild_indexes",
+    ]
 )
 IGNORED = frozenset(("hash-threshold", "sleep", "set", "reset", "tags", "test-env", "template"))
 SORTS = {"nosort": "nosort", "rowsort": "rowsort", "sort": "rowsort", "valuesort": "valuesort"}
@@ -29,20 +51,25 @@ COLLECTIONS: dict[str, Sequence[str]] = {
     "<alltypes>": (*INTEGERS, "hugeint", *UNSIGNED, "uhugeint", "float", "double", "bool", "interval", "varchar"),
 }
 
-FOLDERS = ("TEST_DIR", "TEMP_DIR")  # what DuckDB's files call the folder of their own
+FOLDERS = ("TEST_DIR", "TEMP_DIR")  # what DuckDB's files call the folder of their own; older ones write __TEST_DIR__
+DATA = "DATA_DIR"  # and the folder of the suite's data
 
 Variables: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL that must succeed ("ok"), fail ("error", with `message` in what it says, if given), or may do either ("maybe")."""
+    """SQL that must succeed ("ok"), fail ("error", as `message` says, if given), or may do either ("maybe").
+
+    connection: the name of the connection that it is for, "" for the usual one.
+    """
 
     line: int
     sql: str
     expected: Literal["ok", "error", "maybe"]
     message: str = ""
     for_us: bool = False
+    connection: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +85,7 @@ class Query:
     sort: Literal["nosort", "rowsort", "valuesort"]
     label: str
     expected: tuple[str, ...] | None
+    connection: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +148,8 @@ class Reader:
                     if block.words[1:2] and block.words[1] in PROVIDED and block.words[0] == "require":
                         at += 1
                         continue
-                    yield Unknown(block.line, " ".join(block.words), self.records_from(at, stop))
+                    shown = 2 if block.words[0].startswith("require") else 1
+                    yield Unknown(block.line, " ".join(block.words[:shown]), self.records_from(at, stop))
                     return
                 case "loop" | "foreach":
                     end = self.end_of_loop(at)
@@ -146,10 +175,11 @@ class Reader:
         raise SyntaxProblem(f"line {self.blocks[start].line}: no endloop")
 
 
-def records_of(text: str, folder: str = "") -> Iterator[Record]:
-    """The records of a file, in order, which may write to `folder`. Raises SyntaxProblem."""
+def records_of(text: str, folder: str = "", data: str = "") -> Iterator[Record]:
+    """The records of a file, in order, which may write to `folder` and read what lies in `data`. Raises SyntaxProblem."""
     reader = Reader(blocks=blocks_of(text))
-    yield from reader.read(0, len(reader.blocks), dict.fromkeys(FOLDERS, folder) if folder else {})
+    variables = dict.fromkeys(FOLDERS, folder) if folder else {}
+    yield from reader.read(0, len(reader.blocks), {**variables, **({DATA: data} if data else {})})
 
 
 ONE_LINE = frozenset(
@@ -172,19 +202,25 @@ ONE_LINE = frozenset(
 
 
 def blocks_of(text: str) -> list[Block]:
-    """Directives of one line are blocks of their own, even where no empty line follows."""
+    """Directives of one line are blocks of their own, even where no empty line follows.
+
+    Within a result a line of spaces and one that begins with # are values, elsewhere they are nothing.
+    """
     blocks: list[Block] = []
     lines: list[tuple[int, str]] = []
+
+    result = False
 
     def close() -> None:
         if lines:
             blocks.append(Block(lines[0][0], tuple(line for _, line in lines)))
             lines.clear()
 
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        result = bool(lines) and (result or line.strip() == "----")
+        if not line or (not result and not line.strip()):
             close()
-        elif not lines and line.startswith("#"):
+        elif not result and line.startswith("#"):
             continue
         else:
             lines.append((number, line))
@@ -195,11 +231,19 @@ def blocks_of(text: str) -> list[Block]:
 
 
 def substituted(block: Block, variables: Variables) -> Block:
-    """The variables of loops replaced by their values: ${name}, and {name} as newer files write it."""
+    """Variables replaced by their values: ${name}, {name} as newer files write it, and __NAME__ of folders."""
     if not variables:
         return block
-    pattern = re.compile("|".join(rf"\$?\{{{re.escape(name)}\}}" for name in variables))
-    return Block(block.line, tuple(pattern.sub(lambda found: variables[found[0].strip("${}")], line) for line in block.lines))
+    forms = [rf"\$?\{{{re.escape(name)}\}}" for name in variables] + [
+        f"__{name}__" for name in (*FOLDERS, DATA) if name in variables
+    ]
+    pattern = re.compile("|".join(forms))
+
+    def value(found: re.Match[str]) -> str:
+        name = found[0].strip("${}")
+        return variables[name if name in variables else name.strip("_")]
+
+    return Block(block.line, tuple(pattern.sub(value, line) for line in block.lines))
 
 
 def loop_values(block: Block) -> Iterator[str]:
@@ -234,15 +278,22 @@ def record(block: Block, variables: Variables) -> Iterator[Record]:
     cut = next((at for at, text in enumerate(body) if text.strip() == "----"), None)
     sql, after = "\n".join(body[:cut]), None if cut is None else tuple(body[cut + 1 :])
     match words:
-        case ["statement", "ok" | "error" | "maybe" as expected, *_]:
-            yield Statement(line, sql, expected, "\n".join(after or ()).strip(), for_us)
+        case ["statement", "ok" | "error" | "maybe" as expected, *rest]:
+            connection = rest[0] if rest and rest[0] not in SORTS else ""
+            yield Statement(line, sql, expected, "\n".join(after or ()).strip(), for_us, connection)
         case ["query", *rest]:
-            types = rest[0] if rest else ""
-            sort = next((SORTS[word] for word in rest[1:] if word in SORTS), "nosort")
-            label = next((word for word in rest[1:] if word not in SORTS), "")
-            yield Query(line, sql, types, sort, label, after)  # type: ignore[arg-type]
+            yield query(line, sql, rest, after)
         case _:
             raise SyntaxProblem(f"line {line}: expected statement or query, not {lines[0] if lines else 'nothing'!r}")
+
+
+def query(line: int, sql: str, words: list[str], after: tuple[str, ...] | None) -> Query:
+    """`query TYPES [SORT or CONNECTION] [LABEL]`; SQLite's files also have `query TYPES LABEL` with a hyphen in the label."""
+    types, second, third, *_ = [*words, "", "", ""]
+    sort = SORTS.get(second, "nosort")
+    if second and second not in SORTS and "-" in second:
+        return Query(line, sql, types, "nosort", second, after)
+    return Query(line, sql, types, sort, third, after, "" if second in SORTS else second)  # type: ignore[arg-type]
 
 
 def holds(condition: str, variables: Variables) -> bool:

@@ -42,15 +42,22 @@ def float_text(value: float) -> str:
 
 
 def sqlite_text(value: object, type: str) -> str:
-    """A value as SQLite's runner prints it in a column of this type: whole numbers for I, three digits for R."""
+    """A value as SQLite's runner prints it in a column of this type: three digits for R, and whole numbers for I.
+
+    But what is not whole keeps its fraction in I: SQLite would cut it off, and hide what was computed.
+    """
     if value is None:
         return "NULL"
-    if type == "I" and isinstance(value, int | float | Decimal):
-        return str(int(value)) if not isinstance(value, float) or math.isfinite(value) else "0"
+    if type == "I" and isinstance(value, int | float | Decimal) and is_whole(value):
+        return str(int(value))
     if type == "R" and isinstance(value, int | float | Decimal):
         return f"{value:.3f}"
     text = text_of(value)
     return "".join(letter if " " <= letter <= "~" else "@" for letter in text)
+
+
+def is_whole(value: float | Decimal) -> bool:
+    return math.isfinite(value) and value == int(value)
 
 
 def difference(query: Query, rows: Sequence[Row]) -> str:
@@ -111,7 +118,10 @@ def sortable(text: str) -> tuple[int, float, str]:
 
 
 def same(value: object, expected: str, type: str) -> bool:
-    """Whether a value is meant: as a text, by a pattern, or as a number, floats within a hundredth as DuckDB's runner has it."""
+    """Whether a value is meant: as a text, by a pattern, or as a number, floats within a hundredth as DuckDB's runner has it.
+
+    A whole number in a column of type I is that number and no other one near it.
+    """
     text = text_of(value)
     if text == expected or expected == sqlite_text(value, type):
         return True
@@ -125,7 +135,7 @@ def same(value: object, expected: str, type: str) -> bool:
             number = float(expected) if isinstance(value, float) else Decimal(expected)
         except (ValueError, ArithmeticError):
             return False
-        if not isinstance(value, float):
+        if not isinstance(value, float) or (type == "I" and re.fullmatch(r"[+-]?\d+", expected)):
             return number == value
         return math.isclose(value, number, rel_tol=0.01, abs_tol=1e-8) or (math.isnan(value) and math.isnan(number))
     return text.replace("\0", "\\0") == expected
