@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.model import Model, ModelInput, Prediction, input_dtype, order_of
-from qtensor.lowering.work import shape_of, work_of
+from qtensor.lowering.work import primitives, shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 TRACING_ERRORS = (
@@ -77,6 +77,7 @@ def import_jax_function(
             line = first_line(error)
             hint = '; pass dtype="float32" if it is made for that' if "float32" in line and known == np.float64 else ""
             raise ModelError(f'model "{name}" cannot be traced by JAX with {len(names)} {known} scalars: {line}{hint}') from error
+        refuse_callbacks(name, closed.jaxpr)
         result = result_type(name, closed.out_avals)
         classes = None
         if output == "class":
@@ -102,6 +103,16 @@ def import_jax_function(
         classes=classes,
         work=work,
     )
+
+
+def refuse_callbacks(name: str, jaxpr: Any) -> None:
+    """Raise ModelError for what would call back into Python while a query runs: no program of ours does."""
+    found = sorted({primitive for primitive in primitives(jaxpr) if "callback" in primitive or primitive == "debug_print"})
+    if found:
+        raise ModelError(
+            f'model "{name}" calls back into Python ({", ".join(found)}): leave out jax.debug.print and the like, and do in '
+            "jax.numpy what a callback does"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,16 @@ def multiply_adds(jaxpr: Any) -> int:
     return total
 
 
+def primitives(jaxpr: Any) -> set[str]:
+    """The names of all operations of a jaxpr and of those within it."""
+    found: set[str] = set()
+    for equation in jaxpr.eqns:
+        found.add(equation.primitive.name)
+        for inner in inner_jaxprs(equation.params.values()):
+            found |= primitives(inner)
+    return found
+
+
 def inner_jaxprs(parameters: Any) -> list[Any]:
     """The jaxprs among an equation's parameters."""
     found: list[Any] = []

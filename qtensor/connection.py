@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -55,7 +56,11 @@ class Connection:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
+        try:
+            too_few = threads is not None and operator.index(threads) < 1
+        except TypeError:
+            raise DataError(f"threads must be a whole number, not {threads!r}") from None
+        if too_few:
             raise DataError(f"threads must be at least 1, not {threads}")
         keep_heap()
         self._registry = Registry()

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from qtensor.lowering.storage import (
     LEVELS,
@@ -59,7 +60,8 @@ class Table:
     source did, `is_current` says so, and a new Table is to be opened.
     """
 
-    def __init__(self, name: str, source: Source) -> None:
+    def __init__(self, name: str, source: Source, numbers: NDArray[np.int64] | None = None) -> None:
+        """numbers: of the rows, for `numbered`; from 0 if None."""
         self.name = name
         self.fields = with_distinct_names(source.fields)  # names and types of the columns, in order
         self.identity = next(_identities)
@@ -67,6 +69,7 @@ class Table:
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
         self._unique: dict[tuple[int, ...], bool] = {}
+        self._numbers = numbers
         self._numbered: Table | None = None
 
     @property
@@ -79,7 +82,7 @@ class Table:
         """The same table with the number of each row as one more column, for statements and queries that name it."""
         with self._lock:
             if self._numbered is None:
-                self._numbered = Table(numbered(self.name), NumberedSource(self._source))
+                self._numbered = Table(numbered(self.name), NumberedSource(self._source, self._numbers))
             return self._numbered
 
     def layout(self, threads: int) -> Layout:
@@ -159,10 +162,11 @@ def with_distinct_names(fields: Schema) -> Schema:
 
 
 class NumberedSource:
-    """Another source, behind whose columns the numbers of its rows stand, from 0."""
+    """Another source, behind whose columns the numbers of its rows stand, from 0 if None."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, numbers: NDArray[np.int64] | None) -> None:
         self._source = source
+        self._numbers = numbers
 
     @property
     def fields(self) -> Schema:
@@ -177,8 +181,8 @@ class NumberedSource:
         own = [index for index in indices if index < width]
         read = dict(zip(own, self._source.read(own, layout) if own else [], strict=True))
         if width in indices:
-            numbers = pa.chunked_array([pa.array(np.arange(self.rows, dtype=np.int64))])
-            read[width] = encode_column(ROW, numbers, BIGINT, layout)
+            numbers = np.arange(self.rows) if self._numbers is None else self._numbers
+            read[width] = encode_column(ROW, pa.chunked_array([pa.array(numbers)]), BIGINT, layout)
         return [read[index] for index in indices]
 
     def is_current(self, indices: Collection[int]) -> bool:

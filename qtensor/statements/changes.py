@@ -47,14 +47,16 @@ def appended(table: CreatedTable, rows: pa.Table, threads: int) -> CreatedTable:
     whole = pa.concat_tables([table.rows, arrow_rows(table.definition, rows).cast(table.rows.schema)])
     if whole.num_columns and whole.column(0).num_chunks > MOST_CHUNKS:
         whole = whole.combine_chunks()
-    return with_keys_checked(CreatedTable(table.definition, whole), threads)
+    end = table.next_number + rows.num_rows
+    numbers = np.concatenate([table.numbers, np.arange(table.next_number, end)])
+    return with_keys_checked(CreatedTable(table.definition, whole, numbers, end), threads)
 
 
 def without(table: CreatedTable, numbers: NDArray[np.int64]) -> CreatedTable:
     """The table without the rows of these numbers."""
     kept = np.ones(table.rows.num_rows, np.bool_)
-    kept[numbers] = False
-    return CreatedTable(table.definition, table.rows.filter(pa.array(kept)))
+    kept[table.places(numbers)] = False
+    return CreatedTable(table.definition, table.rows.filter(pa.array(kept)), table.numbers[kept], table.next_number)
 
 
 def changed(table: CreatedTable, columns: tuple[int, ...], rows: pa.Table, threads: int) -> tuple[CreatedTable, int]:
@@ -64,13 +66,13 @@ def changed(table: CreatedTable, columns: tuple[int, ...], rows: pa.Table, threa
     """
     numbers, first = np.unique(rows.column(0).to_numpy(), return_index=True)
     taken = np.arange(table.rows.num_rows)
-    taken[numbers] = table.rows.num_rows + first
+    taken[table.places(numbers)] = table.rows.num_rows + first
     whole = table.rows
     for index, values in zip(columns, rows.columns[1:], strict=True):
         old = whole.column(index)
         both = pa.chunked_array([*old.chunks, *values.cast(old.type).chunks], old.type)
         whole = whole.set_column(index, whole.schema.field(index), both.take(pa.array(taken)))
-    new = CreatedTable(table.definition, arrow_rows(table.definition, whole))
+    new = CreatedTable(table.definition, arrow_rows(table.definition, whole), table.numbers, table.next_number)
     touched = any(set(key.columns) & set(columns) for key in table.definition.keys)
     return (with_keys_checked(new, threads) if touched else new), len(numbers)
 

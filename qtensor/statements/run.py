@@ -139,7 +139,7 @@ class Runner:
 
     def _delete(self, name: str, plan: Plan | None) -> Result:
         table = self._table(name)
-        numbers = np.arange(table.rows.num_rows) if plan is None else np.unique(self._rows(plan).column(0).to_numpy())
+        numbers = table.numbers if plan is None else np.unique(self._rows(plan).column(0).to_numpy())
         self._replace(name, without(table, numbers))
         return counted(len(numbers))
 

@@ -90,3 +90,20 @@ def test_refused(function: Any, arguments: int | None, message: str) -> None:
         import_jax_function("m", function, arguments)
     assert message in str(error.value)
     assert '"m"' in str(error.value)
+
+
+def printing(value: Any) -> Any:
+    jax.debug.print("value = {}", value)
+    return value
+
+
+def called_back(value: Any) -> Any:
+    return jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), np.float64), value)
+
+
+@pytest.mark.parametrize(
+    "function", [printing, called_back, jax.jit(printing), lambda a: jax.lax.cond(a > 0, printing, jnp.sin, a)]
+)
+def test_callbacks_are_refused(function: Any) -> None:
+    with pytest.raises(ModelError, match="calls back into Python"):
+        import_jax_function("m", function, 1)
