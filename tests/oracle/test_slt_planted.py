@@ -221,6 +221,13 @@ def test_what_duckdb_accepts_changes_both(plant: Plant, tmp_path: Path) -> None:
     assert classes(run(text, tmp_path))[1:] == ["refused", "passed"]
 
 
+def test_approximations_are_each_engines_own(plant: Plant, tmp_path: Path) -> None:
+    sql = "SELECT approx_count_distinct(1) AS n"
+    for type, outcome in (("BIGINT", "unsupported"), ("INTEGER", "wrong")):
+        plant({sql: Answer(["n"], [type], [(2,)])})
+        assert classes(run(f"query I\n{sql}", tmp_path)) == [outcome]
+
+
 def test_files_are_written_apart(tmp_path: Path) -> None:
     text = "statement ok\nCOPY (SELECT 7 AS i) TO '{TEST_DIR}/i.csv'\n\nquery I\nSELECT i FROM '{TEST_DIR}/i.csv'\n"
     assert classes(run(text, tmp_path)) == ["passed", "passed"]

@@ -222,6 +222,8 @@ class FileRun:
             wrong = difference(found, expected, sql, ordered=record.sort == "nosort")
         if not wrong:
             return Verdict(record, "passed")
+        if re.search(r"\bapprox_\w+\s*\(", sql, re.IGNORECASE) and wrong.startswith("row "):
+            return Verdict(record, "unsupported", ("the value of an approximation, which is each engine's own",))
         if not second.is_stable(sql, expected):
             return Verdict(record, "unsupported", ("a query to which DuckDB itself has another answer each time",))
         return Verdict(record, "wrong", (wrong,))
