@@ -51,6 +51,13 @@ class Frozen:
     variables: frozenset[str]
 
 
+def variables_changed(function: Any) -> tuple[str, ...]:
+    """The operators by which a tf.ConcreteFunction, or one that it calls, changes variables: it cannot be frozen then."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
+    return tuple(sorted({node.op for node in nodes if node.op.startswith(("Assign", "ResourceScatter", "ResourceApply"))}))
+
+
 def freeze(function: Any) -> Frozen:
     """Freeze a tf.ConcreteFunction; the object that owns its variables must be alive."""
     module = importlib.import_module("tensorflow.python.framework.convert_to_constants")

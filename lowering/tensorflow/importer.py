@@ -14,7 +14,7 @@ from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.model import Model, ModelInput, input_dtype, order_of
 from qtensor.lowering.row_major import BY_ROWS
 from qtensor.lowering.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
-from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph
+from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
 from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
 from qtensor.lowering.tensorflow.inputs import names_of_signature
 from qtensor.lowering.tensorflow.sources import Wanted, load_tensorflow, only_columns, shown, trace_model
@@ -57,6 +57,8 @@ def import_model(
     traced = trace_model(name, model, Wanted(arguments, str(input_dtype(name, dtype, np.float32))))
     if dtype is not None and traced.declared:
         raise ModelError(f'model "{name}" says itself of which types its inputs are: leave out dtype=')
+    if changes := variables_changed(traced.function):
+        raise ModelError(f'model "{name}" changes its variables ({", ".join(changes)}): SQL calls a model that only computes')
     frozen = freeze(traced.function)
     refuse_tables(name, frozen.inputs)
     names = traced.inputs or names_of_signature(traced.function.structured_input_signature, frozen.input_nodes)

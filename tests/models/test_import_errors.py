@@ -199,3 +199,23 @@ def test_weights_are_copies() -> None:
     for weight, kept in zip(weights, before, strict=True):
         np.testing.assert_array_equal(weight, kept)
         assert not weight.flags.writeable
+
+
+def test_models_that_change_their_variables_are_refused() -> None:
+    class Counting(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None])])
+        def counted(self, batch: Any) -> Any:
+            return batch + self.calls.assign_add(1.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None])])
+        def __call__(self, batch: Any) -> Any:
+            return self.counted(batch) * 2
+
+    counting = Counting()
+    for model in (counting, counting.counted):
+        with pytest.raises(ModelError, match=r"changes its variables \(AssignAddVariableOp\)"):
+            import_model("m", model)
