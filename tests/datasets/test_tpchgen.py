@@ -137,7 +137,7 @@ def test_whole_scales_share_a_folder(tmp_path):
 
 def test_generator_not_installed(monkeypatch, tmp_path):
     monkeypatch.setattr(tpchgen.shutil, "which", lambda name, path: None)
-    with pytest.raises(DataError, match=r"not installed: pip install 'qtensor\[tpch\]'"):
+    with pytest.raises(DataError, match="not installed: pip install tpchgen-cli"):
         qtensor.datasets.tpch(SCALE, tmp_path)
 
 
