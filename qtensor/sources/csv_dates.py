@@ -134,7 +134,7 @@ def _days(parts: Parts) -> NDArray[np.int64] | None:
     if (month < 1).any() or (month > 12).any() or (year < 0).any():
         return None
     months = ((year - 1970) * 12 + month - 1).astype("M8[M]")
-    first, following = months.astype("M8[D]").astype(np.int64), (months + 1).astype("M8[D]").astype(np.int64)
+    first, following = months.astype("M8[D]").astype(np.int64), (months + np.timedelta64(1, "M")).astype("M8[D]").astype(np.int64)
     if (day < 1).any() or (first + day - 1 >= following).any():
         return None
     days: NDArray[np.int64] = first + day - 1
