@@ -39,6 +39,14 @@ def test_captured_arrays_are_weights() -> None:
     assert retrained.digest == model.digest
 
 
+def test_captured_scalars_are_weights() -> None:
+    biases = [jnp.asarray(bias, jnp.float32) for bias in (1.5, 2.5)]
+    models = [import_jax_function("m", lambda a, b=bias: a + b, dtype=np.float32) for bias in biases]
+    assert models[0].digest == models[1].digest
+    for model, bias in zip(models, (1.5, 2.5), strict=True):
+        np.testing.assert_allclose(run(model, A), A + np.float32(bias), rtol=1e-6)
+
+
 def test_digests_tell_constants_apart_to_the_last_digit() -> None:
     models = [import_jax_function("m", lambda a, c=c: a * c) for c in (1.1, np.nextafter(1.1, 2))]
     assert models[0].digest != models[1].digest
