@@ -96,11 +96,14 @@ class Code:
         return modules if whole is None else [type(modules[0]).from_serialized_hlo_module_proto(whole)]
 
 
-def compile_stablehlo(bytecode: bytes) -> Code:
-    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError."""
+def compile_stablehlo(bytecode: bytes, split_fusions: bool = False) -> Code:
+    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError.
+
+    split_fusions: whether XLA may cut fusions in parts for the cores (`aot/options.py` says when that helps).
+    """
     device = client().devices()[0]
     assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
-    options = compile_options(bytecode)
+    options = compile_options(bytecode, split_fusions)
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
     executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
