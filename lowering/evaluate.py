@@ -108,6 +108,11 @@ class Evaluation:
                 assert isinstance(attribute, int)
                 index = self.value(instruction.operands[0])
                 return self.inputs.tables[attribute].at[index].get(mode="clip")
+            case "among":
+                assert isinstance(attribute, int)
+                ascending, wanted = self.inputs.tables[attribute], self.value(instruction.operands[0])
+                place = positions(ascending, wanted, after_equals=False)
+                return ascending.at[place].get(mode="clip") == wanted
             case "fetch":
                 found = self.result_column(attribute)
                 return found.at[self.value(instruction.operands[0])].get(mode="clip")

@@ -44,6 +44,8 @@ from qtensor.lowering.values import (
     LiteralScalar,
     MappedDictionary,
     MemberTable,
+    NumbersTable,
+    NumberTable,
     ParsedTable,
     ParsesTable,
     PositionOf,
@@ -207,8 +209,10 @@ class HostInputs:
         return placed
 
     def table(self, sized: SizedTable) -> NDArray[Any]:
-        """A table as the program takes it: padded with zeros to its size."""
+        """A table as the program takes it: padded with zeros to its size, an ascending one with its last number."""
         values = self.entries(sized.table)
+        if isinstance(sized.table, NumbersTable):
+            return np.pad(values, (0, sized.size - len(values)), mode="edge")
         padded = np.zeros(sized.size, np.dtype(sized.dtype))
         padded[: len(values)] = values
         return padded
@@ -246,8 +250,30 @@ class HostInputs:
                 assert dictionary is not None
                 listed = [None if literal < 0 else self.literals[literal].value for literal in literals]
                 return as_numpy(pc.index_in(pa.array(listed, pa.large_string()), self.strings(dictionary)).fill_null(0))
+            case NumberTable(literals, low, high):
+                found = np.zeros(high - low + 1, np.bool_)
+                numbers = (self.literals[literal].value for literal in literals)
+                found[[number - low for number in numbers if isinstance(number, int) and low <= number <= high]] = True
+                return found
+            case NumbersTable(literals, bits):
+                return np.sort(self.numbers(literals, bits))
             case _:
                 assert_never(table)
+
+    def numbers(self, literals: Sequence[int], bits: int | None) -> NDArray[np.int64]:
+        """Numeric literals as int64; floats of `bits` bits by their order keys."""
+        values = [self.literals[literal].value for literal in literals]
+        if bits is None:
+            return np.array(values, np.int64)
+        return order_keys(np.array(values, np.float32 if bits == 32 else np.float64)).astype(np.int64)
+
+
+def order_keys(floats: NDArray[Any]) -> NDArray[Any]:
+    """What `order_key` in `lowering/encode/comparison.py` makes of floats, -0 the same as 0."""
+    integers = np.dtype(f"int{floats.dtype.itemsize * 8}")
+    greatest = np.iinfo(integers).max
+    bits = np.where(floats == 0, 0, floats.view(integers))
+    return np.where(np.isnan(floats), greatest, np.where(bits < 0, bits ^ greatest, bits))
 
 
 def as_numpy(array: pa.Array) -> NDArray[Any]:

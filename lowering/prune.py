@@ -45,6 +45,9 @@ from qtensor.lowering.physical import (
     WindowSink,
 )
 
+# Which run-time inputs an instruction's attribute numbers.
+INPUTS = {"scalar": "scalar", "float_scalar": "float_scalar", "table": "table", "among": "table", "model": "model"}
+
 Item = TypeVar("Item")
 Renumber: TypeAlias = Callable[[Ref], Ref]
 
@@ -53,8 +56,8 @@ def prune(plan: PhysicalPlan) -> tuple[PhysicalPlan, list[int]]:
     """The same plan without dead instructions and unused inputs, and the numbers of the checks that are left."""
     pipelines = [prune_pipeline(pipeline) for pipeline in plan.pipelines]
     used = {
-        op: sorted({input_slot(i) for pipeline in pipelines for i in pipeline.kernel if i.op == op})
-        for op in ("scalar", "float_scalar", "table", "model")
+        kind: sorted({input_slot(i) for pipeline in pipelines for i in pipeline.kernel if INPUTS.get(i.op) == kind})
+        for kind in ("scalar", "float_scalar", "table", "model")
     }
     checks = sorted({step.check for pipeline in pipelines for step in pipeline.steps if isinstance(step, CheckStep)})
     pruned = PhysicalPlan(
@@ -114,9 +117,10 @@ def prune_pipeline(pipeline: Pipeline) -> Pipeline:
 
 def renumber_inputs(pipeline: Pipeline, used: dict[str, list[int]], checks: list[int]) -> Pipeline:
     def renumbered(instruction: Instruction) -> Instruction:
-        if instruction.op not in used:
+        kind = INPUTS.get(instruction.op)
+        if kind is None:
             return instruction
-        slot = used[instruction.op].index(input_slot(instruction))
+        slot = used[kind].index(input_slot(instruction))
         attribute = (slot, *instruction.attribute[1:]) if isinstance(instruction.attribute, tuple) else slot
         return replace(instruction, attribute=attribute)
 

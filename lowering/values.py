@@ -288,8 +288,35 @@ class ListedTable:
     dictionary: LiteralDictionary | None
 
 
+@dataclass(frozen=True)
+class NumberTable:
+    """bool[high - low + 1]: which of the integers from low to high are among the literals."""
+
+    literals: tuple[int, ...]
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class NumbersTable:
+    """int64[literals]: the literals in ascending order, the last one repeated; floats of `bits` bits by their order keys."""
+
+    literals: tuple[int, ...]
+    bits: int | None
+
+
 HostTable: TypeAlias = (
-    LikeTable | MemberTable | RemapTable | FormatTable | ParsedTable | ParsesTable | ResultTable | ResultTest | ListedTable
+    LikeTable
+    | MemberTable
+    | RemapTable
+    | FormatTable
+    | ParsedTable
+    | ParsesTable
+    | ResultTable
+    | ResultTest
+    | ListedTable
+    | NumberTable
+    | NumbersTable
 )
 
 

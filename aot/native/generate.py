@@ -30,6 +30,8 @@ from qtensor.lowering.values import (
     LiteralScalar,
     MappedDictionary,
     MemberTable,
+    NumbersTable,
+    NumberTable,
     ParsedTable,
     ParsesTable,
     PositionOf,
@@ -297,6 +299,10 @@ class FormSource:
                 content = self.static(number, sized, MappedDictionary(call), call.function)
             case ListedTable():
                 self.unsupported.append("VALUES of several rows")
+            case NumberTable(members) | NumbersTable(members):
+                if any(self.form.planned.literals[member].parameter is not None for member in members):
+                    self.unsupported.append(f"parameters among {len(members)} values of IN")
+                content = self.content(number, sized)
             case _:
                 assert_never(sized.table)
         parts = (f"Table::{kind}", str(dictionary), str(target), str(pattern), str(escape), boolean(ignore_case), *literals,
@@ -308,6 +314,9 @@ class FormSource:
         if of_column(dictionary):
             self.unsupported.append(f"{what} of a VARCHAR column")
             return "nullptr"
+        return self.content(number, sized)
+
+    def content(self, number: int, sized: SizedTable) -> str:
         values = HostInputs(self.form.planned.literals, no_dictionary).table(sized)
         words = np.frombuffer(values.tobytes() + bytes(-values.nbytes % 8), np.int64)
         name, _ = self.list("int64_t", f"content{number}", [integer(int(word)) for word in words])

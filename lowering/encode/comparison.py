@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Expr, Literal
 from qtensor.lowering.encode.encoder import Encoder, called_late, level_of, union_of, written_late
-from qtensor.lowering.encode.logic import lower_not, lower_or
+from qtensor.lowering.encode.logic import lower_not
 from qtensor.lowering.kernel import DType, Ref
 from qtensor.lowering.ranges import Range
 from qtensor.lowering.values import (
@@ -171,27 +169,3 @@ def lower_is_distinct_from(encoder: Encoder, call: Call, arguments: list[Value])
 
 def lower_is_not_distinct_from(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
     return lower_not(encoder, call, [lower_is_distinct_from(encoder, call, arguments)])
-
-
-def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
-    """The disjunction of equalities; text among literals is one look-up in a table of the dictionary's members."""
-    value, *items = arguments
-    expr, *item_exprs = call.arguments
-    results: list[Value] = []
-    slots: list[int] = []
-    for item, item_expr in zip(items, item_exprs, strict=True):
-        source = item.dictionary
-        is_constant = isinstance(source, LiteralDictionary) and len(source.literals) == 1 and item.valid is None
-        if is_constant and value.dictionary != source:
-            assert isinstance(source, LiteralDictionary)
-            slots.append(source.literals[0])
-            continue
-        data = compare(encoder, "equal", (expr, value), (item_expr, item))
-        results.append(Value(BOOLEAN, data, encoder.builder.both(value.valid, item.valid)))
-    if slots:
-        if len(slots) == 1:
-            found = compare_with_literal(encoder, "equal", value, slots[0])
-        else:
-            found = members(encoder, value, tuple(slots))
-        results.append(Value(BOOLEAN, found, value.valid))
-    return replace(lower_or(encoder, call, results), type=BOOLEAN)

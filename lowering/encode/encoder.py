@@ -27,6 +27,7 @@ from qtensor.lowering.values import (
     LiteralDictionary,
     LiteralScalar,
     MappedDictionary,
+    NumbersTable,
     RemapTable,
     UnionDictionary,
     Value,
@@ -186,6 +187,12 @@ class Encoder:
         padded = max(1, 1 << (size - 1).bit_length())
         slot = slot_of(self.bindings.tables, SizedTable(table, padded, dtype))
         return self.builder.emit("table", self.builder.convert(index, "int32"), dtype=dtype, attribute=slot)
+
+    def search(self, table: NumbersTable, size: int, number: Ref) -> Ref:
+        """Whether an int64 is in a sorted table."""
+        padded = max(1, 1 << (size - 1).bit_length())
+        slot = slot_of(self.bindings.tables, SizedTable(table, padded, "int64"))
+        return self.builder.emit("among", number, dtype="bool", attribute=slot)
 
     def narrow(self, value: Value, span: Span | None = None) -> Value:
         """`value` as one int64; a two-limb sum that does not fit is an error, never a wrapped number."""

@@ -8,7 +8,7 @@ from typing import TypeAlias, assert_never
 
 from qtensor.errors import InternalError, Span, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, children
-from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, models, numbers, text
+from qtensor.lowering.encode import arithmetic, calendar, casts, comparison, dates, logic, membership, models, numbers, text
 from qtensor.lowering.encode.encoder import Encoder, called_late
 from qtensor.lowering.kernel import Ref
 from qtensor.lowering.values import CalledDictionary, Value
@@ -37,7 +37,7 @@ FUNCTIONS: dict[str, Lowering] = {
     "greater_equal": comparison.lower_comparison,
     "is_distinct_from": comparison.lower_is_distinct_from,
     "is_not_distinct_from": comparison.lower_is_not_distinct_from,
-    "in": comparison.lower_in,
+    "in": membership.lower_in,
     "not": logic.lower_not,
     "is_null": logic.lower_is_null,
     "is_not_null": logic.lower_is_not_null,
@@ -75,6 +75,8 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             return lower_coalesce(encoder, expr)
         case Call(function="and" | "or"):
             return lower_junction(encoder, expr)
+        case Call(function="in") if membership.numbers_of(expr):
+            return lower_long_in(encoder, expr)
         case Call(function="subscript"):
             return lower_subscript(encoder, expr)
         case Call(function="try"):
@@ -102,6 +104,15 @@ def encode_node(encoder: Encoder, expr: Expr) -> Value:
             raise InternalError("a subquery was left in the plan")
         case _:
             assert_never(expr)
+
+
+def lower_long_in(encoder: Encoder, call: Call) -> Value:
+    """IN (...) of many numbers; the literals are no instructions."""
+    numbers = membership.numbers_of(call)
+    value = encode_operand(encoder, call.arguments[0])
+    known = set(map(id, numbers))
+    others = [(item, encode_operand(encoder, item)) for item in call.arguments[1:] if id(item) not in known]
+    return membership.lower_in_numbers(encoder, call, value, numbers, others)
 
 
 def encode_argument(encoder: Encoder, expr: Expr) -> Value:

@@ -36,8 +36,9 @@ RETAIN = 1
 STRUCTURE_BYTES = 128
 
 ROW_WISE = "SELECT murder + rape AS crimes, population * 2 AS p, cluster FROM data WHERE assault > 100"
+LISTED = f"SELECT count(*) AS n FROM data WHERE population IN ({', '.join(map(str, range(30, 95)))}) AND murder IN ({', '.join(str(n / 10) for n in range(100))})"
 SORTED = "SELECT l_orderkey, l_shipmode, l_extendedprice FROM lineitem WHERE l_shipmode LIKE '%R%' ORDER BY l_extendedprice, l_orderkey"
-QUERIES = {"headline": HEADLINE, "row_wise": ROW_WISE, "q1": Q1, "q6": Q6, "sorted": SORTED}
+QUERIES = {"headline": HEADLINE, "row_wise": ROW_WISE, "q1": Q1, "q6": Q6, "sorted": SORTED, "listed": LISTED}
 
 
 @cache
