@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -163,7 +163,7 @@ class Process:
             raise ArtifactError(f"the process for an untrusted artifact cannot be started: {error}") from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno(), limits.memory)
-        self._finalizer = weakref.finalize(self, end_process, self._process)
+        self._finalizer = weakref.finalize(self, end_process, self._process, self._words)
         parts = {name: content for name, content in container.parts.items() if not name.startswith("native/")}
         header = {"do": "open", "manifest": to_json(container.manifest), "parts": list(parts), "threads": threads}
         _, error_found = self.asked(header, list(parts.values()), _START_SECONDS)
@@ -205,9 +205,9 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         status = self._process.poll()
-        self.end()
         self._words.seek(0)
         words = self._words.read().decode(errors="replace")
+        self.end()
         if _OUT_OF_MEMORY.search(words):
             return CapacityError(
                 f"the exported query, which is not trusted, needs more memory than the {self._limits.memory:,} bytes it may "
@@ -222,9 +222,9 @@ class Process:
         )
 
 
-def end_process(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes], words: IO[bytes]) -> None:
     process.kill()
-    for stream in (process.stdin, process.stdout):
+    for stream in (process.stdin, process.stdout, words):
         if stream is not None:
             stream.close()
     process.wait()
