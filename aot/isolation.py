@@ -151,7 +151,7 @@ class Process:
         """Raises ArtifactError: it does not start, or the artifact is refused."""
         self.tables: dict[str, int] = {}  # those that it has, by name the identity
         self._limits = limits
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         command = [sys.executable or "python", "-P", "-m", "qtensor.aot.worker", str(limits.memory)]
         try:

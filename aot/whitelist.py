@@ -208,7 +208,7 @@ def mirrored(left: Any, right: Any, block: Any, depth: int) -> bool:
 
 def check_loop(operation: Any) -> None:
     """A loop that goes on at most while a counter is below a bound: one that each turn raises and that cannot pass it unseen."""
-    condition, body = (region.blocks[0] for region in operation.regions)
+    condition = operation.regions[0].blocks[0]
     (wanted,) = list(condition.operations)[-1].operands
     if not any(is_counted(compare, operation) for compare in conjuncts(wanted)):
         raise RefusedError("it has a loop that may never end")

@@ -32,6 +32,7 @@ def import_model(
     output: str | None = None,
     inputs: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
+    trust: bool = False,
 ) -> Model:
     """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
 
@@ -44,6 +45,7 @@ def import_model(
     inputs: the names of all inputs in the order in which SQL gives them.
     output: the name of one output of several; or "class", the first index of the greatest of k scores (BIGINT); or "scores",
     the scores as they are, which is the default.
+    trust: whether a file may hold operators on files and Python code, which run when it is loaded, and be of any size.
 
     The result is a scalar for an output [batch] or [batch, 1], and FLOAT[k] or DOUBLE[k] for k scores. Half-precision scores
     become FLOAT; XLA may keep more digits between two half-precision operations than TensorFlow does. A row for which TensorFlow
@@ -54,7 +56,7 @@ def import_model(
     row's result depends on other rows. All such problems are listed at once.
     """
     tf = load_tensorflow()
-    traced = trace_model(name, model, Wanted(arguments, str(input_dtype(name, dtype, np.float32))))
+    traced = trace_model(name, model, Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust))
     if dtype is not None and traced.declared:
         raise ModelError(f'model "{name}" says itself of which types its inputs are: leave out dtype=')
     if changes := variables_changed(traced.function):
@@ -146,6 +148,8 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
         )
     if len(shape) == 1:
         return InputLayout(spec.name, dtype, None)
+    if shape[1] == 0:
+        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}, no features')
     if shape[1] is not None:
         return InputLayout(spec.name, dtype, shape[1])
     if arguments is None or not alone:

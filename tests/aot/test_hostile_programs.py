@@ -79,7 +79,9 @@ RESULTS: dict[str, Callable[..., object]] = {
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_other_results(name: str, path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"does not give the results|contradicts itself|no query needs|does not run|it has a tensor of"):
+    with pytest.raises(
+        ArtifactError, match=r"does not give the results|contradicts itself|no query needs|does not run|it has a tensor of"
+    ):
         called(path, PROGRAM, compiled(RESULTS[name]))
 
 
