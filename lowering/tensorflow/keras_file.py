@@ -51,7 +51,7 @@ def check_keras_file(name: str, path: Path, keras: Any) -> None:
                 weights = archive.read(WEIGHTS) if WEIGHTS in archive.namelist() else b""
                 problem = next(problems_of_config(config, keras), None) or problem_of_weights(weights)
     except _DAMAGE as error:
-        raise ModelError(f'model "{name}": the Keras file "{path}" is damaged: {error}') from error
+        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {error}') from error
     problem = problem or problem_of_size(config, keras)
     if problem is not None:
         raise ModelError(

@@ -65,7 +65,7 @@ def read_saved_model(name: str, folder: Path) -> Any:
             text = read_plain_file(name, folder / "saved_model.pbtxt", LARGEST_PART)
             text_format.Parse(text.decode("utf-8"), model)
     except (decoding.DecodeError, text_format.ParseError, ValueError, RecursionError) as error:
-        raise ModelError(f'model "{name}": the SavedModel in "{folder}" is damaged: {error}') from error
+        raise ModelError(f'model "{name}": the SavedModel in "{folder}" cannot be read: {error}') from error
     return model
 
 

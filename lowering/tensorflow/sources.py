@@ -6,14 +6,13 @@ import importlib
 import math
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtensor.errors import ModelError
+from qtensor.errors import ModelError, QTensorError
 from qtensor.lowering.tensorflow.inputs import InputNames, names_of_structure
 from qtensor.lowering.tensorflow.keras_file import check_keras_file
 from qtensor.lowering.tensorflow.quoting import quoted
@@ -127,13 +126,10 @@ def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
 def load_keras(name: str, path: Path, trust: bool) -> Any:
     """The model in a .keras file; in Keras's safe mode, which runs no code that the file brings along, unless it is trusted."""
     keras = importlib.import_module("keras")
-    tf = load_tensorflow()
-    try:
+    with reading(f'model "{name}": the Keras file "{path}" cannot be read'):
         if not trust:
             check_keras_file(name, path, keras)
         return keras.models.load_model(path, compile=False, safe_mode=not trust)
-    except (*USER_ERRORS, ImportError, zipfile.BadZipFile, EOFError, MemoryError, zlib.error, tf.errors.OpError) as error:
-        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {quoted(error)}') from error
 
 
 def load_folder(name: str, path: Path, tf: Any, trust: bool) -> Any:
@@ -146,18 +142,21 @@ def load_folder(name: str, path: Path, tf: Any, trust: bool) -> Any:
         raise ModelError(
             f'model "{name}": the folder "{path}" holds no saved_model.pb; write one with tf.saved_model.save or model.export'
         )
-    if not trust:
-        check_saved_model(name, path, tf)
-    try:
+    with reading(f'model "{name}": the SavedModel in "{path}" cannot be read'):
+        if not trust:
+            check_saved_model(name, path, tf)
         return tf.saved_model.load(str(path))
-    except (*USER_ERRORS, MemoryError, tf.errors.OpError, decode_error()) as error:
-        raise ModelError(f'model "{name}": the SavedModel in "{path}" cannot be read: {quoted(error)}') from error
 
 
-def decode_error() -> type[Exception]:
-    """What protocol buffers raise for bytes that are none."""
-    error: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
-    return error
+@contextmanager
+def reading(problem: str) -> Iterator[None]:
+    """Raise ModelError for whatever TensorFlow or Keras raise over a file: over damaged ones, any exception there is."""
+    try:
+        yield
+    except QTensorError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{problem}: {quoted(error)}") from error
 
 
 def trace_loaded(name: str, loaded: Any, tf: Any, wanted: Wanted) -> TracedModel:

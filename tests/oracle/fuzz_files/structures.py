@@ -24,12 +24,13 @@ def zip_parts(content: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def zipped(parts: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+def zipped(parts: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
     """A zip of these parts, the same bytes each time."""
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", compression) as archive:
         for name, content in parts.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, compression)
+        archive.comment = comment
     return memory.getvalue()
 
 
