@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ import pyarrow as pa
 
 from qtensor import errors
 from qtensor.aot.assumptions import positions
+from qtensor.aot.child import command_of, environment
 from qtensor.aot.codec import to_json
 from qtensor.aot.container import Container
 from qtensor.aot.messages import Channel, ClosedError, LateError, Message
@@ -152,14 +152,14 @@ class Process:
         self.tables: dict[str, int] = {}  # those that it has, by name the identity
         self._limits = limits
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable or "python", "-P", "-m", "qtensor.aot.worker", str(limits.memory)]
+        command = command_of("qtensor.aot.worker", str(limits.memory))
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=environment,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=environment(),
                 bufsize=0, start_new_session=True,  # an interrupt of the terminal is for us, and we end it
             )  # fmt: skip
         except OSError as error:
+            self._words.close()
             raise ArtifactError(f"the process for an untrusted artifact cannot be started: {error}") from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno(), limits.memory)

@@ -6,12 +6,13 @@ wrong with them; it needs jaxlib only, and starts in a fifth of a second.
 
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
+
+from qtensor.aot.child import command_of, environment
 
 # A part of the keys under which compiled programs of strangers are cached: to be counted up when what is refused changes.
 RULES = 2
@@ -39,10 +40,9 @@ def check_programs(programs: Sequence[bytes], trusted: bool = False) -> None:
     if not all(program.startswith(_MAGIC) for program in programs):  # MLIR also takes text, such as none at all
         raise ValueError("it is no StableHLO: it is no MLIR bytecode")
     framed = b"".join(_LENGTH.pack(len(program)) + program for program in programs)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable or "python", "-P", "-m", "qtensor.aot.screening", *[TRUSTED][: int(trusted)]]
+    command = command_of("qtensor.aot.screening", *[TRUSTED][: int(trusted)])
     try:
-        run = subprocess.run(command, input=framed, capture_output=True, env=environment, timeout=_SECONDS, check=False)
+        run = subprocess.run(command, input=framed, capture_output=True, env=environment(), timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ValueError(f"it cannot be checked: {error}") from error
     if run.returncode:
