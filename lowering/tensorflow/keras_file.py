@@ -12,6 +12,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,14 @@ def check_keras_file(name: str, path: Path, keras: Any) -> None:
             if problem is None:
                 config = json.loads(archive.read("config.json"))
                 weights = archive.read(WEIGHTS) if WEIGHTS in archive.namelist() else b""
-                problem = next(problems_of_config(config, keras), None) or problem_of_weights(weights)
+                custom, problem = custom_objects(config, keras)
+                problem = problem or problem_of_weights(weights)
     except _DAMAGE as error:
         raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {error}') from error
-    problem = problem or problem_of_size(config, keras)
+    if problem is None:
+        # Keras remembers variables without values for each thread: those of a thread that ends are gone.
+        with ThreadPoolExecutor(1) as pool:
+            problem = pool.submit(problem_of_size, config, custom, keras).result()
     if problem is not None:
         raise ModelError(
             f'model "{name}": the Keras file "{path}" is not loaded: {problem}. If you trust whoever made it, pass trust=True'
@@ -77,8 +82,11 @@ def problems_of_zip(archive: zipfile.ZipFile, size: int) -> Iterator[str]:
         yield f"unpacked its {size:,} bytes are {total:,}"
 
 
-def problems_of_config(config: Any, keras: Any) -> Iterator[str]:
-    """Classes and functions that are neither Keras's own nor registered with it: to find them, Keras would import modules."""
+def custom_objects(config: Any, keras: Any) -> tuple[dict[str, Any], str | None]:
+    """The classes and functions registered with Keras that a configuration names. The problem, if one is neither among them nor
+    Keras's own: to find that, Keras would import a module.
+    """
+    found: dict[str, Any] = {}
     pending = [config]
     while pending:
         value = pending.pop()
@@ -87,20 +95,25 @@ def problems_of_config(config: Any, keras: Any) -> Iterator[str]:
         elif isinstance(value, dict):
             pending += value.values()
             module, kind, registered = (value.get(key) for key in ("module", "class_name", "registered_name"))
-            if "class_name" not in value or "config" not in value or module is None:
-                continue
-            if module == "builtins" or (isinstance(module, str) and MODULES.fullmatch(module)):
-                continue
-            if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
-                continue
-            yield f"it needs {kind!r} of the module {module!r}; register that with keras.saving.register_keras_serializable"
+            own = keras.saving.get_registered_object(registered) if isinstance(registered, str) else None
+            if own is not None:
+                found |= {str(registered): own, str(kind): own}
+            elif module is not None and "class_name" in value and not is_of_keras(module):
+                register = "register that with keras.saving.register_keras_serializable"
+                return found, f"it needs {kind!r} of the module {module!r}; {register}"
+    return found, None
 
 
-def problem_of_size(config: Any, keras: Any) -> str | None:
+def is_of_keras(module: object) -> bool:
+    """Whether a module holds parts of models: Keras's own, or the types of Python that stand in configurations."""
+    return module == "builtins" or (isinstance(module, str) and MODULES.fullmatch(module) is not None)
+
+
+def problem_of_size(config: Any, custom: dict[str, Any], keras: Any) -> str | None:
     """Whether the model's variables would take too much memory: it is built without any, in a scope of Keras's for that."""
     wanted = {key: value for key, value in config.items() if key != "compile_config"}
     with keras.StatelessScope(initialize_variables=False):
-        model = keras.saving.deserialize_keras_object(wanted, safe_mode=True)
+        model = keras.saving.deserialize_keras_object(wanted, custom, safe_mode=True)
         variables = list(getattr(model, "variables", ()))
     size = sum(math.prod(variable.shape) * jnp.dtype(variable.dtype).itemsize for variable in variables)
     return f"its variables take {size:,} bytes; at most {LARGEST_FILE:,} are allowed" if size > LARGEST_FILE else None
