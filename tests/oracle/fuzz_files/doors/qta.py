@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
 FILE, ORIGINAL, MANIFEST = "query.qta", "original", "manifest.json"
 SEAL = b"qtensor artifact, sha256 of the bytes before this comment: "
 SECONDS, MEMORY = 20.0, 1 << 30
+
+VARIANTS = 40  # of each program of a seed
+
+# What in a program is changed, and to what; to another of its kind in the same program if nothing is said.
+PROGRAM_CHANGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"(?<=dense<)-?\d+(?=>)", ("0", "1", "-1", "7", "2147483647", "-2147483648", "9223372036854775807", "1000000")),
+    (
+        r"(?<=stablehlo\.)(?:add|subtract|multiply|divide|maximum|minimum|remainder)\b",
+        ("add", "subtract", "multiply", "divide", "remainder"),
+    ),
+    (r"\b(?:LT|GT|LE|GE|EQ|NE)(?=,)", ("LT", "GT", "LE", "GE", "EQ", "NE")),
+    (r"%[a-zA-Z]\w*(?:#\d+)?(?=[,)])|%\d+(?:#\d+)?(?=[,)])", ()),
+    (r"(?<=\[)\d+(?=:)|(?<=:)\d+(?=\])", ("0", "1", "2", "1000")),
+    (
+        r"is_stable = true|indices_are_sorted = \w+|unique_indices = \w+",
+        ("is_stable = false", "unique_indices = true", "indices_are_sorted = true"),
+    ),
+    (r"(?<=tensor<)\d+(?=x)", ("1", "0", "2", "65536", "1152921504606846976")),
+)
 
 QUERIES = {
     "row": "SELECT k, v + $a AS w, s FROM t WHERE s LIKE 'b%' OR x > 0.5",
@@ -62,7 +82,7 @@ class ArtifactDoor(Door):
             path = folder.parent / "exported.qta"
             connection.sql(sql, {"a": 1}).export(path)
             content = path.read_bytes()
-            write_files(folder / name, {FILE: content, ORIGINAL: digest(content)})
+            write_files(folder / name, {FILE: content, ORIGINAL: digest(content), **variants(name, content)})
         os.environ["QTENSOR_TRUST"] = trust
 
     def mutated(self, random: Random, seed: Files, others: Sequence[Files]) -> Files:
@@ -76,6 +96,9 @@ class ArtifactDoor(Door):
             manifest["executables"] = []
             if kind < 0.85:
                 manifest = json.loads(mutated_json(random, json.dumps(manifest).encode()))
+            elif kind < 0.92 and (programs := sorted(name for name in seed if name.endswith(".mlir"))):
+                chosen = random.choice(programs)
+                parts[chosen.partition(":")[2]] = seed[chosen]
             else:
                 parts = mutated_parts(random, parts, lambda name, part: mutated_bytes(random, part))
             changed = sealed({MANIFEST: restated(manifest, parts), **parts})
@@ -103,6 +126,36 @@ class ArtifactDoor(Door):
             connection.register("t", table())
             connection.execute("CREATE MACRO m(x, v) AS 2.0::DOUBLE * x + 0.25::DOUBLE * v")
             return sql, connection.execute(sql, {"a": 1}).to_arrow_table().to_pylist()
+
+
+def variants(query: str, content: bytes) -> Files:
+    """Other programs for the parts of an artifact, valid StableHLO all of them: "number:part" to bytes."""
+    from jaxlib.mlir import ir
+
+    from tests.aot.programs import bytes_of, text_of
+
+    found = {}
+    for name, part in zip_parts(content).items():
+        if not name.endswith(".mlir"):
+            continue
+        text = text_of(part)
+        for number in range(VARIANTS):
+            try:
+                found[f"{number}:{name}"] = bytes_of(mutated_program(Random(f"{query} {name} {number}"), text))
+            except (ir.MLIRError, ValueError):
+                continue  # no program
+    return found
+
+
+def mutated_program(random: Random, text: str) -> str:
+    """A program's text after one change: of a number, an operation, a direction, a type, an operand."""
+    pattern, choices = random.choice(PROGRAM_CHANGES)
+    places = list(re.finditer(pattern, text))
+    if not places:
+        return text
+    place = random.choice(places)
+    replacement = random.choice(choices) if choices else random.choice(places)[0]
+    return text[: place.start()] + replacement + text[place.end() :]
 
 
 def restated(manifest: Any, parts: Files) -> bytes:
