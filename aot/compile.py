@@ -8,7 +8,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,18 +18,21 @@ import numpy as np
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.loaded import Loaded
-from qtensor.aot.module_keys import ModuleKeys
+from qtensor.aot.module_keys import ModuleKeys, digest_of
 from qtensor.aot.runtime import Code, compile_stablehlo, stablehlo
+from qtensor.calls import check
 from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PhysicalPlan, TableSource
-from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
+from qtensor.lowering.predict import WIDE
+from qtensor.lowering.program import NOTHING, STOP_SLOTS, Carried, Share, Shared, TensorProgram
 from qtensor.lowering.work import shape_of
 
 QUERIES_KEPT = 512
 MODULES_KEPT = 1024
 
 Arguments: TypeAlias = Sequence[jax.Array]
+CompiledKey: TypeAlias = tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]]  # a plan, the shapes of its models' weights
 
 
 @dataclass(frozen=True)
@@ -76,32 +80,50 @@ class Compiler:
 
     def __init__(self, cache: ExecutableCache | None) -> None:
         self._cache = cache
-        self._compiled: dict[tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]], CompiledQuery] = {}
+        self._compiled: dict[CompiledKey, CompiledQuery] = {}
+        self._under_way: dict[CompiledKey, Future[None]] = {}
         self._modules: dict[str, tuple[str, Loaded]] = {}  # with their keys, by the StableHLO they are compiled of
         self._lock = threading.Lock()
 
     def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         key = (plan, tuple(tuple(weight.shape for weight in model.weights) for model in models))
-        with self._lock:
-            compiled = self._compiled.pop(key, None) or self._build(plan, models)
-            self._compiled[key] = compiled  # the most recently used is the last
-            while len(self._compiled) > QUERIES_KEPT:
-                del self._compiled[next(iter(self._compiled))]
+        while True:
+            with self._lock:
+                if key in self._compiled:
+                    self._compiled[key] = self._compiled.pop(key)  # the most recently used is the last
+                    return self._compiled[key]
+                under_way = self._under_way.get(key)
+                if under_way is None:
+                    mine = self._under_way[key] = Future()
+                    break
+            wait([under_way])  # and look again: it may have failed, or been stopped
+        try:
+            compiled = self._build(plan, models)
+            with self._lock:
+                self._compiled[key] = compiled
+                while len(self._compiled) > QUERIES_KEPT:
+                    del self._compiled[next(iter(self._compiled))]
             return compiled
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            mine.set_result(None)
 
     def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
         program = TensorProgram(plan, models)
-        shared = shared_shapes(plan, models)
+        shared = shared_shapes(plan, models)._replace(stop=shape_of((STOP_SLOTS,), np.dtype(np.int32)))
         keys = ModuleKeys(plan, shared)
+        wide = any(model.work >= WIDE for model in models)
         if len(plan.stages) == 1 and plan.source.shares == 1:
             shares = tuple(share_shapes(plan.scan(number)) for number in plan.scans)
-            whole = self._module("whole", keys.of("whole", plan.stages[0]), Traced(program.whole, lambda: (shares, shared)))
+            traced = Traced(program.whole, lambda: (shares, shared), split_fusions=wide)
+            whole = self._module("whole", keys.of("whole", plan.stages[0]), traced)
             return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
         carried: Callable[[], Carried] = lambda: NOTHING  # noqa: E731
         with ThreadPoolExecutor(available_cores()) as pool:  # XLA lets go of Python's lock while it compiles
             stages = []
             for pipelines in plan.stages:
-                stage, carried = self._stage(program, pipelines, carried, shared, keys, pool)
+                stage, carried = self._stage(program, pipelines, carried, shared, keys, pool, wide)
                 stages.append(stage)
             return CompiledQuery(plan, tuple(stage() for stage in stages))
 
@@ -113,18 +135,19 @@ class Compiler:
         shared: Shared,
         keys: ModuleKeys,
         pool: ThreadPoolExecutor,
+        wide: bool,
     ) -> tuple[Callable[[], CompiledStage], Callable[[], Carried]]:
         """One stage, being compiled, and what gives the shapes of what it carries on."""
         plan, first = program.plan, pipelines.start
         suffix = f"_{first}" if first else ""
 
         def compiling(kind: str, traced: Traced) -> Future[Module]:
-            return pool.submit(self._module, f"{kind}{suffix}", keys.of(kind, pipelines), traced)
+            return pool.submit(copy_context().run, self._module, f"{kind}{suffix}", keys.of(kind, pipelines), traced)
 
         scans = [number for number in plan.scans if number in pipelines]
         if not (first in scans and plan.scan(first).shares > 1):
             shares = tuple(share_shapes(plan.scan(number)) for number in scans)
-            alone = Traced(functools.partial(program.stage, pipelines), lambda: (shares, carried(), shared))
+            alone = Traced(functools.partial(program.stage, pipelines), lambda: (shares, carried(), shared), split_fusions=wide)
             whole = compiling("stage", alone)
             return lambda: CompiledStage(pipelines, None, whole.result()), alone.result
         share = share_shapes(plan.scan(first))
@@ -143,39 +166,49 @@ class Compiler:
 
     def _module(self, name: str, key: str, traced: Traced) -> Module:
         """A module from the cache on disk, else from memory if one of the same StableHLO is there, else compiled."""
+        split = traced.split_fusions
+        key = digest_of(f"{key} split") if split else key
+        check()
         start = time.perf_counter()
         code = self._cache.load(key) if self._cache else None
         if code is not None:
-            again = functools.partial(self._load, key, traced.stablehlo)
+            again = functools.partial(self._load, key, traced.stablehlo, split)
             return Module(name, Loaded(again, code), True, time.perf_counter() - start)
         bytecode = traced.stablehlo()
-        digest = hashlib.sha256(bytecode).hexdigest()
+        check()
+        digest = f"{hashlib.sha256(bytecode).hexdigest()}-{split}"
         if digest in self._modules:
             known, loaded = self._modules[digest]
             if self._cache:
                 self._cache.share(known, key)
             return Module(name, loaded, True, time.perf_counter() - start)
-        again = functools.partial(self._load, key, lambda: bytecode)  # and not `traced`, which by now holds all that was traced
-        loaded = Loaded(again, self._compile(key, bytecode))
+        again = functools.partial(
+            self._load, key, lambda: bytecode, split
+        )  # and not `traced`, which by now holds all that was traced
+        loaded = Loaded(again, self._compile(key, bytecode, split))
         self._modules[digest] = (key, loaded)
         if len(self._modules) > MODULES_KEPT:
             self._modules.pop(next(iter(self._modules)), None)
         return Module(name, loaded, False, time.perf_counter() - start)
 
-    def _load(self, key: str, bytecode: Callable[[], bytes]) -> Code:
-        return (self._cache.load(key) if self._cache else None) or self._compile(key, bytecode())
+    def _load(self, key: str, bytecode: Callable[[], bytes], split: bool) -> Code:
+        return (self._cache.load(key) if self._cache else None) or self._compile(key, bytecode(), split)
 
-    def _compile(self, key: str, bytecode: bytes) -> Code:
-        code = compile_stablehlo(bytecode)
+    def _compile(self, key: str, bytecode: bytes, split: bool) -> Code:
+        code = compile_stablehlo(bytecode, split)
         if self._cache:
             self._cache.save(key, code)
         return code
 
 
 class Traced:
-    """A function with the shapes of its arguments; traced when first needed, which takes as long as to load compiled code."""
+    """A function with the shapes of its arguments; traced when first needed, which takes as long as to load compiled code.
 
-    def __init__(self, function: Callable[..., Any], shapes: Callable[[], tuple[Any, ...]]) -> None:
+    split_fusions: whether XLA may cut its fusions in parts for the cores: where a wide model has but one share.
+    """
+
+    def __init__(self, function: Callable[..., Any], shapes: Callable[[], tuple[Any, ...]], split_fusions: bool = False) -> None:
+        self.split_fusions = split_fusions
         self._function = function
         self._shapes = shapes
         self._lock = threading.Lock()

@@ -15,10 +15,13 @@ COMPILER_OPTIONS: dict[str, str | bool] = {
     # jaxlib 0.10.2 miscompiles a vectorised matrix-vector product with this fusion (jax issue 39103); emptying it mends that
     # version and is accepted by the others.
     "xla_cpu_experimental_ynn_fusion_type": "",
-    # Cutting every fusion in two for the cores costs more in hand-overs than it gains: shares already use the cores. Headline
-    # query, 2,000 rows: 146 µs with it, 80 without; 65,000 rows: 420 and 270.
-    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
 }
+
+# Cutting every fusion in two for the cores costs more in hand-overs than it gains: shares already use the cores. Headline
+# query, 2,000 rows: 146 µs with it, 80 without; 65,000 rows: 420 and 270; 4-16-4 at a million rows 14.9 ms and 13.1. It gains
+# where a wide model has one share, of which one core would do all but the matrix products: 32-128-64-1, 10,000 rows: 1.2 ms
+# with it, 1.5 without.
+WHOLE_FUSIONS: dict[str, str | bool] = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 # Options of the backend alone; those that a version does not know it ignores.
 BACKEND_OPTIONS: dict[str, str] = {
@@ -32,7 +35,7 @@ BACKEND_OPTIONS: dict[str, str] = {
 ONE_KERNEL_LOOPS: dict[str, str] = {"xla_cpu_small_while_loop_byte_threshold": str(1 << 30)}
 CALLS_OF_LIBRARIES = (b"dot_general", b"convolution")
 
-OPTIONS_KEY = f"{COMPILER_OPTIONS} {BACKEND_OPTIONS} {ONE_KERNEL_LOOPS} {CALLS_OF_LIBRARIES}"
+OPTIONS_KEY = f"{COMPILER_OPTIONS} {WHOLE_FUSIONS} {BACKEND_OPTIONS} {ONE_KERNEL_LOOPS} {CALLS_OF_LIBRARIES}"
 """All that is told to XLA, as a part of the keys of what it compiles."""
 
 # Numbers of fields in XLA's messages CompileOptionsProto, ExecutableBuildOptionsProto and DebugOptions.
@@ -45,8 +48,10 @@ def backend_options(bytecode: bytes) -> dict[str, str]:
     return BACKEND_OPTIONS if calls else BACKEND_OPTIONS | ONE_KERNEL_LOOPS
 
 
-def compile_options(bytecode: bytes) -> xla_client.CompileOptions:
+def compile_options(bytecode: bytes, split_fusions: bool) -> xla_client.CompileOptions:
     """The options of one compilation, of which the caller still says for which device.
+
+    split_fusions: whether XLA may cut fusions in parts for the cores.
 
     jaxlib has no attribute for the options of the backend: they are added to the serialised message, whose reader joins them with
     what is there.
@@ -58,5 +63,5 @@ def compile_options(bytecode: bytes) -> xla_client.CompileOptions:
             entry = delimited(number, entry).written()
         written += entry
     options = xla_client.CompileOptions.ParseFromString(written)
-    options.env_option_overrides = list(COMPILER_OPTIONS.items())
+    options.env_option_overrides = list((COMPILER_OPTIONS if split_fusions else COMPILER_OPTIONS | WHOLE_FUSIONS).items())
     return options

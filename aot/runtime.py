@@ -23,21 +23,37 @@ from numpy.typing import NDArray
 
 from qtensor.aot.options import compile_options
 from qtensor.aot.slimming import is_slim, slimmed, whole_module
+from qtensor.errors import DataError
 
 KERNELS_UNKNOWN = 100
 
 logger = logging.getLogger("qtensor")
 _making = threading.Lock()
+_made_in: list[int] = []  # the process that has the client
 
 
 def client() -> Any:
-    """The XLA client: jaxlib's Client, which has no public type. One for the process, made when first asked for."""
+    """The XLA client: jaxlib's Client, which has no public type. One for the process, made when first asked for.
+
+    Raises DataError in a process forked from one that has it.
+    """
+    refuse_forked()
     with _making:  # a cached function may be called twice by threads that ask at once
         return _only_client()
 
 
+def refuse_forked() -> None:
+    """Raises DataError in a process forked from one that has the client: of its threads none is here, and a call would hang."""
+    if _made_in and _made_in[0] != os.getpid():
+        raise DataError(
+            "this process was forked from one that used qtensor, whose threads it does not have: start it by "
+            'multiprocessing.get_context("spawn"), or fork before the first query'
+        )
+
+
 @functools.cache
 def _only_client() -> Any:
+    _made_in.append(os.getpid())
     return xla_client.make_cpu_client(asynchronous=False)
 
 
@@ -96,11 +112,14 @@ class Code:
         return modules if whole is None else [type(modules[0]).from_serialized_hlo_module_proto(whole)]
 
 
-def compile_stablehlo(bytecode: bytes) -> Code:
-    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError."""
+def compile_stablehlo(bytecode: bytes, split_fusions: bool = False) -> Code:
+    """Compile what `stablehlo` or `portable_stablehlo` wrote for this CPU. Raises jax.errors.JaxRuntimeError or ValueError.
+
+    split_fusions: whether XLA may cut fusions in parts for the cores (`aot/options.py` says when that helps).
+    """
     device = client().devices()[0]
     assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
-    options = compile_options(bytecode)
+    options = compile_options(bytecode, split_fusions)
     for part in (options, options.executable_build_options):
         part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
     executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)

@@ -20,7 +20,7 @@ from qtensor.errors import Span
 from qtensor.expressions import Literal
 from qtensor.lowering.kernel import DType, Kernel, Ref
 from qtensor.lowering.ranges import Range
-from qtensor.lowering.storage.layout import slots_for
+from qtensor.lowering.storage.layout import CHUNK, slots_for
 from qtensor.lowering.storage.levels import Level
 from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
@@ -587,6 +587,12 @@ class PhysicalPlan:
         source = self.pipelines[number].source
         assert isinstance(source, TableSource)
         return source
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it goes over few rows, by whatever it does."""
+        expands = any(isinstance(pipeline.source, ExpandSource) for pipeline in self.pipelines)
+        return not expands and all(self.scan(number).capacity <= CHUNK for number in self.scans)
 
     @property
     def row_wise(self) -> bool:

@@ -57,6 +57,9 @@ from qtensor.lowering.storage.layout import CHUNK, is_one_batch, slots_for
 Array: TypeAlias = jax.Array
 
 
+STOP_SLOTS = 64
+
+
 class Share(NamedTuple):
     """One core's part of a table: columns [chunks, chunk] (data, then validity if nullable, of each), rows int32 scalar."""
 
@@ -65,12 +68,17 @@ class Share(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What all parts of a run are given: scalars int64[k], float64[m], look-up tables, and each model's weights."""
+    """What all parts of a run are given: scalars int64[k], float64[m], look-up tables, and each model's weights.
+
+    stop: int32[STOP_SLOTS], which the host may set to 1 while the program runs, for its loops to end; None: they cannot be ended.
+    XLA may take an argument for constant, so each turn of a loop looks at another of its places.
+    """
 
     scalars: Array
     float_scalars: Array
     tables: tuple[Array, ...]
     weights: tuple[tuple[Array, ...], ...]
+    stop: Array | None = None
 
 
 class Progress(NamedTuple):
@@ -260,7 +268,8 @@ class TensorProgram:
         def wanted(loop: tuple[Array, Progress]) -> Array:
             index, progress = loop
             done = sink.done(progress.state)
-            return index < used if done is None else (index < used) & ~done
+            going_on = index < used if done is None else (index < used) & ~done
+            return going_on if shared.stop is None else going_on & (shared.stop[index % STOP_SLOTS] == 0)
 
         def advance_one(loop: tuple[Array, Progress]) -> tuple[Array, Progress]:
             return loop[0] + 1, step(*loop)

@@ -197,7 +197,7 @@ class Scope:
             return ()
 
     def table(self, name: str) -> Schema | None:
-        table = self.find(name)
+        table = self.tables.get(name) or self.find(name)  # the one found first, though a statement put another in its place
         if table is None:
             return None
         self.tables[name] = table

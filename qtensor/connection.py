@@ -15,9 +15,11 @@ from numpy.typing import DTypeLike
 
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.compile import Compiler
+from qtensor.aot.runtime import refuse_forked
 from qtensor.bind import bind
 from qtensor.bind.parse import in_place
 from qtensor.bind.statements import may_be_statement
+from qtensor.calls import Calls
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError
@@ -52,21 +54,30 @@ class Kept:
 class Connection:
     """Tables, models and compiled queries. Safe to use from several threads.
 
-    threads: how many cores a query over a large table uses (default: all that this process may use).
+    threads: how many cores a query over a large table uses (default: all that this process may use). timeout: the seconds that a
+    call which asks or runs a query may take, a QueryTimeoutError ends it; None: any.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, timeout: float | None = None) -> None:
         try:
             too_few = threads is not None and operator.index(threads) < 1
         except TypeError:
             raise DataError(f"threads must be a whole number, not {threads!r}") from None
         if too_few:
             raise DataError(f"threads must be at least 1, not {threads}")
+        try:
+            no_time = timeout is not None and not float(timeout) > 0
+        except (TypeError, ValueError):
+            no_time = True
+        if no_time:
+            raise DataError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         keep_heap()
         self._registry = Registry()
         self._session = Session(threads or available_cores(), Compiler(ExecutableCache()))
+        self._calls = Calls(timeout)
         self._kept: dict[tuple[str, str, str], Kept] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of `_kept`
+        self._changes = threading.RLock()  # of statements that change tables
         self._closed = False
 
     def register(self, view_name: str, source: object) -> Connection:
@@ -170,7 +181,8 @@ class Connection:
         if may_be_statement(query.sql):
             self._refuse_closed()
             scope = Scope(self._registry, variables)
-            answered = Runner(self._lock, self._session, self._registry, scope, self._registry.models, query).run()
+            runner = Runner(self._changes, self._session, self._registry, scope, self._registry.models, query)
+            answered = self._calls.run(runner.run)
             if answered is not None:
                 return answered
         return self._relation(query, variables)
@@ -184,7 +196,7 @@ class Connection:
         view = self._registry.view(name)
         if view is not None:
             quoted = view.name.replace('"', '""')
-            return bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema
+            return self._calls.run(lambda: bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema)
         table = self._registry.table(name)
         return None if table is None else table.fields
 
@@ -196,32 +208,44 @@ class Connection:
 
     def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
         """The query ready to run: from the cache if everything it was prepared for is still the same."""
+        self._refuse_closed()
         key = (query.sql, query.dialect, repr(query.parameters))
         scope = Scope(self._registry, variables)
+        kept = self._kept.get(key)
+        if kept is not None and observe is None and self._holds(kept, scope):
+            return kept
+        return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+
+    def _prepare(self, query: Query, scope: Scope, key: tuple[str, str, str], observe: Observer | None) -> Kept:
+        """The query prepared and kept. Other queries are prepared at the same time."""
+        prepared = self._session.prepare(query, scope, self._registry.models, observe)
+        kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models)
         with self._lock:
             self._refuse_closed()
-            kept = self._kept.get(key)
-            if kept is not None and observe is None and self._holds(kept, scope):
-                return kept
-            prepared = self._session.prepare(query, scope, self._registry.models, observe)
-            kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models)
             self._forget(kept)
             self._kept[key] = kept
-            return kept
+        return kept
+
+    def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
+        """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""
+        prepared = self._prepared(query, variables).prepared.current
+        return self._session.run(prepared) if prepared.is_short else self._calls.run(lambda: self._session.run(prepared))
+
+    def interrupt(self) -> None:
+        """End the calls that other threads wait for: an InterruptError there. The connection stays as it is."""
+        self._calls.interrupt()
 
     def _export(
         self, query: Query, variables: Mapping[str, object], path: str | os.PathLike[str], only_types: Collection[str] = ()
     ) -> None:
-        scope = Scope(self._registry, variables)
-        with self._lock:
-            self._refuse_closed()
-            export_query(query, scope, self._registry.models, path, self._session.threads, only_types)
+        self._refuse_closed()
+        scope, models = Scope(self._registry, variables), self._registry.models
+        self._calls.run(lambda: export_query(query, scope, models, path, self._session.threads, only_types))
 
     def _export_native(self, query: Query, variables: Mapping[str, object], folder: str | os.PathLike[str], name: str) -> None:
-        scope = Scope(self._registry, variables)
-        with self._lock:
-            self._refuse_closed()
-            export_native_query(query, scope, self._registry.models, folder, name, self._session.threads)
+        self._refuse_closed()
+        scope, models = Scope(self._registry, variables), self._registry.models
+        self._calls.run(lambda: export_native_query(query, scope, models, folder, name, self._session.threads))
 
     def _forget(self, new: Kept) -> None:
         """Let go of queries over tables that `new` shows to be replaced, and of the oldest ones beyond the limit."""
@@ -238,12 +262,13 @@ class Connection:
         return tables and views and all(self._registry.models.get(model.name.lower()) is model for model in kept.models)
 
     def _refuse_closed(self) -> None:
+        refuse_forked()  # before any lock, which a thread may have held when the process was forked
         if self._closed:
             raise DataError("this connection is closed: open another with qtensor.connect()")
 
     def close(self) -> None:
         """Release threads and data; neither this connection nor its relations can run queries any more."""
-        with self._lock:
+        with self._changes, self._lock:
             self._closed = True
             self._kept.clear()
             self._registry = Registry()
@@ -256,7 +281,9 @@ class Connection:
         self.close()
 
 
-def connect(database: str | os.PathLike[str] = ":memory:", *, threads: int | None = None) -> Connection:
+def connect(
+    database: str | os.PathLike[str] = ":memory:", *, threads: int | None = None, timeout: float | None = None
+) -> Connection:
     """A new connection, without tables. See `Connection`.
 
     database: ":memory:" or "", since tables that statements make live in memory; any other is a DataError.
@@ -265,7 +292,7 @@ def connect(database: str | os.PathLike[str] = ":memory:", *, threads: int | Non
         raise DataError(f"the number of threads is given by its name: connect(threads={database})")
     if os.fspath(database) not in (":memory:", ""):
         raise DataError(f"{os.fspath(database)}: databases are kept in memory only: connect(), and register files as tables")
-    return Connection(threads)
+    return Connection(threads, timeout)
 
 
 _default_lock = threading.Lock()

@@ -69,6 +69,14 @@ class DataError(QTensorError):
     """Input data that cannot be read or represented."""
 
 
+class InterruptError(QTensorError):
+    """A query that `Connection.interrupt` stopped."""
+
+
+class QueryTimeoutError(QTensorError, TimeoutError):
+    """A query that took longer than the connection's `timeout`."""
+
+
 class ArtifactError(QTensorError):
     """An exported query that is damaged, of another version, or used on data that breaks its assumptions."""
 

@@ -21,6 +21,8 @@ from qtensor.lowering.text_levels import TextLevels
 from qtensor.table import Table
 from qtensor.types import Schema
 
+SHORT_WORK = 1_000_000_000  # multiply-adds of models: tenths of a second
+
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
 
 
@@ -83,6 +85,13 @@ class Prepared:
     def current(self) -> Prepared:
         """The query as it is best run, by all that former runs have shown."""
         return self if self.replacement is None else self.replacement.current
+
+    @cached_property
+    def is_short(self) -> bool:
+        """Whether a run takes too little time for anyone to stop it."""
+        plan = self.planned.plan
+        rows = sum(plan.scan(number).capacity for number in plan.scans)
+        return plan.is_short and rows * sum(model.work for model in self.models) <= SHORT_WORK
 
     @cached_property
     def decoder(self) -> Decoder:

@@ -76,7 +76,7 @@ class Relation(TypedRows):
 
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table. Raises ExecutionError: overflow, division by zero, a cast that fails."""
-        return self._connection._session.run(self._prepare())
+        return self._connection._rows(self._query, self._sources)
 
     def df(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame of the types that DuckDB gives.

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from qtensor.aot.compile import CompiledStage, Compiler
 from qtensor.bind import bind
+from qtensor.calls import check, signal
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
@@ -124,9 +125,11 @@ class Session:
         Where a join or a filter leaves more rows than there was room for, the query is planned anew with as much as it needs.
         """
         run = self.execute(prepared)
+        check()
         while run.overflows:
             prepared = self.with_room(prepared, run.capacities)
             run = self.execute(prepared)
+            check()
         return prepared.decoder.decode(run.parts)
 
     def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
@@ -141,11 +144,12 @@ class Session:
 
         A row-wise query over several shares has a part for each, any other one part.
         """
+        stop = signal()
         carried: list[jax.Array] = []
         compact = prepared.planned.plan.compact_pipelines
         needed: list[jax.Array] = []
         for stage, arguments in zip(prepared.compiled.stages, prepared.arguments, strict=True):
-            common = [*carried, *prepared.shared]
+            common = [*carried, *prepared.shared, stop]
             if stage.partial is None:
                 parts = []
             else:
@@ -198,6 +202,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def time(self, stage: str, work: Callable[[], Result]) -> Result:
+        check()
         start = time.perf_counter()
         result = work()
         self.seconds[stage] = time.perf_counter() - start

@@ -43,6 +43,15 @@ def may_be_statement(sql: str) -> bool:
     return word in STATEMENT_WORDS or (word == "WITH" and _CHANGE.search(sql) is not None)
 
 
+def may_change(sql: str) -> bool:
+    """Whether a statement may change tables: no COPY, SHOW or the like.
+
+    >>> may_change("DROP TABLE t"), may_change("SUMMARIZE t")
+    (True, False)
+    """
+    return _first_word(sql) not in (*ABOUT, "COPY")
+
+
 def bind_statement(
     sql: str,
     catalog: StatementCatalog,

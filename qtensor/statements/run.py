@@ -5,6 +5,7 @@ What a statement reads, and what it computes of it, are compiled queries like al
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ from typing import assert_never
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.statements import bind_statement
+from qtensor.bind.statements import bind_statement, may_change
+from qtensor.calls import check, committing
 from qtensor.catalog import Registry, Scope
 from qtensor.errors import DataError
 from qtensor.explain import physical, timings
@@ -57,7 +59,7 @@ _EXPLAINED = (Field("explain_key", VARCHAR), Field("explain_value", VARCHAR))
 class Runner:
     """What statements run with; `query` is the statement as the user wrote it, `scope` the names it sees.
 
-    lock: the connection's. A statement that changes tables holds it from its binding to its end, others while they are prepared.
+    lock: the connection's for statements that change tables, which hold it from their binding to their end.
     """
 
     lock: threading.RLock
@@ -72,7 +74,7 @@ class Runner:
 
         Raises what binding and running queries raise; then nothing has changed.
         """
-        with self.lock:
+        with self.lock if may_change(self.query.sql) else contextlib.nullcontext():
             statement = bind_statement(self.query.sql, self.scope, self.query.parameters, self.query.dialect)
             if isinstance(statement, _CHANGES):
                 return self._carried_out(statement)
@@ -83,7 +85,8 @@ class Runner:
             case CreateTable(definition, plan):
                 return self._create(definition, plan)
             case CreateView(view):
-                self.registry.add_view(view)
+                with committing():
+                    self.registry.add_view(view)
                 return created()
             case Insert(name, plan):
                 rows = self._rows(plan)
@@ -96,7 +99,8 @@ class Runner:
                 self._replace(name, new)
                 return counted(count)
             case Drop(names):
-                self.registry.drop(names)
+                with committing():
+                    self.registry.drop(names)
                 return dropped()
             case Nothing(kind):
                 return created() if kind == "create" else dropped()
@@ -105,7 +109,7 @@ class Runner:
             case ShowTables(names):
                 return answer((Field("name", VARCHAR),), [pa.array(names, pa.string())])
             case Summarize(plan):
-                return summarize(self.session, self.lock, plan.schema, self._rows(plan))
+                return summarize(self.session, plan.schema, self._rows(plan))
             case Explain(sql, analyze):
                 return self._explain(sql, analyze)
             case Copy():
@@ -119,8 +123,7 @@ class Runner:
             rows = constant_rows(optimise(plan, None, MeasuredTables(self.scope.tables, self.session.threads)))
             if rows is not None:
                 return rows
-        with self.lock:
-            prepared = self.session.prepare_plan(self.query, plan, self.scope, self.models)
+        prepared = self.session.prepare_plan(self.query, plan, self.scope, self.models)
         return self.session.run(prepared)
 
     def _table(self, name: str) -> CreatedTable:
@@ -130,11 +133,14 @@ class Runner:
         return table
 
     def _replace(self, name: str, new: CreatedTable) -> None:
-        self.registry.replace(self._table(name), new)
+        with committing():
+            self.registry.replace(self._table(name), new)
 
     def _create(self, definition: Definition, plan: Plan | None) -> Result:
         rows = empty_table(definition.schema) if plan is None else arrow_rows(definition, self._rows(plan))
-        self.registry.create(CreatedTable(definition, rows))
+        table = CreatedTable(definition, rows)
+        with committing():
+            self.registry.create(table)
         return created() if plan is None else counted(rows.num_rows)
 
     def _delete(self, name: str, plan: Plan | None) -> Result:
@@ -145,8 +151,7 @@ class Runner:
 
     def _explain(self, sql: str, analyze: bool) -> Result:
         query = replace(self.query, sql=sql)
-        with self.lock:
-            prepared = self.session.prepare(query, self.scope, self.models)
+        prepared = self.session.prepare(query, self.scope, self.models)
         key, text = ("analyzed_plan", timings(self.session, prepared)) if analyze else ("physical_plan", physical(prepared))
         return answer(_EXPLAINED, [pa.array([key]), pa.array([text])])
 
@@ -155,6 +160,7 @@ class Runner:
         try:
             with whole_file(Path(copy.path).expanduser()) as file:
                 write_rows(rows.to_reader(ROWS_AT_ONCE), copy.options, file)
+                check()  # the file appears when this block is left
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{copy.path} cannot be written: {error}") from error
         return counted(rows.num_rows)

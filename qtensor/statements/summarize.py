@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 import math
-import threading
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +45,7 @@ _SCHEMA = (
 _QUANTILES = (0.25, 0.5, 0.75)
 
 
-def summarize(session: Session, lock: threading.RLock, schema: Schema, rows: pa.Table) -> Result:
+def summarize(session: Session, schema: Schema, rows: pa.Table) -> Result:
     """A row for each column of `rows`, whose SQL types `schema` tells.
 
     Unlike DuckDB's, the number of different values is exact, and so are the quartiles: of numbers interpolated, of dates the
@@ -57,8 +56,7 @@ def summarize(session: Session, lock: threading.RLock, schema: Schema, rows: pa.
     registry = Registry()
     registry.create(CreatedTable(definition, rows.rename_columns([field.name for field in fields])))
     asked = ", ".join(expression for field in fields for expression in statistics_of(field))
-    with lock:
-        prepared = session.prepare(Query(f"SELECT {asked} FROM rows"), Scope(registry, {}), {})
+    prepared = session.prepare(Query(f"SELECT {asked} FROM rows"), Scope(registry, {}), {})
     found = session.run(prepared)
     values = [shown(column[0], field.type) for column, field in zip(found.columns, prepared.schema, strict=True)]
     columns: list[list[object]] = [[] for _ in _SCHEMA]

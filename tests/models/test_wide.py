@@ -149,6 +149,21 @@ def test_no_product_is_part_of_a_loop_that_is_one_kernel(units: tuple[int, ...],
     assert (ONE_KERNEL in hlo) == (not products)
 
 
+# What XLA marks a fusion with that it cuts in parts for the cores.
+IN_PARTS = "outer_dimension_partitions"
+
+
+def test_only_wide_models_over_one_share_are_cut_for_the_cores(model: Any) -> None:
+    """Small ones lose by the hand-overs; over several shares the cores are busy."""
+    query = f"SELECT avg({CALL}) FROM t"
+    assert IN_PARTS in connected(model, 10_000).sql(query).hlo()
+    assert IN_PARTS not in connected(network(4, 1), 10_000).sql(query).hlo()
+    assert IN_PARTS not in connected(model, 10_000).sql("SELECT g, sum(x) FROM t GROUP BY g").hlo()
+    shares = qtensor.connect(threads=2).register("t", {name: np.resize(DATA[name], 5 * CHUNK) for name in COLUMNS})
+    hlo = shares.create_function("score", model).sql(query).hlo()
+    assert IN_PARTS not in hlo.split("HloModule")[1]  # a share's; what merges them follows
+
+
 def test_rows_to_gather_are_listed_once(model: Any) -> None:
     """Not once more for each argument, into whose gather XLA would draw what lists them."""
     hlo = connected(model, 10_000).sql(f"SELECT avg({CALL}) FROM t WHERE x > 0").hlo()
