@@ -389,7 +389,8 @@ def load(
     timeout: how many seconds a call may take there, or a stream from batch to batch (default: 300).
     size_limit: how many bytes the file may have (default: 1 GiB, or as the environment variable QTENSOR_ARTIFACT_LIMIT says).
 
-    Raises ArtifactError: the file is no artifact, is damaged, too large, or of another version.
+    Raises ArtifactError: the file is no artifact, is damaged, too large, or of another version. A call of one that is isolated
+    also raises QueryTimeoutError, and ArtifactError or CapacityError where its process dies.
     """
     limits = Limits(default_memory() if memory_limit is None else memory_limit, SECONDS if timeout is None else timeout)
     return Artifact(read_container(path, size_limit), threads, isolated=isolated, limits=limits)

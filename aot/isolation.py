@@ -31,7 +31,7 @@ from qtensor.aot.child import command_of, environment
 from qtensor.aot.codec import to_json
 from qtensor.aot.container import Container
 from qtensor.aot.messages import Channel, ClosedError, LateError, Message
-from qtensor.errors import ArtifactError, CapacityError, QTensorError, Span, SQLError
+from qtensor.errors import ArtifactError, CapacityError, QTensorError, QueryTimeoutError, Span, SQLError
 from qtensor.expressions import Literal
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, decode_column
 from qtensor.printable import printable
@@ -73,10 +73,9 @@ class Isolated:
         self._process: Process | None = self._started()
 
     def call(self, tables: Mapping[str, Table], parameters: Mapping[str, Literal], schema: pa.Schema) -> pa.Table:
-        """The result of a call. Raises what the query raises; ArtifactError: the process died or was late."""
+        """The result of a call. Raises what the query raises; ArtifactError: the process died; QueryTimeoutError: it was late."""
         with self._lock:
-            process = self._process or self._started()
-            self._process = None  # until it has answered
+            process = self._taken()  # until it has answered
             described, buffers, sent = [], [], {}
             for name, table in tables.items():
                 columns = positions(self._inputs[name], table.fields, name)
@@ -103,7 +102,7 @@ class Isolated:
     ) -> Iterator[pa.RecordBatch]:
         """The result as batches, while the reader's are read. Raises as `call` does."""
         with self._lock:
-            process, self._process = self._process or self._started(), None
+            process = self._taken()
         is_done = False
         try:
             header: dict[str, Any] = {"do": "stream", "parameters": {name: to_json(value) for name, value in parameters.items()}}
@@ -124,6 +123,11 @@ class Isolated:
                     return
         finally:
             self._give_back(process, is_done)
+
+    def _taken(self) -> Process:
+        """The process that is there, for one call alone, or another. One that was started before a fork is the parent's."""
+        process, self._process = self._process, None
+        return process if process is not None and process.owner == os.getpid() else self._started()
 
     def _started(self) -> Process:
         return Process(self._container, self._threads, self._limits)
@@ -150,6 +154,7 @@ class Process:
     def __init__(self, container: Container, threads: int, limits: Limits) -> None:
         """Raises ArtifactError: it does not start, or the artifact is refused."""
         self.tables: dict[str, int] = {}  # those that it has, by name the identity
+        self.owner = os.getpid()
         self._limits = limits
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         command = command_of("qtensor.aot.worker", str(limits.memory))
@@ -163,7 +168,7 @@ class Process:
             raise ArtifactError(f"the process for an untrusted artifact cannot be started: {error}") from error
         assert self._process.stdin is not None and self._process.stdout is not None
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno(), limits.memory)
-        self._finalizer = weakref.finalize(self, end_process, self._process, self._words)
+        self._finalizer = weakref.finalize(self, end_process, self._process, self._words, self.owner)
         parts = {name: content for name, content in container.parts.items() if not name.startswith("native/")}
         header = {"do": "open", "manifest": to_json(container.manifest), "parts": list(parts), "threads": threads}
         _, error_found = self.asked(header, list(parts.values()), _START_SECONDS)
@@ -174,7 +179,10 @@ class Process:
     def asked(
         self, header: Mapping[str, Any], buffers: Sequence[Any], seconds: float | None = None
     ) -> tuple[Message, QTensorError | None]:
-        """The answer, and the error that it is, if it is one. Raises ArtifactError, CapacityError: the process is gone."""
+        """The answer, and the error that it is, if it is one.
+
+        Raises ArtifactError, CapacityError: the process is gone. QueryTimeoutError: it was late, and is gone.
+        """
         seconds = seconds or self._limits.seconds
         end = time.monotonic() + seconds
         try:
@@ -185,7 +193,7 @@ class Process:
             raise self._death() from None
         except LateError:
             self.end()
-            raise ArtifactError(
+            raise QueryTimeoutError(
                 f"the exported query, which is not trusted, gave no result within {seconds:g} seconds and was ended; "
                 "qtensor.load(..., timeout=) allows for more"
             ) from None
@@ -222,12 +230,14 @@ class Process:
         )
 
 
-def end_process(process: subprocess.Popen[bytes], words: IO[bytes]) -> None:
-    process.kill()
+def end_process(process: subprocess.Popen[bytes], words: IO[bytes], owner: int) -> None:
+    if owner == os.getpid():
+        process.kill()
     for stream in (process.stdin, process.stdout, words):
         if stream is not None:
             stream.close()
-    process.wait()
+    if owner == os.getpid():
+        process.wait()
 
 
 def columns_of(table: Table, indices: Sequence[int]) -> pa.Table:
