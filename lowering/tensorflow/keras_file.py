@@ -60,7 +60,8 @@ def check_keras_file(name: str, path: Path, keras: Any) -> None:
             problem = pool.submit(problem_of_size, config, custom, keras).result()
     if problem is not None:
         raise ModelError(
-            f'model "{name}": the Keras file "{path}" is not loaded: {problem}. If you trust whoever made it, pass trust=True'
+            f'model "{name}": the Keras file "{path}" is not loaded: {problem}. If you trust whoever made it, pass trust=True '
+            "(--trust-models)"
         )
 
 

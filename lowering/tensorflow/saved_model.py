@@ -47,7 +47,7 @@ def check_saved_model(name: str, folder: Path, tf: Any) -> None:
         listed = "\n  ".join(problems)
         raise ModelError(
             f'model "{name}": the SavedModel in "{folder}" does more than compute, and is not loaded; if you trust who made it, '
-            f"pass trust=True:\n  {listed}"
+            f"pass trust=True (--trust-models):\n  {listed}"
         )
     check_variables(name, folder, tf)
 
