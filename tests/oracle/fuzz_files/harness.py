@@ -136,13 +136,14 @@ class Child:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        for name in ("cwd", "cache", "trust"):
+        for name in ("cwd", "cache", "trust", "temporary"):
             (self._folder / name).mkdir(mode=0o700, exist_ok=True)
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "QTENSOR_CACHE": str(self._folder / "cache"),
             "QTENSOR_TRUST": str(self._folder / "trust"),
+            "TMPDIR": str(self._folder / "temporary"),  # TensorFlow leaves files there
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         with self._log.open("wb") as log:
