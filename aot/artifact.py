@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from qtensor.aot.assumptions import check, positions
 from qtensor.aot.blocks import layout_of
 from qtensor.aot.cache import ExecutableCache
-from qtensor.aot.consistency import check_manifest, check_results, contradictions
+from qtensor.aot.consistency import check_inputs, check_manifest, check_results, contradictions
 from qtensor.aot.container import Container, read_container
+from qtensor.aot.isolation import SECONDS, Isolated, Limits, default_memory
 from qtensor.aot.manifest import Form, Input, Manifest
 from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
@@ -35,6 +36,7 @@ from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import keep_heap
+from qtensor.printable import printable
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.arrow import without_rows
 from qtensor.table import Table
@@ -87,21 +89,34 @@ class Artifact:
     threads: how many cores a call over a large table uses (default: all that this process may use).
     """
 
-    def __init__(self, container: Container, threads: int | None = None, trusted: bool | None = None) -> None:
-        """trusted: whether its native code may run (default: what the user has said).
+    def __init__(
+        self,
+        container: Container,
+        threads: int | None = None,
+        trusted: bool | None = None,
+        isolated: bool | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """trusted: whether its native code may run (default: what the user has said). isolated: whether it runs in a process of
+        its own, under `limits` (default: unless it is trusted).
 
         Raises ArtifactError: the manifest contradicts itself, or a part is not what it should be."""
-        keep_heap()
         self.manifest: Manifest = container.manifest
         self.digest = container.digest
         self.trusted = is_trusted(container.digest) if trusted is None else trusted
-        check_manifest(self.manifest)
-        executables = self.manifest.executables if self.trusted else ()
-        self._programs = Programs(container.parts, executables, ExecutableCache())
-        self._weights = [to_device(array) for array in read_weights(self.manifest, container.parts)]
+        self.isolated = not self.trusted if isolated is None else isolated
+        check_inputs(self.manifest)
         self._threads = threads or available_cores()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="qtensor")
         self._tables = OpenedTables()
+        if self.isolated:
+            self._process = Isolated(container, self._threads, limits or Limits(default_memory()))
+            return
+        check_manifest(self.manifest)
+        keep_heap()
+        executables = self.manifest.executables if self.trusted else ()
+        self._programs = Programs(container.parts, executables, ExecutableCache(), self.trusted)
+        self._weights = [to_device(array) for array in read_weights(self.manifest, container.parts)]
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="qtensor")
         self._bound: WeakKeyDictionary[Table, dict[Layout, Bound]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
@@ -137,7 +152,7 @@ class Artifact:
         sources, parameters = self._arguments(tables, named)
         literals = bound_parameters(self.manifest.parameters, parameters)
         opened = {name: self._tables.of(name, source) for name, source in sources.items()}
-        return self._run(self._form({name: table.rows for name, table in opened.items()}), literals, opened)
+        return self._process.call(opened, literals, self.schema) if self.isolated else self._answer(opened, literals)
 
     def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
         """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
@@ -157,7 +172,18 @@ class Artifact:
             reader = pa.RecordBatchReader.from_stream(source)
         except (pa.ArrowException, TypeError) as error:
             raise ArtifactError(f"a stream is a RecordBatchReader or an object with __arrow_c_stream__: {error}") from error
-        return pa.RecordBatchReader.from_batches(self.schema, self._stream(reader, literals, self.manifest.inputs[0]))
+        if self.isolated:
+            (assumed,) = self.manifest.inputs
+            chosen = select_columns(reader, assumed)
+            batches = self._process.stream(chosen, literals, self.schema)
+        else:
+            batches = self._batches(reader, literals)
+        return pa.RecordBatchReader.from_batches(self.schema, batches)
+
+    def close(self) -> None:
+        """End the process in which an untrusted query runs, if there is one; the next call starts another."""
+        if self.isolated:
+            self._process.close()
 
     def room_needed(self, tables: Mapping[str, Table]) -> tuple[Form, list[int]]:
         """The form that serves the tables, with the parameters of the export; how much room each of its sinks of unknown size
@@ -169,6 +195,10 @@ class Artifact:
         parts = self._execute(form, call.blocks, self._inputs(call, literals)[0])
         width = len(form.planned.plan.capacities)
         return form, [max(int(part[len(part) - width + number]) for part in parts) for number in range(width)]
+
+    def _answer(self, tables: Mapping[str, Table], literals: Mapping[str, Literal]) -> pa.Table:
+        """The result of a call in this process."""
+        return self._run(self._form({name: table.rows for name, table in tables.items()}), literals, tables)
 
     def _arguments(self, tables: Sequence[object], named: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
         """The tables by name, and the parameters. A name that both have is the parameter's where the table stands alone."""
@@ -295,7 +325,9 @@ class Artifact:
         runs = list(self._pool.map(run, [blocks[first : first + size] for first in range(0, len(blocks), size)]))
         return functools.reduce(lambda left, right: self._programs.call(form, "merge", [*left, *right]), runs)
 
-    def _stream(self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal], assumed: Input) -> Iterator[pa.RecordBatch]:
+    def _batches(self, reader: pa.RecordBatchReader, literals: Mapping[str, Literal]) -> Iterator[pa.RecordBatch]:
+        """The result of a stream in this process."""
+        (assumed,) = self.manifest.inputs
         last = self.manifest.forms[-1]
         chosen = select_columns(reader, assumed)
         positions(assumed, open_table(assumed.table, without_rows(chosen.schema)).fields, assumed.table)  # also if no batch comes
@@ -334,18 +366,34 @@ class Artifact:
     def __repr__(self) -> str:
         tables, parameters = ", ".join(self.tables) or "no table", ", ".join(self.parameters)
         taken = f"{tables}, parameters {parameters}" if parameters else tables
-        return f"<qtensor artifact of {taken}: {' '.join(self.sql.split())}>"
+        return printable(f"<qtensor artifact of {taken}: {' '.join(self.sql.split())}>")
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Artifact:
+def load(
+    path: str | os.PathLike[str],
+    threads: int | None = None,
+    *,
+    isolated: bool | None = None,
+    memory_limit: int | None = None,
+    timeout: float | None = None,
+    size_limit: int | None = None,
+) -> Artifact:
     """The query that `Relation.export` or `qtensor.export` wrote.
 
     Its native code is used if the file is one that this user trusts (exported here, or by `qtensor trust`), and made for this
-    CPU and version of jaxlib; else its StableHLO is compiled on first use and kept in the cache.
+    CPU and version of jaxlib; else its StableHLO is compiled on first use and kept in the cache. A file that is not trusted
+    runs in a process of its own, which is kept between calls.
 
-    Raises ArtifactError: the file is no artifact, is damaged, or of another version.
+    isolated: whether it runs in a process of its own (default: unless it is trusted).
+    memory_limit: how many bytes that process may have (default: half of the memory there is).
+    timeout: how many seconds a call may take there, or a stream from batch to batch (default: 300).
+    size_limit: how many bytes the file may have (default: 1 GiB, or as the environment variable QTENSOR_ARTIFACT_LIMIT says).
+
+    Raises ArtifactError: the file is no artifact, is damaged, too large, or of another version. A call of one that is isolated
+    also raises QueryTimeoutError, and ArtifactError or CapacityError where its process dies.
     """
-    return Artifact(read_container(path), threads)
+    limits = Limits(default_memory() if memory_limit is None else memory_limit, SECONDS if timeout is None else timeout)
+    return Artifact(read_container(path, size_limit), threads, isolated=isolated, limits=limits)
 
 
 def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray[Any]]:

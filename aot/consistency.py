@@ -64,6 +64,14 @@ def check_manifest(manifest: Manifest) -> None:
         raise ArtifactError(f"its manifest contradicts itself: {problem}")
 
 
+def check_inputs(manifest: Manifest) -> None:
+    """Raise ArtifactError for what a manifest says of its tables, if that contradicts itself: all that binding a call's reads."""
+    with contradictions():
+        problem = next(problems_of_inputs(manifest), None)
+    if problem is not None:
+        raise ArtifactError(f"its manifest contradicts itself: {problem}")
+
+
 def check_results(plan: PhysicalPlan, results: Sequence[jax.Array]) -> None:
     """Raise ArtifactError unless a program gave what its plan says: columns and `live` of equal lengths, the flags, and how much
     room was needed.
@@ -97,16 +105,19 @@ def problems(manifest: Manifest) -> Iterator[str]:
     for model in manifest.models:
         for name in model.arguments:
             np.dtype(name)
-    if len({read.table.lower() for read in manifest.inputs}) != len(manifest.inputs) or not all(
-        read.table for read in manifest.inputs
-    ):
-        yield "its tables have no names, or the same"
-    for read in manifest.inputs:
-        yield from problems_of_input(read)
+    yield from problems_of_inputs(manifest)
     if len({tuple((scan.table, scan.columns) for scan in scans_of(form.planned.plan)) for form in manifest.forms}) != 1:
         yield "its forms read different columns"
     for form in manifest.forms:
         yield from problems_of_form(manifest, form)
+
+
+def problems_of_inputs(manifest: Manifest) -> Iterator[str]:
+    names = {read.table.lower() for read in manifest.inputs}
+    if len(names) != len(manifest.inputs) or not all(names):
+        yield "its tables have no names, or the same"
+    for read in manifest.inputs:
+        yield from problems_of_input(read)
 
 
 def problems_of_input(read: Input) -> Iterator[str]:

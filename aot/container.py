@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import stat
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ SEAL = b"qtensor artifact, sha256 of the bytes before this comment: "
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.(json|mlir|npy|bin)")
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal queries make equal files
 _END = struct.Struct("<4s4H2LH")  # a zip's end of central directory, before its comment
-_LIMIT = 4 << 30
+_SIZE_LIMIT = 1 << 30  # bytes: models of 250 million weights; a stranger's file must not fill the memory before it is looked at
 _MANIFEST_LIMIT = 64 << 20
 _PARTS_LIMIT = 4_096
 
@@ -60,6 +61,8 @@ def write_container(path: str | os.PathLike[str], manifest: Manifest, parts: Map
         archive.comment = SEAL + b"0" * 64
     content = memory.getvalue()[:-64]
     content += hashlib.sha256(content).hexdigest().encode()
+    if len(content) > (limit := size_limit()):
+        raise ArtifactError(f"{path} would have {len(content):,} bytes, more than the {limit:,} of QTENSOR_ARTIFACT_LIMIT")
     try:
         with whole_file(Path(path)) as file:
             file.write(content)
@@ -68,18 +71,42 @@ def write_container(path: str | os.PathLike[str], manifest: Manifest, parts: Map
     return hashlib.sha256(content).hexdigest()
 
 
-def read_container(path: str | os.PathLike[str]) -> Container:
-    """Read and check an artifact. Raises ArtifactError: it is none, is damaged, or of another version."""
-    try:
-        if (size := Path(path).stat().st_size) > _LIMIT:
-            raise ArtifactError(f"{path} has {size:,} bytes; an artifact has at most {_LIMIT:,}")
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+def size_limit() -> int:
+    """How many bytes an artifact may have, if nothing else is said. Raises ArtifactError: QTENSOR_ARTIFACT_LIMIT is no number."""
+    chosen = os.environ.get("QTENSOR_ARTIFACT_LIMIT") or str(_SIZE_LIMIT)
+    if not (chosen.isascii() and chosen.isdigit()):
+        raise ArtifactError(f"QTENSOR_ARTIFACT_LIMIT is a number of bytes, not {chosen!r}")
+    return int(chosen)
+
+
+def read_container(path: str | os.PathLike[str], limit: int | None = None) -> Container:
+    """Read and check an artifact of at most `limit` bytes (default: `size_limit`).
+
+    Raises ArtifactError: it is none, is too large, damaged, or of another version.
+    """
+    content = read_file(path, size_limit() if limit is None else limit)
     try:
         return opened(content)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
+
+
+def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The bytes of a file, which is looked at before it is read. Raises ArtifactError: it is no plain file, or too large."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))  # a pipe would wait
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ArtifactError(f"{path} is no file, and so no artifact")
+            if status.st_size > limit:
+                raise ArtifactError(
+                    f"{path} has {status.st_size:,} bytes; an artifact has at most {limit:,}, or what QTENSOR_ARTIFACT_LIMIT or "
+                    "qtensor.load(..., size_limit=) allow"
+                )
+            return file.read(limit + 1)[:limit]  # it may grow meanwhile
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
 
 
 def opened(content: bytes) -> Container:

@@ -15,8 +15,8 @@ from qtensor.aot.loaded import Loaded
 from qtensor.aot.manifest import Executable, Form
 from qtensor.aot.options import OPTIONS_KEY
 from qtensor.aot.runtime import Code, compile_stablehlo, load_executable
-from qtensor.aot.screening import check_programs
-from qtensor.errors import ArtifactError
+from qtensor.aot.screening import RULES, check_programs
+from qtensor.errors import ArtifactError, CapacityError
 
 logger = logging.getLogger("qtensor")
 
@@ -24,12 +24,15 @@ logger = logging.getLogger("qtensor")
 class Programs:
     """Loads each module when it is first called. Safe to use from several threads."""
 
-    def __init__(self, parts: Mapping[str, bytes], executables: Sequence[Executable], cache: ExecutableCache | None) -> None:
-        """executables: those whose code may run."""
+    def __init__(
+        self, parts: Mapping[str, bytes], executables: Sequence[Executable], cache: ExecutableCache | None, trusted: bool
+    ) -> None:
+        """executables: those whose code may run. trusted: whether programs may have what is not on the whitelist."""
         self._parts = parts
         here = machine_key()
         self._native = {executable.module: executable.part for executable in executables if executable.environment == here}
         self._cache = cache
+        self._trusted = trusted
         self._screened = False
         self._loaded = {part: Loaded(functools.partial(self._load, part)) for part in parts if part.endswith(".mlir")}
         self._lock = threading.Lock()
@@ -41,6 +44,8 @@ class Programs:
         try:
             return executable.execute(arguments)  # type: ignore[no-any-return]
         except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise CapacityError(f"the program {part} needs more memory than there is: {error}") from error
             raise ArtifactError(f"the program {part} does not run: {error}") from error
 
     def ready(self, form: Form) -> None:
@@ -63,7 +68,8 @@ class Programs:
     def _compiled(self, part: str) -> Code:
         """Compiled here, or by an earlier process of this user."""
         bytecode = self._parts[part]
-        key = hashlib.sha256(f"{machine_key()}\n{OPTIONS_KEY}\n".encode() + bytecode).hexdigest()
+        asked = "trusted" if self._trusted else f"rules {RULES}"
+        key = hashlib.sha256(f"{machine_key()}\n{OPTIONS_KEY}\n{asked}\n".encode() + bytecode).hexdigest()
         code = self._cache.load(key) if self._cache else None
         if code is None:
             try:
@@ -79,5 +85,5 @@ class Programs:
         """Check all programs at once, before the first of them is compiled. Raises ValueError."""
         with self._lock:
             if not self._screened:
-                check_programs([content for name, content in self._parts.items() if name.endswith(".mlir")])
+                check_programs([content for name, content in self._parts.items() if name.endswith(".mlir")], self._trusted)
                 self._screened = True

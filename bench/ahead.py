@@ -163,7 +163,7 @@ def shipped(connection: qtensor.Connection, query: str, name: str, folder: Path,
             library = cleanup.enter_context(NativeLibrary(folder / name, name))
             native_bytes = library.size
         export = Export(name, seconds, path.stat().st_size, native_seconds, native_bytes)
-        yield Shipped(relation, qtensor.load(path), library, export)
+        yield Shipped(relation, qtensor.load(path, isolated=False), library, export)
 
 
 def measure_headline(settings: Settings, rows: int, query: Shipped, model: Any, status: Status) -> Contest:

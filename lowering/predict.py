@@ -53,7 +53,7 @@ def predict_in_blocks(model: Model, weights: Sequence[Array], rows: Rows) -> Pre
     if rows.filtered and model.work >= WORTH_GATHERING * len(model.arguments):
         return predict_gathered(model, weights, rows)
     numbers = jnp.arange(1, rows.length + 1, dtype=jnp.int32)
-    end = jnp.where(rows.live, numbers, 0).max()
+    end = lax.min(jnp.where(rows.live, numbers, 0).max(), jnp.int32(rows.length))  # a reader of the program sees the loop end
 
     def step(loop: tuple[Array, Prediction]) -> tuple[Array, Prediction]:
         first, found = loop
@@ -89,7 +89,8 @@ def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Pred
         return first + BLOCK, live.listed(BLOCK, first + BLOCK), written
 
     start = (jnp.int32(0), live.listed(BLOCK), nothing(model, weights, rows))
-    return lax.while_loop(lambda loop: loop[0] < live.total, step, start)[2]
+    end = lax.min(live.total, jnp.int32(rows.length))
+    return lax.while_loop(lambda loop: loop[0] < end, step, start)[2]
 
 
 def nothing(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:

@@ -107,6 +107,7 @@ class Connection:
         inputs: Sequence[str] | None = None,
         dtype: DTypeLike | None = None,
         replace: bool = True,
+        trust: bool = False,
     ) -> Connection:
         """Make a model callable from SQL as `name(column, ...)` or `name(input := column, ...)`. NULL in any gives NULL.
 
@@ -121,12 +122,14 @@ class Connection:
             input_signature (float32).
         replace: whether a model of the same name may be there, which this one replaces. Of the same graph with other weights,
             nothing is compiled anew.
+        trust: whether a file may do more than compute when it is loaded: a SavedModel that reads or writes files or calls Python,
+            a .keras file with code in it (Lambda) or of any size. Without it such files are refused before they are loaded.
 
         Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
         model has and `replace` is False.
         """
         order = inputs if inputs is None or isinstance(inputs, str) else tuple(inputs)
-        registration = Registration(name, model, arguments, output, order, dtype)
+        registration = Registration(name, model, arguments, output, order, dtype, trust)
         self._registry.add_model(registration, registration.imported(), replace)
         return self
 

@@ -74,7 +74,7 @@ class InterruptError(QTensorError):
 
 
 class QueryTimeoutError(QTensorError, TimeoutError):
-    """A query that took longer than the connection's `timeout`."""
+    """A query that took longer than the `timeout` of its connection, or of the untrusted artifact that it is."""
 
 
 class ArtifactError(QTensorError):

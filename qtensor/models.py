@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from numpy.typing import DTypeLike
 
@@ -24,6 +25,7 @@ class Registration:
     output: str | None = None
     inputs: Sequence[str] | None = None
     dtype: DTypeLike | None = None
+    trust: bool = False
 
     def imported(self) -> Model:
         """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
@@ -31,7 +33,7 @@ class Registration:
             raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
         if self.output is not None and not isinstance(self.output, str):
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
-        take = import_model if is_tensorflow_model(self.model) else import_jax_function
+        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
         model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
         refuse_name(self.name, len(model.arguments))
         return model

@@ -44,7 +44,8 @@ class Compacted:
             ]
             return first + piece, new
 
-        _, new = lax.while_loop(lambda loop: loop[0] < found.total, write, (jnp.int32(0), stored))
+        end = lax.min(found.total, jnp.int32(batch.live.shape[0]))  # so that a reader of the program sees the loop end
+        _, new = lax.while_loop(lambda loop: loop[0] < end, write, (jnp.int32(0), stored))
         return (*new, seen + found.total.astype(jnp.int64))
 
     def merge(self, left: State, right: State) -> State:

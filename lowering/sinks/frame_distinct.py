@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 
+from qtensor.lowering.loops import bounded_loop
 from qtensor.lowering.physical import FrameFunction, QuantileAccumulator, SortWord, WindowFrame
 from qtensor.lowering.sinks.accumulate import carried
 from qtensor.lowering.sinks.base import Array
@@ -189,5 +189,8 @@ def slide(classes: Classes, frames: Frames, fold: Fold, ranks: Array | None = No
         *(zero, zero, zero), nothing, filled(2 * size), (jnp.int32(rows), zero), (zero, fold.identity), (zero, zero),
         filled(rows + 1), nothing,
     )  # fmt: skip
-    end = lax.while_loop(lambda state: state.row < rows, step, begin)
+    # A frame's window is reached by moving each of its two ends over all rows at most, and each move climbs the tree, as a rank's
+    # search goes down it.
+    turns = (rows + 1) * (2 * rows + 2) * (size.bit_length() + 2)
+    end = bounded_loop(turns, lambda state: state.row < rows, step, begin)
     return tuple(results[:-1] for results in end.found), end.places[:-1]

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from qtensor.errors import InternalError
+from qtensor.lowering.loops import bounded_loop
 from qtensor.lowering.physical import (
     Accumulator,
     FrameFunction,
@@ -220,7 +221,7 @@ def from_tree(fold: Fold, frames: Frames) -> State:
 
     nothing = tuple(jnp.broadcast_to(neutral, (rows,)) for neutral in fold.identity)
     start = (frames.start, frames.end, jnp.int32(0), jnp.int32(size), nothing)
-    return lax.while_loop(lambda state: (state[0] < state[1]).any(), climb, start)[-1]
+    return bounded_loop(size.bit_length() + 1, lambda state: (state[0] < state[1]).any(), climb, start)[-1]
 
 
 def tree_of(fold: Fold, size: int) -> list[Array]:

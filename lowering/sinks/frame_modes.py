@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 
+from qtensor.lowering.loops import bounded_loop
 from qtensor.lowering.physical import FrameFunction, ModeAccumulator, WindowFrame
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.frame_classes import Classes
@@ -147,5 +147,6 @@ def slide(classes: Classes, frames: Frames) -> tuple[Array, Array]:
     empty = Window(nothing[:-1], number, number, jnp.full(rows + 2, rows, jnp.int32).at[0].set(0))
     zero, never = jnp.int32(0), jnp.zeros((), jnp.bool_)
     begin = Sliding(zero, zero, zero, empty, empty.turn(zero, never, never), nothing, nothing)
-    end = lax.while_loop(lambda state: state.row < rows, step, begin)
+    # A frame's window is reached by moving each of its two ends over all rows at most.
+    end = bounded_loop((rows + 1) * (2 * rows + 2), lambda state: state.row < rows, step, begin)
     return end.found[:-1], end.most[:-1]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import jax.numpy as jnp
-from jax import lax
 
 from qtensor.lowering.kernel import Ref
+from qtensor.lowering.loops import bounded_loop
 from qtensor.lowering.physical import FrameEnd, WindowFrame
 from qtensor.lowering.sinks.base import Array
 from qtensor.lowering.sinks.scans import prefix_sums
@@ -119,5 +119,6 @@ class FrameFinder:
             right = (key <= target if after_equal else key < target) & (low < high)
             return jnp.where(right, middle + 1, low), jnp.where(right, high, middle)
 
-        found, _ = lax.while_loop(lambda ends: (ends[0] < ends[1]).any(), narrow, (low, high))
+        halvings = parts.rows.bit_length() + 1
+        found, _ = bounded_loop(halvings, lambda ends: (ends[0] < ends[1]).any(), narrow, (low, high))
         return found if valid is None else jnp.where(valid, found, of_null)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jax import lax
 
+from qtensor.lowering.loops import bounded_loop
 from qtensor.lowering.physical import TopKSink
 from qtensor.lowering.sinks.base import Array, Batch, Extent, Result, State
 from qtensor.lowering.sinks.compact import LiveRows
@@ -56,7 +56,8 @@ class TopK:
             return wanted.any(), wanted, state
 
         wanted = better(state, jnp.int32(0))
-        *_, state = lax.while_loop(lambda loop: loop[0], improve, (wanted.any(), wanted, state))
+        turns = length // few + 2  # each but the last takes so many rows that are wanted
+        *_, state = bounded_loop(turns, lambda loop: loop[0], improve, (wanted.any(), wanted, state))
         return state
 
     def ordered(self, rows: State) -> State:

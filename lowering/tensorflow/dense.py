@@ -15,6 +15,7 @@ from qtensor.lowering.tensorflow.values import (
     Shape,
     Value,
     Weight,
+    affordable,
     array_of,
     feature_axis,
     integer,
@@ -74,6 +75,7 @@ def matrix_product(x: Value, y: Value, *, transpose_a: bool = False, transpose_b
         raise Refusal(f"{NOT_ROW_WISE} (the batch is the right factor of a matrix product)")
     if not isinstance(x, Batched):
         left = array_of(x).T if transpose_a else array_of(x)
+        affordable((left.shape[0], right.shape[-1]))
         return wrapped(jnp.matmul(left, right, precision=lax.Precision.HIGHEST), x, y)
     if transpose_a:
         raise Refusal(f"{NOT_ROW_WISE} (the batch is transposed)")
@@ -124,6 +126,7 @@ def one_hot(indices: Value, depth: Value, on: Value, off: Value, *, axis: int = 
         raise Refusal(f"axis = {axis} is not supported, only the last axis")
     array = array_of(indices)
     place = feature_axis(indices, -1, "axis", extra=1)
+    affordable((integer(depth, "the depth"), *array.shape[: array.ndim - isinstance(indices, Batched)]))
     classes = jnp.arange(integer(depth, "the depth"), dtype=array.dtype)
     classes = classes.reshape((1,) * place + (-1,) + (1,) * (array.ndim - place))
     hit = jnp.expand_dims(array, place) == classes
@@ -152,6 +155,7 @@ def gather(table: Value, indices: Value, axis: Value) -> Value:
     positions = np.asarray(integers(indices, "the index"))
     if np.any((positions < 0) | (positions >= size)):
         raise Refusal(f"an index lies outside the {size} entries")
+    affordable((picks.size, *array.shape[:place], *array.shape[place + 1 : array.ndim - isinstance(table, Batched)]))
     return wrapped(jnp.take(array, positions.reshape(picks.shape), axis=place), table, indices)
 
 

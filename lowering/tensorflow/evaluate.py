@@ -16,6 +16,7 @@ from qtensor.lowering.model import Prediction
 from qtensor.lowering.row_major import rows_of_columns, stacked
 from qtensor.lowering.tensorflow import dense, elementwise, reductions, shapes
 from qtensor.lowering.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
+from qtensor.lowering.tensorflow.quoting import quoted
 from qtensor.lowering.tensorflow.registry import OPS
 from qtensor.lowering.tensorflow.values import Batched, Refusal, Static, Value, Weight
 from qtensor.lowering.work import shape_of
@@ -29,6 +30,9 @@ FAILURES = {
     "FloorDiv": "an integer divided by zero",
     "FloorMod": "an integer divided by zero",
 }
+
+# What an operator raises whose inputs are not what TensorFlow gives it: a graph that was changed by hand.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 # The outputs of a step; None where the step, or one before it, was refused.
 Outputs = tuple[Value, ...] | None
@@ -84,6 +88,9 @@ def perform(operation: Operation, outputs: Sequence[Outputs], report: Report) ->
             result = entry.lower(*values, **entry.keywords(operation))
     except Refusal as refusal:
         report(operation, str(refusal))
+        return None
+    except MALFORMED as error:
+        report(operation, f"cannot be computed of what it reads: {quoted(error)}")
         return None
     return tuple(with_failures(value, values) for value in (result if isinstance(result, tuple) else (result,)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from qtensor.lowering.tensorflow.evaluate import GraphFunction, InputLayout, Ins
 from qtensor.lowering.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
 from qtensor.lowering.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
 from qtensor.lowering.tensorflow.inputs import names_of_signature
-from qtensor.lowering.tensorflow.sources import Wanted, load_tensorflow, only_columns, shown, trace_model
+from qtensor.lowering.tensorflow.sources import Wanted, load_tensorflow, only_columns, reading, shown, trace_model
 from qtensor.lowering.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
@@ -32,6 +33,7 @@ def import_model(
     output: str | None = None,
     inputs: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
+    trust: bool = False,
 ) -> Model:
     """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
 
@@ -44,6 +46,7 @@ def import_model(
     inputs: the names of all inputs in the order in which SQL gives them.
     output: the name of one output of several; or "class", the first index of the greatest of k scores (BIGINT); or "scores",
     the scores as they are, which is the default.
+    trust: whether a file may hold operators on files and Python code, which run when it is loaded, and be of any size.
 
     The result is a scalar for an output [batch] or [batch, 1], and FLOAT[k] or DOUBLE[k] for k scores. Half-precision scores
     become FLOAT; XLA may keep more digits between two half-precision operations than TensorFlow does. A row for which TensorFlow
@@ -53,9 +56,20 @@ def import_model(
     Raises ModelError: not a model, a width that is unknown, an operator or a type that is not supported, a model in which one
     row's result depends on other rows. All such problems are listed at once.
     """
-    tf = load_tensorflow()
-    traced = trace_model(name, model, Wanted(arguments, str(input_dtype(name, dtype, np.float32))))
-    if dtype is not None and traced.declared:
+    wanted = Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust)
+    if isinstance(model, str | os.PathLike):
+        with reading(f'model "{name}": "{os.fspath(model)}" cannot be used'):
+            return imported(name, model, wanted, output, inputs, declared=dtype is not None)
+    return imported(name, model, wanted, output, inputs, declared=dtype is not None)
+
+
+def imported(
+    name: str, model: object, wanted: Wanted, output: str | None, inputs: Sequence[str] | None, *, declared: bool
+) -> Model:
+    """What `import_model` does. declared: whether its caller said the type of the columns."""
+    tf, arguments = load_tensorflow(), wanted.arguments
+    traced = trace_model(name, model, wanted)
+    if declared and traced.declared:
         raise ModelError(f'model "{name}" says itself of which types its inputs are: leave out dtype=')
     if changes := variables_changed(traced.function):
         raise ModelError(f'model "{name}" changes its variables ({", ".join(changes)}): SQL calls a model that only computes')
@@ -146,6 +160,8 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
         )
     if len(shape) == 1:
         return InputLayout(spec.name, dtype, None)
+    if shape[1] == 0:
+        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}, no features')
     if shape[1] is not None:
         return InputLayout(spec.name, dtype, shape[1])
     if arguments is None or not alone:

@@ -18,6 +18,7 @@ from qtensor.lowering.tensorflow.values import (
     Size,
     Static,
     Value,
+    affordable,
     array_of,
     count_of,
     feature_axis,
@@ -205,6 +206,7 @@ def tile(x: Value, multiples: Value) -> Value:
         if repeats[0] != 1:
             raise Refusal(f"{NOT_ROW_WISE} (the rows are repeated)")
         repeats = (*repeats[1:], 1)
+    affordable((*repeats, *array_of(x).shape[: array_of(x).ndim - isinstance(x, Batched)]))
     return wrapped(jnp.tile(array_of(x), repeats), x)
 
 
@@ -222,6 +224,7 @@ def broadcast_to(x: Value, dimensions: Value) -> Value:
 def spread(x: Value, sizes: tuple[Size, ...]) -> Value:
     """`x` repeated to the shape `sizes`, which has the batch first if anywhere."""
     array = array_of(x)
+    affordable(tuple(size for size in sizes if isinstance(size, int)))
     if not sizes or isinstance(sizes[0], int):
         if isinstance(x, Batched):
             raise Refusal(f"{NOT_ROW_WISE} (the batch is broadcast to {described(sizes)})")
@@ -246,7 +249,10 @@ def spread(x: Value, sizes: tuple[Size, ...]) -> Value:
 def number_range(start: Value, limit: Value, delta: Value) -> Value:
     if not (isinstance(start, Static) and isinstance(limit, Static) and isinstance(delta, Static)):
         raise Refusal("a Range of a length that is not constant")
-    bounds = (part.array.item() for part in (start, limit, delta))
+    bounds = [part.array.item() for part in (start, limit, delta)]
+    if bounds[2] == 0:
+        raise Refusal("a Range of steps of 0")
+    affordable((max(0, int((bounds[1] - bounds[0]) / bounds[2])),))
     return Static(np.asarray(np.arange(*bounds), start.array.dtype))
 
 

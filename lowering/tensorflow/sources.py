@@ -6,15 +6,17 @@ import importlib
 import math
 import os
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtensor.errors import ModelError
+from qtensor.errors import ModelError, QTensorError
 from qtensor.lowering.tensorflow.inputs import InputNames, names_of_structure
+from qtensor.lowering.tensorflow.keras_file import check_keras_file
 from qtensor.lowering.tensorflow.quoting import quoted
+from qtensor.lowering.tensorflow.saved_model import check_saved_model
 
 # What code of a model may raise while it is traced, beside TensorFlow's own errors.
 USER_ERRORS = (
@@ -48,10 +50,13 @@ class TracedModel:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is said of an input that the model says nothing of: how many columns it takes, and their type."""
+    """What is said of an input that the model says nothing of: how many columns it takes, and their type; and whether a file's
+    code may run.
+    """
 
     arguments: int | None = None
     dtype: str = "float32"
+    trust: bool = False
 
 
 def load_tensorflow() -> Any:
@@ -105,8 +110,8 @@ def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         if path.suffix == ".keras" and path.is_file():
-            return trace_keras(name, load_keras(name, path), sys.modules["keras"], wanted)
-        return trace_loaded(name, load_folder(name, path, tf), tf, wanted)
+            return trace_keras(name, load_keras(name, path, wanted.trust), sys.modules["keras"], wanted)
+        return trace_loaded(name, load_folder(name, path, tf, wanted.trust), tf, wanted)
     if hasattr(model, "signatures"):
         return trace_loaded(name, model, tf, wanted)
     if isinstance(model, tf.types.experimental.ConcreteFunction):
@@ -118,16 +123,16 @@ def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
     return trace_function(name, model.__call__, model, tf, wanted)
 
 
-def load_keras(name: str, path: Path) -> Any:
-    """The model in a .keras file; in Keras's safe mode, which runs no code that the file brings along."""
+def load_keras(name: str, path: Path, trust: bool) -> Any:
+    """The model in a .keras file; in Keras's safe mode, which runs no code that the file brings along, unless it is trusted."""
     keras = importlib.import_module("keras")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile) as error:
-        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {quoted(error)}') from error
+    with reading(f'model "{name}": the Keras file "{path}" cannot be read'):
+        if not trust:
+            check_keras_file(name, path, keras)
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
 
 
-def load_folder(name: str, path: Path, tf: Any) -> Any:
+def load_folder(name: str, path: Path, tf: Any, trust: bool) -> Any:
     if not path.exists():
         raise ModelError(f'model "{name}": there is no folder "{path}"')
     if not path.is_dir():
@@ -137,10 +142,21 @@ def load_folder(name: str, path: Path, tf: Any) -> Any:
         raise ModelError(
             f'model "{name}": the folder "{path}" holds no saved_model.pb; write one with tf.saved_model.save or model.export'
         )
-    try:
+    with reading(f'model "{name}": the SavedModel in "{path}" cannot be read'):
+        if not trust:
+            check_saved_model(name, path, tf)
         return tf.saved_model.load(str(path))
-    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(f'model "{name}": the SavedModel in "{path}" cannot be read: {quoted(error)}') from error
+
+
+@contextmanager
+def reading(problem: str) -> Iterator[None]:
+    """Raise ModelError for whatever TensorFlow or Keras raise over a file: over damaged ones, any exception there is."""
+    try:
+        yield
+    except QTensorError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{problem}: {quoted(error)}") from error
 
 
 def trace_loaded(name: str, loaded: Any, tf: Any, wanted: Wanted) -> TracedModel:

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_CONSTANT = 1 << 28  # values of what is computed when a model is imported; weights have no limit
+
 
 class Refusal(Exception):  # noqa: N818 - not an error: the model has one, and says so
     """An operator that cannot be done with these values; the walk adds which node it was."""
@@ -142,8 +144,15 @@ def wrapped(array: jax.Array, *inputs: Value) -> Value:
     if any(isinstance(value, Batched) for value in inputs):
         return Batched(array)
     if all(isinstance(value, Static) for value in inputs):
+        affordable(array.shape)  # or a chain of them doubles its size with each
         return Static(np.asarray(array))
     return Weight(array)
+
+
+def affordable(shape: Sequence[int]) -> None:
+    """Raise Refusal for a constant of too many values, before it is computed: it would be held in memory, and compiled."""
+    if (values := math.prod(shape)) > LARGEST_CONSTANT:
+        raise Refusal(f"a constant of {values:,} values is too large; at most {LARGEST_CONSTANT:,} are computed at import")
 
 
 def feature_axis(value: Value, axis: int, what: str, extra: int = 0) -> int:
@@ -185,10 +194,11 @@ def aligned(values: Sequence[Value]) -> list[jax.Array]:
         arrays.append(array)
     try:
         # Rows are left out: a batch of one row would hide a mismatch.
-        np.broadcast_shapes(*(array.shape[:-1] if ranks else array.shape for array in arrays))
+        shape = np.broadcast_shapes(*(array.shape[:-1] if ranks else array.shape for array in arrays))
     except ValueError:
         shapes = ", ".join(str(value.array.shape) for value in values if not isinstance(value, Shape))
         raise Refusal(f"the shapes {shapes} do not broadcast") from None
+    affordable(shape)
     return arrays
 
 

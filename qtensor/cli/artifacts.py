@@ -125,7 +125,7 @@ def inspect(artifact: str, as_json: bool) -> None:
     from qtensor.cli.describe import as_text, describe
 
     described = describe(read_container(artifact))
-    click.echo(json.dumps(described, indent=2, ensure_ascii=False) if as_json else as_text(artifact, described))
+    click.echo(json.dumps(described, indent=2) if as_json else as_text(artifact, described))
 
 
 @click.command()

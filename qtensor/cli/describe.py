@@ -11,6 +11,7 @@ from qtensor.aot.manifest import UNLIMITED_STRINGS, AssumedColumn, Form, Input, 
 from qtensor.aot.trust import is_trusted
 from qtensor.lowering.ranges import range_of_type
 from qtensor.plan_text import literal_text
+from qtensor.printable import printable
 from qtensor.texts import format_value
 from qtensor.types import Schema, Varchar
 
@@ -104,8 +105,22 @@ def described_form(form: Form, manifest: Manifest, sizes: dict[str, int]) -> dic
 
 
 def as_text(path: str, described: dict[str, Any]) -> str:
-    """The structure that `describe` makes, as people read it."""
-    return "\n".join(text_lines(path, described))
+    """The structure that `describe` makes, as people read it: nothing in the file is more than what it says on its own line."""
+    shown = {key: printable(value) if key == "sql" else harmless(value) for key, value in described.items()}
+    return "\n".join(text_lines(path, shown))
+
+
+def harmless(value: Any) -> Any:
+    """The same dicts and lists with texts that stay on one line."""
+    match value:
+        case dict():
+            return {harmless(key): harmless(item) for key, item in value.items()}
+        case list():
+            return [harmless(item) for item in value]
+        case str():
+            return printable(value).replace("\n", "\\n").replace("\t", "\\t")
+        case _:
+            return value
 
 
 def text_lines(path: str, described: dict[str, Any]) -> Iterator[str]:

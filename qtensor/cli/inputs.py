@@ -34,6 +34,7 @@ class Inputs:
     parameters: tuple[tuple[str, object], ...] = ()
     threads: int | None = None
     dialect: str = "duckdb"
+    trust_models: bool = False
 
     def __post_init__(self) -> None:
         if unknown := [name for name, _ in self.outputs if name not in dict(self.models)]:
@@ -49,7 +50,8 @@ class Inputs:
         if self.models:
             import_tensorflow()
         for name, path in self.models:
-            connection.create_function(name, Path(path).expanduser(), output=dict(self.outputs).get(name))
+            output = dict(self.outputs).get(name)
+            connection.create_function(name, Path(path).expanduser(), output=output, trust=self.trust_models)
         return connection
 
     def query(self, connection: Connection, sql: str) -> Relation:

@@ -58,6 +58,11 @@ MODEL = several(
     type=Named("PATH", "--model score=models/score"),
     help="A model: a SavedModel folder or .keras file, called in SQL by its name. Repeatable.",
 )
+TRUST_MODELS = click.option(
+    "--trust-models",
+    is_flag=True,
+    help="Load models that run code when they are loaded: files and Python. They can do what you can.",
+)
 MODEL_OUTPUT = several(
     "--model-output",
     "outputs",
@@ -101,12 +106,15 @@ def input_options(command: Command) -> Command:
     @TABLE
     @MODEL
     @MODEL_OUTPUT
+    @TRUST_MODELS
     @PARAMETER
     @THREADS
     @DIALECT
     @wraps(command)
-    def with_inputs(tables: Any, models: Any, outputs: Any, parameters: Any, threads: Any, dialect: str, **rest: Any) -> Any:
-        return command(inputs=Inputs(tables, models, outputs, parameters, threads, dialect), **rest)
+    def with_inputs(
+        tables: Any, models: Any, outputs: Any, trust_models: bool, parameters: Any, threads: Any, dialect: str, **rest: Any
+    ) -> Any:
+        return command(inputs=Inputs(tables, models, outputs, parameters, threads, dialect, trust_models), **rest)
 
     return with_inputs  # type: ignore[return-value]
 

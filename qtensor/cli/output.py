@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
 import click
 
 from qtensor.errors import QTensorError
+from qtensor.printable import printable
 from qtensor.whole_file import whole_file
 from qtensor.writing import ROWS_AT_ONCE, FileFormat, FileOptions, write_rows
 
@@ -100,4 +101,4 @@ def write_table(reader: pa.RecordBatchReader, types: Sequence[str], rows: int, f
 
 def say_error(error: QTensorError) -> None:
     """The error on stderr, with its carets and without a traceback."""
-    click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {error}", err=True)
+    click.echo(f"{click.style(type(error).__name__, fg='red', bold=True)}: {printable(str(error))}", err=True)

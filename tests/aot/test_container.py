@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -77,6 +78,39 @@ def test_no_file(tmp_path: Path) -> None:
     for missing in (tmp_path / "missing.qta", tmp_path):
         with pytest.raises(ArtifactError, match="cannot be read"):
             qtensor.load(missing)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A pipe is not waited for, and a device without end not read."""
+    os.mkfifo(tmp_path / "pipe.qta")
+    for path in (tmp_path / "pipe.qta", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(ArtifactError, match="is no file, and so no artifact"):
+            qtensor.load(path)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        qtensor.load(tmp_path / "null\0")
+
+
+def test_files_that_are_too_large(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by their size, before a byte of them is read: this one has no bytes on the disk."""
+    with (tmp_path / "large.qta").open("wb") as file:
+        file.truncate(3_900_000_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", None)
+        with pytest.raises(ArtifactError, match=r"3,900,000,000 bytes; an artifact has at most 1,073,741,824"):
+            qtensor.load(tmp_path / "large.qta")
+    path = tmp_path / "q.qta"
+    path.write_bytes(content)
+    assert read_container(path, len(content)).size == len(content)
+    with pytest.raises(ArtifactError, match="size_limit="):
+        qtensor.load(path, size_limit=len(content) - 1)
+    monkeypatch.setenv("QTENSOR_ARTIFACT_LIMIT", "1000")
+    with pytest.raises(ArtifactError, match="at most 1,000, or what QTENSOR_ARTIFACT_LIMIT"):
+        qtensor.load(path)
+    with pytest.raises(ArtifactError, match="more than the 1,000 of QTENSOR_ARTIFACT_LIMIT"):
+        qtensor.export("SELECT 1 AS one", tmp_path / "one.qta", tables={})
+    monkeypatch.setenv("QTENSOR_ARTIFACT_LIMIT", "much")
+    with pytest.raises(ArtifactError, match="QTENSOR_ARTIFACT_LIMIT is a number of bytes, not 'much'"):
+        qtensor.load(path)
 
 
 def test_packed_anew(parts: dict[str, bytes]) -> None:

@@ -87,7 +87,7 @@ def t(rows: pa.Table) -> pa.Table:
 
 def usable(content: bytes, table: pa.Table) -> list[pa.Table]:
     """What a file answers, in its own values and in others. Raises QTensorError."""
-    artifact = Artifact(opened(content), threads=1)
+    artifact = Artifact(opened(content), threads=1, isolated=False)
     return [artifact(table), artifact(table, a=-50), artifact.stream(table).read_all()]
 
 
@@ -142,4 +142,4 @@ IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
 def test_impossible(name: str, exports: Exports, schema: pa.Schema) -> None:
     parts = parts_of(exports.path(GROUPS, schema, {"a": -200}))
     with pytest.raises(ArtifactError, match="manifest"):
-        Artifact(opened(sealed(with_manifest(parts, IMPOSSIBLE[name]).items())))
+        Artifact(opened(sealed(with_manifest(parts, IMPOSSIBLE[name]).items())), isolated=False)

@@ -12,6 +12,7 @@ import pytest
 
 import qtensor
 from qtensor.aot import cache, programs, trust
+from qtensor.aot.container import read_container
 from qtensor.errors import ArtifactError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed, with_manifest, with_part
@@ -49,14 +50,14 @@ def loaded_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
 
 def test_untrusted_code_is_not_touched(path: Path, store: Path, loaded_code: list[bytes]) -> None:
-    artifact = qtensor.load(path)
+    artifact = qtensor.load(path, isolated=False)
     assert not artifact.trusted
     assert artifact(TABLE).to_pylist() == EXPECTED
     assert loaded_code == []
 
 
 def test_trusted_code_is_used(path: Path, store: Path, loaded_code: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    trust.add_trust(qtensor.load(path).digest)
+    trust.add_trust(read_container(path).digest)
     monkeypatch.setattr(programs, "compile_stablehlo", None)
     artifact = qtensor.load(path)
     assert artifact.trusted
@@ -67,12 +68,12 @@ def test_trusted_code_is_used(path: Path, store: Path, loaded_code: list[bytes],
 
 
 def test_trust_ends(path: Path, store: Path) -> None:
-    digest = qtensor.load(path).digest
+    digest = read_container(path).digest
     trust.add_trust(digest)
     assert trust.trusted_digests() == [digest]
     assert trust.remove_trust(digest)
     assert not trust.remove_trust(digest)
-    assert not qtensor.load(path).trusted
+    assert not qtensor.load(path, isolated=False).trusted
 
 
 def test_export_trusts_what_it_wrote(store: Path, tmp_path: Path) -> None:
@@ -83,11 +84,11 @@ def test_export_trusts_what_it_wrote(store: Path, tmp_path: Path) -> None:
 
 def test_trust_is_of_all_bytes(path: Path, store: Path, tmp_path: Path, loaded_code: list[bytes]) -> None:
     """A trusted file whose native code was exchanged is another file."""
-    trust.add_trust(qtensor.load(path).digest)
+    trust.add_trust(read_container(path).digest)
     parts = parts_of(path)
     name = next(name for name in parts if name.startswith("native/"))
     (tmp_path / "changed.qta").write_bytes(sealed(with_part(parts, name, b"evil").items()))
-    artifact = qtensor.load(tmp_path / "changed.qta")
+    artifact = qtensor.load(tmp_path / "changed.qta", isolated=False)
     assert not artifact.trusted
     assert artifact(TABLE).to_pylist() == EXPECTED
     assert loaded_code == []
@@ -95,7 +96,7 @@ def test_trust_is_of_all_bytes(path: Path, store: Path, tmp_path: Path, loaded_c
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o722, 0o777])
 def test_a_store_that_others_can_write_trusts_nothing(mode: int, path: Path, store: Path) -> None:
-    digest = qtensor.load(path).digest
+    digest = read_container(path).digest
     trust.add_trust(digest)
     assert trust.is_trusted(digest)
     store.chmod(mode)
@@ -128,7 +129,7 @@ def test_code_of_another_machine(path: Path, store: Path, tmp_path: Path, loaded
 
     other = tmp_path / "other.qta"
     other.write_bytes(sealed(with_manifest(parts_of(path), elsewhere).items()))
-    trust.add_trust(qtensor.load(other).digest)
+    trust.add_trust(read_container(other).digest)
     artifact = qtensor.load(other)
     assert artifact.trusted
     assert artifact(TABLE).to_pylist() == EXPECTED
@@ -141,6 +142,6 @@ def test_trusted_code_that_does_not_load(path: Path, store: Path, tmp_path: Path
         parts = with_part(parts, name, parts[name][:100])
     broken = tmp_path / "broken.qta"
     broken.write_bytes(sealed(parts.items()))
-    trust.add_trust(qtensor.load(broken).digest)
+    trust.add_trust(read_container(broken).digest)
     assert qtensor.load(broken)(TABLE).to_pylist() == EXPECTED
     assert "does not load, and is compiled anew" in caplog.text

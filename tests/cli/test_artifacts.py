@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import qtensor
+from tests.aot.files import parts_of, sealed, with_manifest
 from tests.cli.conftest import TABLE, CommandLine, ipc_stream
 
 SQL = "SELECT g, x, s FROM t WHERE x > $least AND s <> $other"
@@ -117,6 +119,38 @@ def test_inspect(qt: CommandLine, artifact: Path) -> None:
     assert (described["digest"], described["sql"], described["trusted"]) == (digest, SQL, True)
     assert described["inputs"][0]["columns"][0] == {"name": "g", "type": "BIGINT", "assumed": []}
     assert described["variants"][0]["kind"] == "whole"
+
+
+def test_inspect_a_hostile_file(qt: CommandLine, artifact: Path) -> None:
+    """What it says is seen, and does nothing to the terminal, nor looks like another line of the report."""
+    hostile = "\x1b]0;title\x07\x9b31m\u202eevil\ud800\x7f\ntrusted  yes"
+
+    original = json.loads(parts_of(artifact)["manifest.json"]) | {"sql": hostile}
+
+    def change(manifest: Any) -> None:
+        manifest["sql"] = f"SELECT '{hostile}'"
+        manifest["output"][0]["name"] = hostile
+        manifest["qtensor"] = hostile
+        manifest["inputs"][0]["fields"][0]["name"] = hostile
+
+    artifact.write_bytes(sealed(with_manifest(parts_of(artifact), change).items()))
+    shown = r"\x1b]0;title\x07\x9b31m\u202eevil\ud800\x7f"
+    for arguments in ([], ["--json"]):
+        run = qt("inspect", artifact, *arguments)
+        assert (run.code, run.errors) == (0, "")
+        assert all(character.isprintable() or character == "\n" for character in run.text)
+        assert "evil" in run.text
+    text = qt("inspect", artifact).text
+    assert shown in text
+    assert [line for line in text.splitlines() if line.startswith("trusted")] == [
+        f"trusted  no: compiled anew; to change that: qtensor trust {artifact}"
+    ]
+    run = qt("exec", artifact, "-t", "t=t.parquet")
+    assert run.code == 1
+    assert "\x1b" not in run.errors.replace("\x1b[31m", "").replace("\x1b[1m", "").replace("\x1b[0m", "")
+    named = sealed(with_manifest(parts_of(artifact), lambda manifest: manifest.update(original)).items())
+    artifact.write_bytes(named)
+    assert shown in repr(qtensor.load(artifact, isolated=False))
 
 
 def test_inspect_a_model(qt: CommandLine, tmp_path: Path) -> None:

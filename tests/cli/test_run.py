@@ -156,6 +156,25 @@ def test_parameters(qt: CommandLine) -> None:
         assert (run.text, run.errors) == (expected, "")
 
 
+def test_a_model_that_does_more_than_compute(qt: CommandLine, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Reads(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float64)])
+        def __call__(self, x):
+            return 2.0 * x
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+        def read(self, path):
+            return tf.io.read_file(path)
+
+    tf.saved_model.save(Reads(), str(tmp_path / "model"))
+    run = qt("run", "SELECT m(2) AS m", "-m", "m=model")
+    assert run.code == 1
+    assert "ReadFile" in run.errors and "--trust-models" in run.errors
+    assert qt("run", "SELECT m(2) AS m", "-m", "m=model", "--trust-models").text == "m\n4.0\n"
+
+
 def test_a_saved_model_by_its_path(qt: CommandLine, tmp_path: Path) -> None:
     import tensorflow as tf
 
