@@ -6,6 +6,7 @@
 #                     make core PYTHON=python3.13 VENV=.venv-3.13
 #   make thorough     the same with every case of the large grids, of which make test takes a sample
 #   make fuzz         random queries against DuckDB, partitions and plain plans: SECONDS=600, SEED=n the same ones again
+#   make fuzz-files   files of strangers, mutated, through every door by which files come in: SECONDS=600, SEED=n, DOOR=qta for one
 #   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, is wrong, accepted, refused or unsupported, and why;
 #                     ORACLE=duckdb compares with DuckDB itself, SECONDS=n bounds each file, REASONS=n shows more reasons
 #   make lint         only the first four of these
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot bench-models tpch core thorough fuzz slt clean FORCE
+.PHONY: help demo test lint bench-seed bench-aot bench-models tpch core thorough fuzz fuzz-files slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,6 +70,9 @@ thorough: lint
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
+
+fuzz-files: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.oracle.fuzz_files --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(if $(DOOR),--door $(DOOR))
 
 slt: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.oracle.slt $(if $(ORACLE),--oracle $(ORACLE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(REASONS),--reasons $(REASONS)) $(FILES)
