@@ -13,6 +13,8 @@ from qtensor.types import Field, Schema, Unsupported
 
 Addresses: TypeAlias = tuple[tuple[Any, ...], ...]
 
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow raises for data that is damaged or not there
+
 _REMEDY = "cast it to a number, string, date or timestamp, or drop it"
 
 

@@ -7,7 +7,7 @@ from os import PathLike
 import pyarrow as pa
 
 from qtensor.errors import DataError
-from qtensor.sources.arrow import ArrowSource, PolarsSource
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, PolarsSource
 from qtensor.sources.files import open_path, open_paths
 from qtensor.sources.frames import DataFrameSource, DictSource
 from qtensor.sources.typed import RelationSource, TypedRows
@@ -81,7 +81,7 @@ def _read_stream(name: str, source: object) -> pa.Table:
     """Everything that an object with __arrow_c_stream__ has to give."""
     try:
         return pa.RecordBatchReader.from_stream(source).read_all()
-    except (pa.ArrowException, OSError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{name}: its Arrow stream cannot be read: {error}") from error
 
 
