@@ -17,10 +17,10 @@ from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn
-from qtensor.lowering.text_levels import TextLevels
 from qtensor.table import Table
 from qtensor.types import Schema
 
+EncodedColumns: TypeAlias = Mapping[tuple[str, int], EncodedColumn]  # by table and number
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
 
 
@@ -75,7 +75,7 @@ class Prepared:
     tables: dict[str, Table]
     models: tuple[Model, ...]
     threads: int
-    levels: TextLevels  # of the text columns
+    encoded: EncodedColumns  # those that it reads, as they were when it was prepared
     seconds: dict[str, float] = field(default_factory=dict)
     replacement: Prepared | None = None
 
@@ -104,7 +104,12 @@ class Prepared:
         """A column of the table whose rows the query's are, as it was when the query was prepared."""
         source = self.planned.plan.pipelines[-1].source
         assert isinstance(source, TableSource)
-        return self.tables[source.table].column(index, self.threads, self.levels.get((source.table, index), "ordered"))
+        return self.encoded[source.table, index]
+
+    @property
+    def columns(self) -> frozenset[tuple[Table, int]]:
+        """The tables' columns that it reads."""
+        return frozenset((self.tables[table], index) for table, index in self.encoded)
 
     @property
     def schema(self) -> Schema:

@@ -17,6 +17,7 @@ from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
+from qtensor.kept_columns import KeptColumns
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.joins import rounded_capacity
@@ -27,7 +28,7 @@ from qtensor.lowering.ranges import Range, widened
 from qtensor.lowering.storage import EncodedColumn, Level
 from qtensor.lowering.text_levels import TextLevels, text_levels
 from qtensor.optimizer import Observer, optimise
-from qtensor.prepared import Prepared, Query, StageArguments
+from qtensor.prepared import EncodedColumns, Prepared, Query, StageArguments
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.statistics import ColumnStatistics
 from qtensor.table import Table
@@ -39,11 +40,19 @@ Result = TypeVar("Result")
 class Session:
     """Everything a query needs that outlives it: the compiler with its caches, buffers, threads."""
 
-    def __init__(self, threads: int, compiler: Compiler) -> None:
+    def __init__(self, threads: int, compiler: Compiler, limit: int) -> None:
+        """limit: bytes of encoded columns that are kept."""
         self.threads = threads
         self.compiler = compiler
         self.memory = DeviceMemory(threads)
+        self.columns = KeptColumns(limit)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="qtensor")
+
+    def close(self) -> None:
+        """Release threads, buffers and columns."""
+        self.pool.shutdown()
+        self.memory = DeviceMemory(self.threads)
+        self.columns = KeptColumns(self.columns.limit)
 
     def prepare(self, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None) -> Prepared:
         """All stages up to compiled code bound to its inputs."""
@@ -94,9 +103,12 @@ class Session:
         used = tuple(models[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
         host = HostInputs(planned.literals, measured.dictionary)
-        arguments = clock.time("buffers", lambda: [self.stage_arguments(physical, stage, tables) for stage in compiled.stages])
+        arguments = clock.time(
+            "buffers",
+            lambda: [self.stage_arguments(physical, stage, tables, measured.encoded) for stage in compiled.stages],
+        )
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
-        return Prepared(
+        prepared = Prepared(
             query,
             bound,
             optimised,
@@ -108,13 +120,19 @@ class Session:
             tables,
             used,
             self.threads,
-            levels,
+            measured.encoded,
             {**clock.seconds, **measured.seconds},
         )
+        self.columns.use(prepared.columns, tables.values())
+        return prepared
 
-    def stage_arguments(self, plan: PhysicalPlan, stage: CompiledStage, tables: dict[str, Table]) -> StageArguments:
+    def stage_arguments(
+        self, plan: PhysicalPlan, stage: CompiledStage, tables: Mapping[str, Table], encoded: EncodedColumns
+    ) -> StageArguments:
         scans = [number for number in plan.scans if number in stage.pipelines]
-        shares = [[jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables)] for number in scans]
+        shares = [
+            [jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables, encoded)] for number in scans
+        ]
         first = shares.pop(0) if stage.partial is not None else []
         return StageArguments(first, [array for (share,) in shares for array in share])
 
@@ -214,6 +232,7 @@ class MeasuredTables:
         self._tables = tables
         self._threads = threads
         self._levels: TextLevels = levels or {}
+        self.encoded: dict[tuple[str, int], EncodedColumn] = {}  # of all sources that were asked for
         self.dictionary_sizes: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, float] = {}
 
@@ -224,6 +243,7 @@ class MeasuredTables:
         self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
         layout = self._tables[table].layout(self._threads)
         for index, column in zip(columns, encoded, strict=True):
+            self.encoded[table, index] = column
             if column.dictionary is not None:
                 self.dictionary_sizes[table, index] = len(column.dictionary)
         fields = self._tables[table].fields
@@ -245,8 +265,7 @@ class MeasuredTables:
         return self._tables[table].unique(columns, self._threads)
 
     def dictionary(self, table: str, column: int) -> pa.Array:
-        level = self._levels.get((table, column), "ordered")
-        dictionary = self._tables[table].column(column, self._threads, level).dictionary
+        dictionary = self.encoded[table, column].dictionary
         assert dictionary is not None
         return dictionary
 

@@ -51,6 +51,9 @@ class Source(Protocol):
     def is_current(self, indices: Collection[int]) -> bool:
         """Whether the schema, the number of rows and what was read of the columns `indices` still are what they were."""
 
+    def forget(self, index: int) -> None:
+        """Let go of what is kept of a column only to see whether it is the same: nobody has an encoding of it any more."""
+
 
 class Table:
     """A relation under a name, cached column by column. Safe to use from several threads.
@@ -84,6 +87,10 @@ class Table:
             if self._numbered is None:
                 self._numbered = Table(numbered(self.name), NumberedSource(self._source, self._numbers))
             return self._numbered
+
+    def is_made_of(self, table: Table) -> bool:
+        """Whether this is `table`, or that with its rows numbered."""
+        return self is table or self is table._numbered
 
     def layout(self, threads: int) -> Layout:
         """How the columns are cut when `threads` cores scan them."""
@@ -142,6 +149,26 @@ class Table:
                 self._unique[key] = columns[0].unique if len(columns) == 1 else unique_together(columns)
             return self._unique[key]
 
+    @property
+    def encoded_columns(self) -> set[int]:
+        """The columns of which there are encodings."""
+        with self._lock:
+            return {index for index, _ in self._encoded}
+
+    def bytes_of(self, index: int) -> int:
+        """How much memory the encodings of a column take, dictionaries and what they share with Arrow included."""
+        with self._lock:
+            return sum(column.size for (kept, _), levels in self._encoded.items() if kept == index for column in levels.values())
+
+    def forget(self, index: int) -> None:
+        """Let go of the encodings of a column. Who holds one can go on with it; the next query that needs it reads it again."""
+        with self._lock:
+            for key in [key for key in self._encoded if key[0] == index]:
+                del self._encoded[key]
+            if self._numbered is not None:
+                self._numbered.forget(index)  # its rows are compared with the same copy
+            self._source.forget(index)
+
     def is_current(self) -> bool:
         """Whether the source still holds what this table was made of.
 
@@ -187,3 +214,6 @@ class NumberedSource:
 
     def is_current(self, indices: Collection[int]) -> bool:
         return self._source.is_current({index for index in indices if index < len(self._source.fields)})
+
+    def forget(self, index: int) -> None:
+        """The other source has to remember: the table without numbers may have an encoding."""

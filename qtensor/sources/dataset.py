@@ -12,19 +12,20 @@ import pyarrow.parquet as pq
 from qtensor.errors import DataError, suggestion
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type, encode_column, sql_type
 from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
+from qtensor.sources.held import Reference, strongly
 from qtensor.sources.parquet import INT96_UNIT
 from qtensor.sources.signature import FileSignature, file_signature
 from qtensor.table import Source
 from qtensor.types import Integer, Unsupported
 
 
-def open_dataset(dataset: ds.Dataset) -> Source:
+def open_dataset(dataset: ds.Dataset, reference: Reference) -> Source:
     """A Dataset; one in memory may be readable only once, and so is read here.
 
     Raises:
         DataError: it cannot be read.
     """
-    return ArrowSource(dataset.to_table()) if isinstance(dataset, ds.InMemoryDataset) else DatasetSource(dataset)
+    return ArrowSource(dataset.to_table()) if isinstance(dataset, ds.InMemoryDataset) else DatasetSource(dataset, reference)
 
 
 _FORMAT = ds.ParquetFileFormat(ds.ParquetReadOptions(coerce_int96_timestamp_unit=INT96_UNIT))
@@ -35,9 +36,9 @@ _REMEDY = "Write all files with one schema, or register each by itself and use U
 class DatasetSource:
     """A pyarrow Dataset: columns are read when first needed, all of its files in one pass."""
 
-    def __init__(self, dataset: ds.Dataset) -> None:
-        """Raises DataError for unreadable files."""
-        self._dataset = dataset
+    def __init__(self, dataset: ds.Dataset, reference: Reference) -> None:
+        """reference: to `dataset`. Raises DataError for unreadable files."""
+        self._dataset = reference
         self._signatures = _signatures(dataset)
         try:
             self.fields = schema_of(dataset.schema)
@@ -48,7 +49,7 @@ class DatasetSource:
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         fields = [self.fields[index] for index in indices]
         try:
-            table = self._dataset.to_table(columns=[field.name for field in fields])
+            table = self._dataset().to_table(columns=[field.name for field in fields])
         except READ_ERRORS as error:
             raise DataError(f"the dataset cannot be read: {error}") from error
         if table.num_rows != self.rows:
@@ -58,7 +59,11 @@ class DatasetSource:
         return [encode_column(field.name, table.column(field.name), field.type, layout) for field in fields]
 
     def is_current(self, indices: Collection[int]) -> bool:
-        return _signatures(self._dataset) == self._signatures
+        dataset = self._dataset()
+        return dataset is not None and _signatures(dataset) == self._signatures
+
+    def forget(self, index: int) -> None:
+        pass
 
 
 class FilesSource(DatasetSource):
@@ -82,7 +87,7 @@ class FilesSource(DatasetSource):
             dataset = ds.dataset(self._files, schema=everything, format=_FORMAT, partitioning=partitioning)
         except READ_ERRORS as error:
             raise DataError(f"{shown}: cannot be read as Parquet: {error}") from error
-        super().__init__(dataset)
+        super().__init__(dataset, strongly(dataset))
 
     def is_current(self, indices: Collection[int]) -> bool:
         return super().is_current(indices) and _sorted(self._find()) == self._files

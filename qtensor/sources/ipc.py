@@ -80,6 +80,9 @@ class IpcSource:
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
 
+    def forget(self, index: int) -> None:
+        pass
+
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         if not self.is_current(()):
             raise DataError(f"{self._path}: the file has changed since it was registered; register it again")

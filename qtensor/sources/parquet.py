@@ -48,6 +48,9 @@ class ParquetSource:
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
 
+    def forget(self, index: int) -> None:
+        pass
+
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         facts = self._facts(indices)
         encoders = {
