@@ -87,24 +87,19 @@ class Prepared:
     @cached_property
     def decoder(self) -> Decoder:
         """Makes an Arrow table of a run's arrays."""
-        planned = self.planned
-        host = self.host
+        planned, host, encoded = self.planned, self.host, self.encoded
+        source = planned.plan.pipelines[-1].source  # the table whose rows the query's are, if it only passes columns on
+        table = source.table if isinstance(source, TableSource) else ""
         return Decoder(
             planned.output,
             planned.checks,
             self.query.sql,
-            self.column,
+            lambda index: encoded[table, index],  # not a method: this would be a cycle, and keep data until one is collected
             host.strings,
             planned.plan.lists,
             called=host.called,
             joined=host.joined,
         )
-
-    def column(self, index: int) -> EncodedColumn:
-        """A column of the table whose rows the query's are, as it was when the query was prepared."""
-        source = self.planned.plan.pipelines[-1].source
-        assert isinstance(source, TableSource)
-        return self.encoded[source.table, index]
 
     @property
     def columns(self) -> frozenset[tuple[Table, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,7 +74,8 @@ class Session:
         clock = clock or Clock()
         tables = dict(scope.tables)
         try:
-            optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
+            with closing(MeasuredTables(tables, self.threads)) as measured:
+                optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
         by_name = {model.name: model for model in models.values()}
@@ -90,8 +92,22 @@ class Session:
         capacities: Sequence[int] = (),
     ) -> Prepared:
         """The stages after optimisation. capacities: how much room former runs are known to have needed."""
-        levels = text_levels(optimised)
-        measured = MeasuredTables(tables, self.threads, levels)
+        with closing(MeasuredTables(tables, self.threads, text_levels(optimised))) as measured:
+            return self.bound_to_inputs(query, bound, optimised, tables, models, measured, clock, capacities)
+
+    def bound_to_inputs(
+        self,
+        query: Query,
+        bound: Plan,
+        optimised: Plan,
+        tables: dict[str, Table],
+        models: Mapping[str, Model],
+        measured: MeasuredTables,
+        clock: Clock,
+        capacities: Sequence[int],
+    ) -> Prepared:
+        """The same, by what `measured` tells of the tables."""
+        encoded = measured.encoded
         try:
             planned = clock.time(
                 "plan",
@@ -102,10 +118,10 @@ class Session:
         physical = planned.plan
         used = tuple(models[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
-        host = HostInputs(planned.literals, measured.dictionary)
+        host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
         arguments = clock.time(
             "buffers",
-            lambda: [self.stage_arguments(physical, stage, tables, measured.encoded) for stage in compiled.stages],
+            lambda: [self.stage_arguments(physical, stage, tables, encoded) for stage in compiled.stages],
         )
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         prepared = Prepared(
@@ -120,7 +136,7 @@ class Session:
             tables,
             used,
             self.threads,
-            measured.encoded,
+            encoded,
             {**clock.seconds, **measured.seconds},
         )
         self.columns.use(prepared.columns, tables.values())
@@ -264,10 +280,16 @@ class MeasuredTables:
         """Whether no two rows are equal in all of `columns`, which the query reads."""
         return self._tables[table].unique(columns, self._threads)
 
-    def dictionary(self, table: str, column: int) -> pa.Array:
-        dictionary = self.encoded[table, column].dictionary
-        assert dictionary is not None
-        return dictionary
+    def close(self) -> None:
+        """Forget all: what plans and optimises has cycles, which would keep columns until a collection of garbage."""
+        self._tables = {}
+        self.encoded = {}
+
+
+def dictionary_of(column: EncodedColumn) -> pa.Array:
+    """The strings of a column of text."""
+    assert column.dictionary is not None
+    return column.dictionary
 
 
 def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:

@@ -1,7 +1,7 @@
 """What can be registered as a table, and which source reads it.
 
 open       what kind of object was registered
-opened     tables kept for objects that nobody registered
+opened     tables kept for objects that nobody registered, known by held, weakly
 arrow      Arrow tables and streams, polars DataFrames: memory that does not change
 dataset    pyarrow Datasets, folders and patterns of Parquet files
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
