@@ -18,6 +18,7 @@ from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
+from qtensor.first_rows import tables_read
 from qtensor.kept_columns import KeptColumns
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
@@ -92,8 +93,9 @@ class Session:
         capacities: Sequence[int] = (),
     ) -> Prepared:
         """The stages after optimisation. capacities: how much room former runs are known to have needed."""
-        with closing(MeasuredTables(tables, self.threads, text_levels(optimised))) as measured:
-            return self.bound_to_inputs(query, bound, optimised, tables, models, measured, clock, capacities)
+        read = tables_read(optimised, tables)
+        with closing(MeasuredTables(read, self.threads, text_levels(optimised))) as measured:
+            return self.bound_to_inputs(query, bound, optimised, tables, read, models, measured, clock, capacities)
 
     def bound_to_inputs(
         self,
@@ -101,12 +103,13 @@ class Session:
         bound: Plan,
         optimised: Plan,
         tables: dict[str, Table],
+        read: Mapping[str, Table],
         models: Mapping[str, Model],
         measured: MeasuredTables,
         clock: Clock,
         capacities: Sequence[int],
     ) -> Prepared:
-        """The same, by what `measured` tells of the tables."""
+        """The same, by what `measured` tells of the tables, or of the parts of them that are read."""
         encoded = measured.encoded
         try:
             planned = clock.time(
@@ -121,7 +124,7 @@ class Session:
         host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
         arguments = clock.time(
             "buffers",
-            lambda: [self.stage_arguments(physical, stage, tables, encoded) for stage in compiled.stages],
+            lambda: [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages],
         )
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         prepared = Prepared(

@@ -44,8 +44,24 @@ class ArrowSource:
     def is_current(self, indices: Collection[int]) -> bool:
         return True
 
+    def head(self, rows: int) -> ArrowSource:
+        return _FirstRows(self, rows)
+
     def forget(self, index: int) -> None:
         pass
+
+
+class _FirstRows(ArrowSource):
+    """The first rows of another source, of its memory."""
+
+    def __init__(self, whole: ArrowSource, rows: int) -> None:
+        self._whole = whole
+        self._table = whole._table.slice(0, rows)
+        self.fields = whole.fields
+        self.rows = self._table.num_rows
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._whole.is_current(indices)
 
 
 class PolarsSource(ArrowSource):

@@ -62,6 +62,9 @@ class DatasetSource:
         dataset = self._dataset()
         return dataset is not None and _signatures(dataset) == self._signatures
 
+    def head(self, rows: int) -> None:
+        return None
+
     def forget(self, index: int) -> None:
         pass
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from threading import local
 
@@ -42,11 +44,20 @@ class ParquetSource:
             raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
         groups = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
         self.rows: int = self._metadata.num_rows
+        self._groups = groups  # of which rows are read
         if self.rows != sum(groups) or any(rows < 0 for rows in groups):
             raise DataError(f"{path}: cannot be read as Parquet: the footer says {self.rows} rows, its row groups {sum(groups)}")
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
+
+    def head(self, rows: int) -> ParquetSource:
+        """The first row groups."""
+        first = copy(self)
+        ends = list(accumulate(self._groups))
+        first._groups = self._groups[: 1 + sum(end < rows for end in ends)]
+        first.rows = sum(first._groups)
+        return first
 
     def forget(self, index: int) -> None:
         pass
@@ -135,16 +146,16 @@ class ParquetSource:
         if self.fields[index].type != VARCHAR or index not in facts:
             return False
         groups = facts[index]
-        short = sum(group.uncompressed for group in groups) <= _CODE_BYTES * self.rows
+        short = sum(group.uncompressed for group in groups) <= _CODE_BYTES * self._metadata.num_rows
         return short and all(group.encodings <= _READ_AS_CODES for group in groups)
 
     def _tasks(self, indices: list[int]) -> list[tuple[int, int, int]]:
         """(row group, its first row, column) for every row group and column."""
         tasks = []
         start = 0
-        for group in range(self._metadata.num_row_groups):
+        for group, rows in enumerate(self._groups):
             tasks += [(group, start, index) for index in indices]
-            start += self._metadata.row_group(group).num_rows
+            start += rows
         return tasks
 
     def _footer_range(self, index: int, facts: Mapping[int, Sequence[ChunkFacts]]) -> tuple[int, int] | None:
