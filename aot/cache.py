@@ -108,8 +108,14 @@ class ExecutableCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
-                file.write(MAGIC + hashlib.sha256(code.payload).digest() + code.payload)
-            Path(file.name).replace(self.folder / key)
+                temporary = Path(file.name)
+                try:  # not synchronised with the disk: what a power failure leaves has another digest, and is compiled anew
+                    file.write(MAGIC + hashlib.sha256(code.payload).digest() + code.payload)
+                    file.flush()
+                    temporary.replace(self.folder / key)
+                except BaseException:
+                    temporary.unlink(missing_ok=True)
+                    raise
             self.trim()
         except OSError as error:
             logger.info("the executable cache %s cannot be written: %s", self.folder, error)

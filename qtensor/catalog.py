@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 
 import numpy as np
@@ -26,10 +28,11 @@ from qtensor.types import Schema
 class Registry:
     """The tables and models of a connection, by lower-case name; and the tables opened for what queries found elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, gone: Callable[[Table], None] | None = None) -> None:
+        """gone: told of a table that was found elsewhere when its source is gone; see `OpenedTables`."""
         self._lock = threading.RLock()
         self._tables: dict[str, tuple[object, Table]] = {}
-        self._found = OpenedTables()
+        self._found = OpenedTables(gone)
         self._models: dict[str, Model] = {}
         self._registrations: dict[str, Registration] = {}
         self._created: dict[str, CreatedTable] = {}
@@ -164,6 +167,11 @@ class Scope:
         self.tables: dict[str, Table] = {}
         self.views: dict[str, View] = {}
 
+    def close(self) -> None:
+        """Forget tables and variables: what was bound has cycles, which would keep them until a collection of garbage."""
+        self._variables = {}
+        self.tables = {}
+
     def find(self, name: str) -> Table | None:
         """The table `name`; None if there is none, or a view."""
         if name.endswith(ROWS_NUMBERED):
@@ -244,17 +252,34 @@ def signature_of(model: Model) -> ModelSignature:
     return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered)
 
 
+_REFERENCES_OF_A_COPY = 3  # the frame's, the method's that asks, and that of the question
+
+
 class CallerVariables(Mapping[str, object]):
     """What a query may name without registering it: tables given with it, the calling function's variables, its module's.
 
-    Looked up when asked, once each, and the frame let go with this object.
+    Looked up when asked, once each; `close` lets go of all.
     """
 
     def __init__(self, frame: FrameType | None, given: Mapping[str, object]) -> None:
         self._given = dict(given)
         self._scopes: tuple[Mapping[str, object], ...] = ()
+        self._optimized = frame is not None and bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
         if frame is not None:
             self._scopes = (frame.f_locals, frame.f_globals)
+
+    def close(self) -> None:
+        """Let go of all variables.
+
+        Before Python 3.13 a function's `f_locals` is a copy, which the frame keeps, and with it what the function deletes. So it
+        is emptied, unless somebody else (a debugger, `locals()`) has it too.
+        """
+        self._given = {}
+        if self._scopes and self._optimized and isinstance(local := self._scopes[0], dict):
+            self._scopes = ()
+            if sys.getrefcount(local) <= _REFERENCES_OF_A_COPY:
+                local.clear()
+        self._scopes = ()
 
     def __getitem__(self, name: str) -> object:
         if name in self._given:

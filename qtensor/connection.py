@@ -6,9 +6,12 @@ import inspect
 import operator
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from types import FrameType
+from weakref import WeakMethod
 
 import pyarrow as pa
 from numpy.typing import DTypeLike
@@ -24,9 +27,11 @@ from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError
 from qtensor.exporting import export_native_query, export_query
+from qtensor.kept_columns import Columns
+from qtensor.kept_columns import memory_limit as limit_in_bytes
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import is_tensorflow_model
-from qtensor.memory import keep_heap
+from qtensor.memory import keep_heap, release_heap
 from qtensor.models import Registration
 from qtensor.optimizer import Observer
 from qtensor.prepared import Parameters, Prepared, Query
@@ -39,6 +44,7 @@ from qtensor.table import Table
 from qtensor.types import Schema
 
 PLANS_KEPT = 256
+_MUCH = 32 << 20  # bytes: to look for free pages takes longer than smaller columns are worth
 
 
 @dataclass(frozen=True)
@@ -49,16 +55,19 @@ class Kept:
     tables: tuple[tuple[str, Table], ...]
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
+    columns: Columns
 
 
 class Connection:
     """Tables, models and compiled queries. Safe to use from several threads.
 
-    threads: how many cores a query over a large table uses (default: all that this process may use). timeout: the seconds that a
-    call which asks or runs a query may take, a QueryTimeoutError ends it; None: any.
+    threads: how many cores a query over a large table uses (default: all that this process may use).
+    timeout: the seconds that a call which asks or runs a query may take, a QueryTimeoutError ends it; None: any.
+    memory_limit: bytes, or a text like "2GB", of encoded columns that are kept for the next queries (default: half of the
+        machine's memory). Those used last are kept; what a query needs while it runs is not limited by it.
     """
 
-    def __init__(self, threads: int | None = None, timeout: float | None = None) -> None:
+    def __init__(self, threads: int | None = None, timeout: float | None = None, memory_limit: int | str | None = None) -> None:
         try:
             too_few = threads is not None and operator.index(threads) < 1
         except TypeError:
@@ -72,8 +81,9 @@ class Connection:
         if no_time:
             raise DataError(f"timeout must be a number of seconds above 0, not {timeout!r}")
         keep_heap()
-        self._registry = Registry()
-        self._session = Session(threads or available_cores(), Compiler(ExecutableCache()))
+        self._gone: deque[Table] = deque()
+        self._registry = Registry(_weak(self._forget_gone))
+        self._session = Session(threads or available_cores(), Compiler(ExecutableCache()), limit_in_bytes(memory_limit))
         self._calls = Calls(timeout)
         self._kept: dict[tuple[str, str, str], Kept] = {}
         self._lock = threading.Lock()  # of `_kept`
@@ -161,29 +171,29 @@ class Connection:
         Raises ParseError, BindError, UnsupportedError: with a caret under the place. ExecutionError, DataError: a statement that
         ran.
         """
-        frame = inspect.currentframe()
-        return self._answer(Query(query, params, dialect), frame.f_back if frame else None, {})
+        return self._answer(Query(query, params, dialect), caller(), {})
 
     def execute(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
         """The same as `sql`, under the name by which statements are mostly run."""
-        frame = inspect.currentframe()
-        return self._answer(Query(query, params, dialect), frame.f_back if frame else None, {})
+        return self._answer(Query(query, params, dialect), caller(), {})
 
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
-        variables = CallerVariables(frame, given)
-        *before, last = in_place(query.sql, query.dialect)
-        for text in before:
-            self._statement(Query(text, None, query.dialect), variables).arrow()
-        return self._statement(replace(query, sql=last), variables)
+        with closing(CallerVariables(frame, given)) as variables:
+            del frame  # which an error's traceback would keep
+            *before, last = in_place(query.sql, query.dialect)
+            for text in before:
+                self._statement(Query(text, None, query.dialect), variables).arrow()
+            return self._statement(replace(query, sql=last), variables)
 
     def _statement(self, query: Query, variables: CallerVariables) -> Relation:
         if may_be_statement(query.sql):
             self._refuse_closed()
-            scope = Scope(self._registry, variables)
-            runner = Runner(self._changes, self._session, self._registry, scope, self._registry.models, query)
-            answered = self._calls.run(runner.run)
+            with closing(Scope(self._registry, variables)) as scope:
+                runner = Runner(self._changes, self._session, self._registry, scope, self._registry.models, query)
+                answered = self._calls.run(runner.run)
             if answered is not None:
+                self._trim(frozenset())
                 return answered
         return self._relation(query, variables)
 
@@ -210,20 +220,25 @@ class Connection:
         """The query ready to run: from the cache if everything it was prepared for is still the same."""
         self._refuse_closed()
         key = (query.sql, query.dialect, repr(query.parameters))
-        scope = Scope(self._registry, variables)
-        kept = self._kept.get(key)
-        if kept is not None and observe is None and self._holds(kept, scope):
-            return kept
-        return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+        if self._gone:
+            with self._lock:
+                self._drop_gone()
+        with closing(Scope(self._registry, variables)) as scope:
+            kept = self._kept.get(key)
+            if kept is not None and observe is None and self._holds(kept, scope):
+                self._session.columns.use(kept.columns)
+                return kept
+            return self._calls.run(lambda: self._prepare(query, scope, key, observe))
 
     def _prepare(self, query: Query, scope: Scope, key: tuple[str, str, str], observe: Observer | None) -> Kept:
         """The query prepared and kept. Other queries are prepared at the same time."""
         prepared = self._session.prepare(query, scope, self._registry.models, observe)
-        kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models)
+        kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models, prepared.columns)
         with self._lock:
             self._refuse_closed()
             self._forget(kept)
             self._kept[key] = kept
+        self._trim(kept.columns)
         return kept
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
@@ -252,9 +267,46 @@ class Connection:
         current = dict(new.tables)
         for key, kept in list(self._kept.items()):
             if any(current.get(name, table) is not table for name, table in kept.tables):
-                del self._kept[key]
+                self._kept.pop(key, None)
         while len(self._kept) >= PLANS_KEPT:
             del self._kept[next(iter(self._kept))]
+
+    def _trim(self, needed: Columns) -> None:
+        """Keep no more encoded columns than the limit allows, beyond the `needed` ones, and no query over those that go."""
+        with self._lock:
+            gone = self._session.columns.trim(needed)
+            if gone:
+                for key, kept in list(self._kept.items()):
+                    if any(index == other and table.is_made_of(base) for base, other in gone for table, index in kept.columns):
+                        self._kept.pop(key, None)
+                release_heap()
+
+    def _forget_gone(self, table: Table) -> None:
+        """Let go of queries over a table whose source is gone: now, or at the next query if another thread is at work.
+
+        Called while an object is being destroyed, on any thread, so it waits for nothing.
+        """
+        self._gone.append(table)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_gone()
+            finally:
+                self._lock.release()
+
+    def _drop_gone(self) -> None:
+        """Let go of queries over tables whose sources are gone."""
+        released = 0
+        while self._gone:
+            table = self._gone.popleft()
+            for index in table.encoded_columns:
+                released += table.bytes_of(index)
+                table.forget(index)
+            for key, kept in list(self._kept.items()):
+                if any(known.is_made_of(table) for _, known in kept.tables):
+                    self._kept.pop(key, None)
+            del table
+        if released >= _MUCH:
+            release_heap()
 
     def _holds(self, kept: Kept, scope: Scope) -> bool:
         tables = all(scope.find(name) is table for name, table in kept.tables)
@@ -271,8 +323,10 @@ class Connection:
         with self._changes, self._lock:
             self._closed = True
             self._kept.clear()
+            self._gone.clear()
             self._registry = Registry()
-        self._session.pool.shutdown()
+            self._session.close()
+        release_heap()
 
     def __enter__(self) -> Connection:
         return self
@@ -282,7 +336,11 @@ class Connection:
 
 
 def connect(
-    database: str | os.PathLike[str] = ":memory:", *, threads: int | None = None, timeout: float | None = None
+    database: str | os.PathLike[str] = ":memory:",
+    *,
+    threads: int | None = None,
+    timeout: float | None = None,
+    memory_limit: int | str | None = None,
 ) -> Connection:
     """A new connection, without tables. See `Connection`.
 
@@ -292,7 +350,28 @@ def connect(
         raise DataError(f"the number of threads is given by its name: connect(threads={database})")
     if os.fspath(database) not in (":memory:", ""):
         raise DataError(f"{os.fspath(database)}: databases are kept in memory only: connect(), and register files as tables")
-    return Connection(threads, timeout)
+    return Connection(threads, timeout, memory_limit)
+
+
+def caller() -> FrameType | None:
+    """The frame that called the function which calls this one."""
+    frame = inspect.currentframe()
+    try:
+        return frame.f_back.f_back if frame and frame.f_back else None
+    finally:
+        del frame  # which would keep itself alive
+
+
+def _weak(method: Callable[[Table], None]) -> Callable[[Table], None]:
+    """`method` of a connection, which this does not keep alive."""
+    reference = WeakMethod(method)
+
+    def called(table: Table) -> None:
+        method = reference()
+        if method is not None:
+            method(table)
+
+    return called
 
 
 _default_lock = threading.Lock()
@@ -321,8 +400,7 @@ def sql(query: str, params: Parameters = None, *, dialect: str = "duckdb", **tab
             connection.create_function(name, value)
         else:
             given[name] = value
-    frame = inspect.currentframe()
-    return connection._answer(Query(query, params, dialect), frame.f_back if frame else None, given)
+    return connection._answer(Query(query, params, dialect), caller(), given)
 
 
 def export(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import jax
@@ -12,22 +12,23 @@ from qtensor.aot.runtime import to_device
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, SourceColumn, TableSource
+from qtensor.lowering.physical import PhysicalPlan, TableSource
 from qtensor.lowering.program import Share, Shared
-from qtensor.lowering.storage import Level
+from qtensor.lowering.storage import EncodedColumn
+from qtensor.prepared import EncodedColumns
 from qtensor.table import Table
 
 
 class DeviceMemory:
-    """The buffers of tables and models, kept as long as those are."""
+    """The buffers of encoded columns, tables and models, kept as long as those are."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[Table, dict[tuple[int, DType, Level], list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[EncodedColumn, dict[DType, list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
-    def shares(self, source: TableSource, tables: dict[str, Table]) -> list[Share]:
+    def shares(self, source: TableSource, tables: Mapping[str, Table], encoded: EncodedColumns) -> list[Share]:
         """The columns that a pipeline reads, one Share for each core."""
         if not source.table:
             return [Share((), to_device(np.int32(source.rows)))]
@@ -36,24 +37,22 @@ class DeviceMemory:
         if rows is None:
             layout = table.layout(self._threads)
             rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
-        columns = [self.column(table, column) for column in source.columns]
+        columns = [self.column(encoded[source.table, column.index], column.dtype) for column in source.columns]
         return [
             Share(tuple(buffer for column in columns for buffer in column[share]), rows[share]) for share in range(source.shares)
         ]
 
-    def column(self, table: Table, column: SourceColumn) -> list[tuple[jax.Array, ...]]:
+    def column(self, encoded: EncodedColumn, dtype: DType) -> list[tuple[jax.Array, ...]]:
         """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
-        kept = self._columns.setdefault(table, {})
-        key = (column.index, column.dtype, column.level)
-        if key not in kept:
-            encoded = table.column(column.index, self._threads, column.level)
+        kept = self._columns.setdefault(encoded, {})
+        if dtype not in kept:
             shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
             with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
-                kept[key] = [
-                    (to_device(data.astype(column.dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
+                kept[dtype] = [
+                    (to_device(data.astype(dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
                     for data, valid in shares
                 ]
-        return kept[key]
+        return kept[dtype]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
         """Literals, look-up tables and weights."""

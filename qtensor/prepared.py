@@ -17,10 +17,10 @@ from qtensor.lowering.host import HostInputs
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn
-from qtensor.lowering.text_levels import TextLevels
 from qtensor.table import Table
 from qtensor.types import Schema
 
+EncodedColumns: TypeAlias = Mapping[tuple[str, int], EncodedColumn]  # by table and number
 SHORT_WORK = 1_000_000_000  # multiply-adds of models: tenths of a second
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
@@ -77,7 +77,7 @@ class Prepared:
     tables: dict[str, Table]
     models: tuple[Model, ...]
     threads: int
-    levels: TextLevels  # of the text columns
+    encoded: EncodedColumns  # those that it reads, as they were when it was prepared
     seconds: dict[str, float] = field(default_factory=dict)
     replacement: Prepared | None = None
 
@@ -96,24 +96,24 @@ class Prepared:
     @cached_property
     def decoder(self) -> Decoder:
         """Makes an Arrow table of a run's arrays."""
-        planned = self.planned
-        host = self.host
+        planned, host, encoded = self.planned, self.host, self.encoded
+        source = planned.plan.pipelines[-1].source  # the table whose rows the query's are, if it only passes columns on
+        table = source.table if isinstance(source, TableSource) else ""
         return Decoder(
             planned.output,
             planned.checks,
             self.query.sql,
-            self.column,
+            lambda index: encoded[table, index],  # not a method: this would be a cycle, and keep data until one is collected
             host.strings,
             planned.plan.lists,
             called=host.called,
             joined=host.joined,
         )
 
-    def column(self, index: int) -> EncodedColumn:
-        """A column of the table whose rows the query's are, as it was when the query was prepared."""
-        source = self.planned.plan.pipelines[-1].source
-        assert isinstance(source, TableSource)
-        return self.tables[source.table].column(index, self.threads, self.levels.get((source.table, index), "ordered"))
+    @property
+    def columns(self) -> frozenset[tuple[Table, int]]:
+        """The tables' columns that it reads."""
+        return frozenset((self.tables[table], index) for table, index in self.encoded)
 
     @property
     def schema(self) -> Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ from qtensor.calls import check, signal
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import UnsupportedError
+from qtensor.first_rows import tables_read
+from qtensor.kept_columns import KeptColumns
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.joins import rounded_capacity
@@ -28,7 +31,7 @@ from qtensor.lowering.ranges import Range, widened
 from qtensor.lowering.storage import EncodedColumn, Level
 from qtensor.lowering.text_levels import TextLevels, text_levels
 from qtensor.optimizer import Observer, optimise
-from qtensor.prepared import Prepared, Query, StageArguments
+from qtensor.prepared import EncodedColumns, Prepared, Query, StageArguments
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.statistics import ColumnStatistics
 from qtensor.table import Table
@@ -40,11 +43,19 @@ Result = TypeVar("Result")
 class Session:
     """Everything a query needs that outlives it: the compiler with its caches, buffers, threads."""
 
-    def __init__(self, threads: int, compiler: Compiler) -> None:
+    def __init__(self, threads: int, compiler: Compiler, limit: int) -> None:
+        """limit: bytes of encoded columns that are kept."""
         self.threads = threads
         self.compiler = compiler
         self.memory = DeviceMemory(threads)
+        self.columns = KeptColumns(limit)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="qtensor")
+
+    def close(self) -> None:
+        """Release threads, buffers and columns."""
+        self.pool.shutdown()
+        self.memory = DeviceMemory(self.threads)
+        self.columns = KeptColumns(self.columns.limit)
 
     def prepare(self, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None) -> Prepared:
         """All stages up to compiled code bound to its inputs."""
@@ -65,7 +76,8 @@ class Session:
         clock = clock or Clock()
         tables = dict(scope.tables)
         try:
-            optimised = clock.time("optimise", lambda: optimise(bound, observe, MeasuredTables(tables, self.threads)))
+            with closing(MeasuredTables(tables, self.threads)) as measured:
+                optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
         by_name = {model.name: model for model in models.values()}
@@ -82,8 +94,24 @@ class Session:
         capacities: Sequence[int] = (),
     ) -> Prepared:
         """The stages after optimisation. capacities: how much room former runs are known to have needed."""
-        levels = text_levels(optimised)
-        measured = MeasuredTables(tables, self.threads, levels)
+        read = tables_read(optimised, tables)
+        with closing(MeasuredTables(read, self.threads, text_levels(optimised))) as measured:
+            return self.bound_to_inputs(query, bound, optimised, tables, read, models, measured, clock, capacities)
+
+    def bound_to_inputs(
+        self,
+        query: Query,
+        bound: Plan,
+        optimised: Plan,
+        tables: dict[str, Table],
+        read: Mapping[str, Table],
+        models: Mapping[str, Model],
+        measured: MeasuredTables,
+        clock: Clock,
+        capacities: Sequence[int],
+    ) -> Prepared:
+        """The same, by what `measured` tells of the tables, or of the parts of them that are read."""
+        encoded = measured.encoded
         try:
             planned = clock.time(
                 "plan",
@@ -94,10 +122,13 @@ class Session:
         physical = planned.plan
         used = tuple(models[use.name] for use in physical.models)
         compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
-        host = HostInputs(planned.literals, measured.dictionary)
-        arguments = clock.time("buffers", lambda: [self.stage_arguments(physical, stage, tables) for stage in compiled.stages])
+        host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
+        arguments = clock.time(
+            "buffers",
+            lambda: [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages],
+        )
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
-        return Prepared(
+        prepared = Prepared(
             query,
             bound,
             optimised,
@@ -109,13 +140,19 @@ class Session:
             tables,
             used,
             self.threads,
-            levels,
+            encoded,
             {**clock.seconds, **measured.seconds},
         )
+        self.columns.use(prepared.columns, tables.values())
+        return prepared
 
-    def stage_arguments(self, plan: PhysicalPlan, stage: CompiledStage, tables: dict[str, Table]) -> StageArguments:
+    def stage_arguments(
+        self, plan: PhysicalPlan, stage: CompiledStage, tables: Mapping[str, Table], encoded: EncodedColumns
+    ) -> StageArguments:
         scans = [number for number in plan.scans if number in stage.pipelines]
-        shares = [[jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables)] for number in scans]
+        shares = [
+            [jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables, encoded)] for number in scans
+        ]
         first = shares.pop(0) if stage.partial is not None else []
         return StageArguments(first, [array for (share,) in shares for array in share])
 
@@ -219,6 +256,7 @@ class MeasuredTables:
         self._tables = tables
         self._threads = threads
         self._levels: TextLevels = levels or {}
+        self.encoded: dict[tuple[str, int], EncodedColumn] = {}  # of all sources that were asked for
         self.dictionary_sizes: dict[tuple[str, int], int] = {}
         self.seconds: dict[str, float] = {}
 
@@ -229,6 +267,7 @@ class MeasuredTables:
         self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
         layout = self._tables[table].layout(self._threads)
         for index, column in zip(columns, encoded, strict=True):
+            self.encoded[table, index] = column
             if column.dictionary is not None:
                 self.dictionary_sizes[table, index] = len(column.dictionary)
         fields = self._tables[table].fields
@@ -249,11 +288,16 @@ class MeasuredTables:
         """Whether no two rows are equal in all of `columns`, which the query reads."""
         return self._tables[table].unique(columns, self._threads)
 
-    def dictionary(self, table: str, column: int) -> pa.Array:
-        level = self._levels.get((table, column), "ordered")
-        dictionary = self._tables[table].column(column, self._threads, level).dictionary
-        assert dictionary is not None
-        return dictionary
+    def close(self) -> None:
+        """Forget all: what plans and optimises has cycles, which would keep columns until a collection of garbage."""
+        self._tables = {}
+        self.encoded = {}
+
+
+def dictionary_of(column: EncodedColumn) -> pa.Array:
+    """The strings of a column of text."""
+    assert column.dictionary is not None
+    return column.dictionary
 
 
 def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:

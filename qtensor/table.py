@@ -25,6 +25,7 @@ from qtensor.lowering.storage import (
 from qtensor.row_numbers import ROW, numbered
 from qtensor.types import BIGINT, Field, Schema, distinct_names
 
+_SMALLEST_HEAD = 2_048
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
 
 _identities = count(1)
@@ -51,6 +52,12 @@ class Source(Protocol):
     def is_current(self, indices: Collection[int]) -> bool:
         """Whether the schema, the number of rows and what was read of the columns `indices` still are what they were."""
 
+    def head(self, rows: int) -> Source | None:
+        """A source of at least the first `rows` rows, for which no more is read; None where that cannot be."""
+
+    def forget(self, index: int) -> None:
+        """Let go of what is kept of a column only to see whether it is the same: nobody has an encoding of it any more."""
+
 
 class Table:
     """A relation under a name, cached column by column. Safe to use from several threads.
@@ -71,6 +78,7 @@ class Table:
         self._unique: dict[tuple[int, ...], bool] = {}
         self._numbers = numbers
         self._numbered: Table | None = None
+        self._heads: dict[int, Table] = {}
 
     @property
     def rows(self) -> int:
@@ -84,6 +92,23 @@ class Table:
             if self._numbered is None:
                 self._numbered = Table(numbered(self.name), NumberedSource(self._source, self._numbers))
             return self._numbered
+
+    def head(self, rows: int) -> Table:
+        """A table of the first `rows` rows, or some more; this one where they are not many less or all are read at once."""
+        size = 1 << (max(rows, _SMALLEST_HEAD) - 1).bit_length()
+        if size > self.rows // 2:
+            return self
+        with self._lock:
+            if size not in self._heads:
+                source = self._source.head(size)
+                if source is None or source.rows > self.rows // 2 or source.fields != self._source.fields:
+                    return self  # types of Python objects are known by all values
+                self._heads[size] = Table(self.name, source)
+            return self._heads[size]
+
+    def is_made_of(self, table: Table) -> bool:
+        """Whether this is `table`, or that with its rows numbered."""
+        return self is table or self is table._numbered
 
     def layout(self, threads: int) -> Layout:
         """How the columns are cut when `threads` cores scan them."""
@@ -142,6 +167,30 @@ class Table:
                 self._unique[key] = columns[0].unique if len(columns) == 1 else unique_together(columns)
             return self._unique[key]
 
+    @property
+    def encoded_columns(self) -> set[int]:
+        """The columns of which there are encodings."""
+        with self._lock:
+            return {index for index, _ in self._encoded}.union(*(head.encoded_columns for head in self._heads.values()))
+
+    def bytes_of(self, index: int) -> int:
+        """How much memory the encodings of a column take, dictionaries and what they share with Arrow included."""
+        with self._lock:
+            heads = sum(head.bytes_of(index) for head in self._heads.values())
+            return heads + sum(
+                column.size for (kept, _), levels in self._encoded.items() if kept == index for column in levels.values()
+            )
+
+    def forget(self, index: int) -> None:
+        """Let go of the encodings of a column. Who holds one can go on with it; the next query that needs it reads it again."""
+        with self._lock:
+            for key in [key for key in self._encoded if key[0] == index]:
+                del self._encoded[key]
+            self._heads.clear()
+            if self._numbered is not None:
+                self._numbered.forget(index)  # its rows are compared with the same copy
+            self._source.forget(index)
+
     def is_current(self) -> bool:
         """Whether the source still holds what this table was made of.
 
@@ -149,7 +198,8 @@ class Table:
         another. The columns are compared with a copy of theirs, at the speed of memory.
         """
         with self._lock:
-            return self._source.is_current({index for index, _ in self._encoded})
+            heads = all(head.is_current() for head in self._heads.values())
+            return heads and self._source.is_current({index for index, _ in self._encoded})
 
 
 def with_distinct_names(fields: Schema) -> Schema:
@@ -187,3 +237,9 @@ class NumberedSource:
 
     def is_current(self, indices: Collection[int]) -> bool:
         return self._source.is_current({index for index in indices if index < len(self._source.fields)})
+
+    def head(self, rows: int) -> Source | None:
+        return None
+
+    def forget(self, index: int) -> None:
+        """The other source has to remember: the table without numbers may have an encoding."""

@@ -202,6 +202,20 @@ def test_a_writer_killed_before_it_was_done(folder: Path) -> None:
     assert not left.exists()
 
 
+def test_a_full_disk_leaves_no_part_of_an_entry(folder: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    code = (
+        "import resource, signal\n"
+        "from tests.test_caching import ask, ROWS\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "assert ask().fetchall() == ROWS\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert list(folder.iterdir()) == []
+
+
 def test_damage_is_logged_and_nothing_printed(folder: Path) -> None:
     """A library's warnings reach stderr in a program that sets up no logging, unless the library sees to it."""
     ask().fetchall()

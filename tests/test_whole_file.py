@@ -76,3 +76,45 @@ def test_a_writer_that_is_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code, file], env=environment, check=False)
     assert file.read_bytes() == b"old"
+    (left,) = [path for path in tmp_path.iterdir() if path != file]
+    assert left.name.startswith(".file.qtensor-unfinished-")
+    with whole_file(tmp_path / "one"):  # which the next writer leaves alone
+        write(tmp_path / "two", b"new")
+        assert not left.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "one", "two"]
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its name is, before the write is said to have ended."""
+    done: list[str] = []
+    original = os.fsync
+
+    def record(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append(f"{kind} {(tmp_path / 'file').exists()}")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write(tmp_path / "file", b"content")
+    assert done == ["file False", "folder True"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    code = (
+        "import pathlib, resource, signal, sys\n"
+        "import qtensor\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "connection = qtensor.connect()\n"
+        "import numpy as np\n"
+        "connection.register('t', {'a': np.arange(100000)})\n"
+        "connection.sql('SELECT a FROM t').fetchall()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    connection.sql(f\"COPY t TO '{sys.argv[1]}'\")\n"
+        "except qtensor.errors.QTensorError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "out.csv"], env=environment, capture_output=True, text=True)
+    assert (done.stdout, list(tmp_path.iterdir())) == ("DataError\n", []), done.stderr

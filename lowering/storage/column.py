@@ -68,6 +68,12 @@ class EncodedColumn:
         """Views of the data and the validity of one share, each [chunks, chunk]."""
         return self.data[index], None if self.valid is None else self.valid[index]
 
+    @property
+    def size(self) -> int:
+        """Bytes, those of the dictionary included."""
+        parts = [self.data.nbytes, 0 if self.valid is None else self.valid.nbytes]
+        return sum(parts) + (0 if self.dictionary is None else self.dictionary.nbytes)
+
     @cached_property
     def has_denormals(self) -> bool:
         """Whether a float is so small that XLA:CPU takes it for zero. Computed when first asked."""

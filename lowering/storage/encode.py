@@ -84,7 +84,7 @@ def column_encoder(name: str, type: SqlType, layout: Layout, expected: Range | N
     if isinstance(type, Unsupported):
         raise DataError(f'column "{name}" is of type {type}, which cannot be read; {type.remedy}')
     if isinstance(type, Varchar):
-        return TextEncoder(layout)
+        return TextEncoder(name, layout)
     return _NumberEncoder(name, type, layout, expected)
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.types as arrow
 from numpy.typing import NDArray
 
-from qtensor.errors import InternalError
+from qtensor.errors import DataError, InternalError
 from qtensor.lowering.storage.column import EncodedColumn, Statistics, Validity, Values, allocate, flat, is_sorted, narrowest
 from qtensor.lowering.storage.layout import Layout
 from qtensor.lowering.storage.levels import Level, serves
@@ -46,15 +46,18 @@ class _PlainPiece(NamedTuple):
 class TextEncoder:
     """Collects pieces, each with a dictionary of its own or none, and at last puts them together."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, name: str, layout: Layout) -> None:
+        self._name = name
         self._layout = layout
         self._pieces: list[_Piece] = []
         self._plain: list[_PlainPiece] = []
 
     def write(self, start: int, array: pa.Array) -> None:
+        """Raises DataError: codes of a dictionary that it does not have."""
         if len(array) == 0:
             return
         if arrow.is_dictionary(array.type):
+            self._refuse_unknown_codes(array)
             self._pieces.append(_distinct(_present(start, array)))
             return
         array = array.cast(pa.large_string())  # of `string` the text itself is shared; of views few kernels know
@@ -63,7 +66,23 @@ class TextEncoder:
             return
         self._pieces.append(_present(start, array.dictionary_encode()))
 
+    def _refuse_unknown_codes(self, array: pa.DictionaryArray) -> None:
+        """Arrow looks up no code of a Parquet file, and a damaged one has any."""
+        codes = pc.min_max(array.indices).as_py()
+        if codes["min"] is not None and not 0 <= codes["min"] <= codes["max"] < len(array.dictionary):
+            raise DataError(f'column "{self._name}" is damaged: it has codes of texts that its dictionary does not have')
+
     def finish(self) -> EncodedColumn:
+        """Raises DataError: a string that is not UTF-8, which damaged files have."""
+        column = self._column()
+        assert column.dictionary is not None
+        try:
+            column.dictionary.validate(full=True)  # an eighth of a second for a gigabyte
+        except pa.ArrowInvalid as error:
+            raise DataError(f'column "{self._name}" holds text that is not UTF-8: {error}') from error
+        return column
+
+    def _column(self) -> EncodedColumn:
         if sum(len(piece.strings) for piece in self._plain) * 2 > self._layout.rows:
             return _plain_column(self._layout, self._plain, self._pieces)
         encoded = [_present(piece.start, piece.strings.dictionary_encode()) for piece in self._plain]

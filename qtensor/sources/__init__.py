@@ -1,16 +1,17 @@
 """What can be registered as a table, and which source reads it.
 
 open       what kind of object was registered
-opened     tables kept for objects that nobody registered
+opened     tables kept for objects that nobody registered, known by held, weakly
 arrow      Arrow tables and streams, polars DataFrames: memory that does not change
 dataset    pyarrow Datasets, folders and patterns of Parquet files
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
-files      which kind a path is; a Parquet file
+files      which kind a path is
+parquet    a Parquet file, by what footer reads of it in Thrift's protocol (thrift)
 csv_file   a CSV file: by csv_dialect (how it is written), csv_rows, csv_types and csv_dates
 ipc        a file or stream in Arrow's own format
 pipe       what comes by a pipe
 numbers    NumPy arrays as Arrow arrays, for frames
-footer     a Parquet footer that calls decimals integers, for files
+footer     a Parquet footer: what it says of columns, and a copy that calls decimals integers
 signature  whether a file is still the one that was read
 """
 

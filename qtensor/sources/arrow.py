@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.types as arrow
 
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
+from qtensor.sources.held import Reference
 from qtensor.types import Field, Schema, Unsupported
 
 Addresses: TypeAlias = tuple[tuple[Any, ...], ...]
+
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow raises for data that is damaged or not there
 
 _REMEDY = "cast it to a number, string, date or timestamp, or drop it"
 
@@ -41,6 +44,25 @@ class ArrowSource:
     def is_current(self, indices: Collection[int]) -> bool:
         return True
 
+    def head(self, rows: int) -> ArrowSource:
+        return _FirstRows(self, rows)
+
+    def forget(self, index: int) -> None:
+        pass
+
+
+class _FirstRows(ArrowSource):
+    """The first rows of another source, of its memory."""
+
+    def __init__(self, whole: ArrowSource, rows: int) -> None:
+        self._whole = whole
+        self._table = whole._table.slice(0, rows)
+        self.fields = whole.fields
+        self.rows = self._table.num_rows
+
+    def is_current(self, indices: Collection[int]) -> bool:
+        return self._whole.is_current(indices)
+
 
 class PolarsSource(ArrowSource):
     """A polars DataFrame.
@@ -49,7 +71,8 @@ class PolarsSource(ArrowSource):
     `frame.extend`) puts other buffers in their place, and so is seen by their addresses.
     """
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, reference: Reference) -> None:
+        """reference: to `frame`."""
         columns = {series.name: _exported(series) for series in frame.get_columns()}
         present = {name: values for name, values in columns.items() if values is not None}
         rows = pa.nulls(frame.height)
@@ -58,25 +81,26 @@ class PolarsSource(ArrowSource):
             field if field.name in present else Field(field.name, Unsupported(str(frame.schema[field.name]), _REMEDY))
             for field in self.fields
         )
-        self._frame = frame
+        self._frame = reference
         self._types = frame.schema
-        self._memory = [self._memory_of(index) for index in range(len(columns))]
+        self._memory = [self._memory_of(frame, index) for index in range(len(columns))]
         self._addresses = [_addresses(memory) for memory in self._memory]
 
     def is_current(self, indices: Collection[int]) -> bool:
-        frame = self._frame
+        frame = self._frame()
         return (
-            frame.height == self.rows
+            frame is not None
+            and frame.height == self.rows
             and frame.schema == self._types
             and frame.columns == [field.name for field in self.fields]
-            and all(_addresses(self._memory_of(index)) == self._addresses[index] for index in indices)
+            and all(_addresses(self._memory_of(frame, index)) == self._addresses[index] for index in indices)
         )
 
-    def _memory_of(self, index: int) -> pa.ChunkedArray:
+    def _memory_of(self, frame: Any, index: int) -> pa.ChunkedArray:
         """The frame's own buffers of a column. Categories are exported by a copy, so of them it is the codes."""
         if isinstance(self.fields[index].type, Unsupported):
             return pa.chunked_array([], pa.null())
-        series = self._frame.get_column(self.fields[index].name)
+        series = frame.get_column(self.fields[index].name)
         return pa.chunked_array(series.to_physical() if arrow.is_dictionary(self._table.schema.field(index).type) else series)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from qtensor.errors import DataError
-from qtensor.sources.arrow import ArrowSource
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource
 from qtensor.sources.csv_dates import Texts
 from qtensor.sources.csv_dialect import Shape, shapes_of
 from qtensor.sources.csv_rows import MalformedRowError, lines_of, rows_of
@@ -19,7 +19,6 @@ from qtensor.sources.csv_types import Kind, typed
 from qtensor.sources.signature import file_signature
 
 _SAMPLE = 1 << 20  # bytes by which the dialect is found
-_READ_ERRORS = (pa.ArrowException, OSError)
 _BLOCK, _LARGE_BLOCK = 1 << 20, 1 << 28
 
 
@@ -84,7 +83,7 @@ def _read(shown: str, source: Path | pa.Buffer, size: int | None = None) -> byte
             pa.BufferReader(source) if isinstance(source, pa.Buffer) else pa.input_stream(source, compression="detect") as stream
         ):
             content: bytes = stream.read(size) if size is not None else stream.read()
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
     return content
 
@@ -147,7 +146,7 @@ def _texts(shown: str, source: Path | pa.Buffer, shape: Shape, complete: bool) -
     except pa.ArrowInvalid:  # a field in quotes may go on beyond the end of a block, which then is no end of a row
         try:
             table = _read_by_arrow(source, shape, whole=True)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             _decoded(shown, _read(shown, source))
             raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
     except OSError as error:

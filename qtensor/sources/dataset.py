@@ -11,21 +11,24 @@ import pyarrow.parquet as pq
 
 from qtensor.errors import DataError, suggestion
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type, encode_column, sql_type
-from qtensor.sources.arrow import ArrowSource, schema_of
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
+from qtensor.sources.held import Reference, strongly
+from qtensor.sources.parquet import INT96_UNIT
 from qtensor.sources.signature import FileSignature, file_signature
 from qtensor.table import Source
 from qtensor.types import Integer, Unsupported
 
 
-def open_dataset(dataset: ds.Dataset) -> Source:
+def open_dataset(dataset: ds.Dataset, reference: Reference) -> Source:
     """A Dataset; one in memory may be readable only once, and so is read here.
 
     Raises:
         DataError: it cannot be read.
     """
-    return ArrowSource(dataset.to_table()) if isinstance(dataset, ds.InMemoryDataset) else DatasetSource(dataset)
+    return ArrowSource(dataset.to_table()) if isinstance(dataset, ds.InMemoryDataset) else DatasetSource(dataset, reference)
 
 
+_FORMAT = ds.ParquetFileFormat(ds.ParquetReadOptions(coerce_int96_timestamp_unit=INT96_UNIT))
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _REMEDY = "Write all files with one schema, or register each by itself and use UNION ALL."
 
@@ -33,21 +36,21 @@ _REMEDY = "Write all files with one schema, or register each by itself and use U
 class DatasetSource:
     """A pyarrow Dataset: columns are read when first needed, all of its files in one pass."""
 
-    def __init__(self, dataset: ds.Dataset) -> None:
-        """Raises DataError for unreadable files."""
-        self.fields = schema_of(dataset.schema)
-        self._dataset = dataset
+    def __init__(self, dataset: ds.Dataset, reference: Reference) -> None:
+        """reference: to `dataset`. Raises DataError for unreadable files."""
+        self._dataset = reference
         self._signatures = _signatures(dataset)
         try:
+            self.fields = schema_of(dataset.schema)
             self.rows: int = dataset.count_rows()
-        except (pa.ArrowException, OSError) as error:
+        except READ_ERRORS as error:
             raise DataError(f"the dataset cannot be read: {error}") from error
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         fields = [self.fields[index] for index in indices]
         try:
-            table = self._dataset.to_table(columns=[field.name for field in fields])
-        except (pa.ArrowException, OSError) as error:
+            table = self._dataset().to_table(columns=[field.name for field in fields])
+        except READ_ERRORS as error:
             raise DataError(f"the dataset cannot be read: {error}") from error
         if table.num_rows != self.rows:
             raise DataError(
@@ -56,7 +59,14 @@ class DatasetSource:
         return [encode_column(field.name, table.column(field.name), field.type, layout) for field in fields]
 
     def is_current(self, indices: Collection[int]) -> bool:
-        return _signatures(self._dataset) == self._signatures
+        dataset = self._dataset()
+        return dataset is not None and _signatures(dataset) == self._signatures
+
+    def head(self, rows: int) -> None:
+        return None
+
+    def forget(self, index: int) -> None:
+        pass
 
 
 class FilesSource(DatasetSource):
@@ -77,10 +87,10 @@ class FilesSource(DatasetSource):
             folders = _partitions(self._files, schema)
             partitioning = ds.partitioning(folders, flavor="hive") if len(folders) else None
             everything = pa.schema([*schema, *folders])
-            dataset = ds.dataset(self._files, schema=everything, format="parquet", partitioning=partitioning)
-        except (pa.ArrowException, OSError) as error:
+            dataset = ds.dataset(self._files, schema=everything, format=_FORMAT, partitioning=partitioning)
+        except READ_ERRORS as error:
             raise DataError(f"{shown}: cannot be read as Parquet: {error}") from error
-        super().__init__(dataset)
+        super().__init__(dataset, strongly(dataset))
 
     def is_current(self, indices: Collection[int]) -> bool:
         return super().is_current(indices) and _sorted(self._find()) == self._files
@@ -99,9 +109,9 @@ def _common_schema(files: Sequence[str]) -> pa.Schema:
     Raises:
         DataError: a file lacks one, or has it of another type.
     """
-    first = pq.read_schema(files[0])
+    first = _schema_of_file(files[0])
     for file in files[1:]:
-        other = pq.read_schema(file)
+        other = _schema_of_file(file)
         if other.equals(first):
             continue
         for index, field in enumerate(first):
@@ -118,6 +128,11 @@ def _common_schema(files: Sequence[str]) -> pa.Schema:
             if other.field(place).type != field.type and not isinstance(wanted, Unsupported):
                 first = first.set(index, field.with_type(arrow_type(wanted)))
     return first
+
+
+def _schema_of_file(path: str) -> pa.Schema:
+    with pq.ParquetFile(path, coerce_int96_timestamp_unit=INT96_UNIT) as file:
+        return file.schema_arrow
 
 
 def _partitions(files: Sequence[str], schema: pa.Schema) -> pa.Schema:

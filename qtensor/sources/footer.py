@@ -1,154 +1,211 @@
-"""A Parquet footer that calls decimals what they are stored as: integers.
+"""What is read of a Parquet footer without pyarrow: facts of its column chunks, and a copy that calls decimals integers.
+
+pyarrow's accessors of column chunks end the process over a damaged footer (an exception of C++ that Cython does not expect), so
+the facts are taken from the bytes. Of a footer that is not of the expected form there are none; the data is read all the same.
 
 Arrow has no way to read DECIMAL columns of physical type INT32 and INT64 but as 128-bit values, which costs a conversion,
 four times the memory traffic, and the way back to 64 bits. So the reader is given a footer without the annotations that
 make these integers decimals; everything else in it stays, byte for byte.
 
-Source: Apache Parquet, parquet.thrift (FileMetaData, SchemaElement, LogicalType); Apache Thrift, Compact Protocol.
+Source: Apache Parquet, parquet.thrift (FileMetaData, SchemaElement, LogicalType, RowGroup, ColumnMetaData, Statistics).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qtensor.sources.thrift import I32, STRUCT, Cursor
+
 _MAGIC = b"PAR1"
 _END = len(_MAGIC) + 4  # the footer's length and the magic bytes close the file
-
-# Types of the compact protocol.
-_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
-_FIXED_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
+_NOT_EXPECTED = (IndexError, ValueError, OSError)
 
 # Field numbers of FileMetaData and of SchemaElement, and values of the latter.
-_SCHEMA = 2
+_SCHEMA, _ROW_GROUPS = 2, 4
 _PHYSICAL, _CONVERTED, _SCALE, _PRECISION, _LOGICAL = 1, 6, 7, 8, 10
 _INT32, _INT64 = 1, 2
 _CONVERTED_DECIMAL = 5
 _LOGICAL_DECIMAL = 5
 
+# Field numbers of RowGroup, ColumnChunk, ColumnMetaData and Statistics; the latter has two ways to write minima and maxima.
+_COLUMNS = 1
+_META_DATA = 3
+_ENCODINGS, _UNCOMPRESSED_SIZE, _STATISTICS = 2, 6, 12
+_OLD_MAXIMUM, _OLD_MINIMUM, _MAXIMUM, _MINIMUM = 1, 2, 5, 6
 
-class _Field(NamedTuple):
-    """A field of a struct; its value is the bytes [start, end)."""
+_FORMATS = {4: "<i", 8: "<q"}
 
-    number: int
-    type: int
-    start: int
-    end: int
+
+@dataclass(frozen=True)
+class ChunkFacts:
+    """What a footer says of one column in one row group; nothing of it is to be trusted.
+
+    uncompressed: bytes. encodings: as Parquet numbers them. minimum, maximum: as they are written, None where they are not.
+    """
+
+    uncompressed: int
+    encodings: frozenset[int]
+    minimum: bytes | None
+    maximum: bytes | None
+
+    @property
+    def range(self) -> tuple[int, int] | None:
+        """Minimum and maximum of a column of integers of 32 or 64 bits; None where they are not there."""
+        if self.minimum is None or self.maximum is None:
+            return None
+        form = _FORMATS.get(len(self.minimum))
+        if form is None or len(self.minimum) != len(self.maximum):
+            return None
+        return struct.unpack(form, self.minimum)[0], struct.unpack(form, self.maximum)[0]
+
+
+def chunk_facts(path: Path, leaves: Collection[int]) -> dict[int, list[ChunkFacts]] | None:
+    """The facts of columns of the Parquet file at `path`, by row group; `leaves`: their numbers, a nested one has several.
+
+    None when the footer is not of the expected form.
+    """
+    try:
+        cursor = Cursor(_footer(path))
+        found: dict[int, list[ChunkFacts]] = {leaf: [] for leaf in leaves}
+        for number, type in cursor.fields():
+            if number == _ROW_GROUPS:
+                for _ in cursor.elements(STRUCT):
+                    _read_row_group(cursor, found)
+            else:
+                cursor.skip(type)
+        return found
+    except _NOT_EXPECTED:
+        return None
+
+
+def _read_row_group(cursor: Cursor, found: dict[int, list[ChunkFacts]]) -> None:
+    for number, type in cursor.fields():
+        if number == _COLUMNS:
+            for leaf in cursor.elements(STRUCT):
+                if leaf in found:
+                    found[leaf].append(_read_column_chunk(cursor))
+                else:
+                    cursor.skip(STRUCT)
+        else:
+            cursor.skip(type)
+
+
+def _read_column_chunk(cursor: Cursor) -> ChunkFacts:
+    facts = None
+    for number, type in cursor.fields():
+        if number == _META_DATA:
+            facts = _read_meta_data(cursor)
+        else:
+            cursor.skip(type)
+    if facts is None:
+        raise ValueError("a column chunk without meta data")
+    return facts
+
+
+def _read_meta_data(cursor: Cursor) -> ChunkFacts:
+    uncompressed = 0
+    encodings: frozenset[int] = frozenset()
+    limits: tuple[bytes | None, bytes | None] = None, None
+    for number, type in cursor.fields():
+        if number == _ENCODINGS:
+            encodings = frozenset(cursor.integer() for _ in cursor.elements(I32))
+        elif number == _UNCOMPRESSED_SIZE:
+            uncompressed = cursor.integer()
+        elif number == _STATISTICS:
+            limits = _read_statistics(cursor)
+        else:
+            cursor.skip(type)
+    return ChunkFacts(uncompressed, encodings, *limits)
+
+
+def _read_statistics(cursor: Cursor) -> tuple[bytes | None, bytes | None]:
+    """Minimum and maximum."""
+    found: dict[int, bytes] = {}
+    for number, type in cursor.fields():
+        if number in (_OLD_MAXIMUM, _OLD_MINIMUM, _MAXIMUM, _MINIMUM):
+            found[number] = cursor.binary()
+        else:
+            cursor.skip(type)
+    return found.get(_MINIMUM, found.get(_OLD_MINIMUM)), found.get(_MAXIMUM, found.get(_OLD_MAXIMUM))
 
 
 def without_decimals(path: Path) -> pq.FileMetaData | None:
     """The metadata of the Parquet file at `path` with DECIMAL columns stored as INT32 or INT64 declared as such integers.
 
-    None when the footer is not of the expected form (it is encrypted, say): then read the file as it is.
+    None when the footer is not of the expected form: then read the file as it is.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(-_END, 2)
-            length, magic = struct.unpack("<I4s", file.read(_END))
-            if magic != _MAGIC:
-                return None
-            file.seek(-_END - length, 2)
-            footer = _rewritten(file.read(length))
-        octets = _MAGIC + footer + struct.pack("<I", len(footer)) + _MAGIC
-        return pq.read_metadata(pa.BufferReader(octets))
-    except (IndexError, ValueError, StopIteration, OSError, pa.ArrowException):
+        footer = _rewritten(_footer(path))
+        return pq.read_metadata(pa.BufferReader(_MAGIC + footer + struct.pack("<I", len(footer)) + _MAGIC))
+    except (*_NOT_EXPECTED, pa.ArrowException):
         return None
+
+
+def _footer(path: Path) -> bytes:
+    """The footer's bytes. Raises OSError; ValueError: the file does not end with one (it is encrypted, say)."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - _END, 0))
+        end = file.read(_END)
+        length = int.from_bytes(end[:4], "little")
+        if end[4:] != _MAGIC or length > size - _END:
+            raise ValueError("no footer")
+        file.seek(size - _END - length)
+        return file.read(length)
 
 
 def _rewritten(footer: bytes) -> bytes:
     """A FileMetaData struct, the elements of its schema rewritten."""
-    schema = next(field for field in _fields(footer, 0) if field.number == _SCHEMA)
-    count, position = _list_header(footer, schema.start)
-    elements = [footer[:position]]
-    for _ in range(count):
-        end = _after(footer, position, _STRUCT)
-        elements.append(_rewritten_element(footer, position, end))
-        position = end
-    return b"".join(elements) + footer[position:]
+    cursor = Cursor(footer)
+    for number, type in cursor.fields():
+        if number == _SCHEMA:
+            count = cursor.elements(STRUCT)
+            parts = [footer[: cursor.position]]
+            parts += [_rewritten_element(cursor) for _ in count]
+            return b"".join(parts) + footer[cursor.position :]
+        cursor.skip(type)
+    raise ValueError("no schema")
 
 
-def _rewritten_element(footer: bytes, start: int, end: int) -> bytes:
+class _Field(NamedTuple):
+    """A field of a struct; its value is the bytes [start, end)."""
+
+    type: int
+    start: int
+    end: int
+
+
+def _rewritten_element(cursor: Cursor) -> bytes:
     """A SchemaElement without what makes it a decimal, if it is one over INT32 or INT64."""
-    fields = {field.number: field for field in _fields(footer, start)}
-    if _PHYSICAL not in fields or _integer(footer, fields[_PHYSICAL].start) not in (_INT32, _INT64):
-        return footer[start:end]
-    converted, logical = fields.get(_CONVERTED), fields.get(_LOGICAL)
-    is_decimal = (converted is not None and _integer(footer, converted.start) == _CONVERTED_DECIMAL) or (
-        logical is not None and next(_fields(footer, logical.start)).number == _LOGICAL_DECIMAL
-    )
-    if not is_decimal:
-        return footer[start:end]
-    kept = [field for field in fields.values() if field.number not in (_CONVERTED, _SCALE, _PRECISION, _LOGICAL)]
+    footer, start = cursor.octets, cursor.position
+    fields: dict[int, _Field] = {}
+    for number, type in cursor.fields():
+        begin = cursor.position
+        cursor.skip(type)
+        fields[number] = _Field(type, begin, cursor.position)
+    if not _is_integer_decimal(footer, fields):
+        return footer[start : cursor.position]
     parts = []
     last = 0
-    for field in kept:  # numbers are below 16, so that the distance to the last one fits the header
-        parts += [bytes([(field.number - last) << 4 | field.type]), footer[field.start : field.end]]
-        last = field.number
+    for number, field in fields.items():  # numbers are below 16, so that the distance to the last one fits the header
+        if number not in (_CONVERTED, _SCALE, _PRECISION, _LOGICAL):
+            parts += [bytes([(number - last) << 4 | field.type]), footer[field.start : field.end]]
+            last = number
     return b"".join(parts) + b"\x00"
 
 
-def _fields(octets: bytes, position: int) -> Iterator[_Field]:
-    """The fields of the struct that begins at `position`."""
-    number = 0
-    while header := octets[position]:
-        position += 1
-        if header >> 4:
-            number += header >> 4
-        else:
-            zigzag, position = _varint(octets, position)
-            number = (zigzag >> 1) ^ -(zigzag & 1)
-        end = _after(octets, position, header & 15)
-        yield _Field(number, header & 15, position, end)
-        position = end
-
-
-def _after(octets: bytes, position: int, type: int) -> int:
-    """The position after the value of type `type` at `position`."""
-    if type in _FIXED_SIZES:
-        return position + _FIXED_SIZES[type]
-    if type in (_I16, _I32, _I64):
-        return _varint(octets, position)[1]
-    if type == _BINARY:
-        size, position = _varint(octets, position)
-        return position + size
-    if type in (_LIST, _SET):
-        element = octets[position] & 15
-        count, position = _list_header(octets, position)
-        for _ in range(count):
-            # Alone a boolean is all in its field's header; in a list it is a byte.
-            position = position + 1 if element in (_TRUE, _FALSE) else _after(octets, position, element)
-        return position
-    if type == _STRUCT:
-        for field in _fields(octets, position):
-            position = field.end
-        return position + 1
-    raise ValueError(f"unknown Thrift type {type}")
-
-
-def _list_header(octets: bytes, position: int) -> tuple[int, int]:
-    """The number of elements of the list at `position`, and where they begin."""
-    short = octets[position] >> 4
-    return _varint(octets, position + 1) if short == 15 else (short, position + 1)
-
-
-def _integer(octets: bytes, position: int) -> int:
-    """The zigzag integer at `position`."""
-    zigzag, _ = _varint(octets, position)
-    return (zigzag >> 1) ^ -(zigzag & 1)
-
-
-def _varint(octets: bytes, position: int) -> tuple[int, int]:
-    """The variable-length integer at `position`, and the position after it."""
-    value = shift = 0
-    while True:
-        octet = octets[position]
-        position += 1
-        value |= (octet & 127) << shift
-        if octet < 128:
-            return value, position
-        shift += 7
+def _is_integer_decimal(footer: bytes, fields: dict[int, _Field]) -> bool:
+    """Whether a SchemaElement of these fields is a decimal over INT32 or INT64."""
+    physical, converted, logical = fields.get(_PHYSICAL), fields.get(_CONVERTED), fields.get(_LOGICAL)
+    if physical is None or Cursor(footer, physical.start).integer() not in (_INT32, _INT64):
+        return False
+    if converted is not None and Cursor(footer, converted.start).integer() == _CONVERTED_DECIMAL:
+        return True
+    return logical is not None and next(Cursor(footer, logical.start).fields(), (0, 0))[0] == _LOGICAL_DECIMAL

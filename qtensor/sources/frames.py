@@ -7,7 +7,7 @@ bit, before each query: an encoding of yesterday's values would be a wrong answe
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
+from qtensor.sources.held import Reference
 from qtensor.sources.numbers import arrow_array, numpy_type
+from qtensor.table import Source
 from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
@@ -134,27 +136,48 @@ class _MutableSource:
             columns.append(encode_column(field.name, self._snapshots[index].arrow(), field.type, layout))
         return columns
 
+    def head(self, rows: int) -> Source:
+        raise NotImplementedError
+
+    def forget(self, index: int) -> None:
+        if index not in self._inferred:
+            self._snapshots.pop(index, None)
+
     def is_current(self, indices: Collection[int]) -> bool:
         return self._has_same_shape() and all(
-            self._snapshots[index].matches(self._live(index)) for index in self._inferred.union(indices)
+            index in self._snapshots and self._snapshots[index].matches(self._live(index))
+            for index in self._inferred.union(indices)
         )
 
 
 class DataFrameSource(_MutableSource):
     """A pandas DataFrame, its index ignored."""
 
-    def __init__(self, frame: Any) -> None:
-        self._frame = frame
+    def __init__(self, frame: Any, reference: Reference) -> None:
+        """reference: to `frame`."""
+        self._frame = reference
         self._labels = frame.columns
         self._dtypes = list(frame.dtypes)
         super().__init__([str(label) for label in self._labels], len(frame))
 
+    def head(self, rows: int) -> Source:
+        """What is compared before each query is the first rows too."""
+        whole = self._frame
+
+        def first() -> Any:
+            frame = whole()
+            return None if frame is None else frame.iloc[:rows]
+
+        return DataFrameSource(first(), first)
+
     def _live(self, index: int) -> Any:
-        series = self._frame.iloc[:, index]  # not by its label, which another column may have too
+        series = self._frame().iloc[:, index]  # not by its label, which another column may have too
         return series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
     def _has_same_shape(self) -> bool:
-        frame = self._frame
+        frame = self._frame()
+        if frame is None:
+            return False
         same_labels = frame.columns is self._labels or frame.columns.equals(self._labels)
         return same_labels and len(frame) == self.rows and _same_types(self._dtypes, list(frame.dtypes))
 
@@ -162,8 +185,10 @@ class DataFrameSource(_MutableSource):
 class DictSource(_MutableSource):
     """A dict of one-dimensional NumPy arrays."""
 
-    def __init__(self, name: str, arrays: dict[Any, Any]) -> None:
-        """Raises DataError when a value is not an array of one dimension, or lengths differ."""
+    def __init__(self, name: str, arrays: Mapping[Any, Any], held: Mapping[Any, Any]) -> None:
+        """held: the same arrays, as they are to be kept.
+
+        Raises DataError when a value is not an array of one dimension, or lengths differ."""
         lengths = {}
         for key, array in arrays.items():
             if not isinstance(key, str):
@@ -175,10 +200,15 @@ class DictSource(_MutableSource):
         if len(set(lengths.values())) > 1:
             found = ", ".join(f'"{key}" has {length}' for key, length in lengths.items())
             raise DataError(f"{name}: columns must have equal numbers of rows, but {found}")
-        self._arrays = arrays
+        self._name = name
+        self._arrays = held
         self._dtypes = {key: array.dtype for key, array in arrays.items()}
         self._names = list(arrays)
         super().__init__(self._names, next(iter(lengths.values()), 0))
+
+    def head(self, rows: int) -> Source:
+        first = _FirstOfEach(self._arrays, rows)
+        return DictSource(self._name, first, first)
 
     def _live(self, index: int) -> AnyArray:
         array: AnyArray = self._arrays[self._names[index]]
@@ -189,6 +219,24 @@ class DictSource(_MutableSource):
             isinstance(array, np.ndarray) and array.shape == (self.rows,) and array.dtype == self._dtypes[key]
             for key, array in self._arrays.items()
         )
+
+
+class _FirstOfEach(Mapping[Any, Any]):
+    """The first `rows` values of each array there is."""
+
+    def __init__(self, arrays: Mapping[Any, Any], rows: int) -> None:
+        self._arrays = arrays
+        self._rows = rows
+
+    def __getitem__(self, name: Any) -> Any:
+        array = self._arrays[name]
+        return array[: self._rows] if isinstance(array, np.ndarray) and array.ndim == 1 else None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def same_bits(live: AnyArray, copy: AnyArray) -> bool:

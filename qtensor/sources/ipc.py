@@ -13,13 +13,12 @@ import pyarrow as pa
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
-from qtensor.sources.arrow import ArrowSource, schema_of
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
 from qtensor.sources.signature import file_signature
 from qtensor.table import Source
 
 FILE_MAGIC = b"ARROW1"
 STREAM_MAGIC = b"\xff\xff\xff\xff"
-_READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def open_ipc(path: Path) -> Source:
@@ -46,7 +45,7 @@ def read_ipc_stream(shown: str, source: Any) -> pa.Table:
         with pa.ipc.open_stream(source) as reader:
             table = reader.read_all()
         table.validate(full=True)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(f"{shown}: cannot be read as an Arrow stream: {error}") from error
     return table
 
@@ -73,14 +72,19 @@ class IpcSource:
         self._signature = file_signature(path)
         try:
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-                schema = reader.schema
                 self.rows: int = reader.count_rows()
-        except _READ_ERRORS as error:
+                self.fields = schema_of(reader.schema)
+        except READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read as an Arrow file: {error}") from error
-        self.fields = schema_of(schema)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
+
+    def head(self, rows: int) -> None:
+        return None
+
+    def forget(self, index: int) -> None:
+        pass
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         if not self.is_current(()):
@@ -95,7 +99,7 @@ class IpcSource:
             with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
                 column = reader.read_all().column(0)
             column.validate(full=True)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise DataError(f"{self._path}: cannot be read as an Arrow file: {error}") from error
         if len(column) != self.rows:
             raise DataError(f"{self._path}: the file has changed since it was registered; register it again")

@@ -7,9 +7,10 @@ from os import PathLike
 import pyarrow as pa
 
 from qtensor.errors import DataError
-from qtensor.sources.arrow import ArrowSource, PolarsSource
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, PolarsSource
 from qtensor.sources.files import open_path, open_paths
 from qtensor.sources.frames import DataFrameSource, DictSource
+from qtensor.sources.held import WeakArrays, strongly, weakly
 from qtensor.sources.typed import RelationSource, TypedRows
 from qtensor.table import Source, Table
 
@@ -19,7 +20,7 @@ _ACCEPTED = (
 )
 
 
-def open_table(name: str, source: object) -> Table:
+def open_table(name: str, source: object, weak: bool = False) -> Table:
     """A table called `name` over `source`.
 
     Accepted are relations (run here, and again when what they read has changed); pandas and polars DataFrames and LazyFrames;
@@ -32,24 +33,28 @@ def open_table(name: str, source: object) -> Table:
     Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
     queries that read it.
 
+    weak: whether the table does not keep `source` alive. Once that is gone, the table is not current.
+
     Raises:
         DataError: the data cannot be read, or `source` is nothing of the above.
     """
-    return Table(name, _source(name, source))
+    return Table(name, _source(name, source, weak))
 
 
-def _source(name: str, source: object) -> Source:
+def _source(name: str, source: object, weak: bool) -> Source:
+    hold = weakly if weak else strongly
     match source:
         case str() | PathLike():
             return open_path(source)
         case list() | tuple() if source and all(isinstance(path, str | PathLike) for path in source):
             return open_paths(name, source)
         case dict():
-            return DictSource(name, source)
+            return DictSource(name, source, WeakArrays(source) if weak else source)
         case TypedRows():
-            return RelationSource(source)
+            return RelationSource(source, hold(source))
         case pa.Table():
-            return ArrowSource(source)
+            # Another object over the same memory, which goes when the user's goes.
+            return ArrowSource(pa.Table.from_arrays(source.columns, schema=source.schema) if weak else source)
         case pa.RecordBatch():
             return ArrowSource(pa.Table.from_batches([source]))
         case pa.RecordBatchReader():
@@ -61,13 +66,14 @@ def _source(name: str, source: object) -> Source:
         case ("pyarrow", kind) if kind.endswith("Dataset"):
             from qtensor.sources.dataset import open_dataset
 
-            return open_dataset(source)
+            return open_dataset(source, hold(source))
         case ("pandas", "DataFrame"):
-            return DataFrameSource(source)
+            return DataFrameSource(source, hold(source))
         case ("polars", "DataFrame"):
-            return PolarsSource(source)
+            return PolarsSource(source, hold(source))
         case ("polars", "LazyFrame"):
-            return PolarsSource(source.collect())  # type: ignore[attr-defined]
+            collected = source.collect()  # type: ignore[attr-defined]
+            return PolarsSource(collected, strongly(collected))
         case _:
             pass
     if hasattr(source, "__arrow_c_stream__"):
@@ -81,7 +87,7 @@ def _read_stream(name: str, source: object) -> pa.Table:
     """Everything that an object with __arrow_c_stream__ has to give."""
     try:
         return pa.RecordBatchReader.from_stream(source).read_all()
-    except (pa.ArrowException, OSError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{name}: its Arrow stream cannot be read: {error}") from error
 
 

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
+from qtensor.sources.arrow import READ_ERRORS
 from qtensor.sources.csv_file import read_csv
 from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
+from qtensor.sources.parquet import INT96_UNIT
 
 PARQUET_MAGIC = b"PAR1"
 
@@ -32,8 +34,8 @@ def read_pipe(shown: str, pipe: BinaryIO) -> pa.Table | pa.RecordBatchReader:
             table.validate(full=True)
             return table
         if head.startswith(PARQUET_MAGIC):
-            return pq.read_table(pa.BufferReader(content))
-    except (pa.ArrowException, OSError) as error:
+            return pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit=INT96_UNIT).read()
+    except READ_ERRORS as error:
         raise DataError(f"{shown}: cannot be read as Arrow or Parquet: {error}") from error
     return read_csv(shown, content)
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import pyarrow as pa
 
 from qtensor.sources.arrow import ArrowSource
+from qtensor.sources.held import Reference
 from qtensor.types import Array, Field, Schema, SqlType, Unsupported
 
 
@@ -44,13 +45,15 @@ class TypedRows(ABC):
 class RelationSource(TypedSource):
     """The rows of a relation, computed when it is opened."""
 
-    def __init__(self, relation: TypedRows) -> None:
-        self._relation = relation
+    def __init__(self, relation: TypedRows, reference: Reference) -> None:
+        """reference: to `relation`."""
+        self._relation = reference
         self._state = relation.state()
         super().__init__(tuple(Field(field.name, _readable(field.type)) for field in relation.fields), relation.arrow())
 
     def is_current(self, indices: Collection[int]) -> bool:
-        return self._relation.state() is self._state
+        relation = self._relation()
+        return relation is not None and relation.state() is self._state
 
 
 def _readable(type: SqlType) -> SqlType:

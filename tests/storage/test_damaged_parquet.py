@@ -1,0 +1,144 @@
+"""Damaged Parquet files give pyarrow's rows or an error of qtensor's, and never end the process. pyarrow is the oracle."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import qtensor
+from qtensor.errors import DataError
+from qtensor.sources import open_table
+from qtensor.sources.footer import chunk_facts, without_decimals
+from qtensor.sources.thrift import STRUCT, Cursor
+
+ROOT = Path(__file__).parents[2]
+WORDS = [f"w{number % 13}" for number in range(5_000)]
+FILES: dict[str, tuple[pa.Table, dict[str, Any], int]] = {
+    "numbers": (pa.table({"i": pa.array(range(100), pa.int64())}), {}, 1),
+    "texts": (pa.table({"s": ["a", None, "bcd", "a"]}), {"row_group_size": 3}, 1),
+    "delta": (
+        pa.table({"s": ["ab", "abc", "b"], "i": [7, 8, None]}),
+        {"use_dictionary": False, "column_encoding": {"s": "DELTA_BYTE_ARRAY", "i": "DELTA_BINARY_PACKED"}},
+        3,
+    ),
+    "compressed": (
+        pa.table({"s": WORDS, "i": [number % 97 for number in range(5_000)]}),
+        {"row_group_size": 2_000, "compression": "snappy", "data_page_size": 2_048},
+        17,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_bit_flipped(tmp_path: Path, name: str) -> None:
+    """A footer of which one bit was another one ended the process in 18 of 1,496 cases."""
+    table, options, step = FILES[name]
+    path = tmp_path / "whole.parquet"
+    pq.write_table(table, path, store_schema=False, **options)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.storage.damaged_parquet", path, tmp_path / "damaged.parquet", str(step)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    *wrong, counts = done.stdout.splitlines()
+    assert wrong == []
+    same, refused = map(int, counts.split())
+    assert same + refused == len(range(0, path.stat().st_size * 8, step))
+    assert min(same, refused) > 0
+
+
+def test_a_footer_that_counts_other_rows_than_its_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "count.parquet"
+    pq.write_table(pa.table({"i": range(100)}), path, store_schema=False)
+    octets = path.read_bytes()
+    count = octets.index(b"\x16\xc8\x01\x19", len(octets) - 600)  # the field num_rows of FileMetaData, zigzag, before the groups
+    path.write_bytes(octets[: count + 1] + b"\xca\x01" + octets[count + 3 :])
+    with pytest.raises(
+        DataError, match=r"count.parquet: cannot be read as Parquet: the footer says 101 rows, its row groups 100"
+    ):
+        open_table("t", path)
+
+
+def test_minima_and_maxima_that_lie(tmp_path: Path) -> None:
+    """They are a guess at the width of the encoded integers, and nothing that rows depend on."""
+    path = tmp_path / "lies.parquet"
+    pq.write_table(pa.table({"i": [10**12, 5, -(10**12)]}), path, store_schema=False)
+    octets = path.read_bytes()
+    start = octets.rindex(b"PAR1", 0, -4) if octets.count(b"PAR1") > 2 else octets.index((10**12).to_bytes(8, "little"), 60)
+    for value in (10**12, -(10**12)):
+        octets = octets[:start] + octets[start:].replace(value.to_bytes(8, "little", signed=True), bytes(8))
+    path.write_bytes(octets)
+    facts = chunk_facts(path, [0])
+    assert facts is not None
+    assert facts[0][0].range == (0, 0)
+    query = f"SELECT min(i), max(i), count(*) FROM '{path}' WHERE i <> 5"
+    assert qtensor.connect().sql(query).fetchall() == [(-(10**12), 10**12, 2)]
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", "PLAIN"])
+def test_texts_without_a_dictionary(tmp_path: Path, encoding: str) -> None:
+    """pyarrow reads DELTA_BYTE_ARRAY, but not into dictionaries."""
+    path = tmp_path / "delta.parquet"
+    texts = [None if number % 7 == 0 else "abc"[number % 3] for number in range(1_000)]
+    pq.write_table(pa.table({"s": texts}), path, use_dictionary=False, column_encoding={"s": encoding})
+    found = qtensor.connect().sql(f"SELECT s FROM '{path}'").arrow()
+    assert found.column(0).to_pylist() == pq.ParquetFile(path).read().column(0).to_pylist() == texts
+
+
+def test_days_that_nanoseconds_have_no_room_for(tmp_path: Path) -> None:
+    """INT96 counts days and nanoseconds of a day, and pyarrow makes nanoseconds since 1970 of both unless told otherwise."""
+    path = tmp_path / "int96.parquet"
+    moments = [
+        datetime.datetime(1, 1, 1),
+        datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999),
+        None,
+        datetime.datetime(2020, 2, 3),
+    ]
+    pq.write_table(pa.table({"t": pa.array(moments, pa.timestamp("us"))}), path, use_deprecated_int96_timestamps=True)
+    for source in (path, [path]):
+        connection = qtensor.connect().register("t", source)
+        assert connection.sql("SELECT t FROM t").fetchall() == [(moment,) for moment in moments]
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    octets = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"a\xff")])
+    path = tmp_path / "octets.parquet"
+    pq.write_table(pa.table({"s": octets}), path)
+    for source in (path, pa.table({"s": octets})):
+        with pytest.raises(DataError, match='column "s" holds text that is not UTF-8'):
+            qtensor.connect().register("t", source).sql("SELECT s FROM t").fetchall()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x1c" * 1_000,  # structures in structures
+        b"\x19\x19" * 1_000,  # lists in lists
+        b"\x19\xf3" + b"\xff" * 8 + b"\x7f",  # a list of 2^63 bytes
+        b"\x18\xff\xff\xff\xff\x0f",  # a string of 4 GiB
+        b"\x15" + b"\xff" * 11,  # an integer without end
+        b"\x1d\x00",  # a type that there is not
+        b"",
+    ],
+)
+def test_bytes_that_are_no_structure(octets: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        Cursor(octets).skip(STRUCT)
+
+
+def test_a_file_too_short_for_a_footer(tmp_path: Path) -> None:
+    path = tmp_path / "short.parquet"
+    for octets in (b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1"):
+        path.write_bytes(octets)
+        assert chunk_facts(path, [0]) is None
+        assert without_decimals(path) is None
