@@ -11,6 +11,7 @@ from qtensor.bind.build import Operand
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
 from qtensor.bind.functions import bind_function
+from qtensor.bind.grammar_units import GRAMMAR_UNITS
 from qtensor.bind.macros import MACROS
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
@@ -64,15 +65,6 @@ _OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: 
 # Functions that calls are bound to, and that a query cannot call by their names.
 _UNWRITTEN = ("glob", "append", "log_of_base", "part_number", "finite_moment", "infinite_day", "regexp_nothing")
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
-_UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
-# What the grammar knows as units is written in one way by DuckDB where a column has no alias.
-_GRAMMAR_UNITS = {
-    **{unit + plural: unit for unit in _UNITS for plural in ("", "S")},
-    **dict.fromkeys(("MILLISECOND", "MILLISECONDS"), "MILLISECONDS"),
-    **dict.fromkeys(("MICROSECOND", "MICROSECONDS"), "MICROSECONDS"),
-    **dict.fromkeys(("CENTURY", "CENTURIES"), "CENTURY"),
-    **dict.fromkeys(("MILLENNIUM", "MILLENNIA"), "MILLENNIUM"),
-}  # fmt: skip
 
 
 def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
@@ -147,7 +139,7 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
 
 def _written_unit(part: Token) -> exp.Expr:
     """A part that EXTRACT names, as DuckDB prints it: keywords of its grammar in one spelling."""
-    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else _GRAMMAR_UNITS.get(part.text.upper())
+    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else GRAMMAR_UNITS.get(part.text.upper())
     return exp.Literal.string(known or part.text)
 
 
@@ -165,7 +157,7 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
         column = exp.column(written.text)
         column.this.meta.update(start=written.start, end=written.end)
         return column
-    shown = _GRAMMAR_UNITS.get(unit.name.upper())
+    shown = GRAMMAR_UNITS.get(unit.name.upper())
     return exp.Literal.string(shown or unit.name.lower())
 
 
