@@ -19,6 +19,11 @@ from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
+# What stands before the first entry of a list.
+_BEFORE_ENTRIES = frozenset(
+    {TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.FROM, TokenType.VALUES, TokenType.WITH, TokenType.SET}
+    | {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.ORDER_BY, TokenType.GROUP_BY, TokenType.PARTITION_BY}
+)
 QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 STATEMENT_WORDS = frozenset(
     {"CREATE", "DROP", "INSERT", "DELETE", "UPDATE", "TRUNCATE", "COPY"} | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
@@ -102,11 +107,24 @@ def _parsed(sql: str, tokens: list[Token], dialect: Dialect) -> list[exp.Expr]:
 def _refuse_incomplete(tree: exp.Expr, sql: str) -> None:
     """Refuse a tree that lacks what sqlglot itself says belongs to it: not every part of its parser looks."""
     for node in tree.walk():
-        missing = [key for key, needed in node.arg_types.items() if needed and node.args.get(key) in (None, [])]
-        if missing:
+        missing = any(needed and node.args.get(key) in (None, []) for key, needed in node.arg_types.items())
+        if missing or _lacks_part(node):
             whole = (part for part in (*node.walk(), *_around(node)) if "start" in part.meta)
             place = next((Span(part.meta["start"], part.meta["end"] + 1) for part in whole), None)
             raise ParseError("syntax error: something is missing here", sql, [place] if place else [])
+
+
+def _lacks_part(node: exp.Expr) -> bool:
+    """Whether a node is incomplete that sqlglot, for other dialects, takes for complete."""
+    match node:
+        case exp.Order():
+            return node.this is None and isinstance(node.parent, exp.Func | exp.Distinct)
+        case exp.Group():
+            return not any(node.args.values())
+        case exp.Table():
+            return node.this is None or "" in (node.args.get("db"), node.args.get("catalog"))
+        case _:
+            return False
 
 
 def _around(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -194,8 +212,11 @@ def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect, known: Co
     if opened:
         raise ParseError("syntax error: a closing ) is missing", sql, [Span(opened[-1].start, opened[-1].end + 1)])
     for first, second in pairwise(tokens):
-        if second.token_type == TokenType.COMMA and first.token_type in (TokenType.COMMA, TokenType.SELECT):
-            raise ParseError('syntax error at or near ","', sql, [Span(second.start, second.end + 1)])
+        no_entry = second.token_type in (TokenType.COMMA, TokenType.ALIAS) and first.token_type in _BEFORE_ENTRIES
+        no_entry = no_entry or (first.token_type, second.token_type) == (TokenType.PARTITION_BY, TokenType.ORDER_BY)
+        no_relation = first.token_type == TokenType.FROM and second.token_type in (TokenType.FROM, TokenType.SELECT)
+        if no_entry or no_relation:
+            raise ParseError(f'syntax error at or near "{second.text}"', sql, [Span(second.start, second.end + 1)])
 
 
 def _refuse_by_words(sql: str, tokens: list[Token]) -> None:

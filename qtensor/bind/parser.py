@@ -23,7 +23,7 @@ from qtensor.scalars.registry import SCALARS
 # Calls that are no functions of duckdb_functions(): parts of the grammar, window functions, functions of tables.
 _GRAMMAR_CALLS = frozenset(
     {"CAST", "COALESCE", "COLUMNS", "CUME_DIST", "DATE", "DENSE_RANK", "EXTRACT", "FIRST_VALUE", "GROUPING", "GROUPING_ID", "LAG"}
-    | {"LAST_VALUE", "LEAD", "NTH_VALUE", "NTILE", "OVERLAY", "PERCENT_RANK", "POSITION", "RANK", "READ_CSV", "READ_PARQUET"}
+    | {"LAST_VALUE", "LEAD", "NTH_VALUE", "NTILE", "OVERLAY", "PERCENT_RANK", "PERCENTILE_CONT", "PERCENTILE_DISC", "POSITION", "RANK", "READ_CSV", "READ_PARQUET"}
     | {"ROW_NUMBER", "SUBSTRING", "TRIM", "TRY", "TRY_CAST", "UNNEST", "IF", "IFNULL", "NULLIF"}
 )
 _NESTING = {
@@ -163,7 +163,11 @@ def _factorial_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
     read = parser._parse_type
 
     def operand(*args: Any, **options: Any) -> exp.Expr | None:
+        first = parser._index
         found = read(*args, **options)
+        kinds = [token.token_type for token in parser._tokens[first : first + 2]]
+        if isinstance(found, exp.Cast) and kinds[0] in parser.TYPE_TOKENS and kinds[1:] == [TokenType.NUMBER]:
+            parser.raise_error("unexpected", parser._tokens[first + 1])  # FLOAT 1, unlike FLOAT '1'
         while found is not None and parser._curr.text == "!" and parser._curr.token_type == TokenType.NOT:
             if parser._next.text.startswith("~") and parser._next.start == parser._curr.end + 1:
                 break  # x !~ y

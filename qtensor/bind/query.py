@@ -42,8 +42,12 @@ class SelectItem:
 
 @dataclass
 class StarChanges:
-    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions."""
+    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions.
 
+    moved: where a column of USING stands that was made of others, the first of which are left out.
+    """
+
+    moved: dict[int, int] = field(default_factory=dict)
     excluded: set[int] = field(default_factory=set)
     replaced: dict[int, exp.Alias] = field(default_factory=dict)
     renamed: dict[int, str] = field(default_factory=dict)
@@ -237,6 +241,8 @@ class SelectBinder:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
         changes = self._star_changes(star, columns, span)
         references = [column for column in columns if column.index not in changes.excluded]
+        if changes.moved:
+            references.sort(key=lambda column: changes.moved.get(column.index, self.scope.parts(column.index)[0]))
         items = []
         for reference in references:
             replaced = changes.replaced.get(reference.index)
@@ -255,7 +261,7 @@ class SelectBinder:
         for clause, key in (("EXCLUDE", "except_"), ("REPLACE", "replace"), ("RENAME", "rename")):
             for part in star.args.get(key) or ():
                 target = part.args["alias"] if clause == "REPLACE" else part.this if clause == "RENAME" else part
-                found = self._starred(target, columns)
+                found = self._starred(target, columns, clause)
                 place = self.context.source.span(target) or span
                 if not found and clause == "RENAME":
                     continue  # as in DuckDB
@@ -274,15 +280,34 @@ class SelectBinder:
                             changes.replaced[column.index] = part
                         case _:
                             changes.renamed[column.index] = part.alias
+        self._place_merged(changes, columns)
         return changes
 
-    def _starred(self, target: exp.Expr, columns: list[ColumnRef]) -> list[ColumnRef]:
-        """The columns of `*` that `target`, a name or a qualified name, means."""
-        if isinstance(target, exp.Column) and target.table:
-            relation = self.scope.relation(target.table)
-            column = relation.column(target.name) if relation else None
-            return [known for known in columns if column is not None and known.index == column.index]
-        return [known for known in columns if known.name.lower() == target.name.lower()]
+    def _starred(self, target: exp.Expr, columns: list[ColumnRef], clause: str) -> list[ColumnRef]:
+        """The columns of `*` that `target`, a name or a qualified name, means; EXCLUDE sees the parts of USING's columns."""
+        if not isinstance(target, exp.Column) or not target.table:
+            found = [known for known in columns if known.name.lower() == target.name.lower()]
+            parts = (part for known in found for part in self.scope.parts(known.index))
+            return [self.scope.reference(part) for part in parts] if clause == "EXCLUDE" else found
+        relation = self.scope.relation(target.table)
+        column = relation.column(target.name) if relation else None
+        if column is None:
+            return []
+        owners = [known for known in columns if column.index in (known.index, *self.scope.parts(known.index))]
+        return [column] if owners and clause == "EXCLUDE" else [known for known in owners if known.index == column.index]
+
+    def _place_merged(self, changes: StarChanges, columns: list[ColumnRef]) -> None:
+        """A column of USING stands where the first of those stands that it was made of and that are not left out, if any."""
+        if [column.index for column in columns] != list(self.scope.visible):
+            return  # t.*
+        for column in columns:
+            parts = self.scope.parts(column.index)
+            kept = [part for part in parts if part not in changes.excluded]
+            if kept and len(kept) < len(parts):
+                changes.excluded.discard(column.index)
+                changes.moved[column.index] = kept[0]
+            elif not kept:
+                changes.excluded.add(column.index)
 
     def item(self, index: int) -> Operand:
         """The expression of output column `index`, over the input's columns and the aggregates."""

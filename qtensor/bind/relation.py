@@ -211,10 +211,12 @@ class RelationBinder:
             added = [NamedExpr(left.name, value) for (left, _), value in zip(pairs, values, strict=True)]
             plan = Project(plan, (*own, *added))
             fields = (*scope.fields, *(Field(item.name, item.expr.type) for item in added))
-            scope = Scope(fields, scope.relations, scope.visible)
+            scope = replace(scope, fields=fields)
         dropped = {right.index for _, right in pairs}
         visible = tuple(chosen.get(position, position) for position in scope.visible if position not in dropped)
-        return plan, Scope(scope.fields, scope.relations, visible)
+        both = {chosen[left.index]: (*scope.parts(left.index), *scope.parts(right.index)) for left, right in pairs}
+        others = ((one, parts) for one, parts in scope.merged if one not in chosen and one not in dropped)
+        return plan, replace(scope, visible=visible, merged=(*others, *both.items()))
 
     # --- relations ------------------------------------------------------------------------------------------------------------
 

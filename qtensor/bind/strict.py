@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.parser import Parser
 
-from qtensor.bind.words import NEED_AS
+from qtensor.bind.words import NEED_AS, NO_NAMES
 
 Method: TypeAlias = Callable[..., Any]
 
@@ -23,6 +23,7 @@ _CLAUSES = {
     TokenType.LIMIT: 7,
     TokenType.OFFSET: 7,
 }
+_BEFORE_ANY_WORD = frozenset({TokenType.ALIAS, TokenType.DOT, TokenType.ORDER_BY, TokenType.PARAMETER})  # as in ORDER BY ALL
 
 
 def _between(parser: Parser, read: Method) -> Method:
@@ -60,6 +61,8 @@ def _clauses(parser: Parser, read: Method) -> Method:
 
     def modifiers(this: exp.Expr | None) -> exp.Expr | None:
         first, depth, last = parser._index, 0, 0
+        if parser._curr.token_type == TokenType.COMMA and this is not None and this.args.get("where"):
+            parser.raise_error("unexpected")
         found: exp.Expr | None = read(this)
         for token in parser._tokens[first : parser._index]:
             depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
@@ -67,6 +70,8 @@ def _clauses(parser: Parser, read: Method) -> Method:
             if place and place < last:
                 parser.raise_error("unexpected", token)
             last = place or last
+        if isinstance(found, exp.Select) and found.args.get("joins") and not found.args.get("from_"):
+            parser.raise_error("Expected FROM", parser._tokens[first])
         return found
 
     return modifiers
@@ -107,17 +112,89 @@ def _alias(parser: Parser, read: Method) -> Method:
         found: exp.Expr | None = read(this, explicit)
         if isinstance(found, exp.Alias) and not isinstance(found.args["alias"], exp.Identifier):
             parser.raise_error("unexpected", token)  # a parameter
+        if token.token_type == TokenType.ALIAS and parser._prev is token:
+            parser.raise_error("Expected a name", token)
         return found
 
     return alias
 
 
+def _identifier(parser: Parser, read: Method) -> Method:
+    """A name without quotes: a word, and no reserved one unless it stands behind AS or a point."""
+
+    def identifier(token: Token | None = None, quoted: bool | None = None) -> exp.Expr:
+        named = token or parser._prev
+        if not quoted and named.token_type not in (TokenType.IDENTIFIER, TokenType.STRING):
+            first = named.text[:1]
+            index = next(i for i in range(min(parser._index, len(parser._tokens) - 1), -1, -1) if parser._tokens[i] is named)
+            labels = index > 0 and parser._tokens[index - 1].token_type in _BEFORE_ANY_WORD
+            if not (first.isalpha() or first == "_" or not first.isascii()) or (named.text.lower() in NO_NAMES and not labels):
+                parser.raise_error("unexpected", named)
+        found: exp.Expr = read(token, quoted)
+        return found
+
+    return identifier
+
+
+def _table_alias(parser: Parser, read: Method) -> Method:
+    """The name of a table, which is no text without AS and no list of columns alone."""
+
+    def alias(*args: Any, **options: Any) -> exp.Expr | None:
+        token = parser._curr
+        if token.token_type == TokenType.STRING and parser._next.token_type != TokenType.COLON:
+            return None
+        found: exp.Expr | None = read(*args, **options)
+        if (found is None and parser._prev is token) or (found is not None and not isinstance(found.this, exp.Identifier)):
+            parser.raise_error("unexpected", token)
+        return found
+
+    return alias
+
+
+def _case(parser: Parser, read: Method) -> Method:
+    """CASE, in which each WHEN has its THEN."""
+
+    def case() -> exp.Expr | None:
+        first = parser._index
+        found: exp.Expr | None = read()
+        kinds = [token.token_type for token in parser._tokens[first : parser._index]]
+        if kinds.count(TokenType.WHEN) != kinds.count(TokenType.THEN):
+            parser.raise_error("Expected THEN", parser._tokens[first])
+        return found
+
+    return case
+
+
+def _in(parser: Parser, read: Method) -> Method:
+    """IN and what may hold the value."""
+
+    def member(*args: Any, **options: Any) -> exp.Expr:
+        found: exp.Expr = read(*args, **options)
+        if parser._prev.token_type == TokenType.IN:
+            parser.raise_error("Required keyword: 'expressions' missing")
+        return found
+
+    return member
+
+
+def _size(parser: Parser, read: Method) -> Method:
+    """A number in the parentheses of a type, alone."""
+
+    def size() -> exp.Expr | None:
+        found: exp.Expr | None = read()
+        if found is None or found.args.get("expression") is not None:
+            parser.raise_error("unexpected", parser._prev)
+        return found
+
+    return size
+
+
 def _join(parser: Parser, read: Method) -> Method:
-    """A JOIN, of which SEMI and ANTI have no side."""
+    """A JOIN, of which SEMI and ANTI have no side, and OUTER has one."""
 
     def join(*args: Any, **options: Any) -> exp.Join | None:
         found: exp.Join | None = read(*args, **options)
-        if found is not None and found.side and found.kind in ("SEMI", "ANTI"):
+        if found is not None and bool(found.side) == (found.kind in ("SEMI", "ANTI")) and found.kind in ("SEMI", "ANTI", "OUTER"):
             parser.raise_error("unexpected")
         return found
 
@@ -171,8 +248,13 @@ STRICT: Mapping[str, Callable[[Parser, Method], Method]] = {
     "_parse_query_modifiers": _clauses,
     "_parse_expression": _expression,
     "_parse_dcolon": _cast,
+    "_identifier_expression": _identifier,
+    "_parse_case": _case,
+    "_parse_in": _in,
+    "_parse_table_alias": _table_alias,
     "_parse_join": _join,
     "_parse_limit": _limit,
+    "_parse_type_size": _size,
     "_parse_types": _type,
     "_parse_window": _window,
 }

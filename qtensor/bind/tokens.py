@@ -9,6 +9,7 @@ from sqlglot import Token, TokenType
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import TokenError
 
+from qtensor.bind.words import NO_NAMES
 from qtensor.errors import ParseError, Span
 
 _ESCAPE = re.compile(r"\\([0-7]{1,3})|\\x([0-9a-fA-F]{1,2})|\\(.)|''", re.DOTALL)
@@ -78,9 +79,16 @@ def duckdb_tokens(sql: str, dialect: Dialect) -> list[Token]:
 
 
 def _renamed(tokens: list[Token], index: int) -> Token:
-    """A word as what it is for DuckDB: no operator of another dialect, and GROUPS behind OVER ( no window's name but a frame."""
+    """A word as what it is for DuckDB: no operator of another dialect, and GROUPS behind OVER ( no window's name but a frame.
+
+    A reserved word that sqlglot takes for a name gets a kind that no name has.
+    """
     token = tokens[index]
     word = token.text.upper()
+    if token.token_type == TokenType.VAR and word.lower() in NO_NAMES:
+        before, after = ([place.token_type for place in tokens[max(at, 0) : at + 1]] for at in (index - 1, index + 1))
+        if after != [TokenType.L_PAREN] and before not in ([TokenType.ALIAS], [TokenType.DOT]):
+            return _part(token, TokenType.BLOCK_END, 0, token.text)
     if word in _FOREIGN and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
         return _part(token, TokenType.VAR, 0, token.text)
     if word == "GROUPS" and token.token_type == TokenType.VAR and index > 1 and index + 1 < len(tokens):

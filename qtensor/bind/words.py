@@ -162,8 +162,20 @@ _NEED_AS = """
     verbose week weeks when where window with within without year years
 """
 
+# Those that cannot be the name of a table or a column.
+_NO_NAMES = """
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate
+    collation column concurrently constraint create cross default deferrable desc describe distinct do else end except
+    false fetch for foreign freeze from full glob group having ilike in initially inner intersect into is isnull join
+    lambda lateral leading left like limit natural not notnull null offset on only or order outer overlaps pivot
+    pivot_longer pivot_wider placing positional primary qualify references returning right select semi show similar some
+    summarize symmetric table tablesample then to trailing true union unique unpack unpivot using variadic verbose when
+    where window with
+"""
+
 KEYWORDS = frozenset(_KEYWORDS.split())
 NEED_AS = frozenset(_NEED_AS.split())
+NO_NAMES = frozenset(_NO_NAMES.split())
 DUCKDB_FUNCTIONS = frozenset(_FUNCTIONS.split())
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
