@@ -166,6 +166,9 @@ class SelectBinder:
         outputs = [self.item(index).expr for index in range(len(self.items))]
         having = self.select.args.get("having")
         condition = grouping.having().condition(having.this).expr if having else None
+        if condition is not None and self._groups_by_all():
+            for column in grouping.ungrouped(condition):
+                grouping.add_key(column.name, plain(column))
         if condition is not None and has_window(condition):
             raise self.context.error(
                 "HAVING cannot contain window functions; QUALIFY can", self.context.source.find_words("HAVING")
@@ -379,7 +382,7 @@ class SelectBinder:
         if group is None:
             return
         grouping.needed = True
-        if group.args.get("all") or [type(node) for node in group.expressions] == [exp.Star]:
+        if self._groups_by_all():
             for index, item in enumerate(self.items):
                 operand = self.item(index)
                 if has_aggregate(operand.expr):
@@ -395,6 +398,10 @@ class SelectBinder:
             if item.node in grouping.constants and (item.bound is None or isinstance(item.bound.expr, Literal)):
                 item.bound = grouping.constants[item.node]
 
+    def _groups_by_all(self) -> bool:
+        group = self.select.args.get("group")
+        return group is not None and (bool(group.args.get("all")) or [type(node) for node in group.expressions] == [exp.Star])
+
     def _bind_key(self, grouping: Grouping, node: exp.Expr, several: bool) -> int:
         """Group by what `node` means, in one of `several` sets of keys or in the only one; its position."""
         node = node.unnest() if isinstance(node, exp.Paren) else node
@@ -407,11 +414,19 @@ class SelectBinder:
                 operand = grouping.output_key(name, operand, len(self.input.schema), self.items[position].node)
                 self.items[position].bound = operand
             return grouping.add_key(name, operand)
+        self.binder.alias = self._no_alias
         operand = self.binder.bind(node)
+        self.binder.alias = self.alias
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
         if several and isinstance(operand.expr, Literal):
             operand = grouping.constants.get(node) or grouping.output_key(name, operand, len(self.input.schema), node)
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+
+    def _no_alias(self, name: str, span: Span | None) -> Operand | None:
+        """An alias of SELECT within an expression of GROUP BY: an error, where alone it would be a key."""
+        if self.alias_position(name) is None:
+            return None
+        raise self.context.error(f'the alias "{name}" cannot be a part of an expression in GROUP BY', span)
 
     def _has_subqueries(self) -> bool:
         """Whether an expression above the groups holds a query, which may read an output by its alias."""
