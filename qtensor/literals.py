@@ -184,6 +184,11 @@ def listed(value: object) -> Sequence[object] | None:
             return None
 
 
+def _is_utf8(text: str) -> bool:
+    """Whether all of `text` can be written as UTF-8, which lone surrogates cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def parameter_literal(value: object) -> Literal:
     """A Python value given for a prepared parameter as the literal that DuckDB makes of it.
 
@@ -205,6 +210,8 @@ def parameter_literal(value: object) -> Literal:
         case numbers.Integral():
             return _integer_parameter(int(value))
         case str():
+            if not _is_utf8(value):
+                raise ConversionError("the text has a character that is none: half of a pair (a surrogate)")
             return Literal(str(value), VARCHAR)
         case decimal.Decimal():
             return _decimal_parameter(value)

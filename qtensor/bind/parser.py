@@ -71,6 +71,8 @@ def _readers() -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
         "ANY_VALUE": _any_value,
         "GROUPING": exp.GroupingId.from_arg_list,  # which may have no arguments
         "IFNULL": _if_null,
+        "PERCENTILE_CONT": lambda arguments: _percentile(exp.PercentileCont, "percentile_cont", arguments),
+        "PERCENTILE_DISC": lambda arguments: _percentile(exp.PercentileDisc, "percentile_disc", arguments),
     }
     own = _known(_without(kind.FUNCTION_PARSERS, {"ceil", "chr", "floor"}))
     counted = {name: _counted(own[name], 2) for name in own if name.startswith("QUANTILE")}
@@ -214,6 +216,11 @@ def _if_null(arguments: list[exp.Expr]) -> exp.Expr:
     if len(arguments) == 2:
         return exp.Coalesce(this=arguments[0], expressions=arguments[1:])
     return exp.Anonymous(this="ifnull", expressions=arguments)
+
+
+def _percentile(kind: type[exp.Expr], name: str, arguments: list[exp.Expr]) -> exp.Expr:
+    """A call before WITHIN GROUP, which has one argument; with two, DuckDB has no such function."""
+    return kind(this=arguments[0]) if len(arguments) == 1 else exp.Anonymous(this=name, expressions=arguments)
 
 
 def _counted(reader: Callable[[Parser], exp.Expr | None], most: int) -> Callable[[Parser], exp.Expr | None]:

@@ -16,7 +16,9 @@ from qtensor.bind.macros import MACROS
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
+from qtensor.functions import StringLiteral
 from qtensor.scalars.registry import SCALARS
+from qtensor.types import Null
 
 
 @dataclass(frozen=True)
@@ -161,12 +163,27 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
     return exp.Literal.string(shown or unit.name.lower())
 
 
+def _is_ambiguous(name: str, operands: Sequence[Operand]) -> bool:
+    """Whether DuckDB cannot choose between the overloads of texts and those of lists and structs, which are not here."""
+    kinds = [operand.type for operand in operands]
+    match name:
+        case "contains":
+            return len(kinds) == 2 and isinstance(kinds[1], Null) and isinstance(kinds[0], StringLiteral | Null)
+        case "make_date":
+            return len(kinds) == 1 and isinstance(kinds[0], StringLiteral)
+        case _:
+            return False
+
+
 def bind_scalar(context: Context, call: ScalarCall, operands: Sequence[Operand], span: Span | None) -> Operand:
     """The value of a scalar call whose arguments are bound.
 
     Raises:
         BindError: no overload takes the operands, or a constant that the function does not know.
     """
+    if _is_ambiguous(call.name, operands):
+        message = f"{call.name} of these could mean texts or lists; an explicit cast is needed"
+        raise context.error(message, span)
     if call.name in MACROS:
         return MACROS[call.name](context, operands, span)
     return bind_function(context, call.name, operands, span, call.written)

@@ -213,6 +213,18 @@ def _limit(parser: Parser, read: Method) -> Method:
     return limit
 
 
+def _star(parser: Parser, read: Method) -> Method:
+    """A star, whose pattern behind ILIKE may have an ESCAPE."""
+
+    def star() -> exp.Expr | None:
+        found: exp.Expr | None = read()
+        if found is not None and found.args.get("ilike") and parser._match(TokenType.ESCAPE):
+            parser._parse_bitwise()
+        return found
+
+    return star
+
+
 def _type(parser: Parser, read: Method) -> Method:
     """A type, of which UNSIGNED is no part."""
 
@@ -254,6 +266,7 @@ STRICT: Mapping[str, Callable[[Parser, Method], Method]] = {
     "_parse_table_alias": _table_alias,
     "_parse_join": _join,
     "_parse_limit": _limit,
+    "_parse_star_ops": _star,
     "_parse_type_size": _size,
     "_parse_types": _type,
     "_parse_window": _window,

@@ -93,6 +93,7 @@ _NAMES: dict[type[exp.Expr], str] = {
 }
 
 _PART_NAMES = {
+    "ilike": "columns of * that are chosen by a pattern",
     "pivots": "PIVOT",
     "sample": "samples of tables",
     "limit_options": "LIMIT with PERCENT or WITH TIES",
