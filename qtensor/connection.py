@@ -20,7 +20,7 @@ from qtensor.bind.parse import in_place
 from qtensor.bind.statements import may_be_statement
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
-from qtensor.errors import DataError
+from qtensor.errors import DataError, ParseError, with_article
 from qtensor.exporting import export_native_query, export_query
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import is_tensorflow_model
@@ -157,6 +157,8 @@ class Connection:
 
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
+        if not isinstance(query.sql, str):
+            raise ParseError(f"a query is a text, not {with_article(type(query.sql).__name__)}")
         variables = CallerVariables(frame, given)
         *before, last = in_place(query.sql, query.dialect)
         for text in before:

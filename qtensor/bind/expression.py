@@ -75,6 +75,7 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
     """The look-up of aliases where there are none."""
     return None
 
+
 _REGULAR = exp.RegexpFullMatch | exp.RegexpLike | exp.RegexpILike
 
 

@@ -95,7 +95,7 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
 
 
 def _parsed(sql: str, tokens: list[Token], dialect: Dialect) -> list[exp.Expr]:
-    """The statements of `tokens`. On text that is no SQL sqlglot sometimes fails like a program, for it looks into what is not there."""
+    """The statements of `tokens`. On text that is no SQL sqlglot may fail like a program: it looks into what is not there."""
     parser = parser_of(dialect)
     try:
         return [node for node in parser.parse(tokens, sql) if node]

@@ -19,11 +19,23 @@ from qtensor.bind.syntax import written_as_join
 from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.scalars.registry import SCALARS
 
-
 # Calls that are no functions of duckdb_functions(): parts of the grammar, window functions, functions of tables.
 _GRAMMAR_CALLS = frozenset(
     {"CAST", "COALESCE", "COLUMNS", "CUME_DIST", "DATE", "DENSE_RANK", "EXTRACT", "FIRST_VALUE", "GROUPING", "GROUPING_ID", "LAG"}
-    | {"LAST_VALUE", "LEAD", "NTH_VALUE", "NTILE", "OVERLAY", "PERCENT_RANK", "PERCENTILE_CONT", "PERCENTILE_DISC", "POSITION", "RANK", "READ_CSV", "READ_PARQUET"}
+    | {
+        "LAST_VALUE",
+        "LEAD",
+        "NTH_VALUE",
+        "NTILE",
+        "OVERLAY",
+        "PERCENT_RANK",
+        "PERCENTILE_CONT",
+        "PERCENTILE_DISC",
+        "POSITION",
+        "RANK",
+        "READ_CSV",
+        "READ_PARQUET",
+    }
     | {"ROW_NUMBER", "SUBSTRING", "TRIM", "TRY", "TRY_CAST", "UNNEST", "IF", "IFNULL", "NULLIF"}
 )
 _NESTING = {
@@ -56,7 +68,7 @@ def parser_of(dialect: Dialect) -> Parser:
         parser.PLACEHOLDER_PARSERS = {TokenType.PARAMETER: parser.PLACEHOLDER_PARSERS[TokenType.PARAMETER]}  # type: ignore[misc]
         parser._parse_interval = _interval_reader(parser)  # type: ignore[assignment, method-assign]
         parser._parse_table = _table_reader(parser)  # type: ignore[method-assign]
-        parser._parse_type = _factorial_reader(parser)  # type: ignore[assignment, method-assign]
+        parser._parse_type = _factorial_reader(parser)  # type: ignore[method-assign]
         parser._parse_escape = lambda this: _escape(parser, this)  # type: ignore[method-assign]
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
     parser._parse_join = marked  # type: ignore[method-assign]
@@ -129,17 +141,17 @@ def _interval_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
             parser._retreat(first)
             return None
         written = parser._curr
-        quantity = parser._parse_primary()
-        if quantity is None:
-            parser.raise_error("Required keyword: 'this' missing")
-        return _interval(parser, quantity, written)
+        return _interval(parser, parser._parse_primary(), written)
 
     return interval
 
 
-def _interval(parser: Parser, quantity: exp.Expr, written: Token) -> exp.Interval:
+def _interval(parser: Parser, quantity: exp.Expr | None, written: Token) -> exp.Interval:
     """The interval of a quantity that is read, and the unit that may follow."""
-    unit = None
+    unit: exp.Expr | None = None
+    if quantity is None:
+        parser.raise_error("Required keyword: 'this' missing")
+        raise AssertionError("raise_error raises")
     parts = exp.INTERVAL_STRING_RE.findall(quantity.name) if quantity.is_string else []
     if len(parts) == 1:
         quantity, unit = exp.Literal.string(parts[0][0]), exp.Var(this=parts[0][1].upper())

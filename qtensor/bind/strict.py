@@ -1,4 +1,4 @@
-"""Where sqlglot's parser takes more than DuckDB's grammar has: its methods wrapped, so that what is too much is a syntax error."""
+"""Where sqlglot's parser takes more than DuckDB's grammar has: its methods wrapped, so that too much is a syntax error."""
 
 from __future__ import annotations
 

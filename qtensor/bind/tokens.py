@@ -136,7 +136,9 @@ def _parts(token: Token, sql: str) -> Iterator[Token]:
 def _part(token: Token, kind: TokenType, offset: int, text: str) -> Token:
     """A part of a token that begins `offset` characters after it."""
     start = token.start + offset
-    return Token(kind, text.replace("_", "") if kind == TokenType.NUMBER else text, token.line, token.col, start, start + len(text) - 1)
+    return Token(
+        kind, text.replace("_", "") if kind == TokenType.NUMBER else text, token.line, token.col, start, start + len(text) - 1
+    )
 
 
 def _unescaped(written: str, token: Token, sql: str) -> str:

@@ -66,6 +66,8 @@ def _source(name: str, source: object) -> Source:
             return DataFrameSource(source)
         case ("polars", "DataFrame"):
             return PolarsSource(source)
+        case ("pandas" | "polars" as library, "Series"):
+            raise DataError(f"{name} is a {library} Series, one column without a table: use {name}.to_frame()")
         case ("polars", "LazyFrame"):
             return PolarsSource(source.collect())  # type: ignore[attr-defined]
         case _:
