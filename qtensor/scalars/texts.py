@@ -246,7 +246,7 @@ TEXTS: tuple[ScalarFunction, ...] = (
     ),
     ScalarFunction(("left",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(left, VARCHAR), fails=True),
     ScalarFunction(("right",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(right, VARCHAR), fails=True),
-    ScalarFunction(("array_extract",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(element, VARCHAR)),
+    ScalarFunction(("array_extract",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(element, VARCHAR), fails=True),
     ScalarFunction(("array_slice",), (takes(VARCHAR, BIGINT, BIGINT, result=VARCHAR),), each(section, VARCHAR)),
     ScalarFunction(
         ("lpad",),
