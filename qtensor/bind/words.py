@@ -162,10 +162,10 @@ _NEED_AS = """
     verbose week weeks when where window with within without year years
 """
 
-# Those that cannot be the name of a table or a column.
+# Those that cannot be the name of a table or a column; but for DEFAULT, which stands for a value where a column is set.
 _NO_NAMES = """
     all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate
-    collation column concurrently constraint create cross default deferrable desc describe distinct do else end except
+    collation column concurrently constraint create cross deferrable desc describe distinct do else end except
     false fetch for foreign freeze from full glob group having ilike in initially inner intersect into is isnull join
     lambda lateral leading left like limit natural not notnull null offset on only or order outer overlaps pivot
     pivot_longer pivot_wider placing positional primary qualify references returning right select semi show similar some
