@@ -15,6 +15,7 @@ from qtensor.bind.parser import parser_of
 from qtensor.bind.source import TYPE_WORDS, Source
 from qtensor.bind.syntax import is_text, whole_number
 from qtensor.bind.tokens import duckdb_tokens, tokens_of
+from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
@@ -118,7 +119,8 @@ def _lacks_part(node: exp.Expr) -> bool:
     """Whether a node is incomplete that sqlglot, for other dialects, takes for complete."""
     match node:
         case exp.Order():
-            return node.this is None and isinstance(node.parent, exp.Func | exp.Distinct)
+            alone = node.this is None and isinstance(node.parent, exp.Func | exp.Distinct)
+            return alone and type(node.parent) not in FUNCTIONS  # rank(ORDER BY x)
         case exp.Group():
             return not any(node.args.values())
         case exp.Table():

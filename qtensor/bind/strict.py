@@ -128,12 +128,26 @@ def _identifier(parser: Parser, read: Method) -> Method:
             first = named.text[:1]
             index = next(i for i in range(min(parser._index, len(parser._tokens) - 1), -1, -1) if parser._tokens[i] is named)
             labels = index > 0 and parser._tokens[index - 1].token_type in _BEFORE_ANY_WORD
+            labels = labels or named.token_type == TokenType.ARRAY  # ARRAY[...]
             if not (first.isalpha() or first == "_" or not first.isascii()) or (named.text.lower() in NO_NAMES and not labels):
                 parser.raise_error("unexpected", named)
         found: exp.Expr = read(token, quoted)
         return found
 
     return identifier
+
+
+def _parameter(parser: Parser, read: Method) -> Method:
+    """The parameter of a lambda function, which is looked for at the beginning of each argument: if it is no name, none."""
+
+    def parameter() -> exp.Expr | None:
+        token = parser._curr
+        is_word = token.text[:1].isalpha() or token.text[:1] == "_" or not token.text[:1].isascii()
+        is_name = token.token_type == TokenType.IDENTIFIER or (is_word and token.text.lower() not in NO_NAMES)
+        found: exp.Expr | None = read() if is_name else None
+        return found
+
+    return parameter
 
 
 def _table_alias(parser: Parser, read: Method) -> Method:
@@ -263,6 +277,7 @@ STRICT: Mapping[str, Callable[[Parser, Method], Method]] = {
     "_identifier_expression": _identifier,
     "_parse_case": _case,
     "_parse_in": _in,
+    "_parse_lambda_arg": _parameter,
     "_parse_table_alias": _table_alias,
     "_parse_join": _join,
     "_parse_limit": _limit,

@@ -67,6 +67,7 @@ REFUSED = [
 
 # Taken by both.
 TAKEN = [
+    "SELECT substring(s, (2 - 1), (1)), round((1.25), (1)), greatest((1), (2)) FROM t",
     "SELECT 10!, (3 + 1)!, -3!, 2 * 3!, 4! + 1, 3! = 6, 3!=6, i! FROM t",
     "SELECT s !~ 'b', s !~~ 'b', NOT s ~ 'b' FROM t",
     "SELECT E'\\xC3\\xA9', E'\\303\\251x'",
