@@ -22,7 +22,7 @@ _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
 # What stands before the first entry of a list.
 _BEFORE_ENTRIES = frozenset(
-    {TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.FROM, TokenType.VALUES, TokenType.WITH, TokenType.SET}
+    {TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.FROM, TokenType.WITH}
     | {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.ORDER_BY, TokenType.GROUP_BY, TokenType.PARTITION_BY}
 )
 QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
@@ -124,7 +124,7 @@ def _lacks_part(node: exp.Expr) -> bool:
         case exp.Group():
             return not any(node.args.values())
         case exp.Table():
-            return node.this is None or "" in (node.args.get("db"), node.args.get("catalog"))
+            return not any(node.args.values()) or "" in (node.args.get("db"), node.args.get("catalog"))
         case _:
             return False
 

@@ -128,7 +128,7 @@ def _identifier(parser: Parser, read: Method) -> Method:
             first = named.text[:1]
             index = next(i for i in range(min(parser._index, len(parser._tokens) - 1), -1, -1) if parser._tokens[i] is named)
             labels = index > 0 and parser._tokens[index - 1].token_type in _BEFORE_ANY_WORD
-            labels = labels or named.token_type == TokenType.ARRAY  # ARRAY[...]
+            labels = labels or named.token_type in (TokenType.ARRAY, TokenType.TABLE)  # ARRAY[...], CREATE TEMP TABLE
             if not (first.isalpha() or first == "_" or not first.isascii()) or (named.text.lower() in NO_NAMES and not labels):
                 parser.raise_error("unexpected", named)
         found: exp.Expr = read(token, quoted)
@@ -155,7 +155,7 @@ def _table_alias(parser: Parser, read: Method) -> Method:
 
     def alias(*args: Any, **options: Any) -> exp.Expr | None:
         token = parser._curr
-        if token.token_type == TokenType.STRING and parser._next.token_type != TokenType.COLON:
+        if token.token_type == TokenType.STRING and parser._next.token_type not in (TokenType.COLON, TokenType.ALIAS):
             return None
         found: exp.Expr | None = read(*args, **options)
         if (found is None and parser._prev is token) or (found is not None and not isinstance(found.this, exp.Identifier)):
@@ -196,7 +196,7 @@ def _size(parser: Parser, read: Method) -> Method:
 
     def size() -> exp.Expr | None:
         found: exp.Expr | None = read()
-        if found is None or found.args.get("expression") is not None:
+        if found is not None and found.args.get("expression") is not None:
             parser.raise_error("unexpected", parser._prev)
         return found
 
