@@ -57,6 +57,17 @@ class Model:
     work: int = 0
 
 
+def argument_called(model: Model, position: int) -> str:
+    """What errors call the argument at `position`: by its input's name where it has one."""
+    first = 0
+    for one in model.inputs:
+        if one.name and first <= position < first + one.width:
+            place = f"value {position - first + 1} of " if one.width > 1 else ""
+            return f'{place}the input "{one.name}"'
+        first += one.width
+    return f"argument {position + 1}"
+
+
 def input_dtype(name: str, dtype: DTypeLike | None, default: DTypeLike) -> np.dtype[np.generic]:
     """The type that create_function's dtype= means; `default` if it was left out."""
     try:

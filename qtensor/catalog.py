@@ -22,6 +22,7 @@ from qtensor.statements.created import CreatedTable
 from qtensor.statements.statement import Definition, Kind, View
 from qtensor.system_tables import TABLES, Listed, rows_of
 from qtensor.table import Table
+from qtensor.texts import is_utf8
 from qtensor.types import Schema
 
 
@@ -41,6 +42,8 @@ class Registry:
 
     def register(self, name: str, source: object) -> None:
         """Raises DataError also for the name of a table that CREATE TABLE made: its rows would be lost."""
+        if not is_utf8(name):
+            raise DataError(f"the name of a table is a text of whole characters, not {name!r}")
         table = open_table(name, source)
         with self._lock:
             if name.lower() in self._created:

@@ -25,7 +25,7 @@ from qtensor.bind.statements import may_be_statement
 from qtensor.calls import Calls
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
-from qtensor.errors import DataError
+from qtensor.errors import DataError, ParseError, with_article
 from qtensor.exporting import export_native_query, export_query
 from qtensor.kept_columns import Columns
 from qtensor.kept_columns import memory_limit as limit_in_bytes
@@ -179,6 +179,8 @@ class Connection:
 
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
+        if not isinstance(query.sql, str):
+            raise ParseError(f"a query is a text, not {with_article(type(query.sql).__name__)}")
         with closing(CallerVariables(frame, given)) as variables:
             del frame  # which an error's traceback would keep
             *before, last = in_place(query.sql, query.dialect)

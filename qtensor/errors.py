@@ -104,6 +104,15 @@ def caret_lines(sql: str, span: Span) -> str:
     return f"  {line}\n  {' ' * (span.start - start)}{'^' * width}"
 
 
+def with_article(noun: object) -> str:
+    """`noun`, a type's name, behind its article.
+
+    >>> with_article("INTERVAL"), with_article("UBIGINT"), with_article("DATE")
+    ('an INTERVAL', 'a UBIGINT', 'a DATE')
+    """
+    return f"{'an' if str(noun)[:1].upper() in ('A', 'E', 'I', 'O') else 'a'} {noun}"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`Did you mean "x"?` for the known name nearest to `name` (case ignored), or "" when none is near.
 

@@ -11,10 +11,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from qtensor.errors import with_article
 from qtensor.expressions import Literal, LiteralValue
 from qtensor.functions import integer_type
 from qtensor.intervals import parse_interval
-from qtensor.texts import ConversionError, format_value, out_of_range, parse_text, to_float32
+from qtensor.texts import ConversionError, format_value, is_utf8, out_of_range, parse_text, to_float32
 from qtensor.types import (
     BOOLEAN,
     DATE,
@@ -205,6 +206,8 @@ def parameter_literal(value: object) -> Literal:
         case numbers.Integral():
             return _integer_parameter(int(value))
         case str():
+            if not is_utf8(value):
+                raise ConversionError("the text has a character that is none: half of a pair (a surrogate)")
             return Literal(str(value), VARCHAR)
         case decimal.Decimal():
             return _decimal_parameter(value)
@@ -226,7 +229,7 @@ def parameter_literal(value: object) -> Literal:
         case _ if type(value).__name__ == "NAType":  # pandas.NA
             return Literal(None, NULL)
         case _:
-            raise ConversionError(f"a {type(value).__name__} has no SQL type")
+            raise ConversionError(f"{with_article(type(value).__name__)} has no SQL type")
 
 
 def _moment_parameter(value: np.datetime64) -> Literal:

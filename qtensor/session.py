@@ -18,7 +18,7 @@ from qtensor.bind import bind
 from qtensor.calls import check, signal
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
-from qtensor.errors import UnsupportedError
+from qtensor.errors import CapacityError, UnsupportedError
 from qtensor.first_rows import tables_read
 from qtensor.kept_columns import KeptColumns
 from qtensor.logical import Plan
@@ -38,6 +38,8 @@ from qtensor.table import Table
 from qtensor.types import Varchar
 
 Result = TypeVar("Result")
+# Rows of one table and results of joins have numbers of 32 bits.
+MOST_ROWS = (1 << 31) - 1
 
 
 class Session:
@@ -75,13 +77,15 @@ class Session:
         """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
         clock = clock or Clock()
         tables = dict(scope.tables)
+        by_name = {model.name: model for model in models.values()}
         try:
             with closing(MeasuredTables(tables, self.threads)) as measured:
                 optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
+            return self.planned(query, bound, optimised, tables, by_name, clock)
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
-        by_name = {model.name: model for model in models.values()}
-        return self.planned(query, bound, optimised, tables, by_name, clock)
+        except RecursionError as error:
+            raise UnsupportedError("the query is nested too deeply") from error
 
     def planned(
         self,
@@ -171,6 +175,9 @@ class Session:
 
     def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
         """The query planned anew with more room; later runs start from it."""
+        if max(capacities) > MOST_ROWS:
+            message = f"a join leaves {max(capacities):,} rows or more at once, and there is room for {MOST_ROWS:,}"
+            raise CapacityError(f"{message}; filter or aggregate before it")
         models = {model.name: model for model in prepared.models}
         found = prepared.bound, prepared.optimised, prepared.tables
         prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities)

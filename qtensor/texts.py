@@ -289,3 +289,8 @@ def _format_timestamp(microseconds: int) -> str:
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     decimals = f".{fraction:06}".rstrip("0") if fraction else ""
     return f"{_format_days(days)} {clock}{decimals}"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether all of `text` can be written as UTF-8, which lone surrogates cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -10,7 +10,7 @@ from qtensor.lowering.encode.arithmetic import integer_range, outside_of
 from qtensor.lowering.encode.casts import decimal_to_double
 from qtensor.lowering.encode.encoder import Encoder, slot_of
 from qtensor.lowering.kernel import DType, Ref
-from qtensor.lowering.model import Model
+from qtensor.lowering.model import Model, argument_called
 from qtensor.lowering.physical import ModelUse
 from qtensor.lowering.ranges import BIT, INT64, INT64_MAX, Range, range_of_type
 from qtensor.lowering.values import Value
@@ -74,7 +74,7 @@ def model_argument(encoder: Encoder, model: Model, position: int, value: Value, 
     data, wrong = whole_float(encoder, value, bounds) if isinstance(value.type, Float) else whole_number(encoder, value, bounds)
     if wrong is not None:
         kind = "no BOOLEAN, 0 or 1" if dtype.kind == "b" else f"not a whole number from {bounds.low} to {bounds.high}"
-        encoder.check(wrong, valid, f'argument {position + 1} of the model "{model.name}" is {kind}', span)
+        encoder.check(wrong, valid, f'{argument_called(model, position)} of the model "{model.name}" is {kind}', span)
         data = encoder.builder.select(wrong, encoder.integer(0, encoder.builder.dtype(data)), data)
     return encoder.builder.convert(data, str(dtype))  # type: ignore[arg-type]
 

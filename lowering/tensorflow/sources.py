@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import os
 import sys
@@ -134,7 +135,8 @@ def load_keras(name: str, path: Path, trust: bool) -> Any:
 
 def load_folder(name: str, path: Path, tf: Any, trust: bool) -> Any:
     if not path.exists():
-        raise ModelError(f'model "{name}": there is no folder "{path}"')
+        kind = "file" if path.suffix else "folder"
+        raise ModelError(f'model "{name}": there is no {kind} "{path}"')
     if not path.is_dir():
         hint = "; load it with keras.models.load_model and pass the result" if path.suffix in (".h5", ".hdf5") else ""
         raise ModelError(f'model "{name}": "{path}" is a file, neither a SavedModel folder nor a .keras file{hint}')
@@ -188,8 +190,21 @@ def trace_function(name: str, function: Any, owner: object, tf: Any, wanted: Wan
         function = tf.function(function)
     if function.input_signature is not None:
         return traced(concrete(name, function, (), tf, function.input_signature), tf, owner)
+    refuse_several(name, function)
     spec = tf.TensorSpec([None, required_arguments(name, wanted)], wanted.dtype)
     return replace(traced(concrete(name, function, (spec,), tf), tf, owner), declared=False)
+
+
+def refuse_several(name: str, function: Any) -> None:
+    """Raise ModelError for a function of several tensors without a signature: it would be given one tensor of all columns."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function.python_function).parameters.values()
+    needed = [one.name for one in parameters if one.kind in kinds and one.default is one.empty and one.name != "self"]
+    if len(needed) > 1:
+        raise ModelError(
+            f'model "{name}": the function takes {len(needed)} tensors ({", ".join(needed)}), and without a signature it gets '
+            "one, [rows, arguments], of all columns; declare each: tf.function(input_signature=[tf.TensorSpec([None], ...), ...])"
+        )
 
 
 def required_arguments(name: str, wanted: Wanted) -> int:

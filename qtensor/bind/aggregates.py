@@ -78,6 +78,8 @@ def aggregate_name(node: exp.Expr) -> str | None:
             return aggregate_name(node.this)
         case exp.Anonymous():
             name = node.name.lower()
+            if name.startswith("percentile_"):  # without WITHIN GROUP, DuckDB has no such function
+                return None
             name = ALIASES.get(name, name)
             return name if name in ARITIES else None
         case _:
@@ -183,6 +185,8 @@ class AggregateBinder:
         if written.in_group and not self.take_from_group(nodes):
             return None
         if written.name in ("count", "count_star") and (not nodes or isinstance(nodes[0], exp.Star)):
+            if len(nodes) > 1:
+                raise self.context.error("count(*) takes no other argument", self.span)
             if written.distinct:
                 self.context.unsupported("count(DISTINCT *)", self.span)
             return AggregateCall("count_star", (), BIGINT, filter=condition, span=self.span)

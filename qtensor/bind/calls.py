@@ -18,7 +18,7 @@ from qtensor.bind.model_calls import called_name, in_order
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
 from qtensor.bind.window_syntax import FUNCTIONS
-from qtensor.errors import Span, suggestion
+from qtensor.errors import Span, suggestion, with_article
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Predict
 from qtensor.logical import NamedAggregate
 from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
@@ -96,7 +96,9 @@ class CallBinder:
             case other:
                 shown = expression_name(node, self.context.source)
                 kind = "text column" if isinstance(other, Varchar) else "column"
-                message = f'{kind} into a model: {shown} is a {other}, and the arguments of "{model.name}" are numbers'
+                message = (
+                    f'{kind} into a model: {shown} is {with_article(other)}, and the arguments of "{model.name}" are numbers'
+                )
                 raise self.context.error(message, operand.span or self.context.source.span(node))
 
     # --- aggregates -----------------------------------------------------------------------------------------------------------

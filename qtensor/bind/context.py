@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from qtensor.bind.branches import Branch
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.source import Source
-from qtensor.errors import BindError, ExecutionError, Span
+from qtensor.errors import BindError, ExecutionError, Span, with_article
 from qtensor.expressions import Literal
 from qtensor.literals import listed, parameter_literal
 from qtensor.texts import ConversionError
@@ -39,7 +39,7 @@ class Parameters:
             case Sequence() if not isinstance(values, str | bytes):
                 named = {str(number): value for number, value in enumerate(values, 1)}
             case _:
-                raise BindError(f"parameters are a sequence or a mapping, not a {type(values).__name__}")
+                raise BindError(f"parameters are a sequence or a mapping, not {with_article(type(values).__name__)}")
         made = Parameters({})
         for name, value in named.items():
             try:
@@ -115,6 +115,6 @@ class Context:
             return self.parameters.lists[name.lower()]
         value = self.parameter(name)
         if value.value is not None:
-            message = f"the parameter ${name} is a list here, not a {value.type}"
+            message = f"the parameter ${name} is a list here, not {with_article(value.type)}"
             raise self.error(message, self.source.parameter_span(name), f"Pass a list, or write (${name}) for one value.")
         return None

@@ -15,6 +15,7 @@ from qtensor.bind.query import bind_query
 from qtensor.bind.scope import Scope
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.bind.targets import plain_name, refuse_parts, table_name, taken
+from qtensor.bind.tokens import tokens_of
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 from qtensor.logical import Limit, Plan
 from qtensor.statements.statement import Column, CreateTable, CreateView, Definition, Drop, Key, Kind, Nothing, Statement, View
@@ -27,7 +28,7 @@ _KINDS = {"view": "a view", "table": "a table", "registered": "a registered tabl
 
 def refuse_kinds(sql: str, dialect: str) -> None:
     """Raise UnsupportedError unless CREATE or DROP is followed by TABLE or VIEW: sqlglot warns of what it does not know."""
-    words = [token for token in dialect_named(dialect).tokenize(sql) if token.text.upper() not in _SKIPPED]
+    words = [token for token in tokens_of(sql, dialect_named(dialect)) if token.text.upper() not in _SKIPPED]
     if len(words) > 1 and words[1].text.upper() not in ("TABLE", "VIEW"):
         what = f"{words[0].text.upper()} {words[1].text.upper()}"
         raise UnsupportedError(f"not supported yet: {what}", sql, [Span(words[0].start, words[1].end + 1)])

@@ -9,7 +9,7 @@ from qtensor.bind import build
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.functions import bind_function, check_count, constant_text, folded, is_null, null_of
-from qtensor.errors import Span, UnsupportedError
+from qtensor.errors import Span, UnsupportedError, with_article
 from qtensor.expressions import Call, Cast, Literal
 from qtensor.functions import natural_type
 from qtensor.scalars.dates import ALL_PARTS, LENGTHS_OF_TIME, PART_SETS, TRUNCATED_AS, specifier
@@ -102,7 +102,7 @@ def strftime(context: Context, operands: Sequence[Operand], span: Span | None) -
     if isinstance(natural_type(moment.type), Varchar | Null) and not isinstance(moment.expr, Cast):
         raise context.error("strftime takes a DATE or a TIMESTAMP", span, "Cast the text to one of them.")
     if not isinstance(moment.expr.type, Date | Timestamp):
-        raise context.error(f"strftime takes a DATE or a TIMESTAMP, not a {moment.expr.type}", span)
+        raise context.error(f"strftime takes a DATE or a TIMESTAMP, not {with_article(moment.expr.type)}", span)
     text = constant_text(context, pattern, "a format of a date")
     if text is None:
         return plain(Literal(None, VARCHAR), span)

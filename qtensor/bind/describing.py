@@ -13,6 +13,7 @@ from qtensor.bind.context import Context, Parameters
 from qtensor.bind.parse import QUERY_WORDS, dialect_named, parse
 from qtensor.bind.query import bind_query
 from qtensor.bind.support import raise_unsupported, reject_unsupported
+from qtensor.bind.tokens import tokens_of
 from qtensor.errors import BindError, ParseError, Span, UnsupportedError
 from qtensor.expressions import ColumnRef
 from qtensor.logical import Filter, Join, Limit, Plan, Project, Scan, Sort
@@ -110,7 +111,7 @@ def _tokens(sql: str, dialect: str, word: str = "") -> list[Token]:
     Raises:
         ParseError: nothing follows.
     """
-    tokens = [token for token in dialect_named(dialect).tokenize(sql) if token.token_type != TokenType.SEMICOLON]
+    tokens = [token for token in tokens_of(sql, dialect_named(dialect)) if token.token_type != TokenType.SEMICOLON]
     if len(tokens) > 2 and tokens[1].text.upper() == word:
         del tokens[1]
     if len(tokens) < 2:

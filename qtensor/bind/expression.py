@@ -24,7 +24,7 @@ from qtensor.bind.scope import Scope
 from qtensor.bind.syntax import connected, schema_of, subscript_value, whole_number
 from qtensor.bind.tuples import bind_tuples, is_tuple
 from qtensor.bind.windows import WindowBinder
-from qtensor.errors import Span, suggestion
+from qtensor.errors import Span, UnsupportedError, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions import decimal_literal_type, integer_type, natural_type
 from qtensor.intervals import interval_of, parse_interval, unit_name
@@ -43,6 +43,7 @@ from qtensor.types import (
     Float,
     Integer,
     IntervalValue,
+    Unsupported,
     Varchar,
 )
 
@@ -73,6 +74,9 @@ _ARITHMETIC: dict[type[exp.Expr], str] = {
 def no_alias(name: str, span: Span | None) -> Operand | None:
     """The look-up of aliases where there are none."""
     return None
+
+
+_REGULAR = exp.RegexpFullMatch | exp.RegexpLike | exp.RegexpILike
 
 
 @dataclass
@@ -252,7 +256,7 @@ class ExpressionBinder:
 
     def _lone_star(self, node: exp.Expr, message: str, span: Span | None) -> Operand:
         """A star where a value stands: an error, but before LIKE and its kin it chooses columns in DuckDB."""
-        if not isinstance(node.parent, exp.Like | exp.ILike | exp.SimilarTo | exp.Glob | exp.RegexpFullMatch | exp.RegexpLike):
+        if not isinstance(node.parent, exp.Like | exp.ILike | exp.SimilarTo | exp.Glob | _REGULAR):
             raise self.context.error(message, span)
         self.context.unsupported("columns of * that are chosen by a pattern", span)
         return plain(Literal("", VARCHAR), span)
@@ -293,8 +297,12 @@ class ExpressionBinder:
         return self._unknown_column(node.name, span)
 
     def _unknown_qualifier(self, node: exp.Column, span: Span | None) -> None:
-        if self.scope.column(node.table) is not None:
-            self.context.unsupported("fields of structs", span)
+        of_relation = len(node.parts) > 2 and self.scope.relation(node.parts[0].name) is not None
+        column = self.scope.column(node.parts[1 if of_relation else 0].name)
+        if column is not None and isinstance(column.type, Unsupported):
+            raise UnsupportedError("not supported yet: fields of structs", self.context.source.sql, [span] if span else [])
+        if column is not None:
+            raise self.context.error(f'"{column.name}" is no table and no struct: it is a column of type {column.type}', span)
         shown = ".".join(part.name for part in node.parts[:-1])
         known = ", ".join(f'"{name}"' for name in self.scope.qualifiers)
         tables = "tables in FROM are" if len(self.scope.qualifiers) > 1 else "table in FROM is"

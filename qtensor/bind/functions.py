@@ -9,7 +9,7 @@ import pyarrow as pa
 from qtensor.bind import build
 from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
-from qtensor.errors import ExecutionError, Span
+from qtensor.errors import ExecutionError, Span, with_article
 from qtensor.expressions import Call, Expr, Literal, LiteralValue
 from qtensor.functions import TypeRuleError
 from qtensor.rules.fold_constants import fold
@@ -61,7 +61,7 @@ def constant_text(context: Context, operand: Operand, what: str) -> LiteralValue
     """The text of a constant; one that is not constant is remembered as unsupported."""
     expr = operand.expr
     if not isinstance(expr.type, Null) and expr.type != VARCHAR:
-        raise context.error(f"{what} is a text, not a {expr.type}", operand.span)
+        raise context.error(f"{what} is a text, not {with_article(expr.type)}", operand.span)
     if not isinstance(expr, Literal):
         context.unsupported(f"{what} that is not constant", operand.span)
         return None

@@ -88,6 +88,14 @@ class Grouping:
         if has_window(operand.expr):
             raise self.context.error("GROUP BY cannot contain window functions", operand.span)
 
+    def ungrouped(self, expr: Expr) -> list[ColumnRef]:
+        """The columns that `expr` reads outside of keys and aggregates: HAVING's, which GROUP BY ALL groups by as well."""
+        if expr in self._positions:
+            return []
+        if isinstance(expr, ColumnRef):
+            return [expr] if expr.index >= 0 else []
+        return [column for child in children(expr) for column in self.ungrouped(child)]
+
     def having(self) -> HavingBinder:
         """The binder of HAVING."""
         return HavingBinder.over(self.binder, self._positions)

@@ -10,7 +10,7 @@ from qtensor.bind.build import Operand, plain
 from qtensor.bind.context import Context
 from qtensor.bind.date_macros import Macro, date_part, name_of, of_unit, strftime, strptime
 from qtensor.bind.functions import bind_function, check_count, folded, is_null
-from qtensor.errors import Span
+from qtensor.errors import Span, with_article
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.functions import natural_type
 from qtensor.intervals import interval_of, unit_name
@@ -42,7 +42,7 @@ def _texts(name: str, least: int) -> Macro:
         if len(operands) < least:
             raise context.error(f"{name} takes at least {least} arguments, not {len(operands)}", span)
         if name == "concat_ws" and not isinstance(natural_type(operands[0].type), Varchar | Null):
-            raise context.error(f"the separator of concat_ws is a text, not a {natural_type(operands[0].type)}", span)
+            raise context.error(f"the separator of concat_ws is a text, not {with_article(natural_type(operands[0].type))}", span)
         texts = [plain(build.convert(context, operand, VARCHAR), operand.span) for operand in operands]
         return bind_function(context, name, texts, span)
 

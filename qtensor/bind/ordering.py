@@ -9,6 +9,7 @@ from sqlglot import exp
 from qtensor.bind.context import Context
 from qtensor.bind.expression import ExpressionBinder
 from qtensor.bind.syntax import whole_number
+from qtensor.errors import with_article
 from qtensor.expressions import Expr, Literal, Subquery
 from qtensor.literals import convert_literal
 from qtensor.logical import Limit, OneRow, Plan, Project, SortKey
@@ -108,7 +109,7 @@ def bind_limit(context: Context, binder: ExpressionBinder, node: exp.Expr | None
     if value.value is None:
         return None
     if not isinstance(value.type, Integer | Decimal | Float | Boolean | Varchar):
-        raise context.error(f"{clause} is a number, not a {value.type}", span)
+        raise context.error(f"{clause} is a number, not {with_article(value.type)}", span)
     try:
         number = convert_literal(value, BIGINT).value
     except ConversionError as error:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError as SqlglotParseError
-from sqlglot.errors import TokenError
 
 from qtensor.bind.parser import parser_of
 from qtensor.bind.source import TYPE_WORDS, Source
 from qtensor.bind.syntax import is_text, whole_number
-from qtensor.bind.tokens import duckdb_tokens
+from qtensor.bind.tokens import duckdb_tokens, tokens_of
+from qtensor.bind.window_syntax import FUNCTIONS
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 
-_UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _STATEMENTS = frozenset({TokenType.COMMAND, TokenType.SHOW, TokenType.EXECUTE, TokenType.SUMMARIZE})
+# What stands before the first entry of a list.
+_BEFORE_ENTRIES = frozenset(
+    {TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT, TokenType.FROM, TokenType.WITH}
+    | {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.ORDER_BY, TokenType.GROUP_BY, TokenType.PARTITION_BY}
+)
 QUERY_WORDS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 STATEMENT_WORDS = frozenset(
     {"CREATE", "DROP", "INSERT", "DELETE", "UPDATE", "TRUNCATE", "COPY"} | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
@@ -60,13 +63,11 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     dialect = dialect_named(dialect_name)
     try:
         is_duckdb = isinstance(dialect, DuckDB)
-        tokens = _types_as_names(duckdb_tokens(sql, dialect.tokenize), dialect) if is_duckdb else dialect.tokenize(sql)
+        tokens = _types_as_names(duckdb_tokens(sql, dialect), dialect) if is_duckdb else tokens_of(sql, dialect)
         tokens = _unwrap_inserted(_number_parameters(tokens))
         _refuse_by_words(sql, tokens)
         _reject_statement(sql, tokens, dialect, known)
-        statements = [node for node in parser_of(dialect).parse(tokens, sql) if node]
-    except TokenError as error:
-        raise _tokenizing_error(sql, error) from error
+        statements = _parsed(sql, tokens, dialect)
     except SqlglotParseError as error:
         raise _syntax_error(sql, tokens, error) from error
     if not statements:
@@ -84,6 +85,7 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
         signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]
         raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
     source = Source(sql, tokens)
+    _refuse_incomplete(statements[0], sql)
     for listed in statements[0].find_all(exp.In):
         _mend_values(listed)
     for called in statements[0].find_all(exp.Anonymous):
@@ -91,6 +93,46 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     if "::" in sql:
         _mend_typed_literals(statements[0], source)
     return statements[0], source
+
+
+def _parsed(sql: str, tokens: list[Token], dialect: Dialect) -> list[exp.Expr]:
+    """The statements of `tokens`. On text that is no SQL sqlglot may fail like a program: it looks into what is not there."""
+    parser = parser_of(dialect)
+    try:
+        return [node for node in parser.parse(tokens, sql) if node]
+    except (AttributeError, TypeError, ValueError, LookupError, AssertionError) as error:
+        token = parser._curr or parser._prev or tokens[-1]
+        raise ParseError(f'syntax error at or near "{token.text}"', sql, [Span(token.start, token.end + 1)]) from error
+
+
+def _refuse_incomplete(tree: exp.Expr, sql: str) -> None:
+    """Refuse a tree that lacks what sqlglot itself says belongs to it: not every part of its parser looks."""
+    for node in tree.walk():
+        missing = any(needed and node.args.get(key) in (None, []) for key, needed in node.arg_types.items())
+        if missing or _lacks_part(node):
+            whole = (part for part in (*node.walk(), *_around(node)) if "start" in part.meta)
+            place = next((Span(part.meta["start"], part.meta["end"] + 1) for part in whole), None)
+            raise ParseError("syntax error: something is missing here", sql, [place] if place else [])
+
+
+def _lacks_part(node: exp.Expr) -> bool:
+    """Whether a node is incomplete that sqlglot, for other dialects, takes for complete."""
+    match node:
+        case exp.Order():
+            alone = node.this is None and isinstance(node.parent, exp.Func | exp.Distinct)
+            return alone and type(node.parent) not in FUNCTIONS  # rank(ORDER BY x)
+        case exp.Group():
+            return not any(node.args.values())
+        case exp.Table():
+            return not any(node.args.values()) or "" in (node.args.get("db"), node.args.get("catalog"))
+        case _:
+            return False
+
+
+def _around(node: exp.Expr) -> Iterator[exp.Expr]:
+    while (parent := node.parent) is not None:
+        yield parent
+        node = parent
 
 
 @functools.lru_cache(maxsize=256)
@@ -103,8 +145,8 @@ def in_place(sql: str, dialect_name: str) -> tuple[str, ...]:
     if ";" not in sql.rstrip("; \t\r\n"):
         return (sql,)
     try:
-        tokens = dialect_named(dialect_name).tokenize(sql)
-    except TokenError:
+        tokens = tokens_of(sql, dialect_named(dialect_name))
+    except ParseError:
         return (sql,)  # whoever parses it says what is wrong
     statements = []
     first: Token | None = None
@@ -172,8 +214,11 @@ def _reject_statement(sql: str, tokens: list[Token], dialect: Dialect, known: Co
     if opened:
         raise ParseError("syntax error: a closing ) is missing", sql, [Span(opened[-1].start, opened[-1].end + 1)])
     for first, second in pairwise(tokens):
-        if second.token_type == TokenType.COMMA and first.token_type in (TokenType.COMMA, TokenType.SELECT):
-            raise ParseError('syntax error at or near ","', sql, [Span(second.start, second.end + 1)])
+        no_entry = second.token_type in (TokenType.COMMA, TokenType.ALIAS) and first.token_type in _BEFORE_ENTRIES
+        no_entry = no_entry or (first.token_type, second.token_type) == (TokenType.PARTITION_BY, TokenType.ORDER_BY)
+        no_relation = first.token_type == TokenType.FROM and second.token_type in (TokenType.FROM, TokenType.SELECT)
+        if no_entry or no_relation:
+            raise ParseError(f'syntax error at or near "{second.text}"', sql, [Span(second.start, second.end + 1)])
 
 
 def _refuse_by_words(sql: str, tokens: list[Token]) -> None:
@@ -187,8 +232,12 @@ def _refuse_by_words(sql: str, tokens: list[Token]) -> None:
             span = Span(tokens[index + 2].start, tokens[index + 2].end + 1)
             raise UnsupportedError("not supported yet: COPY in a common table expression", sql, [span])
     for before, token in pairwise(tokens):
-        if before.token_type == TokenType.R_PAREN and token.token_type == TokenType.VAR and token.text.upper() == "EXPORT_STATE":
+        word = token.text.upper() if token.token_type == TokenType.VAR else ""
+        if before.token_type == TokenType.R_PAREN and word == "EXPORT_STATE":
             raise UnsupportedError("not supported yet: EXPORT_STATE", sql, [Span(token.start, token.end + 1)])
+        if before.token_type == TokenType.USING and word == "KEY" and words[0] == "WITH":
+            span = Span(before.start, token.end + 1)
+            raise UnsupportedError("not supported yet: USING KEY in a common table expression", sql, [span])
 
 
 def _number_parameters(tokens: list[Token]) -> list[Token]:
@@ -231,20 +280,6 @@ def _types_as_names(tokens: list[Token], dialect: Dialect) -> list[Token]:
         if token.token_type in nested and follower.token_type == TokenType.LT:
             named[index] = Token(TokenType.VAR, token.text, token.line, token.col, token.start, token.end)
     return named
-
-
-def _tokenizing_error(sql: str, error: TokenError) -> ParseError:
-    found = _UNTERMINATED.search(f"{error} {error.__cause__ or ''}")
-    if found:
-        lines = sql.split("\n")[: int(found[2])]
-        offset = min(sum(len(line) + 1 for line in lines[:-1]) + int(found[3]), max(len(sql) - 1, 0))
-        start = sql.rfind(found[1], 0, offset + 1)
-        return ParseError(f"a closing {found[1]} is missing", sql, [Span(max(start, 0), max(start, 0) + 1)])
-    quotes = [quote for quote in "'\"" if sql.count(quote) % 2]
-    if quotes:
-        start = sql.find(quotes[0]) if sql.count(quotes[0]) == 1 else sql.rfind(quotes[0])
-        return ParseError(f"a closing {quotes[0]} is missing", sql, [Span(start, len(sql))])
-    return ParseError("the text cannot be split into SQL tokens", sql)
 
 
 def _syntax_error(sql: str, tokens: list[Token], error: SqlglotParseError) -> ParseError:

@@ -6,15 +6,42 @@ import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel
 from sqlglot.parser import Parser
 
+from qtensor.bind.grammar_units import GRAMMAR_UNITS
 from qtensor.bind.macros import MACROS
+from qtensor.bind.strict import STRICT
 from qtensor.bind.syntax import written_as_join
+from qtensor.bind.words import DUCKDB_FUNCTIONS
 from qtensor.scalars.registry import SCALARS
+
+# Calls that are no functions of duckdb_functions(): parts of the grammar, window functions, functions of tables.
+_GRAMMAR_CALLS = frozenset(
+    {"CAST", "COALESCE", "COLUMNS", "CUME_DIST", "DATE", "DENSE_RANK", "EXTRACT", "FIRST_VALUE", "GROUPING", "GROUPING_ID", "LAG"}
+    | {
+        "LAST_VALUE",
+        "LEAD",
+        "NTH_VALUE",
+        "NTILE",
+        "OVERLAY",
+        "PERCENT_RANK",
+        "PERCENTILE_CONT",
+        "PERCENTILE_DISC",
+        "POSITION",
+        "RANK",
+        "READ_CSV",
+        "READ_PARQUET",
+    }
+    | {"ROW_NUMBER", "SUBSTRING", "TRIM", "TRY", "TRY_CAST", "UNNEST", "IF", "IFNULL", "NULLIF"}
+)
+_NESTING = {
+    **dict.fromkeys((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE), 1),
+    **dict.fromkeys((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE), -1),
+}
 
 
 def parser_of(dialect: Dialect) -> Parser:
@@ -22,6 +49,9 @@ def parser_of(dialect: Dialect) -> Parser:
     no commas.
     """
     parser = dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+    if isinstance(dialect, DuckDB):
+        for name, strict in STRICT.items():
+            setattr(parser, name, strict(parser, getattr(parser, name)))
     parse_join = parser._parse_join
 
     def refuse() -> None:
@@ -35,8 +65,10 @@ def parser_of(dialect: Dialect) -> Parser:
     if isinstance(dialect, DuckDB):
         functions, function_readers, signs = _readers()
         parser.FUNCTIONS, parser.FUNCTION_PARSERS, parser.UNARY_PARSERS = functions, function_readers, signs  # type: ignore[misc]
+        parser.PLACEHOLDER_PARSERS = {TokenType.PARAMETER: parser.PLACEHOLDER_PARSERS[TokenType.PARAMETER]}  # type: ignore[misc]
         parser._parse_interval = _interval_reader(parser)  # type: ignore[assignment, method-assign]
         parser._parse_table = _table_reader(parser)  # type: ignore[method-assign]
+        parser._parse_type = _factorial_reader(parser)  # type: ignore[method-assign]
         parser._parse_escape = lambda this: _escape(parser, this)  # type: ignore[method-assign]
     parser._warn_unsupported = refuse  # type: ignore[method-assign]
     parser._parse_join = marked  # type: ignore[method-assign]
@@ -47,10 +79,42 @@ def parser_of(dialect: Dialect) -> Parser:
 def _readers() -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
     """How DuckDB's calls are read by their names, calls with a grammar of their own, and signs."""
     kind = DuckDB.parser_class
-    functions = _without(kind.FUNCTIONS, {*SCALARS, *MACROS}) | {"ANY_VALUE": _any_value, "IFNULL": _if_null}
-    own = _without(kind.FUNCTION_PARSERS, {"ceil", "chr", "floor"})
+    functions = _known(_without(kind.FUNCTIONS, {*SCALARS, *MACROS})) | {
+        "ANY_VALUE": _any_value,
+        "GROUPING": exp.GroupingId.from_arg_list,  # which may have no arguments
+        "IFNULL": _if_null,
+        "PERCENTILE_CONT": lambda arguments: _percentile(exp.PercentileCont, "percentile_cont", arguments),
+        "PERCENTILE_DISC": lambda arguments: _percentile(exp.PercentileDisc, "percentile_disc", arguments),
+    }
+    own = _known(_without(kind.FUNCTION_PARSERS, {"ceil", "chr", "floor"}))
     counted = {name: _counted(own[name], 2) for name in own if name.startswith("QUANTILE")}
-    return functions, {**own, **counted}, {**kind.UNARY_PARSERS, TokenType.PLUS: _unary_plus}
+    in_words = {"EXTRACT": _extract, "POSITION": _position}
+    signs = {**kind.UNARY_PARSERS, TokenType.PLUS: _unary_plus, TokenType.NOT: _negation}
+    return functions, {**own, **counted, **in_words}, signs
+
+
+def _negation(parser: Parser) -> exp.Expr:
+    """NOT x, which nobody writes as !x."""
+    if parser._prev.text == "!":
+        parser.raise_error("unexpected", parser._prev)
+    found: exp.Expr = DuckDB.parser_class.UNARY_PARSERS[TokenType.NOT](parser)
+    return found
+
+
+def _extract(parser: Parser) -> exp.Expr:
+    """EXTRACT(part FROM x), for which sqlglot takes a comma as well."""
+    part = parser._parse_function() or parser._parse_var_or_string(upper=True)
+    if not parser._match(TokenType.FROM):
+        parser.raise_error("Expected FROM")
+    return exp.Extract(this=part, expression=parser._parse_bitwise())
+
+
+def _position(parser: Parser) -> exp.Expr:
+    """POSITION(x IN y), for which sqlglot takes a comma as well."""
+    part = parser._parse_bitwise()
+    if not parser._match(TokenType.IN):
+        parser.raise_error("Expected IN")
+    return exp.StrPosition(this=parser._parse_bitwise(), substr=part)
 
 
 def _unary_plus(parser: Parser) -> exp.Expr:
@@ -64,18 +128,68 @@ def _unary_plus(parser: Parser) -> exp.Expr:
 
 
 def _interval_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
-    """The reader of INTERVAL, which notes the text behind it: sqlglot makes '1 day' and '1' DAY one."""
-    read = parser._parse_interval
+    """The reader of INTERVAL and a text, a number or something in parentheses; before all else INTERVAL is a name.
 
-    def interval(*args: Any, **options: Any) -> exp.Expr | None:
+    sqlglot takes any term there, a sum of several quantities, and any word as a unit. It makes '1 day' and '1' DAY one, so that
+    the text is noted.
+    """
+
+    def interval(*_: Any, **__: Any) -> exp.Expr | None:
         first = parser._index
-        found = read(*args, **options)
-        tokens = parser._tokens[first : first + 2]
-        if isinstance(found, exp.Interval) and [token.token_type for token in tokens] == [TokenType.INTERVAL, TokenType.STRING]:
-            found.meta["written"] = tokens[1].text
-        return found
+        kinds = (TokenType.STRING, TokenType.NUMBER, TokenType.L_PAREN)
+        if not parser._match(TokenType.INTERVAL) or not parser._match_set(kinds, advance=False):
+            parser._retreat(first)
+            return None
+        written = parser._curr
+        return _interval(parser, parser._parse_primary(), written)
 
     return interval
+
+
+def _interval(parser: Parser, quantity: exp.Expr | None, written: Token) -> exp.Interval:
+    """The interval of a quantity that is read, and the unit that may follow."""
+    unit: exp.Expr | None = None
+    if quantity is None:
+        parser.raise_error("Required keyword: 'this' missing")
+        raise AssertionError("raise_error raises")
+    parts = exp.INTERVAL_STRING_RE.findall(quantity.name) if quantity.is_string else []
+    if len(parts) == 1:
+        quantity, unit = exp.Literal.string(parts[0][0]), exp.Var(this=parts[0][1].upper())
+    elif parser._curr.text.upper() in GRAMMAR_UNITS and parser._curr.token_type != TokenType.IDENTIFIER:
+        unit = exp.Var(this=parser._curr.text.upper())
+        parser._advance()
+        if parser._match_text_seq("TO"):
+            unit = exp.IntervalSpan(this=unit, expression=parser._parse_var(any_token=True, upper=True))
+    elif written.token_type == TokenType.NUMBER:
+        unit = parser._parse_var(upper=True)  # which is none
+        if unit is None:
+            parser.raise_error("Expected a unit")
+    if isinstance(quantity, exp.Literal) and not quantity.is_string:
+        quantity = exp.Literal.string(quantity.name)
+    found = exp.Interval(this=quantity, unit=unit)
+    if written.token_type == TokenType.STRING:
+        found.meta["written"] = written.text
+    return found
+
+
+def _factorial_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
+    """The reader of an operand, and of the `!` behind it: x! is factorial(x)."""
+    read = parser._parse_type
+
+    def operand(*args: Any, **options: Any) -> exp.Expr | None:
+        first = parser._index
+        found = read(*args, **options)
+        kinds = [token.token_type for token in parser._tokens[first : first + 2]]
+        if isinstance(found, exp.Cast) and kinds[0] in parser.TYPE_TOKENS and kinds[1:] == [TokenType.NUMBER]:
+            parser.raise_error("unexpected", parser._tokens[first + 1])  # FLOAT 1, unlike FLOAT '1'
+        while found is not None and parser._curr.text == "!" and parser._curr.token_type == TokenType.NOT:
+            if parser._next.text.startswith("~") and parser._next.start == parser._curr.end + 1:
+                break  # x !~ y
+            parser._advance()
+            found = exp.Anonymous(this="factorial", expressions=[found])
+        return found
+
+    return operand
 
 
 def _table_reader(parser: Parser) -> Callable[..., exp.Expr | None]:
@@ -116,6 +230,11 @@ def _if_null(arguments: list[exp.Expr]) -> exp.Expr:
     return exp.Anonymous(this="ifnull", expressions=arguments)
 
 
+def _percentile(kind: type[exp.Expr], name: str, arguments: list[exp.Expr]) -> exp.Expr:
+    """A call before WITHIN GROUP, which has one argument; with two, DuckDB has no such function."""
+    return kind(this=arguments[0]) if len(arguments) == 1 else exp.Anonymous(this=name, expressions=arguments)
+
+
 def _counted(reader: Callable[[Parser], exp.Expr | None], most: int) -> Callable[[Parser], exp.Expr | None]:
     """`reader` of a call's arguments, which would drop those after `most`."""
 
@@ -124,13 +243,18 @@ def _counted(reader: Callable[[Parser], exp.Expr | None], most: int) -> Callable
         call = reader(parser)
         depth = commas = 0
         for token in parser._tokens[first : parser._index]:
-            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+            depth += _NESTING.get(token.token_type, 0)
             commas += token.token_type == TokenType.COMMA and not depth
         if commas >= most:
             parser.raise_error("The number of provided arguments is too large")
         return call
 
     return read
+
+
+def _known(readers: Mapping[str, Any]) -> dict[str, Any]:
+    """`readers` of calls that DuckDB knows; what only other dialects have is a call of any name, perhaps of a model."""
+    return {name: reader for name, reader in readers.items() if name.lower() in DUCKDB_FUNCTIONS or name in _GRAMMAR_CALLS}
 
 
 def _without(readers: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

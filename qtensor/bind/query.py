@@ -42,8 +42,12 @@ class SelectItem:
 
 @dataclass
 class StarChanges:
-    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions."""
+    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions.
 
+    moved: where a column of USING stands that was made of others, the first of which are left out.
+    """
+
+    moved: dict[int, int] = field(default_factory=dict)
     excluded: set[int] = field(default_factory=set)
     replaced: dict[int, exp.Alias] = field(default_factory=dict)
     renamed: dict[int, str] = field(default_factory=dict)
@@ -162,6 +166,9 @@ class SelectBinder:
         outputs = [self.item(index).expr for index in range(len(self.items))]
         having = self.select.args.get("having")
         condition = grouping.having().condition(having.this).expr if having else None
+        if condition is not None and self._groups_by_all():
+            for column in grouping.ungrouped(condition):
+                grouping.add_key(column.name, plain(column))
         if condition is not None and has_window(condition):
             raise self.context.error(
                 "HAVING cannot contain window functions; QUALIFY can", self.context.source.find_words("HAVING")
@@ -237,6 +244,8 @@ class SelectBinder:
             raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
         changes = self._star_changes(star, columns, span)
         references = [column for column in columns if column.index not in changes.excluded]
+        if changes.moved:
+            references.sort(key=lambda column: changes.moved.get(column.index, self.scope.parts(column.index)[0]))
         items = []
         for reference in references:
             replaced = changes.replaced.get(reference.index)
@@ -255,7 +264,7 @@ class SelectBinder:
         for clause, key in (("EXCLUDE", "except_"), ("REPLACE", "replace"), ("RENAME", "rename")):
             for part in star.args.get(key) or ():
                 target = part.args["alias"] if clause == "REPLACE" else part.this if clause == "RENAME" else part
-                found = self._starred(target, columns)
+                found = self._starred(target, columns, clause)
                 place = self.context.source.span(target) or span
                 if not found and clause == "RENAME":
                     continue  # as in DuckDB
@@ -274,15 +283,34 @@ class SelectBinder:
                             changes.replaced[column.index] = part
                         case _:
                             changes.renamed[column.index] = part.alias
+        self._place_merged(changes, columns)
         return changes
 
-    def _starred(self, target: exp.Expr, columns: list[ColumnRef]) -> list[ColumnRef]:
-        """The columns of `*` that `target`, a name or a qualified name, means."""
-        if isinstance(target, exp.Column) and target.table:
-            relation = self.scope.relation(target.table)
-            column = relation.column(target.name) if relation else None
-            return [known for known in columns if column is not None and known.index == column.index]
-        return [known for known in columns if known.name.lower() == target.name.lower()]
+    def _starred(self, target: exp.Expr, columns: list[ColumnRef], clause: str) -> list[ColumnRef]:
+        """The columns of `*` that `target`, a name or a qualified name, means; EXCLUDE sees the parts of USING's columns."""
+        if not isinstance(target, exp.Column) or not target.table:
+            found = [known for known in columns if known.name.lower() == target.name.lower()]
+            parts = (part for known in found for part in self.scope.parts(known.index))
+            return [self.scope.reference(part) for part in parts] if clause == "EXCLUDE" else found
+        relation = self.scope.relation(target.table)
+        column = relation.column(target.name) if relation else None
+        if column is None:
+            return []
+        owners = [known for known in columns if column.index in (known.index, *self.scope.parts(known.index))]
+        return [column] if owners and clause == "EXCLUDE" else [known for known in owners if known.index == column.index]
+
+    def _place_merged(self, changes: StarChanges, columns: list[ColumnRef]) -> None:
+        """A column of USING stands where the first of those stands that it was made of and that are not left out, if any."""
+        if [column.index for column in columns] != list(self.scope.visible):
+            return  # t.*
+        for column in columns:
+            parts = self.scope.parts(column.index)
+            kept = [part for part in parts if part not in changes.excluded]
+            if kept and len(kept) < len(parts):
+                changes.excluded.discard(column.index)
+                changes.moved[column.index] = kept[0]
+            elif not kept:
+                changes.excluded.add(column.index)
 
     def item(self, index: int) -> Operand:
         """The expression of output column `index`, over the input's columns and the aggregates."""
@@ -354,7 +382,7 @@ class SelectBinder:
         if group is None:
             return
         grouping.needed = True
-        if group.args.get("all") or [type(node) for node in group.expressions] == [exp.Star]:
+        if self._groups_by_all():
             for index, item in enumerate(self.items):
                 operand = self.item(index)
                 if has_aggregate(operand.expr):
@@ -370,6 +398,10 @@ class SelectBinder:
             if item.node in grouping.constants and (item.bound is None or isinstance(item.bound.expr, Literal)):
                 item.bound = grouping.constants[item.node]
 
+    def _groups_by_all(self) -> bool:
+        group = self.select.args.get("group")
+        return group is not None and (bool(group.args.get("all")) or [type(node) for node in group.expressions] == [exp.Star])
+
     def _bind_key(self, grouping: Grouping, node: exp.Expr, several: bool) -> int:
         """Group by what `node` means, in one of `several` sets of keys or in the only one; its position."""
         node = node.unnest() if isinstance(node, exp.Paren) else node
@@ -382,11 +414,19 @@ class SelectBinder:
                 operand = grouping.output_key(name, operand, len(self.input.schema), self.items[position].node)
                 self.items[position].bound = operand
             return grouping.add_key(name, operand)
+        self.binder.alias = self._no_alias
         operand = self.binder.bind(node)
+        self.binder.alias = self.alias
         name = node.name if isinstance(node, exp.Column) else expression_name(node, self.context.source)
         if several and isinstance(operand.expr, Literal):
             operand = grouping.constants.get(node) or grouping.output_key(name, operand, len(self.input.schema), node)
         return grouping.add_key(operand.expr.name if isinstance(operand.expr, ColumnRef) else name, operand)
+
+    def _no_alias(self, name: str, span: Span | None) -> Operand | None:
+        """An alias of SELECT within an expression of GROUP BY: an error, where alone it would be a key."""
+        if self.alias_position(name) is None:
+            return None
+        raise self.context.error(f'the alias "{name}" cannot be a part of an expression in GROUP BY', span)
 
     def _has_subqueries(self) -> bool:
         """Whether an expression above the groups holds a query, which may read an output by its alias."""

@@ -18,13 +18,14 @@ from qtensor.bind.lateral import lateral_join
 from qtensor.bind.scope import Scope, renamed
 from qtensor.bind.syntax import is_comma, is_system_function, schema_of
 from qtensor.bind.views import refuse_cycle
-from qtensor.errors import BindError, Span, suggestion
+from qtensor.errors import BindError, Span, UnsupportedError, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
 from qtensor.paths import NOT_REMOTE, is_path, is_remote
 from qtensor.row_numbers import ROW, ROWID, ROWS_NUMBERED, numbered
 from qtensor.statements.statement import View
-from qtensor.types import BOOLEAN, Field, Schema
+from qtensor.types import BOOLEAN, Field, Schema, Unsupported
+from qtensor.unsupported_columns import unsupported_column
 
 UNNAMED = "unnamed_subquery"
 
@@ -189,10 +190,19 @@ class RelationBinder:
                     what = "no column" if not columns else "several columns"
                     hint = "" if columns else suggestion(name, scope.names)
                     raise self.context.error(f'USING: {what} "{name}" on the {side} side of the join', span, hint)
+                if node.method == "NATURAL" and isinstance(columns[0].type, Unsupported):
+                    raise self._not_natural(columns[0].name, columns[0].type, node)
                 self.context.refuse_type(columns[0].name, columns[0].type, span or self.context.source.span(node.this))
                 found.append(columns[0])
             pairs.append((found[0], ColumnRef(found[1].index + width, found[1].type, found[1].name)))
         return pairs
+
+    def _not_natural(self, name: str, type: Unsupported, node: exp.Join) -> UnsupportedError:
+        """The error of a NATURAL JOIN that would compare a column which nobody asked for."""
+        span = self.context.source.span(node.this)
+        hint = f'NATURAL JOIN compares it: leave it out, (SELECT * EXCLUDE ("{name}") FROM ...), or name the others in USING.'
+        message = f"not supported yet: {unsupported_column(name, type)}"
+        return UnsupportedError(message, self.context.source.sql, [span] if span else [], hint)
 
     def _equal(self, left: ColumnRef, right: ColumnRef, node: exp.Join) -> Expr:
         span = self.context.source.span(node.this)
@@ -211,10 +221,12 @@ class RelationBinder:
             added = [NamedExpr(left.name, value) for (left, _), value in zip(pairs, values, strict=True)]
             plan = Project(plan, (*own, *added))
             fields = (*scope.fields, *(Field(item.name, item.expr.type) for item in added))
-            scope = Scope(fields, scope.relations, scope.visible)
+            scope = replace(scope, fields=fields)
         dropped = {right.index for _, right in pairs}
         visible = tuple(chosen.get(position, position) for position in scope.visible if position not in dropped)
-        return plan, Scope(scope.fields, scope.relations, visible)
+        both = {chosen[left.index]: (*scope.parts(left.index), *scope.parts(right.index)) for left, right in pairs}
+        others = ((one, parts) for one, parts in scope.merged if one not in chosen and one not in dropped)
+        return plan, replace(scope, visible=visible, merged=(*others, *both.items()))
 
     # --- relations ------------------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,14 @@ from qtensor.bind.build import Operand
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.context import Context
 from qtensor.bind.functions import bind_function
+from qtensor.bind.grammar_units import GRAMMAR_UNITS
 from qtensor.bind.macros import MACROS
 from qtensor.bind.source import Source
 from qtensor.bind.syntax import call_arguments
 from qtensor.errors import Span
+from qtensor.functions import StringLiteral
 from qtensor.scalars.registry import SCALARS
+from qtensor.types import Null
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,6 @@ _OPERATORS: dict[type[exp.Expr], str] = {exp.StartsWith: "^@", exp.StrPosition: 
 # Functions that calls are bound to, and that a query cannot call by their names.
 _UNWRITTEN = ("glob", "append", "log_of_base", "part_number", "finite_moment", "infinite_day", "regexp_nothing")
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
-_UNITS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER", "DECADE")
-# What the grammar knows as units is written in one way by DuckDB where a column has no alias.
-_GRAMMAR_UNITS = {
-    **{unit + plural: unit for unit in _UNITS for plural in ("", "S")},
-    **dict.fromkeys(("MILLISECOND", "MILLISECONDS"), "MILLISECONDS"),
-    **dict.fromkeys(("MICROSECOND", "MICROSECONDS"), "MICROSECONDS"),
-    **dict.fromkeys(("CENTURY", "CENTURIES"), "CENTURY"),
-    **dict.fromkeys(("MILLENNIUM", "MILLENNIA"), "MILLENNIUM"),
-}  # fmt: skip
 
 
 def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
@@ -147,7 +141,7 @@ def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
 
 def _written_unit(part: Token) -> exp.Expr:
     """A part that EXTRACT names, as DuckDB prints it: keywords of its grammar in one spelling."""
-    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else _GRAMMAR_UNITS.get(part.text.upper())
+    known = None if part.token_type in (TokenType.STRING, TokenType.IDENTIFIER) else GRAMMAR_UNITS.get(part.text.upper())
     return exp.Literal.string(known or part.text)
 
 
@@ -165,8 +159,20 @@ def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | 
         column = exp.column(written.text)
         column.this.meta.update(start=written.start, end=written.end)
         return column
-    shown = _GRAMMAR_UNITS.get(unit.name.upper())
+    shown = GRAMMAR_UNITS.get(unit.name.upper())
     return exp.Literal.string(shown or unit.name.lower())
+
+
+def _is_ambiguous(name: str, operands: Sequence[Operand]) -> bool:
+    """Whether DuckDB cannot choose between the overloads of texts and those of lists and structs, which are not here."""
+    kinds = [operand.type for operand in operands]
+    match name:
+        case "contains":
+            return len(kinds) == 2 and isinstance(kinds[1], Null) and isinstance(kinds[0], StringLiteral | Null)
+        case "make_date":
+            return len(kinds) == 1 and isinstance(kinds[0], StringLiteral)
+        case _:
+            return False
 
 
 def bind_scalar(context: Context, call: ScalarCall, operands: Sequence[Operand], span: Span | None) -> Operand:
@@ -175,6 +181,9 @@ def bind_scalar(context: Context, call: ScalarCall, operands: Sequence[Operand],
     Raises:
         BindError: no overload takes the operands, or a constant that the function does not know.
     """
+    if _is_ambiguous(call.name, operands):
+        message = f"{call.name} of these could mean texts or lists; an explicit cast is needed"
+        raise context.error(message, span)
     if call.name in MACROS:
         return MACROS[call.name](context, operands, span)
     return bind_function(context, call.name, operands, span, call.written)

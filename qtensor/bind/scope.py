@@ -42,12 +42,13 @@ class Relation:
 class Scope:
     """The columns of FROM: the row of all relations, one after the other, and which of its columns `*` stands for.
 
-    A column that USING has joined is visible once.
+    A column that USING has joined is visible once: `merged` has it, and the columns that it was made of.
     """
 
     fields: Schema = ()
     relations: tuple[Relation, ...] = ()
     visible: tuple[int, ...] = ()
+    merged: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     @staticmethod
     def of(schema: Schema, qualifiers: tuple[str, ...]) -> Scope:
@@ -74,6 +75,10 @@ class Scope:
     def star(self) -> list[ColumnRef]:
         """What `*` stands for."""
         return [self.reference(position) for position in self.visible]
+
+    def parts(self, index: int) -> tuple[int, ...]:
+        """The columns that column `index` was made of by USING, or itself."""
+        return dict(self.merged).get(index, (index,))
 
     def relation(self, name: str) -> Relation | None:
         """The relation that may be called `name`."""
@@ -102,11 +107,12 @@ class Scope:
         width = len(self.fields)
         moved = (replace(relation, first=relation.first + width) for relation in right.relations)
         visible = (*self.visible, *(position + width for position in right.visible))
-        return Scope((*self.fields, *right.fields), (*self.relations, *moved), visible)
+        merged = ((one + width, tuple(part + width for part in parts)) for one, parts in right.merged)
+        return Scope((*self.fields, *right.fields), (*self.relations, *moved), visible, (*self.merged, *merged))
 
     def from_on(self, column: int, relation: int) -> Scope:
         """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
-        return Scope(self.fields, self.relations[relation:], tuple(position for position in self.visible if position >= column))
+        return replace(self, relations=self.relations[relation:], visible=tuple(at for at in self.visible if at >= column))
 
 
 def renamed(schema: Schema, aliases: Sequence[str] = ()) -> Schema:

@@ -61,6 +61,8 @@ def with_types(context: Context, plan: Plan, types: Sequence[SqlType], span: Spa
 
 def _combined(context: Context, node: exp.SetOperation, left: Plan, right: Plan) -> Plan:
     span = context.source.span(node.expression)
+    if isinstance(node, exp.Union) and node.args.get("distinct"):
+        left, right = _with_duplicates(left), _with_duplicates(right)
     if node.args.get("by_name"):
         left, right = _by_name(context, node, left, right)
     left, right = _of_common_types(context, node.key.upper(), left, right, span)
@@ -72,6 +74,16 @@ def _combined(context: Context, node: exp.SetOperation, left: Plan, right: Plan)
     both = _beside_each_other(left, right)
     intersect = isinstance(node, exp.Intersect)
     return _matched(both, intersect) if distinct else _matched_by_copies(both, intersect)
+
+
+def _with_duplicates(plan: Plan) -> Plan:
+    """The rows of a UNION before its duplicates are left out: those of a UNION around it are left out at the end.
+
+    So `a UNION b UNION c` is one Union and no chain, which would be too deep for a hundred queries.
+    """
+    if not isinstance(plan, Aggregate) or plan.aggregates or not isinstance(plan.input, Union):
+        return plan
+    return plan.input if [key.expr for key in plan.keys] == references(plan.input) else plan
 
 
 def _of_common_types(context: Context, word: str, left: Plan, right: Plan, span: Span | None) -> tuple[Plan, Plan]:

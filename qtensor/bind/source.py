@@ -150,7 +150,7 @@ class Source:
         """The type to which some NULL is cast that sqlglot reads as the type of `node`: NULLs have no place."""
         for index, token in enumerate(self.tokens):
             written = self._type_at(index + 1) if token.token_type == TokenType.NULL else None
-            if written is not None and exp.DataType.build(written.text, dialect="duckdb") == node.to:
+            if written is not None and exp.DataType.build(written.text, dialect="duckdb", udt=True) == node.to:
                 return written
         return None
 

@@ -48,7 +48,7 @@ _SUPPORTED: frozenset[type[exp.Expr]] = frozenset(
 # Parts of nodes that may be present; any other part that is not empty is unsupported.
 _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Select: frozenset(
-        {"with_", "kind", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
+        {"with_", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset", "joins"}
         | {"windows", "qualify"}
     ),
     exp.Table: frozenset({"this", "alias", "db", "catalog", "joins"}),
@@ -66,6 +66,8 @@ _PARTS: dict[type[exp.Expr], frozenset[str]] = {
     exp.Limit: frozenset({"expression"}),
     exp.Star: frozenset({"except_", "replace", "rename"}),
     exp.Distinct: frozenset({"expressions", "on"}),
+    exp.Cast: frozenset({"this", "to"}),
+    exp.TryCast: frozenset({"this", "to", "safe", "requires_string"}),
     exp.WindowSpec: frozenset({"kind", "start", "start_side", "end", "end_side"}),
     exp.In: frozenset({"this", "expressions", "query", "field"}),
 }
@@ -91,6 +93,7 @@ _NAMES: dict[type[exp.Expr], str] = {
 }
 
 _PART_NAMES = {
+    "ilike": "columns of * that are chosen by a pattern",
     "pivots": "PIVOT",
     "sample": "samples of tables",
     "limit_options": "LIMIT with PERCENT or WITH TIES",

@@ -16,7 +16,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.names import expression_name
 from qtensor.bind.syntax import call_arguments
 from qtensor.bind.window_syntax import FUNCTIONS, WindowError, WrittenBound, WrittenWindow, written_window
-from qtensor.errors import Span
+from qtensor.errors import Span, with_article
 from qtensor.expressions import ColumnRef, Expr, Frame, FrameBound, Literal, SortKey, WindowCall, map_window_call
 from qtensor.functions import common_type, implicit_cast_cost, natural_type
 from qtensor.logical import NamedWindow, Plan, Window
@@ -168,7 +168,7 @@ class WindowBinder:
 
     def number(self, name: str, operand: Operand) -> Expr:
         if implicit_cast_cost(operand.type, BIGINT) is None:
-            raise self.context.error(f"{name} counts by a BIGINT, not a {natural_type(operand.type)}", operand.span)
+            raise self.context.error(f"{name} counts by a BIGINT, not {with_article(natural_type(operand.type))}", operand.span)
         return build.convert(self.context, operand, BIGINT)
 
     def aggregate(self, node: exp.Expr, frame: Frame, span: Span | None) -> WindowCall | None:

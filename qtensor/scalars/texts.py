@@ -63,8 +63,13 @@ def right(texts: pa.Array, count: int) -> pa.Array:
     return pc.utf8_slice_codeunits(texts, min(-count, MOST))
 
 
+_LEAST_OFFSET, _MOST_OFFSET = -(1 << 32), (1 << 32) - 1
+
+
 def element(texts: pa.Array, position: int) -> pa.Array:
     """text[position]: one code point."""
+    if not _LEAST_OFFSET <= position <= _MOST_OFFSET:
+        raise ConversionError(f"positions in a text go from {_LEAST_OFFSET:,} to {_MOST_OFFSET:,}, and this is {position:,}")
     return pa.array([section(text, position, position) for text in texts.to_pylist()], pa.large_string())
 
 
@@ -241,7 +246,7 @@ TEXTS: tuple[ScalarFunction, ...] = (
     ),
     ScalarFunction(("left",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(left, VARCHAR), fails=True),
     ScalarFunction(("right",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(right, VARCHAR), fails=True),
-    ScalarFunction(("array_extract",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(element, VARCHAR)),
+    ScalarFunction(("array_extract",), (takes(VARCHAR, BIGINT, result=VARCHAR),), vectorised(element, VARCHAR), fails=True),
     ScalarFunction(("array_slice",), (takes(VARCHAR, BIGINT, BIGINT, result=VARCHAR),), each(section, VARCHAR)),
     ScalarFunction(
         ("lpad",),

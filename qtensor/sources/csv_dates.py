@@ -41,6 +41,8 @@ _TIMESTAMP_ORDERS = (
 _ISO_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _PRECISE_ISO_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?$"
 ISO_TIMESTAMP = f"^{SPACE}{'[-/]'.join(_PARTS[part] for part in 'Ymd')}(?: +|T){ANY_CLOCK}(?: UTC)?{SPACE}$"
+# A column that begins with a timestamp may go on with dates, which are midnights; one that begins with a date may not.
+ISO_TIMESTAMP_OR_DATE = ISO_TIMESTAMP.replace(f"(?: +|T){ANY_CLOCK}(?: UTC)?", f"(?:(?: +|T){ANY_CLOCK}(?: UTC)?)?")
 SEPARATED = re.compile(rf"{SPACE}[0-9]+([^0-9:])[0-9]+\1[0-9]+")
 
 

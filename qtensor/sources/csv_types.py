@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from qtensor.errors import InternalError
 from qtensor.sources.csv_dates import (
     ISO_TIMESTAMP,
+    ISO_TIMESTAMP_OR_DATE,
     SEPARATED,
     SPACE,
     Texts,
@@ -112,6 +113,8 @@ def _kinds(texts: Texts, dates: DateOrders) -> Iterator[Kind]:
         yield _ISO_TIMESTAMPS
         yield from map(_timestamps, [dates.timestamp] if dates.timestamp else timestamp_patterns(separated[1]))
         yield _timestamps(ISO_TIMESTAMP)
+        if re.match(ISO_TIMESTAMP, first):
+            yield _ISO_TIMESTAMPS_AND_DATES
         yield _ZONED_TIMESTAMPS
     yield _INTEGERS
     yield _LARGE
@@ -199,6 +202,7 @@ def _zoned(texts: Texts) -> Values | None:
 
 _ISO_DATES = Kind("DATE", iso_dates, next(pattern for pattern in date_patterns("-") if "year" in pattern))
 _ISO_TIMESTAMPS = Kind("TIMESTAMP", iso_timestamps, ISO_TIMESTAMP)
+_ISO_TIMESTAMPS_AND_DATES = Kind("TIMESTAMP", lambda texts: timestamps_by(texts, ISO_TIMESTAMP_OR_DATE), ISO_TIMESTAMP)
 _NOTHING = Kind("NULL", _nothing)
 _BOOLEANS = Kind("BOOLEAN", _booleans)
 _TIMES = Kind("TIME", _times)

@@ -71,6 +71,8 @@ def _source(name: str, source: object, weak: bool) -> Source:
             return DataFrameSource(source, hold(source))
         case ("polars", "DataFrame"):
             return PolarsSource(source, hold(source))
+        case ("pandas" | "polars" as library, "Series"):
+            raise DataError(f"{name} is a {library} Series, one column without a table: use {name}.to_frame()")
         case ("polars", "LazyFrame"):
             collected = source.collect()  # type: ignore[attr-defined]
             return PolarsSource(collected, strongly(collected))

@@ -49,7 +49,9 @@ def arrow_column(values: Sequence[LiteralValue], type: SqlType) -> pa.Array:
             try:
                 return pa.array(scaled, wanted)
             except pa.ArrowInvalid as error:
-                raise ExecutionError(f"a value is out of range of what {type} can hold here: {error}") from error
+                limit = 10**38 if isinstance(type, Integer) else 10 ** (type.precision - type.scale)
+                message = f"a value is out of range: a column of type {type} holds numbers below {limit:,} here"
+                raise ExecutionError(message) from error
         case Date():
             return pa.array(values, pa.int32()).cast(wanted)
         case Timestamp():

@@ -161,7 +161,7 @@ class Runner:
             with whole_file(Path(copy.path).expanduser()) as file:
                 write_rows(rows.to_reader(ROWS_AT_ONCE), copy.options, file)
                 check()  # the file appears when this block is left
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a path with a null character
             raise DataError(f"{copy.path} cannot be written: {error}") from error
         return counted(rows.num_rows)
 

@@ -157,10 +157,20 @@ def test_integer_operations_that_may_fail() -> None:
     assert "outside the 2 entries" in refused(function(lambda x: tf.gather(x, [0, 5], axis=1)[:, 0], whole))
 
 
+def test_several_tensors_without_a_signature() -> None:
+    options: dict[str, Any]
+    for options in ({}, {"arguments": 2}):
+        message = refused(tf.function(lambda x, y: x + y), **options)
+        assert "takes 2 tensors (x, y)" in message
+        assert "input_signature" in message
+    import_model("m", tf.function(lambda x, scale=2.0: x[:, 0] * scale), arguments=2)
+
+
 def test_things_that_are_no_models(tmp_path: Path) -> None:
     assert "not builtins.int" in refused(3)
     assert not is_tensorflow_model(len)
     assert "there is no folder" in refused(tmp_path / "missing")
+    assert 'there is no file "nope.keras"' in refused("nope.keras")
     assert "holds no saved_model.pb" in refused(str(tmp_path))
     (tmp_path / "saved_model.pb").write_bytes(b"garbage")
     assert "cannot be read" in refused(tmp_path)

@@ -148,9 +148,9 @@ def test_mode_in_an_order(row_engines: Engines) -> None:
 
 def test_arg_min_of_ties() -> None:
     """Any row with the extreme is right; NULLs are passed over."""
-    table = pa.table({"v": [None, 10, 11, 12, 13], "by": [1, 1, 1, 3, 3]})
+    table = pa.table({"v": [None, 10, 11, 12, 13], "key": [1, 1, 1, 3, 3]})
     engines = Engines.over(t=table)
-    ((least, greatest),) = engines.ours.sql("SELECT arg_min(v, by), arg_max(v, by) FROM t").fetchall()
+    ((least, greatest),) = engines.ours.sql("SELECT arg_min(v, key), arg_max(v, key) FROM t").fetchall()
     assert least in (10, 11) and greatest in (12, 13)
     engines.close()
 

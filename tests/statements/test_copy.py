@@ -15,7 +15,7 @@ from qtensor.errors import BindError, DataError, ExecutionError, ParseError, Uns
 from tests.oracle import Engines
 
 ROWS = """
-    CREATE TABLE t (i INTEGER, d DECIMAL(9,2), f DOUBLE, s VARCHAR, day DATE, at TIMESTAMP, b BOOLEAN);
+    CREATE TABLE t (i INTEGER, d DECIMAL(9,2), f DOUBLE, s VARCHAR, day DATE, "at" TIMESTAMP, b BOOLEAN);
     INSERT INTO t VALUES (1, 1.5, 0.1, 'plain', '2020-02-29', '2020-02-29 01:02:03.5', true),
         (NULL, NULL, NULL, NULL, NULL, NULL, NULL),
         (-3, -0.05, 1e300, 'a, "b"; c|d' || chr(10) || 'e', '1969-12-31', '1969-12-31 23:59:59', false),
