@@ -139,6 +139,7 @@ def link(
         ("library.pc", f"{name}.pc"),
         ("main.c", "main.c"),
         ("Makefile", "Makefile"),
+        ("NOTICE", "NOTICE"),
     ):
         (folder / file).write_text(filled(template, compiled.query, name))
     common = ("-Wl,--gc-sections", "-Wl,-O1", "-pthread", *flags)

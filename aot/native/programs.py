@@ -17,7 +17,7 @@ from rich.progress import Progress
 from qtensor.aot.native.generate import Program, program_source
 from qtensor.aot.native.runtime import refuse_unsupported
 from qtensor.aot.native.toolchain import HERE, Toolchain
-from qtensor.aot.options import COMPILER_OPTIONS
+from qtensor.aot.options import COMPILER_OPTIONS, WHOLE_FUSIONS
 from qtensor.aot.runtime import portable_stablehlo
 from qtensor.cores import available_cores
 from qtensor.errors import NativeError
@@ -29,7 +29,12 @@ def xla_flags(calls_models: bool) -> str:
     TensorFlow's version of XLA has two ways to write fusions. The newer one is twice as fast for sums in two limbs (a step of
     TPC-H Q1: 2.4 and 5.6 ms), but leaves the loop over a model's classes a loop (headline, 65,536 rows: 1.05 and 0.2 ms).
     """
-    options = {"xla_cpu_multi_thread_eigen": "false", **COMPILER_OPTIONS, "xla_cpu_use_fusion_emitters": str(not calls_models)}
+    options = {
+        "xla_cpu_multi_thread_eigen": "false",
+        **COMPILER_OPTIONS,
+        **WHOLE_FUSIONS,
+        "xla_cpu_use_fusion_emitters": str(not calls_models),
+    }
     return " ".join(f"--{option}={str(value).lower()}" for option, value in options.items())
 
 

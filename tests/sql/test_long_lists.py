@@ -1,4 +1,4 @@
-"""IN with lists of any length: numbers, dates and moments, NULLs, other items among them; DuckDB is right."""
+"""IN with lists of any length, numbers, dates and moments, NULLs, other items among them; CASE of many branches; DuckDB is right."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_lists_anywhere(row_engines: Engines, query: str) -> None:
+    row_engines.check(query)
+
+
+BRANCHES = [
+    f"SELECT id, CASE {' '.join(f'WHEN i16 = {n} THEN {n * 7 % 100}' for n in range(-60, 90))} END AS c FROM t ORDER BY id",
+    f"SELECT id, CASE {' '.join(f'WHEN i16 < {n * 3} THEN g + {n}' for n in range(-40, 70))} ELSE i16 END AS c FROM t ORDER BY id",
+    f"SELECT id, CASE i16 {' '.join(f'WHEN {n} THEN NULL WHEN {n + 1} THEN s' for n in range(-80, 80, 2))} ELSE w END AS c FROM t ORDER BY id",
+    f"SELECT id, CASE {' '.join(f'WHEN 100 // nullif(i8, {n}) > 20 THEN {n}' for n in range(1, 70))} END AS c FROM t WHERE i8 <> 0 ORDER BY id",
+]
+
+
+@pytest.mark.parametrize("query", BRANCHES)
+def test_cases_of_many_branches(row_engines: Engines, query: str) -> None:
+    """In each the first branch whose condition holds, in the last one after others that hold as well."""
     row_engines.check(query)
 
 
