@@ -83,11 +83,6 @@ def test_paths_with_null_characters(connection: qtensor.Connection) -> None:
         connection.sql("COPY (SELECT 1) TO 'x\0.csv'")
 
 
-def test_chains_too_deep(connection: qtensor.Connection) -> None:
-    with pytest.raises(UnsupportedError, match="nested too deeply"):
-        connection.sql(" EXCEPT ".join(f"SELECT {number}" for number in range(400)))
-
-
 def test_joins_too_large(connection: qtensor.Connection) -> None:
     tables = ", ".join(f"(VALUES (1), (2), (3), (4), (5)) t{number}(a)" for number in range(30))
     with pytest.raises(CapacityError, match=r"a join leaves [0-9,]+ rows or more"):
