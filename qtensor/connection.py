@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -367,10 +368,11 @@ def caller() -> FrameType | None:
 def _weak(method: Callable[[Table], None]) -> Callable[[Table], None]:
     """`method` of a connection, which this does not keep alive."""
     reference = WeakMethod(method)
+    ending = sys.is_finalizing
 
     def called(table: Table) -> None:
         method = reference()
-        if method is not None:
+        if method is not None and not ending():
             method(table)
 
     return called
