@@ -22,7 +22,7 @@ from qtensor.aot.blocks import layout_of
 from qtensor.aot.cache import ExecutableCache
 from qtensor.aot.consistency import check_inputs, check_manifest, check_results, contradictions
 from qtensor.aot.container import Container, read_container
-from qtensor.aot.isolation import SECONDS, Isolated, Limits, default_memory
+from qtensor.aot.isolation import SECONDS, Isolated, Limits
 from qtensor.aot.manifest import Form, Input, Manifest
 from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
@@ -35,7 +35,7 @@ from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
-from qtensor.memory import keep_heap
+from qtensor.memory import enough_memory, half_of_memory, keep_heap
 from qtensor.printable import printable
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.arrow import without_rows
@@ -109,7 +109,7 @@ class Artifact:
         self._threads = threads or available_cores()
         self._tables = OpenedTables()
         if self.isolated:
-            self._process = Isolated(container, self._threads, limits or Limits(default_memory()))
+            self._process = Isolated(container, self._threads, limits or Limits(half_of_memory()))
             return
         check_manifest(self.manifest)
         keep_heap()
@@ -152,7 +152,10 @@ class Artifact:
         sources, parameters = self._arguments(tables, named)
         literals = bound_parameters(self.manifest.parameters, parameters)
         opened = {name: self._tables.of(name, source) for name, source in sources.items()}
-        return self._process.call(opened, literals, self.schema) if self.isolated else self._answer(opened, literals)
+        if self.isolated:
+            return self._process.call(opened, literals, self.schema)
+        with enough_memory():
+            return self._answer(opened, literals)
 
     def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
         """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
@@ -392,7 +395,7 @@ def load(
     Raises ArtifactError: the file is no artifact, is damaged, too large, or of another version. A call of one that is isolated
     also raises QueryTimeoutError, and ArtifactError or CapacityError where its process dies.
     """
-    limits = Limits(default_memory() if memory_limit is None else memory_limit, SECONDS if timeout is None else timeout)
+    limits = Limits(half_of_memory() if memory_limit is None else memory_limit, SECONDS if timeout is None else timeout)
     return Artifact(read_container(path, size_limit), threads, isolated=isolated, limits=limits)
 
 

@@ -182,9 +182,8 @@ class Compiler:
             if self._cache:
                 self._cache.share(known, key)
             return Module(name, loaded, True, time.perf_counter() - start)
-        again = functools.partial(
-            self._load, key, lambda: bytecode, split
-        )  # and not `traced`, which by now holds all that was traced
+        # Of the bytecode, and not of `traced`, which by now holds all that was traced.
+        again = functools.partial(self._load, key, lambda: bytecode, split)
         loaded = Loaded(again, self._compile(key, bytecode, split))
         self._modules[digest] = (key, loaded)
         if len(self._modules) > MODULES_KEPT:

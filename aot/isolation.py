@@ -19,7 +19,6 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -50,14 +49,6 @@ class Limits:
 
     memory: int
     seconds: float = SECONDS
-
-
-def default_memory() -> int:
-    """Half of the memory that this process may have."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found) // 2
 
 
 class Isolated:

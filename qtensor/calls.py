@@ -99,8 +99,8 @@ class Call(Generic[Result]):
 
     def interrupt(self) -> None:
         """Stop, and let who waits know."""
+        self._interrupted = True  # first: stopped work ends at once, and wakes who waits
         self.stop()
-        self._interrupted = True
         self._ended.set()
 
     def signal(self) -> Signal:

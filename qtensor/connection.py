@@ -32,7 +32,7 @@ from qtensor.kept_columns import Columns
 from qtensor.kept_columns import memory_limit as limit_in_bytes
 from qtensor.lowering.model import Model
 from qtensor.lowering.tensorflow import is_tensorflow_model
-from qtensor.memory import keep_heap, release_heap
+from qtensor.memory import enough_memory, keep_heap, release_heap
 from qtensor.models import Registration
 from qtensor.optimizer import Observer
 from qtensor.prepared import Parameters, Prepared, Query
@@ -194,7 +194,8 @@ class Connection:
             self._refuse_closed()
             with closing(Scope(self._registry, variables)) as scope:
                 runner = Runner(self._changes, self._session, self._registry, scope, self._registry.models, query)
-                answered = self._calls.run(runner.run)
+                with enough_memory():
+                    answered = self._calls.run(runner.run)
             if answered is not None:
                 self._trim(frozenset())
                 return answered
@@ -235,7 +236,8 @@ class Connection:
 
     def _prepare(self, query: Query, scope: Scope, key: tuple[str, str, str], observe: Observer | None) -> Kept:
         """The query prepared and kept. Other queries are prepared at the same time."""
-        prepared = self._session.prepare(query, scope, self._registry.models, observe)
+        with enough_memory():
+            prepared = self._session.prepare(query, scope, self._registry.models, observe)
         kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models, prepared.columns)
         with self._lock:
             self._refuse_closed()
@@ -247,7 +249,8 @@ class Connection:
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""
         prepared = self._prepared(query, variables).prepared.current
-        return self._session.run(prepared) if prepared.is_short else self._calls.run(lambda: self._session.run(prepared))
+        with enough_memory():
+            return self._session.run(prepared) if prepared.is_short else self._calls.run(lambda: self._session.run(prepared))
 
     def interrupt(self) -> None:
         """End the calls that other threads wait for: an InterruptError there. The connection stays as it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
@@ -11,6 +10,7 @@ from typing import TypeAlias
 from weakref import ReferenceType, ref
 
 from qtensor.errors import DataError
+from qtensor.memory import half_of_memory
 from qtensor.table import Table
 
 Columns: TypeAlias = frozenset[tuple[Table, int]]
@@ -86,7 +86,7 @@ def memory_limit(given: int | str | None) -> int:
     (1500, 2048)
     """
     if given is None:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return half_of_memory()
     if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
         return given
     match = _SIZE.fullmatch(given) if isinstance(given, str) else None

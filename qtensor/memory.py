@@ -7,12 +7,17 @@ the environment variable QTENSOR_KEEP_HEAP=0 leaves the allocator alone.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
+
+from qtensor.errors import CapacityError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
@@ -28,6 +33,27 @@ def keep_heap() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(M_TRIM_THRESHOLD, LARGEST))
+
+
+def half_of_memory() -> int:
+    """Half of the bytes of memory that this process may have."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found) // 2
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raises CapacityError where memory gives out, in Python, Arrow or XLA: each has an error of its own for that."""
+    try:
+        yield
+    except MemoryError as error:
+        raise CapacityError(f"the query needs more memory than there is: {error}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("RESOURCE_EXHAUSTED"):
+            raise
+        raise CapacityError(f"the query needs more memory than there is: {error}") from error
 
 
 def release_heap() -> bool:

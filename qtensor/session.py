@@ -84,8 +84,6 @@ class Session:
             return self.planned(query, bound, optimised, tables, by_name, clock)
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
-        except RecursionError as error:
-            raise UnsupportedError("the query is nested too deeply") from error
 
     def planned(
         self,

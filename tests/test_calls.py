@@ -19,6 +19,7 @@ import pytest
 
 import qtensor
 from qtensor.aot import compile as compiling
+from qtensor.calls import Calls, check
 from qtensor.errors import DataError, InterruptError, QTensorError, QueryTimeoutError
 
 ROWS = 300_000
@@ -159,6 +160,42 @@ def test_a_statement_that_was_stopped_changes_nothing(connection: qtensor.Connec
             waiting.result()
     assert connection.execute("INSERT INTO kept VALUES (2)").fetchall() == [(1,)]  # once the other let go of the table
     assert connection.execute("SELECT x FROM kept ORDER BY x").fetchall() == [(1,), (2,)]
+
+
+def test_work_that_stops_at_once_was_interrupted_nevertheless() -> None:
+    """Between what stops the work and what wakes its caller, the work itself may end."""
+    calls = Calls(None)
+
+    def work() -> None:
+        while True:
+            check()
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(200):
+            waiting = pool.submit(calls.run, work)
+            while not waiting.done():
+                calls.interrupt()
+            with pytest.raises(InterruptError):
+                waiting.result()
+
+
+OUT_OF_MEMORY = """
+    import resource
+    import numpy as np, qtensor
+    connection = qtensor.connect(threads=1).register("t", {"a": np.arange(20_000_000) % 7})
+    relation = connection.sql("SELECT a, sum(a) OVER (ORDER BY a) AS s FROM t ORDER BY s")
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 800_000_000,) * 2)
+    try:
+        relation.arrow()
+    except qtensor.errors.CapacityError as error:
+        print(str(error).partition(":")[0], connection.sql("SELECT max(a) FROM t LIMIT 1").fetchall() == [(6,)])
+"""
+
+
+def test_no_memory() -> None:
+    done = run(OUT_OF_MEMORY)
+    assert (done.returncode, done.stdout) == (0, "the query needs more memory than there is True\n"), done.stderr
 
 
 INTERRUPTED = """

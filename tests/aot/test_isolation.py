@@ -21,8 +21,9 @@ import qtensor
 from qtensor.aot import isolation
 from qtensor.aot.artifact import Artifact
 from qtensor.aot.container import opened, read_container
-from qtensor.aot.isolation import Limits, default_memory
+from qtensor.aot.isolation import Limits
 from qtensor.errors import ArtifactError, CapacityError, DataError, ExecutionError, QueryTimeoutError
+from qtensor.memory import half_of_memory
 from tests.aot.exports import Exports, check
 from tests.aot.files import parts_of, sealed, with_part
 from tests.aot.programs import bytes_of, text_of, with_first
@@ -33,7 +34,7 @@ PROGRAM = "programs/whole_65536_whole.mlir"
 
 
 def isolated(path: Path, seconds: float = 60.0, memory: int | None = None) -> Artifact:
-    return Artifact(read_container(path), threads=2, isolated=True, limits=Limits(memory or default_memory(), seconds))
+    return Artifact(read_container(path), threads=2, isolated=True, limits=Limits(memory or half_of_memory(), seconds))
 
 
 def hostile(path: Path, change: Any, seconds: float = 60.0, memory: int = 3 << 30) -> Artifact:
