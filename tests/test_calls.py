@@ -19,7 +19,7 @@ import pytest
 
 import qtensor
 from qtensor.aot import compile as compiling
-from qtensor.calls import Calls, check
+from qtensor.calls import Call, Calls, check
 from qtensor.errors import DataError, InterruptError, QTensorError, QueryTimeoutError
 
 ROWS = 300_000
@@ -162,21 +162,26 @@ def test_a_statement_that_was_stopped_changes_nothing(connection: qtensor.Connec
     assert connection.execute("SELECT x FROM kept ORDER BY x").fetchall() == [(1,), (2,)]
 
 
-def test_work_that_stops_at_once_was_interrupted_nevertheless() -> None:
-    """Between what stops the work and what wakes its caller, the work itself may end."""
-    calls = Calls(None)
+def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work may end, and its caller wake, before `interrupt` goes on."""
+    calls, stop = Calls(None), Call.stop
+
+    def stop_and_linger(call: Call[None]) -> None:
+        stop(call)
+        call.thread.join()
+        time.sleep(0.2)
 
     def work() -> None:
         while True:
             check()
 
+    monkeypatch.setattr(Call, "stop", stop_and_linger)
     with ThreadPoolExecutor(1) as pool:
-        for _ in range(200):
-            waiting = pool.submit(calls.run, work)
-            while not waiting.done():
-                calls.interrupt()
-            with pytest.raises(InterruptError):
-                waiting.result()
+        waiting = pool.submit(calls.run, work)
+        assert ends(lambda: bool(threads_of_calls()))
+        calls.interrupt()
+        with pytest.raises(InterruptError):
+            waiting.result()
 
 
 OUT_OF_MEMORY = """
