@@ -164,7 +164,7 @@ def test_a_statement_that_was_stopped_changes_nothing(connection: qtensor.Connec
 
 def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
     """The work may end, and its caller wake, before `interrupt` goes on."""
-    calls, stop = Calls(None), Call.stop
+    calls, stop, began = Calls(None), Call.stop, threading.Event()
 
     def stop_and_linger(call: Call[None]) -> None:
         stop(call)
@@ -172,13 +172,14 @@ def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytes
         time.sleep(0.2)
 
     def work() -> None:
+        began.set()
         while True:
             check()
 
     monkeypatch.setattr(Call, "stop", stop_and_linger)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(calls.run, work)
-        assert ends(lambda: bool(threads_of_calls()))
+        assert began.wait(60)
         calls.interrupt()
         with pytest.raises(InterruptError):
             waiting.result()
