@@ -37,6 +37,10 @@ class StoppedError(Exception):
     """Within a call that nobody waits for any more. It is never seen outside."""
 
 
+class HandOverError(Exception):
+    """What was meant to be short needs a thread of its own. It is never seen outside."""
+
+
 class Signal:
     """Memory that running programs look at: their loops end when it is raised.
 
@@ -132,6 +136,7 @@ class Call(Generic[Result]):
 
 
 _current: ContextVar[Call[Any] | None] = ContextVar("_current", default=None)
+_stays: ContextVar[bool] = ContextVar("_stays", default=False)
 _stacks = threading.Lock()
 _depth = threading.RLock()
 running: set[Call[Any]] = set()
@@ -146,10 +151,15 @@ class Calls:
         self._under_way: set[Call[Any]] = set()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives, which runs in a thread of its own; as a part of the call under way if there is one."""
+        """What `work` gives, which runs in a thread of its own; as a part of the call under way if there is one.
+
+        Raises HandOverError within `staying_here`.
+        """
         if _current.get() is not None:
             check()
             return work()
+        if _stays.get():
+            raise HandOverError
         call = Call(work)
         del work  # for what it holds to go with the call
         with self._lock:
@@ -166,6 +176,16 @@ class Calls:
             under_way = list(self._under_way)
         for call in under_way:
             call.interrupt()
+
+
+@contextlib.contextmanager
+def staying_here() -> Iterator[None]:
+    """Within it, this thread may hold locks: work that begins a call of its own, and would wait for them, is a HandOverError."""
+    token = _stays.set(True)
+    try:
+        yield
+    finally:
+        _stays.reset(token)
 
 
 def check() -> None:

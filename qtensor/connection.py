@@ -23,7 +23,7 @@ from qtensor.aot.runtime import refuse_forked
 from qtensor.bind import bind
 from qtensor.bind.parse import in_place
 from qtensor.bind.statements import may_be_statement
-from qtensor.calls import Calls
+from qtensor.calls import Calls, HandOverError, staying_here
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
 from qtensor.errors import DataError, ParseError, with_article
@@ -207,12 +207,16 @@ class Connection:
 
     def _fields(self, name: str) -> Schema | None:
         """The columns of a table, or of a view's query; None if there is neither."""
-        view = self._registry.view(name)
-        if view is not None:
-            quoted = view.name.replace('"', '""')
-            return self._calls.run(lambda: bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema)
-        table = self._registry.table(name)
-        return None if table is None else table.fields
+
+        def fields() -> Schema | None:
+            view = self._registry.view(name)
+            if view is not None:
+                quoted = view.name.replace('"', '""')
+                return bind(f'FROM "{quoted}"', Scope(self._registry, {})).schema
+            table = self._registry.table(name)
+            return None if table is None else table.fields
+
+        return self._calls.run(fields)
 
     def _relation(self, query: Query, variables: CallerVariables) -> Relation:
         """A relation over the tables that `query` names: found, read where that is new, and planned now."""
@@ -228,11 +232,22 @@ class Connection:
             with self._lock:
                 self._drop_gone()
         with closing(Scope(self._registry, variables)) as scope:
-            kept = self._kept.get(key)
-            if kept is not None and observe is None and self._holds(kept, scope):
-                self._session.columns.use(kept.columns)
-                return kept
-            return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+            if observe is not None:
+                return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+            try:
+                with staying_here():
+                    known = self._known(key, scope)
+            except HandOverError:  # a table is a relation, which is to be prepared anew
+                return self._calls.run(lambda: self._known(key, scope) or self._prepare(query, scope, key, None))
+            return known or self._calls.run(lambda: self._prepare(query, scope, key, None))
+
+    def _known(self, key: tuple[str, str, str], scope: Scope) -> Kept | None:
+        """What was prepared, if it still holds. Asks tables whether they are current, while their locks are held."""
+        kept = self._kept.get(key)
+        if kept is None or not self._holds(kept, scope):
+            return None
+        self._session.columns.use(kept.columns)
+        return kept
 
     def _prepare(self, query: Query, scope: Scope, key: tuple[str, str, str], observe: Observer | None) -> Kept:
         """The query prepared and kept. Other queries are prepared at the same time."""
