@@ -146,7 +146,7 @@ def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
         known = [other.index for other in rest if isinstance(other, ColumnRef)]
         if not isinstance(expr, ColumnRef) or isinstance(expr.type, Array) or not known:
             continue
-        if expr.index in determined(plan.input, known, planner.is_key):
+        if expr.index in determined(plan.input, known, planner.keys):
             kept.remove(at)
     return kept
 

@@ -76,7 +76,7 @@ def plan_join(planner: Planner, join: Join) -> Stream:
     if join.kind == "full":
         return planner.stream(full_as_union(join))
     exists = join.condition is None and join.kind in ("semi", "anti", "mark")
-    unique = exists or has_unique_partner(join, planner.statistics.unique)
+    unique = exists or has_unique_partner(join, planner.unique)
     probe = planner.stream(join.left)
     if not unique and not probe.bounded:
         probe = planner.bounded(probe)

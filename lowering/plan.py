@@ -7,7 +7,23 @@ from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from qtensor.expressions import Literal
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, inputs
+from qtensor.logical import (
+    Aggregate,
+    CommonScan,
+    Filter,
+    Join,
+    Limit,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    Union,
+    Window,
+    With,
+    definitions_of,
+    inputs,
+)
 from qtensor.lowering.encode.encoder import Bindings, Encoder
 from qtensor.lowering.encode.expressions import encode
 from qtensor.lowering.groups import plan_aggregate
@@ -42,6 +58,7 @@ from qtensor.lowering.prune import prune
 from qtensor.lowering.prune_results import prune_results
 from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
+from qtensor.lowering.uniqueness import UniqueKeys
 from qtensor.lowering.values import ColumnDictionary, Value
 from qtensor.lowering.windows import plan_window
 from qtensor.rules.estimates import Estimator
@@ -79,7 +96,8 @@ class Planner:
 
     `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
     `CompactSink`, as far as former runs have shown it. `estimator`: how many rows plans have, about; None where that must decide
-    nothing, since the program is to serve other tables. `shared`: plans that occur more than once, and their results.
+    nothing, since the program is to serve other tables. `definitions`: what `CommonScan`s read; `common`: the results of those
+    that were read. `shared`: other plans that occur more than once, and their results.
     """
 
     statistics: TableStatistics
@@ -88,7 +106,13 @@ class Planner:
     capacities: Sequence[int] = ()
     estimator: Estimator | None = None
     finished: list[Pipeline] = field(default_factory=list)
+    definitions: Mapping[int, Plan] = field(default_factory=dict)
     shared: dict[Plan, Kept | None] = field(default_factory=dict)
+    common: dict[int, Kept] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.unique = UniqueKeys(self.statistics.unique, self.definitions)
+        self.keys = UniqueKeys(self.is_key, self.definitions)  # unique, and never NULL
 
     def stream(self, plan: Plan) -> Stream:
         """The rows of a plan; one that occurs more than once is computed once."""
@@ -98,6 +122,12 @@ class Planner:
         if kept is None:
             kept = self.shared[plan] = self.kept(self.own_stream(plan))
         return self.read(kept)
+
+    def common_stream(self, number: int) -> Stream:
+        """The rows of a definition, which are computed where they are first read."""
+        if number not in self.common:
+            self.common[number] = self.kept(self.own_stream(self.definitions[number]))
+        return self.read(self.common[number])
 
     def own_stream(self, plan: Plan) -> Stream:
         match plan:
@@ -128,6 +158,10 @@ class Planner:
                 return plan_union(self, [self.stream(branch) for branch in branches])
             case Window(input=input):
                 return plan_window(self, plan, self.bounded(self.stream(input)))
+            case CommonScan(number=number):
+                return self.common_stream(number)
+            case With(input=input):
+                return self.stream(input)
             case _:
                 assert_never(plan)
 
@@ -290,9 +324,15 @@ def slack_of(plan: Plan) -> int:
     return 4 if isinstance(plan, Join) and plan.kind == "semi" and tables_of(plan.left) & tables_of(plan.right) else 2
 
 
-def tables_of(plan: Plan) -> set[str]:
-    """The tables that a plan reads."""
-    return {plan.table} if isinstance(plan, Scan) else {table for part in inputs(plan) for table in tables_of(part)}
+def tables_of(plan: Plan) -> set[str | int]:
+    """The tables, and the definitions of a `With`, that a plan reads itself."""
+    match plan:
+        case Scan(table=table):
+            return {table}
+        case CommonScan(number=number):
+            return {number}
+        case _:
+            return set().union(*map(tables_of, inputs(plan)))
 
 
 def roomy(rows: float, slack: int) -> int:
@@ -323,7 +363,8 @@ def plan_query(
     capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
     """
     bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
-    planner = Planner(statistics, bindings, usual_rows, capacities, estimator, shared=dict.fromkeys(repeated(plan)))
+    shared: dict[Plan, Kept | None] = dict.fromkeys(repeated(plan))
+    planner = Planner(statistics, bindings, usual_rows, capacities, estimator, definitions=definitions_of(plan), shared=shared)
     stream = planner.bounded(planner.stream(plan))
     stored = Stored.of(stream.encoder, stream.encoder.columns)
     found, collected = output_slots(stream, stored.columns)

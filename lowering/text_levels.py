@@ -23,7 +23,7 @@ from qtensor.expressions import (
     Subquery,
     children,
 )
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
+from qtensor.logical import Aggregate, CommonScan, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, With
 from qtensor.lowering.storage.levels import Level, strongest
 from qtensor.scalars.registry import SCALARS
 from qtensor.types import Varchar
@@ -43,9 +43,17 @@ def text_levels(plan: Plan) -> TextLevels:
     >>> text_levels(Sort(scan, (SortKey(ColumnRef(1, VARCHAR)),)))
     {('t', 0): 'plain', ('t', 1): 'ordered'}
     """
-    found: dict[tuple[str, int], Level] = {}
+    found = _Found({}, {})
     _visit(plan, _Needs(["plain"] * len(plan.schema)), found)
-    return found
+    return found.columns
+
+
+@dataclass
+class _Found:
+    """The levels of tables' columns, and of those of the definitions of a `With`, as far as is known yet."""
+
+    columns: dict[tuple[str, int], Level]
+    definitions: dict[int, list[Level]]
 
 
 @dataclass
@@ -112,16 +120,23 @@ def _of_arguments(function: str, arguments: tuple[Expr, ...], needed: Level) -> 
             return "ordered"
 
 
-def _visit(plan: Plan, needs: _Needs, found: dict[tuple[str, int], Level]) -> None:
+def _visit(plan: Plan, needs: _Needs, found: _Found) -> None:
     """needs: what is needed of the plan's own columns."""
     levels = needs.levels
     match plan:
         case Scan(table=table, columns=columns, fields=fields):
             for index, column, level in zip(columns, fields, levels, strict=True):
                 if isinstance(column.type, Varchar):
-                    found[table, index] = strongest(found.get((table, index), "plain"), level)
+                    found.columns[table, index] = strongest(found.columns.get((table, index), "plain"), level)
         case OneRow():
             pass
+        case CommonScan(number=number):
+            known = found.definitions.setdefault(number, list(levels))
+            found.definitions[number] = [strongest(*pair) for pair in zip(known, levels, strict=True)]
+        case With(definitions=definitions, input=input):
+            _visit(input, needs, found)
+            for item in reversed(definitions):
+                _visit(item.plan, _Needs(found.definitions.get(item.number, ["plain"] * len(item.plan.schema))), found)
         case Filter(input=input, predicate=predicate):
             needs.use(predicate, "plain")
             _visit(input, needs, found)
@@ -160,7 +175,7 @@ def _visit(plan: Plan, needs: _Needs, found: dict[tuple[str, int], Level]) -> No
             assert_never(plan)
 
 
-def _visit_join(join: Join, levels: list[Level], found: dict[tuple[str, int], Level]) -> None:
+def _visit_join(join: Join, levels: list[Level], found: _Found) -> None:
     width, other = len(join.left.schema), len(join.right.schema)
     shown = levels if join.kind not in ("semi", "anti", "mark") else levels[:width]
     both = _Needs([*shown, *(["plain"] * (width + other - len(shown)))])  # type: ignore[list-item]

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qtensor.expressions import ColumnRef
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Window
+from qtensor.logical import Aggregate, CommonScan, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Window
 from qtensor.types import Float
 
 # Whether no two rows of a table are equal in all of some columns, by their positions in the table.
 UniqueColumns = Callable[[str, Sequence[int]], bool]
 
 
-def is_unique(plan: Plan, columns: Collection[int], unique: UniqueColumns) -> bool:
+@dataclass(frozen=True)
+class UniqueKeys:
+    """Where what a plan reads differs in every row: a table, as `of_table` says, and the definitions of a `With`, by number."""
+
+    of_table: UniqueColumns
+    definitions: Mapping[int, Plan]
+    _found: dict[tuple[int, frozenset[int]], bool] = field(default_factory=dict)
+    _determined: dict[tuple[int, frozenset[int]], set[int]] = field(default_factory=dict)
+
+    def of_definition(self, number: int, columns: Collection[int]) -> bool:
+        """Whether no two rows of a definition are equal in all of `columns`."""
+        key = number, frozenset(columns)
+        if key not in self._found:
+            self._found[key] = is_unique(self.definitions[number], columns, self)
+        return self._found[key]
+
+    def determined(self, number: int, columns: Collection[int]) -> set[int]:
+        """The columns of a definition that have one value in all rows that are equal in `columns`."""
+        key = number, frozenset(columns)
+        if key not in self._determined:
+            self._determined[key] = determined(self.definitions[number], columns, self)
+        return self._determined[key]
+
+
+def is_unique(plan: Plan, columns: Collection[int], unique: UniqueKeys) -> bool:
     """Whether no two rows are equal in all of `columns`, rows with a NULL in one of them left aside."""
     if at_most_one_row(plan):
         return True
@@ -20,7 +45,9 @@ def is_unique(plan: Plan, columns: Collection[int], unique: UniqueColumns) -> bo
         return False
     match plan:
         case Scan(table=table, columns=positions):
-            return unique(table, [positions[column] for column in columns])
+            return unique.of_table(table, [positions[column] for column in columns])
+        case CommonScan(number=number):
+            return unique.of_definition(number, columns)
         case Filter() | Sort() | Limit():
             return is_unique(plan.input, columns, unique)
         case Window(input=input):
@@ -43,13 +70,13 @@ def is_unique(plan: Plan, columns: Collection[int], unique: UniqueColumns) -> bo
             return False
 
 
-def of_keys(plan: Aggregate, columns: Collection[int], unique: UniqueColumns) -> bool:
+def of_keys(plan: Aggregate, columns: Collection[int], unique: UniqueKeys) -> bool:
     """Whether the keys among `columns` are different in every row of the input already."""
     read = [plan.keys[column].expr for column in columns if column < len(plan.keys)]
     return is_unique(plan.input, {expr.index for expr in read if isinstance(expr, ColumnRef)}, unique)
 
 
-def has_unique_partner(join: Join, unique: UniqueColumns) -> bool:
+def has_unique_partner(join: Join, unique: UniqueKeys) -> bool:
     """Whether every left row has at most one partner, by the keys."""
     if at_most_one_row(join.right):
         return True
@@ -63,7 +90,7 @@ def mirrored(join: Join) -> Join:
     return Join(join.right, join.left, "inner", keys)
 
 
-def determined(plan: Plan, columns: Collection[int], is_key: UniqueColumns) -> set[int]:
+def determined(plan: Plan, columns: Collection[int], is_key: UniqueKeys) -> set[int]:
     """The columns that have one value in all rows that are equal in `columns` (NULL equal to NULL): those, and perhaps others.
 
     A row follows from a column that is a key: unique, and never NULL. A join's other side follows from keys that equal it.
@@ -72,7 +99,9 @@ def determined(plan: Plan, columns: Collection[int], is_key: UniqueColumns) -> s
     match plan:
         case Scan(columns=positions):
             everything = set(range(len(positions)))
-            return everything if any(is_key(plan.table, [positions[column]]) for column in given) else given
+            return everything if any(is_key.of_table(plan.table, [positions[column]]) for column in given) else given
+        case CommonScan(number=number):
+            return set(is_key.determined(number, given))
         case Filter() | Sort() | Limit():
             return determined(plan.input, given, is_key)
         case Project(input=input, expressions=expressions):
@@ -90,7 +119,7 @@ def determined(plan: Plan, columns: Collection[int], is_key: UniqueColumns) -> s
             return given
 
 
-def of_both_sides(join: Join, given: set[int], is_key: UniqueColumns) -> set[int]:
+def of_both_sides(join: Join, given: set[int], is_key: UniqueKeys) -> set[int]:
     """What is determined of an inner join: each side by what is given of it, and by keys that equal the other side's."""
     width = len(join.left.schema)
     left = {column for column in given if column < width}
@@ -113,7 +142,7 @@ def of_both_sides(join: Join, given: set[int], is_key: UniqueColumns) -> set[int
 def at_most_one_row(plan: Plan) -> bool:
     """Whether the plan has one row at most, whatever the data."""
     match plan:
-        case OneRow() | Limit(count=0 | 1) | Aggregate(keys=()):
+        case OneRow() | Limit(count=0 | 1) | Aggregate(keys=()) | CommonScan(one_row=True):
             return True
         case Filter() | Project() | Sort() | Limit() | Window() | Aggregate():
             return at_most_one_row(plan.input)

@@ -199,14 +199,58 @@ class Window:
         return (*self.input.schema, *(Field(function.name, function.call.type) for function in self.functions))
 
 
-Plan: TypeAlias = Scan | OneRow | Filter | Project | Aggregate | Sort | Limit | Join | Union | Window
+@dataclass(frozen=True)
+class CommonScan:
+    """The rows of the definition `number` of the `With` around, with the columns `fields`, which are all of its columns.
+
+    one_row: whether it has one row at most, whatever the data.
+    """
+
+    number: int
+    fields: Schema
+    one_row: bool = False
+
+    @property
+    def schema(self) -> Schema:
+        return self.fields
+
+
+@dataclass(frozen=True)
+class Definition:
+    number: int
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class With:
+    """The rows of `input`, in which each `CommonScan` reads the rows of one of `definitions`: these are computed once.
+
+    Stands at the top of a plan and nowhere else. A definition may read those before it.
+    """
+
+    definitions: tuple[Definition, ...]
+    input: Plan
+
+    @property
+    def schema(self) -> Schema:
+        return self.input.schema
+
+
+Plan: TypeAlias = Scan | OneRow | Filter | Project | Aggregate | Sort | Limit | Join | Union | Window | CommonScan | With
+
+
+def definitions_of(plan: Plan) -> dict[int, Plan]:
+    """What the `CommonScan`s in `plan` read, by number."""
+    return {item.number: item.plan for item in plan.definitions} if isinstance(plan, With) else {}
 
 
 def inputs(plan: Plan) -> tuple[Plan, ...]:
     """The plans that `plan` reads (not those of subqueries in its expressions)."""
     match plan:
-        case Scan() | OneRow():
+        case Scan() | OneRow() | CommonScan():
             return ()
+        case With(definitions=definitions, input=input):
+            return (*(item.plan for item in definitions), input)
         case Filter() | Project() | Aggregate() | Sort() | Limit() | Window():
             return (plan.input,)
         case Join(left=left, right=right):
@@ -222,8 +266,11 @@ def with_inputs(plan: Plan, new: Sequence[Plan]) -> Plan:
     if all(a is b for a, b in zip(inputs(plan), new, strict=True)):
         return plan
     match plan:
-        case Scan() | OneRow():
+        case Scan() | OneRow() | CommonScan():
             return plan
+        case With(definitions=definitions):
+            *plans, below = new
+            return With(tuple(replace(item, plan=part) for item, part in zip(definitions, plans, strict=True)), below)
         case Filter() | Project() | Aggregate() | Sort() | Limit() | Window():
             return replace(plan, input=new[0])
         case Join():

@@ -21,6 +21,7 @@ from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.reduce_by_semi_join import reduce_by_semi_join
 from qtensor.rules.rewriting import map_plan
 from qtensor.rules.semi_join_by_extremes import semi_join_by_extremes
+from qtensor.rules.share_parts import share_parts
 from qtensor.rules.statistics import PlanStatistics
 from qtensor.rules.unnest_subqueries import unnest_subqueries
 from qtensor.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
@@ -74,7 +75,7 @@ def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatis
     Raises:
         UnsupportedError: it needs columns of types that are not supported.
     """
-    plan = without_enums(plan)
+    plan = without_enums(share_parts(plan))
     for rule in REQUIRED_RULES:
         plan = checked(rule, plan, applied(rule, plan, statistics), observe)
     refuse_unsupported_columns(plan)

@@ -24,6 +24,7 @@ from qtensor.expressions import (
 )
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
     Filter,
     Join,
     Limit,
@@ -35,6 +36,7 @@ from qtensor.logical import (
     SortKey,
     Union,
     Window,
+    With,
     inputs,
 )
 from qtensor.row_numbers import without_numbers
@@ -158,6 +160,10 @@ def node_text(plan: Plan) -> str:
             return without_numbers(f"Scan {table} ({', '.join(field.name for field in fields)})")
         case OneRow():
             return "OneRow"
+        case CommonScan(number=number, fields=fields):
+            return f"CommonScan #{number} ({', '.join(field.name for field in fields)})"
+        case With(definitions=definitions):
+            return "With " + ", ".join(f"#{item.number}" for item in definitions)
         case Filter(predicate=predicate):
             return f"Filter {expression_text(predicate)}"
         case Project(expressions=expressions):
@@ -220,9 +226,9 @@ def plan_text(plan: Plan) -> str:
     """
     lines = [node_text(plan)]
     below = inputs(plan)
-    for input in below:
+    for number, input in enumerate(below, 1):
         first, *rest = plan_text(input).splitlines()
-        last = input is below[-1]
+        last = number == len(below)
         lines.append(("└─ " if last else "├─ ") + first)
         lines += [("   " if last else "│  ") + line for line in rest]
     return "\n".join(lines)

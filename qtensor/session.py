@@ -21,7 +21,7 @@ from qtensor.device import DeviceMemory
 from qtensor.errors import CapacityError, UnsupportedError
 from qtensor.first_rows import tables_read
 from qtensor.kept_columns import KeptColumns
-from qtensor.logical import Plan
+from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.joins import rounded_capacity
 from qtensor.lowering.model import Model
@@ -117,7 +117,15 @@ class Session:
         try:
             planned = clock.time(
                 "plan",
-                lambda: plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, Estimator(measured)),
+                lambda: plan_query(
+                    optimised,
+                    measured,
+                    measured.dictionary_sizes,
+                    models,
+                    None,
+                    capacities,
+                    Estimator(measured, definitions_of(optimised)),
+                ),
             )
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None

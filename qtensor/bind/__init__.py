@@ -12,6 +12,7 @@ from qtensor.bind.query import bind_query
 from qtensor.bind.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, UnsupportedError
 from qtensor.logical import Plan
+from qtensor.rules.share_parts import share_parts
 
 __all__ = ["Catalog", "ModelSignature", "bind", "normalised"]
 
@@ -45,7 +46,7 @@ def bind(
     superfluous = context.parameters.superfluous()
     if superfluous:
         raise BindError(f"the query has no parameter {', '.join(f'${name}' for name in superfluous)}, for which a value is given")
-    return plan
+    return share_parts(plan)
 
 
 def normalised(sql: str, dialect: str = "duckdb") -> str:

@@ -11,6 +11,7 @@ from qtensor.bind.source import Source
 from qtensor.errors import BindError, ExecutionError, Span, with_article
 from qtensor.expressions import Literal
 from qtensor.literals import listed, parameter_literal
+from qtensor.logical import Plan
 from qtensor.texts import ConversionError
 from qtensor.types import SqlType, Unsupported
 from qtensor.unsupported_columns import unsupported_column
@@ -60,7 +61,8 @@ class Parameters:
 class Context:
     """One binding: what it reads, and what it collects on the way. views: the names of those around it, from the outermost.
 
-    branches: the queries that are bound, by the number of their node, for ORDER BY of the set operations they are in.
+    branches: the queries that are bound, by the number of their node, for ORDER BY of the set operations they are in. view_plans:
+    the plans of views that were read, so that a view that is read twice is one plan.
     """
 
     source: Source
@@ -69,6 +71,7 @@ class Context:
     findings: list[tuple[str, Span | None]] = field(default_factory=list)
     views: tuple[str, ...] = ()
     branches: dict[int, Branch] = field(default_factory=dict)
+    view_plans: dict[str, Plan] = field(default_factory=dict)
 
     def unsupported(self, what: str, span: Span | None) -> None:
         """Remember that `what` is not supported; all such are raised together once the query is bound."""

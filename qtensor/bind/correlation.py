@@ -62,20 +62,28 @@ def without_level(plan: Plan) -> Plan:
     return _with_outer(plan, change)
 
 
-def _with_outer(plan: Plan, change: Callable[[OuterColumn, int], OuterColumn], inside: int = 0) -> Plan:
+def _with_outer(plan: Plan, change: Callable[[OuterColumn, int], OuterColumn]) -> Plan:
     """`plan` with other outer columns; `change` is told in how many subqueries of the plan a column stands."""
 
-    def visit(expr: Expr) -> Expr:
+    seen: dict[tuple[int, int], Plan] = {}
+
+    def visit_plan(plan: Plan, inside: int) -> Plan:
+        if (id(plan), inside) not in seen:  # a CTE's plan may be there many times, and is one plan afterwards
+            below = with_inputs(plan, [visit_plan(part, inside) for part in inputs(plan)])
+            seen[id(plan), inside] = map_expressions(below, lambda expr: visit(expr, inside))
+        return seen[id(plan), inside]
+
+    def visit(expr: Expr, inside: int) -> Expr:
         match expr:
             case OuterColumn():
                 return change(expr, inside)
             case Subquery(plan=inner, operands=operands):
-                return replace(expr, operands=tuple(map(visit, operands)), plan=_with_outer(inner, change, inside + 1))
+                moved = tuple(visit(operand, inside) for operand in operands)
+                return replace(expr, operands=moved, plan=visit_plan(inner, inside + 1))
             case _:
-                return with_children(expr, tuple(map(visit, children(expr))))
+                return with_children(expr, tuple(visit(child, inside) for child in children(expr)))
 
-    below = with_inputs(plan, [_with_outer(part, change, inside) for part in inputs(plan)])
-    return map_expressions(below, visit)
+    return visit_plan(plan, 0)
 
 
 def reads(expr: Expr) -> Iterator[tuple[int, int]]:

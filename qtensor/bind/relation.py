@@ -285,7 +285,8 @@ class RelationBinder:
         refuse_cycle(self.context, name, span)
         view = catalog.view(name)
         if view is not None:
-            plan = self.bind_view(view, span)
+            plans = self.context.view_plans
+            plan = plans[view.name] = plans.get(view.name) or self.bind_view(view, span)
             return plan, self._scope(plan.schema, (alias or view.name,), aliases, span)
         table = catalog.table(name)
         if table is None:

@@ -12,6 +12,7 @@ from typing import assert_never
 from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, OuterColumn, WindowCall
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
     Filter,
     Join,
     JoinKey,
@@ -25,6 +26,7 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    With,
 )
 from qtensor.rules.outer import moved_out, outer_columns, outer_columns_of, plan_moved_out
 from qtensor.rules.rewriting import conjunction, map_aggregate, map_window, named_columns, transform
@@ -124,7 +126,7 @@ def depend(domain: Domain, plan: Plan) -> Plan:
                 order=tuple(replace(key, expr=domain.moved(key.expr)) for key in plan.order),
                 functions=tuple(map_window(item, domain.moved) for item in plan.functions),
             )
-        case Scan() | OneRow():
+        case Scan() | OneRow() | CommonScan() | With():
             raise AssertionError("a scan reads no outer column")
         case _:
             assert_never(plan)

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, with_inputs
+from qtensor.logical import (
+    Aggregate,
+    CommonScan,
+    Filter,
+    Join,
+    Limit,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    Union,
+    Window,
+    With,
+    with_inputs,
+)
 
 # The aggregates whose value does not depend on the order of rows, but for rounding.
 # fmt: off
@@ -29,27 +44,34 @@ def drop_unseen_order(plan: Plan) -> Plan:
     >>> drop_unseen_order(Sort(Sort(table, (key,)), (key,))) == Sort(table, (key,))
     True
     """
-    return without_order(plan, seen=True)
+    return without_order(plan, True, set())
 
 
-def without_order(plan: Plan, seen: bool) -> Plan:
-    """seen: whether the order of the plan's rows matters."""
+def without_order(plan: Plan, seen: bool, ordered: set[int]) -> Plan:
+    """seen: whether the order of the plan's rows matters. ordered: the definitions whose order does, to be added to."""
     match plan:
+        case With(definitions=definitions, input=input):
+            below = without_order(input, seen, ordered)
+            kept = [without_order(item.plan, item.number in ordered, ordered) for item in reversed(definitions)]
+            return with_inputs(plan, [*reversed(kept), below])
+        case CommonScan(number=number):
+            ordered |= {number} if seen else set()
+            return plan
         case Sort(input=input):
-            return with_inputs(plan, [without_order(input, False)]) if seen else without_order(input, False)
+            return with_inputs(plan, [without_order(input, False, ordered)]) if seen else without_order(input, False, ordered)
         case Filter() | Project():
-            return with_inputs(plan, [without_order(plan.input, seen)])
+            return with_inputs(plan, [without_order(plan.input, seen, ordered)])
         case Limit():
-            return with_inputs(plan, [without_order(plan.input, True)])
+            return with_inputs(plan, [without_order(plan.input, True, ordered)])
         case Window(order=order):
-            return with_inputs(plan, [without_order(plan.input, seen or not order)])
+            return with_inputs(plan, [without_order(plan.input, seen or not order, ordered)])
         case Aggregate(aggregates=aggregates):
             by_order = any(item.call.function not in OF_ANY_ORDER and not item.call.order for item in aggregates)
-            return with_inputs(plan, [without_order(plan.input, by_order)])
+            return with_inputs(plan, [without_order(plan.input, by_order, ordered)])
         case Join(left=left, right=right):
-            return with_inputs(plan, [without_order(left, seen), without_order(right, False)])
+            return with_inputs(plan, [without_order(left, seen, ordered), without_order(right, False, ordered)])
         case Union(branches=branches):
-            return with_inputs(plan, [without_order(branch, seen) for branch in branches])
+            return with_inputs(plan, [without_order(branch, seen, ordered) for branch in branches])
         case Scan() | OneRow():
             return plan
         case _:

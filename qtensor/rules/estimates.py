@@ -5,13 +5,14 @@ Source: P. Selinger et al.: Access Path Selection in a Relational Database Manag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import exp, prod, sqrt
 from typing import assert_never
 
 from qtensor.expressions import MIRRORED, AggregateCall, Call, Cast, ColumnRef, Expr, Literal, conjuncts
-from qtensor.logical import Aggregate, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window
+from qtensor.logical import Aggregate, CommonScan, Filter, Join, Limit, OneRow, Plan, Project, Scan, Sort, Union, Window, With
+from qtensor.lowering.uniqueness import UniqueKeys
 from qtensor.rules.rewriting import columns_of
 from qtensor.rules.statistics import ColumnStatistics, PlanStatistics
 
@@ -27,8 +28,11 @@ Columns = Callable[[int], ColumnStatistics]
 class Estimator:
     """Estimates over tables of which `statistics` tells; a column's are asked for only where a condition or key needs them."""
 
-    def __init__(self, statistics: PlanStatistics) -> None:
+    def __init__(self, statistics: PlanStatistics, definitions: Mapping[int, Plan]) -> None:
+        """definitions: what the plans' `CommonScan`s read."""
         self.statistics = statistics
+        self.keys = UniqueKeys(statistics.unique, definitions)
+        self._definitions = definitions
         self._rows: dict[int, tuple[Plan, float]] = {}
         self._columns: dict[tuple[int, int], ColumnStatistics] = {}
 
@@ -55,9 +59,11 @@ class Estimator:
                 return float(self.statistics.rows(table))
             case OneRow():
                 return 1.0
+            case CommonScan(number=number):
+                return self.rows(self._definitions[number])
             case Filter(input=input, predicate=predicate):
                 return self.rows(input) * selectivity(predicate, self.columns(input))
-            case Project() | Sort() | Window():
+            case Project() | Sort() | Window() | With():
                 return self.rows(plan.input)
             case Aggregate(input=input, keys=keys):
                 groups = prod(value(key.expr, self.columns(input)).distinct for key in keys)
@@ -104,8 +110,10 @@ class Estimator:
                 return replace(known, distinct=known.distinct * selectivity_of_all(own, self.columns(input)))
             case Project(input=input, expressions=expressions):
                 return value(expressions[index].expr, self.columns(input))
-            case Sort() | Limit():
+            case Sort() | Limit() | With():
                 return self.column(plan.input, index)
+            case CommonScan(number=number):
+                return self.column(self._definitions[number], index)
             case Aggregate(input=input, keys=keys, aggregates=aggregates):
                 if index < len(keys):
                     return value(keys[index].expr, self.columns(input))

@@ -168,7 +168,7 @@ class JoinGraph:
         """Whether the rows of a relation differ in these columns."""
         if (number, columns) not in self._unique:
             own = [index - self.first[number] for index in columns if self.owner[index] == number]
-            self._unique[number, columns] = is_unique(self.relations[number], own, self.estimator.statistics.unique)
+            self._unique[number, columns] = is_unique(self.relations[number], own, self.estimator.keys)
         return self._unique[number, columns]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log2
 
 from qtensor.expressions import ColumnRef
-from qtensor.logical import Join, NamedExpr, Plan, Project, inputs, with_inputs
+from qtensor.logical import Join, NamedExpr, Plan, Project, definitions_of, inputs, with_inputs
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.join_graph import JoinGraph, Tree, rows_read, tree_of
 from qtensor.rules.rewriting import conjunction, filtered, renumbered, shifted
@@ -54,7 +54,7 @@ def order_joins(plan: Plan, statistics: PlanStatistics | None = None) -> Plan:
        │  └─ Scan b (b1, b2)
        └─ Scan a (a1, a2)
     """
-    return ordered(plan, Estimator(statistics or NoStatistics()))
+    return ordered(plan, Estimator(statistics or NoStatistics(), definitions_of(plan)))
 
 
 def ordered(plan: Plan, estimator: Estimator) -> Plan:

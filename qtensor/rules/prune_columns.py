@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeAlias, assert_never
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from qtensor.expressions import ColumnRef, parts_of_window
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
+    Definition,
     Filter,
     Join,
     Limit,
@@ -20,14 +22,30 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    With,
+    definitions_of,
+    inputs,
     with_inputs,
 )
-from qtensor.lowering.uniqueness import has_unique_partner
+from qtensor.lowering.uniqueness import UniqueKeys, has_unique_partner
 from qtensor.rules.repeated import repeated
 from qtensor.rules.rewriting import columns_of, map_aggregate, map_expressions, renumbered
 
-# The plans that occur several times, and which of their columns are needed somewhere.
-Shared: TypeAlias = dict[Plan, set[int]]
+
+@dataclass(frozen=True)
+class Shared:
+    """Which columns are `needed` somewhere of the plans that occur several times, and of the definitions of a `With`, by number.
+
+    unique: what a plan says by itself of unique columns.
+    """
+
+    needed: dict[Plan | int, set[int]]
+    unique: UniqueKeys
+
+    @classmethod
+    def of(cls, plan: Plan) -> Shared:
+        definitions = definitions_of(plan)
+        return cls({part: set() for part in (*repeated(plan), *definitions)}, UniqueKeys(never_known, definitions))
 
 
 def prune_columns(plan: Plan) -> Plan:
@@ -38,11 +56,11 @@ def prune_columns(plan: Plan) -> Plan:
     still is one plan and computed once.
     """
     everything = set(range(len(plan.schema)))
-    shared: Shared = {part: set() for part in repeated(plan)}
+    shared = Shared.of(plan)
     while True:
-        known = {part: set(needed) for part, needed in shared.items()}
+        known = {part: set(needed) for part, needed in shared.needed.items()}
         pruned, positions = keep(plan, everything, shared)
-        if shared == known:  # else a plan that occurs twice was pruned for the needs of its first occurrence alone
+        if shared.needed == known:  # else a plan that occurs twice was pruned for the needs of its first occurrence alone
             break
     if pruned == plan:
         return plan
@@ -62,12 +80,20 @@ def in_order(pruned: Plan, plan: Plan, positions: dict[int, int]) -> Plan:
 
 def keep(plan: Plan, needed: set[int], shared: Shared) -> tuple[Plan, dict[int, int]]:
     """A plan with at least the `needed` output columns, and where each of them now is."""
-    if shared and plan in shared:
-        shared[plan] |= needed
-        needed = set(shared[plan])
+    if shared.needed and plan in shared.needed:
+        shared.needed[plan] |= needed
+        needed = set(shared.needed[plan])
     match plan:
         case OneRow():
             return plan, {}
+        case CommonScan(number=number, fields=fields):
+            shared.needed[number] |= needed
+            order = sorted(shared.needed[number])
+            positions = {old: position for position, old in enumerate(order)}
+            return replace(plan, fields=tuple(fields[index] for index in order)), positions
+        case With(definitions=definitions, input=input):
+            below, positions = keep(input, needed, shared)
+            return with_definitions(below, [kept_definition(item, shared) for item in reversed(definitions)]), positions
         case Scan(fields=fields, columns=columns):
             order = sorted(needed)
             new = replace(plan, fields=tuple(fields[index] for index in order), columns=tuple(columns[index] for index in order))
@@ -102,6 +128,26 @@ def keep(plan: Plan, needed: set[int], shared: Shared) -> tuple[Plan, dict[int, 
             assert_never(plan)
 
 
+def kept_definition(definition: Definition, shared: Shared) -> Definition:
+    return replace(definition, plan=exactly(definition.plan, sorted(shared.needed[definition.number]), shared))
+
+
+def with_definitions(plan: Plan, definitions: Sequence[Definition]) -> Plan:
+    """`plan` and those of its `definitions` that are still read; they come last first."""
+    read = common_scans(plan)
+    kept: list[Definition] = []
+    for item in definitions:
+        if item.number in read:
+            kept.insert(0, item)
+            read |= common_scans(item.plan)
+    return With(tuple(kept), plan) if kept else plan
+
+
+def common_scans(plan: Plan) -> set[int]:
+    """The numbers of the definitions that `plan` reads itself."""
+    return {plan.number} if isinstance(plan, CommonScan) else set().union(*map(common_scans, inputs(plan)))
+
+
 def keep_of_aggregate(plan: Aggregate, needed: set[int], shared: Shared) -> tuple[Plan, dict[int, int]]:
     """All keys stay, since they make the groups; aggregates only if needed."""
     width = len(plan.keys)
@@ -133,7 +179,7 @@ def keep_of_join(plan: Join, needed: set[int], shared: Shared) -> tuple[Plan, di
     A left join that adds one row at most, of which nothing is read, keeps the left rows as they are.
     """
     width = len(plan.left.schema)
-    if plan.kind in ("left", "single") and all(index < width for index in needed) and has_unique_partner(plan, never_known):
+    if plan.kind in ("left", "single") and all(index < width for index in needed) and has_unique_partner(plan, shared.unique):
         return keep(plan.left, needed, shared)
     paired = plan.kind not in ("semi", "anti", "mark")
     read = columns_of(plan.condition) | (needed if paired else {index for index in needed if index < width})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qtensor.expressions import ColumnRef
-from qtensor.logical import Aggregate, Filter, Join, JoinKey, Plan, Project, Scan, inputs, with_inputs
+from qtensor.logical import Aggregate, Filter, Join, JoinKey, Plan, Project, Scan, definitions_of, inputs, with_inputs
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.push_semi_join_down import push_semi_join_down
 from qtensor.rules.rewriting import column, named_columns
@@ -27,7 +27,7 @@ def reduce_by_semi_join(plan: Plan, statistics: PlanStatistics | None = None) ->
     Source: P. Bernstein, D. Chiu: Using Semi-Joins to Solve Relational Queries. Journal of the ACM 28 (1981); as "magic sets":
     C. Beeri, R. Ramakrishnan: On the Power of Magic. PODS 1987.
     """
-    return reduced(plan, Estimator(statistics or NoStatistics()))
+    return reduced(plan, Estimator(statistics or NoStatistics(), definitions_of(plan)))
 
 
 def reduced(plan: Plan, estimator: Estimator) -> Plan:

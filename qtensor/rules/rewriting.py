@@ -9,6 +9,7 @@ from typing import assert_never
 from qtensor.expressions import Call, ColumnRef, Expr, children, map_window_call, with_children
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
     Filter,
     Join,
     JoinKey,
@@ -23,6 +24,7 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    With,
     inputs,
     with_inputs,
 )
@@ -37,7 +39,7 @@ def transform(expr: Expr, function: Callable[[Expr], Expr]) -> Expr:
 def map_expressions(plan: Plan, function: Callable[[Expr], Expr]) -> Plan:
     """`plan` with `function` applied to each of its own expressions; the same object when none changed."""
     match plan:
-        case Scan() | OneRow() | Limit() | Union():
+        case Scan() | OneRow() | CommonScan() | Limit() | Union() | With():
             return plan
         case Join(keys=join_keys, condition=condition):
             pairs = tuple(replace(key, left=function(key.left), right=function(key.right)) for key in join_keys)

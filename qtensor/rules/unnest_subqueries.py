@@ -10,6 +10,7 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, ColumnRef, Expr, OuterColumn, Subquery, children, conjuncts, with_children
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
     Filter,
     Join,
     Limit,
@@ -20,6 +21,7 @@ from qtensor.logical import (
     Sort,
     Union,
     Window,
+    With,
     with_inputs,
 )
 from qtensor.rules.outer import has_subquery, outer_columns
@@ -88,7 +90,7 @@ def unnest_node(plan: Plan) -> Plan:
             return rows.without_values(with_inputs(map_expressions(plan, rows.unnested), [rows.plan]))
         case Window():
             return unnest_window(plan)
-        case Scan() | OneRow() | Limit() | Union():
+        case Scan() | OneRow() | CommonScan() | Limit() | Union() | With():
             return plan
         case _:
             assert_never(plan)

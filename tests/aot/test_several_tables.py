@@ -31,7 +31,11 @@ JOINED = (
 PASSED_ON = "SELECT o.id, o.word, c.region FROM orders o LEFT JOIN customers c ON o.customer = c.id"
 TWICE = "SELECT a.id, b.id AS other FROM orders a JOIN orders b ON a.customer = b.customer ORDER BY a.id, b.id"
 WORDS = "SELECT count(*) AS n FROM orders o JOIN words w ON o.word = w.word"
-QUERIES = {"joined": JOINED, "passed on": PASSED_ON, "twice": TWICE, "words": WORDS}
+COMMON = (
+    "WITH g AS (SELECT customer, word, count(*) AS n FROM orders GROUP BY ALL), h AS (SELECT a.customer, b.n FROM g a JOIN g b USING (word)"
+    " WHERE a.customer = b.customer) SELECT x.customer, sum(y.n) AS n FROM h x JOIN h y ON x.customer = y.customer + 1 GROUP BY ALL"
+)
+QUERIES = {"joined": JOINED, "passed on": PASSED_ON, "twice": TWICE, "words": WORDS, "common": COMMON}
 PARAMS = {"joined": {"least": 3}}
 
 

@@ -25,6 +25,7 @@ from qtensor.expressions import (
 )
 from qtensor.logical import (
     Aggregate,
+    CommonScan,
     Filter,
     Join,
     JoinKey,
@@ -37,6 +38,7 @@ from qtensor.logical import (
     SortKey,
     Union,
     Window,
+    With,
 )
 
 Row = tuple[Any, ...]
@@ -74,8 +76,20 @@ def run(plan: Plan, tables: Tables, outer: Outer = ()) -> list[Row]:
             return [row for branch in branches for row in run(branch, tables, outer)]
         case Window():
             return window_rows(plan, tables, outer)
+        case CommonScan(number=number, fields=fields):
+            assert all(len(row) == len(fields) for row in tables[definition(number)])
+            return list(tables[definition(number)])
+        case With(definitions=definitions, input=input):
+            for item in definitions:
+                tables = {**tables, definition(item.number): run(item.plan, tables, outer)}
+            return run(input, tables, outer)
         case _:
             assert_never(plan)
+
+
+def definition(number: int) -> str:
+    """The name under which the rows of a definition are kept."""
+    return f"#{number}"
 
 
 def evaluate(expr: Expr, row: Row, tables: Tables, outer: Outer) -> Any:

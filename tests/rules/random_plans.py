@@ -56,8 +56,12 @@ class Plans:
     `around` are the numbers of columns of the queries around, the next one first; `depth` is how deep subqueries may nest.
     """
 
-    def __init__(self, generator: random.Random) -> None:
+    def __init__(self, generator: random.Random, repeated: int = 0) -> None:
+        """repeated: how many plans there are that may stand in several places."""
         self.random = generator
+        self.repeated: list[Plan] = []
+        for _ in range(repeated):
+            self.repeated.append(self.query(0))
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -74,7 +78,10 @@ class Plans:
         if size > 1 and self.chance(0.1):
             branches = (self.columns(self.query(0, around, 1), 2) for _ in range(2))
             return Union(tuple(branches))
-        return scan(self.random.choice("abc"))
+        return self.relation()
+
+    def relation(self) -> Plan:
+        return self.random.choice(self.repeated) if self.repeated and self.chance(0.7) else scan(self.random.choice("abc"))
 
     def columns(self, plan: Plan, count: int) -> Plan:
         """`plan` with exactly `count` columns."""
@@ -85,7 +92,7 @@ class Plans:
         return ColumnRef(index, BIGINT, f"#{index}")
 
     def join(self, depth: int, around: tuple[int, ...], size: int) -> Plan:
-        left, right = (self.query(0, around, size - 1) if self.chance(0.3) else scan(self.random.choice("abc")) for _ in range(2))
+        left, right = (self.query(0, around, size - 1) if self.chance(0.3) else self.relation() for _ in range(2))
         kind = self.random.choice(("inner", "inner", "inner", "left", "full", "semi", "anti", "left"))
         width, both = len(left.schema), len(left.schema) + len(right.schema)
         keys = ()

@@ -28,7 +28,7 @@ def compare(function: str, index: int, value: int) -> Expr:
 
 
 def rows(plan: Plan) -> float:
-    return Estimator(TrueStatistics(TABLES)).rows(plan)
+    return Estimator(TrueStatistics(TABLES), {}).rows(plan)
 
 
 @pytest.mark.parametrize(
