@@ -60,6 +60,7 @@ from qtensor.lowering.stream import Stored, Stream, slots
 from qtensor.lowering.unions import plan_union
 from qtensor.lowering.uniqueness import UniqueKeys
 from qtensor.lowering.values import ColumnDictionary, Value
+from qtensor.lowering.verify import is_wanted, verify
 from qtensor.lowering.windows import plan_window
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.repeated import repeated
@@ -392,4 +393,7 @@ def plan_query(
     )
     pruned, checks = prune(prune_results(physical))
     kept = tuple(bindings.checks[check] for check in checks)
-    return PlannedQuery(narrow_loads(pruned), tuple(bindings.literals), output, kept)
+    narrowed = narrow_loads(pruned)
+    if is_wanted():
+        verify(narrowed)
+    return PlannedQuery(narrowed, tuple(bindings.literals), output, kept)

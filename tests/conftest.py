@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
@@ -19,7 +21,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 # Files, or tests, with grids of cases that each compile programs of their own: of these one run takes every so many, `--thorough`
-# all.
+# all. Which ones is another turn with each state of the repository, so that in time every case runs.
 SAMPLED = {
     "tests/sql/test_windows.py": 16,
     "tests/sql/test_sets.py": 10,
@@ -56,19 +58,44 @@ SAMPLED = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the plans of tests/goldens anew")
     parser.addoption("--thorough", action="store_true", help="run every case of the large grids, not a sample of them")
+    parser.addoption(
+        "--turn", type=int, help="which sample of the large grids to run; by itself a number made of what is committed"
+    )
+
+
+def turn_of(config: pytest.Config) -> int:
+    """The number of the sample: the same wherever the same files are committed."""
+    given: int | None = config.getoption("--turn")
+    if given is not None:
+        return given
+    git = ["git", "-C", str(config.rootpath), "rev-parse", "HEAD^{tree}"]
+    try:
+        return int(subprocess.run(git, capture_output=True, check=True, text=True).stdout, 16) % 10_000
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return (
+        "every case of the large grids"
+        if config.getoption("--thorough")
+        else f"sample of the large grids: --turn={turn_of(config)}"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the large grids, keep the first case of each test and then every so many."""
+    """Of each test of the large grids, keep one case in so many, and one at least."""
     if config.getoption("--thorough"):
         return
-    seen: dict[tuple[str, str], int] = {}
+    turn = turn_of(config)
+    tests = [item.nodeid.split("[")[0] for item in items]
+    sizes = Counter(tests)
+    seen: Counter[str] = Counter()
     kept, dropped = [], []
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        test = (file, item.nodeid.split("[")[0].split("::", 1)[1])
-        number = seen[test] = seen.get(test, -1) + 1
-        (dropped if number % SAMPLED.get("::".join(test), SAMPLED.get(file, 1)) else kept).append(item)
+    for test, item in zip(tests, items, strict=True):
+        every = min(SAMPLED.get(test, SAMPLED.get(test.split("::")[0], 1)), sizes[test])
+        (kept if seen[test] % every == turn % every else dropped).append(item)
+        seen[test] += 1
     items[:] = kept
     config.hook.pytest_deselected(items=dropped)
 
@@ -79,4 +106,5 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QTENSOR_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("QTENSOR_TRUST", str(tmp_path_factory.mktemp("trust")))
+        patch.setenv("QTENSOR_VERIFY", "1")
         yield

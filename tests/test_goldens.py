@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import qtensor
@@ -23,10 +25,12 @@ from tests.sql.tables import every_type
 CASES = sorted((Path(__file__).parent / "goldens").glob("*.txt"))
 # SQL does not promise the errors of what nobody asks for; only the optimiser finds out that nobody does.
 RAISES_WITHOUT_OPTIMISER = "prune_drops_errors_of_unused_columns"
+LONG = 600_000  # rows: enough for two shares
 TABLES = {
     "t": every_type(300),
     "u": every_type(60, seed=1).select(["id", "g", "i8", "d", "s"]),
     "p": every_type(7, seed=2).select(["id", "c"]),
+    "long": pa.table({"id": np.arange(LONG), "k": np.arange(LONG) % 5, "v": np.arange(LONG) % 101}),
 }
 
 

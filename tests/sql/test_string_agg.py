@@ -53,7 +53,6 @@ NOT_YET = [
     "SELECT string_agg(s, ',') = 'a' FROM t",
     "SELECT coalesce(string_agg(s, ','), '') FROM t",
     "SELECT a, count(*) FROM (SELECT string_agg(s, ',') AS a FROM t GROUP BY g) GROUP BY a",
-    "SELECT upper(string_agg(s, ',') OVER ()) FROM t",
 ]
 
 
