@@ -479,7 +479,8 @@ WindowFunction: TypeAlias = PlaceFunction | FetchFunction | FrameFunction
 
 @dataclass(frozen=True)
 class WindowSink:
-    """All rows ordered by `order`, whose words begin with those of `partition`, packed more densely; live rows first.
+    """All rows as they come, with what functions make of them in the order of `order`, whose words begin with those of
+    `partition`, packed more densely.
 
     Result columns: `columns`, then those of each function.
     """
