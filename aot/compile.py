@@ -23,7 +23,7 @@ from qtensor.aot.runtime import Code, compile_stablehlo, stablehlo
 from qtensor.calls import check
 from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, TableSource
+from qtensor.lowering.physical import PhysicalPlan
 from qtensor.lowering.predict import WIDE
 from qtensor.lowering.program import NOTHING, STOP_SLOTS, Carried, Share, Shared, TensorProgram
 from qtensor.lowering.work import shape_of
@@ -115,7 +115,7 @@ class Compiler:
         keys = ModuleKeys(plan, shared)
         wide = any(model.work >= WIDE for model in models)
         if len(plan.stages) == 1 and plan.source.shares == 1:
-            shares = tuple(share_shapes(plan.scan(number)) for number in plan.scans)
+            shares = tuple(share_shapes(plan, number) for number in plan.scans)
             traced = Traced(program.whole, lambda: (shares, shared), split_fusions=wide)
             whole = self._module("whole", keys.of("whole", plan.stages[0]), traced)
             return CompiledQuery(plan, (CompiledStage(plan.stages[0], None, whole),))
@@ -146,16 +146,16 @@ class Compiler:
 
         scans = [number for number in plan.scans if number in pipelines]
         if not (first in scans and plan.scan(first).shares > 1):
-            shares = tuple(share_shapes(plan.scan(number)) for number in scans)
+            shares = tuple(share_shapes(plan, number) for number in scans)
             alone = Traced(functools.partial(program.stage, pipelines), lambda: (shares, carried(), shared), split_fusions=wide)
             whole = compiling("stage", alone)
             return lambda: CompiledStage(pipelines, None, whole.result()), alone.result
-        share = share_shapes(plan.scan(first))
+        share = share_shapes(plan, first)
         per_share = Traced(functools.partial(program.partial, first), lambda: (share, carried(), shared))
         partial = compiling("partial", per_share)
         if plan.row_wise and pipelines.stop == len(plan.pipelines) and len(pipelines) == 1:
             return lambda: CompiledStage(pipelines, partial.result(), None), carried
-        others = tuple(share_shapes(plan.scan(number)) for number in scans[1:])
+        others = tuple(share_shapes(plan, number) for number in scans[1:])
         count = plan.scan(first).shares
         rest = Traced(
             functools.partial(program.final, pipelines),
@@ -226,15 +226,17 @@ class Traced:
         return jax.eval_shape(self._function, *self._shapes())
 
 
-def share_shapes(source: TableSource) -> Share:
-    """The shapes and dtypes of one share of a table."""
+def share_shapes(plan: PhysicalPlan, number: int) -> Share:
+    """The shapes and dtypes of one share of the table that pipeline `number` reads."""
+    source = plan.scan(number)
     grid = (source.chunks, source.chunk)
     columns: list[Any] = []
     for column in source.columns:
         columns.append(shape_of(grid, np.dtype(column.dtype)))
         if column.nullable:
             columns.append(shape_of(grid, np.bool_))
-    return Share(tuple(columns), shape_of((), np.int32))
+    first = shape_of((), np.int64) if plan.pipelines[number].numbered else None
+    return Share(tuple(columns), shape_of((), np.int32), first)
 
 
 def shared_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> Shared:

@@ -195,7 +195,7 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
             if not (
                 plan.row_wise and (last, slot.column) in assumed
                 if isinstance(slot, SourceSlot)
-                else 0 <= slot < len(sink.columns)
+                else isinstance(slot, int) and 0 <= slot < len(sink.columns)
             )
         )
     for column in planned.output:  # decoding makes Arrow arrays of so many elements over the program's memory

@@ -186,7 +186,7 @@ def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.
     """The form's functions as StableHLO; `models` in the plan's order."""
     plan = form.planned.plan
     program = TensorProgram(plan, models)
-    shares, shared = tuple(share_shapes(plan.scan(number)) for number in plan.scans), shared_shapes(plan, models)
+    shares, shared = tuple(share_shapes(plan, number) for number in plan.scans), shared_shapes(plan, models)
     with jax.enable_x64(True):
         progress = jax.eval_shape(program.start) if form.kind == "by_state" else None
         arguments: dict[str, tuple[Any, tuple[Any, ...]]] = {

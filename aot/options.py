@@ -34,8 +34,13 @@ BACKEND_OPTIONS: dict[str, str] = {
 # GFLOP/s instead of 100 (131,072 rows through 20-64-32-1: 490 ms instead of 12). A module with any goes without.
 ONE_KERNEL_LOOPS: dict[str, str] = {"xla_cpu_small_while_loop_byte_threshold": str(1 << 30)}
 CALLS_OF_LIBRARIES = (b"dot_general", b"convolution")
+# Nor does that of a large program: LLVM's time grows faster than a function (200 sums over several chunks: 60 s as one kernel,
+# 7 as one for each fusion). Bytes of bytecode; no module of TPC-H has more than 22,000.
+LARGEST_OF_ONE_KERNEL = 24_000
 
-OPTIONS_KEY = f"{COMPILER_OPTIONS} {WHOLE_FUSIONS} {BACKEND_OPTIONS} {ONE_KERNEL_LOOPS} {CALLS_OF_LIBRARIES}"
+OPTIONS_KEY = (
+    f"{COMPILER_OPTIONS} {WHOLE_FUSIONS} {BACKEND_OPTIONS} {ONE_KERNEL_LOOPS} {CALLS_OF_LIBRARIES} {LARGEST_OF_ONE_KERNEL}"
+)
 """All that is told to XLA, as a part of the keys of what it compiles."""
 
 # Numbers of fields in XLA's messages CompileOptionsProto, ExecutableBuildOptionsProto and DebugOptions.
@@ -44,8 +49,9 @@ EXECUTABLE_BUILD_OPTIONS, DEBUG_OPTIONS, BACKEND_EXTRA_OPTIONS = 3, 3, 500
 
 def backend_options(bytecode: bytes) -> dict[str, str]:
     """The options of the backend for a program, as MLIR bytecode: the names of its operations stand in it as they are."""
+    large = len(bytecode) > LARGEST_OF_ONE_KERNEL
     calls = any(name in bytecode for name in CALLS_OF_LIBRARIES)
-    return BACKEND_OPTIONS if calls else BACKEND_OPTIONS | ONE_KERNEL_LOOPS
+    return BACKEND_OPTIONS if large or calls else BACKEND_OPTIONS | ONE_KERNEL_LOOPS
 
 
 def compile_options(bytecode: bytes, split_fusions: bool) -> xla_client.CompileOptions:

@@ -53,8 +53,9 @@ class Pieces:
 class Evaluation:
     """The values of a kernel over a batch, computed when first asked for, each once.
 
-    rows: the number of each row in the source, int64[length]. live: which rows are asked for from now on, and filtered: whether
-    they may be anywhere, not only in front. Large models are called for these alone, by `pieces`.
+    rows: the number of each row in the source, int64[length]. first: the number of the source's first row in its table. live:
+    which rows are asked for from now on, and filtered: whether they may be anywhere, not only in front. Large models are called
+    for these alone, by `pieces`.
     """
 
     kernel: Kernel
@@ -63,6 +64,7 @@ class Evaluation:
     length: int
     rows: Callable[[], Array]
     live: Array | None = None
+    first: Array | None = None
     filtered: bool = False
     pieces: Pieces | None = None
     values: dict[Ref, Array] = field(default_factory=dict)
@@ -94,6 +96,9 @@ class Evaluation:
                 return self.slots[attribute]
             case "row":
                 return self.rows()
+            case "number":
+                assert self.first is not None
+                return (self.rows() + self.first).astype(dtype)
             case "scalar":
                 assert isinstance(attribute, int)
                 return self.inputs.scalars[attribute]

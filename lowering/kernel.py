@@ -22,13 +22,13 @@ INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("i
 class Instruction:
     """`op` applied to the results of earlier instructions.
 
-    load (attribute: column slot), row (index of the row in its source), scalar (index into the run-time scalars of the
-    dtype's kind), table (operand: index; attribute: run-time table), constant (attribute: value), among (operand: int64;
-    attribute: run-time table, ascending), model (attribute: (model, element or None), or (model, "failed"): whether the row
-    has no result), fetch (operand: row; attribute: (pipeline, column of its result, None for whether the row is live)),
-    any_row (attribute: (pipeline, None): whether its result has any), search_left and search_right (operand: word; attribute:
-    (pipeline, column): where it would stand in that ascending column), copy (attribute: which), convert, select (condition,
-    then, else), and the arithmetic of `lowering/evaluate.py`.
+    load (attribute: column slot), row (index of the row in its source), number (int32: the row's number in its table), scalar
+    (index into the run-time scalars of the dtype's kind), table (operand: index; attribute: run-time table), constant (attribute:
+    value), among (operand: int64; attribute: run-time table, ascending), model (attribute: (model, element or None), or (model,
+    "failed"): whether the row has no result), fetch (operand: row; attribute: (pipeline, column of its result, None for whether
+    the row is live)), any_row (attribute: (pipeline, None): whether its result has any), search_left and search_right (operand:
+    word; attribute: (pipeline, column): where it would stand in that ascending column), copy (attribute: which), convert, select
+    (condition, then, else), and the arithmetic of `lowering/evaluate.py`.
     """
 
     op: str

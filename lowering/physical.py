@@ -479,7 +479,8 @@ WindowFunction: TypeAlias = PlaceFunction | FetchFunction | FrameFunction
 
 @dataclass(frozen=True)
 class WindowSink:
-    """All rows ordered by `order`, whose words begin with those of `partition`, packed more densely; live rows first.
+    """All rows as they come, with what functions make of them in the order of `order`, whose words begin with those of
+    `partition`, packed more densely.
 
     Result columns: `columns`, then those of each function.
     """
@@ -509,6 +510,11 @@ class Pipeline:
     steps: tuple[Step, ...]
     sink: Sink
 
+    @property
+    def numbered(self) -> bool:
+        """Whether it reads the numbers that rows have in their table."""
+        return any(instruction.op == "number" for instruction in self.kernel)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -526,12 +532,22 @@ class SourceSlot:
     validity: bool
 
 
-Slot: TypeAlias = int | SourceSlot
+@dataclass(frozen=True)
+class LateSlot:
+    """A part of a table's column, of the rows whose numbers in the table are column `rows` of the result."""
+
+    table: str
+    column: int
+    validity: bool
+    rows: int
+
+
+Slot: TypeAlias = int | SourceSlot | LateSlot
 
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """A column of the result: slots of the last sink's columns, or of the source itself."""
+    """A column of the result: slots of the last sink's columns, of the source itself, or of a table's rows by their numbers."""
 
     name: str
     type: SqlType

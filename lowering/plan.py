@@ -29,6 +29,7 @@ from qtensor.lowering.encode.expressions import encode
 from qtensor.lowering.groups import plan_aggregate
 from qtensor.lowering.joins import plan_join, rounded_capacity
 from qtensor.lowering.kernel import KernelBuilder, Ref
+from qtensor.lowering.late_columns import late_columns
 from qtensor.lowering.listed_rows import are_listed, plan_listed_rows
 from qtensor.lowering.model import Model
 from qtensor.lowering.narrow import narrow_loads
@@ -391,6 +392,8 @@ def plan_query(
         tuple(bindings.used_models),
         len(bindings.checks),
     )
+    if usual_rows is None:
+        physical, output = late_columns(physical, output)
     pruned, checks = prune(prune_results(physical))
     kept = tuple(bindings.checks[check] for check in checks)
     narrowed = narrow_loads(pruned)

@@ -61,10 +61,14 @@ STOP_SLOTS = 64
 
 
 class Share(NamedTuple):
-    """One core's part of a table: columns [chunks, chunk] (data, then validity if nullable, of each), rows int32 scalar."""
+    """One core's part of a table: columns [chunks, chunk] (data, then validity if nullable, of each), rows int32 scalar.
+
+    first: the number of its first row in the table, int64 scalar; None where nothing reads it.
+    """
 
     columns: tuple[Array, ...]
     rows: Array
+    first: Array | None = None
 
 
 class Shared(NamedTuple):
@@ -145,7 +149,8 @@ class Feed:
     """A source as batches: `slots(index)` and `live(index)` of chunk `index`, of `chunk` rows each.
 
     chunks: for how many a sink that keeps its rows has room. used: how many there are now; None: all. pieces: of chunk `index`
-    without reading the whole of it; None: of what `slots` gives. in_front: whether live rows come first in each chunk.
+    without reading the whole of it; None: of what `slots` gives. in_front: whether live rows come first in each chunk. first: the
+    number of the first row in its table, where something reads it.
     """
 
     slots: Callable[[Array], Sequence[Array]]
@@ -155,6 +160,7 @@ class Feed:
     used: Array | None
     pieces: Callable[[Array], Pieces] | None = None
     in_front: bool = False
+    first: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -297,6 +303,7 @@ class TensorProgram:
             (share.rows + (source.chunk - 1)) // source.chunk,
             pieces,
             in_front=True,
+            first=share.first,
         )
 
     def no_flags(self) -> Array:
@@ -402,7 +409,7 @@ def batch_step(
         return jnp.asarray(index, jnp.int64) * length + jnp.arange(length, dtype=jnp.int64)
 
     pieces = pieces_of(slots) if feed.pieces is None else feed.pieces(index)
-    evaluation = Evaluation(pipeline.kernel, slots, inputs, length, rows, live, not feed.in_front, pieces)
+    evaluation = Evaluation(pipeline.kernel, slots, inputs, length, rows, live, feed.first, not feed.in_front, pieces)
     flags = progress.flags
     for step in pipeline.steps:
         match step:

@@ -13,6 +13,7 @@ from qtensor.lowering.kernel import FETCHES, Instruction, Ref
 from qtensor.lowering.physical import (
     CollectSink,
     CompactSink,
+    DenseGroupSink,
     DirectLookupSink,
     ExpandSource,
     FirstRowsSink,
@@ -20,16 +21,28 @@ from qtensor.lowering.physical import (
     Pipeline,
     ResultSource,
     Sink,
+    SortedGroupSink,
     SortedLookupSink,
     SortSink,
+    TableSource,
     TopKSink,
     UnionSource,
+    WindowSink,
 )
 from qtensor.lowering.prune import prune_pipeline
 
-PASSING = (CollectSink, CompactSink, DirectLookupSink, FirstRowsSink, SortedLookupSink, SortSink, TopKSink)
-# Sinks whose result has their `columns`, each by itself, and then perhaps columns of their own.
-PassingSink: TypeAlias = CollectSink | CompactSink | DirectLookupSink | FirstRowsSink | SortedLookupSink | SortSink | TopKSink
+# Sinks whose result has columns of their rows, each by itself, and then perhaps columns of their own.
+PassingSink: TypeAlias = (
+    CollectSink
+    | CompactSink
+    | DirectLookupSink
+    | FirstRowsSink
+    | SortedGroupSink
+    | SortedLookupSink
+    | SortSink
+    | TopKSink
+    | WindowSink
+)
 
 
 def prune_results(plan: PhysicalPlan) -> PhysicalPlan:
@@ -39,9 +52,9 @@ def prune_results(plan: PhysicalPlan) -> PhysicalPlan:
     pruned: list[Pipeline] = []
     for number in reversed(range(len(plan.pipelines))):
         pipeline = plan.pipelines[number]
-        if isinstance(pipeline.sink, PASSING) and number < len(plan.pipelines) - 1:
-            kept[number] = sorted(at for at in reads.of.get(number, set()) if at < len(pipeline.sink.columns))
-            pipeline = replace(pipeline, sink=with_columns(pipeline.sink, kept[number]))
+        if isinstance(pipeline.sink, PassingSink) and number < len(plan.pipelines) - 1:
+            kept[number] = sorted(at for at in reads.of.get(number, set()) if at < len(columns_of(pipeline.sink)))
+            pipeline = replace(pipeline, sink=with_passed(pipeline.sink, kept[number]))
         pipeline = prune_pipeline(pipeline)
         reads.collect(pipeline)
         pruned.append(pipeline)
@@ -50,11 +63,41 @@ def prune_results(plan: PhysicalPlan) -> PhysicalPlan:
 
 
 def columns_of(sink: Sink) -> tuple[Ref, ...]:
-    return sink.columns if isinstance(sink, PASSING) else ()
+    """The columns of rows that a sink hands on as they are."""
+    match sink:
+        case SortedGroupSink(carried=carried):
+            return carried
+        case DenseGroupSink():
+            return ()
+        case _:
+            return sink.columns
 
 
-def with_columns(sink: PassingSink, kept: Sequence[int]) -> PassingSink:
-    return replace(sink, columns=tuple(sink.columns[at] for at in kept))
+def with_passed(sink: Sink, kept: Sequence[int], columns: Sequence[Ref] | None = None) -> Sink:
+    """The sink handing on only the columns at the places `kept`, of its own or of `columns`."""
+    passed = columns_of(sink) if columns is None else columns
+    picked = tuple(passed[at] for at in kept)
+    match sink:
+        case SortedGroupSink():
+            return replace(sink, carried=picked)
+        case DenseGroupSink():
+            return sink
+        case _:
+            return replace(sink, columns=picked)
+
+
+def fetched_from(pipeline: Pipeline) -> list[int]:
+    """The pipelines whose results one reads, as its source or by looking rows up."""
+    found = {fetched(instruction)[0] for instruction in pipeline.kernel if instruction.op in FETCHES}
+    match pipeline.source:
+        case TableSource():
+            return [*found]
+        case ResultSource(pipeline=number):
+            return [*found, number]
+        case ExpandSource(probe=probe, build=build):
+            return [*found, probe, build]
+        case UnionSource(pipelines=numbers):
+            return [*found, *numbers]
 
 
 @dataclass

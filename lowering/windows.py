@@ -50,7 +50,7 @@ Finish: TypeAlias = Callable[[Sorted], Value]
 
 
 def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
-    """The rows of `stream`, which are bounded, in window order, with the functions' values as more columns."""
+    """The rows of `stream`, which are bounded, with the functions' values as more columns."""
     encoder = stream.encoder
     partition = [word for part in plan.partition for word in words_of(encoder, encode_key(encoder, part))]
     order = [word for key in plan.order for word in sort_words(encoder, key)]
@@ -68,7 +68,6 @@ def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
     found = Sorted(result.encoder, positions, values[width:])
     result.encoder.columns = (*values[:width], *(finish(found) for finish in finishers))
     result.flush()
-    result.ordered = True
     return result
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
 from qtensor.lowering.late_texts import TextLists, written
-from qtensor.lowering.physical import Check, OutputColumn, Slot, SourceSlot
+from qtensor.lowering.physical import Check, LateSlot, OutputColumn, Slot, SourceSlot
 from qtensor.lowering.storage import EncodedColumn, ResultColumn, arrow_type, decode_column
 from qtensor.lowering.values import CalledDictionary, Dictionary, JoinedDictionary, LateCall, LatePart, WrittenDictionary
 
@@ -23,7 +23,8 @@ from qtensor.lowering.values import CalledDictionary, Dictionary, JoinedDictiona
 class Decoder:
     """What decoding must know beside a run's arrays: how the result's columns lie in them, and the source's columns.
 
-    column: a column of the table by its index. strings: those of a dictionary.
+    column: a column of the table by its index. strings: those of a dictionary. late: a column of a table that rows are taken from
+    by their numbers.
     """
 
     output: tuple[OutputColumn, ...]
@@ -34,6 +35,7 @@ class Decoder:
     lists: tuple[int, ...] = ()  # the numbers of those that stand behind the flags, and what makes texts of one
     called: Callable[[LateCall, Callable[[LatePart], pa.Array], Callable[[int], NDArray[Any]]], pa.Array] | None = None
     joined: Callable[[JoinedDictionary, TextLists, NDArray[np.int32]], tuple[NDArray[np.int64], pa.Array]] | None = None
+    late: Callable[[str, int], EncodedColumn] | None = None
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -136,9 +138,20 @@ class Part:
         """The live rows of a column of the result, or of the source."""
         if slot is None:
             return None
+        if isinstance(slot, LateSlot):
+            return self.taken(slot)
         values = self.from_source(slot) if isinstance(slot, SourceSlot) else self.columns[slot]
         values = values.reshape(-1)
         return values[self.rows] if isinstance(self.rows, slice) else values.take(self.rows)
+
+    def taken(self, slot: LateSlot) -> NDArray[Any]:
+        """A table's column in the rows of the result."""
+        assert self.decoder.late is not None
+        column, rows = self.decoder.late(slot.table, slot.column), self.picked(slot.rows)
+        assert rows is not None
+        if not slot.validity:
+            return column.data.reshape(-1).take(rows)
+        return np.ones(len(rows), np.bool_) if column.valid is None else column.valid.reshape(-1).take(rows)
 
     def from_source(self, slot: SourceSlot) -> NDArray[Any]:
         data, valid = self.decoder.column(slot.column).share(self.share)

@@ -12,7 +12,7 @@ from qtensor.aot.runtime import to_device
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.kernel import DType
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan, TableSource
+from qtensor.lowering.physical import PhysicalPlan, Pipeline, TableSource
 from qtensor.lowering.program import Share, Shared
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.prepared import EncodedColumns
@@ -28,8 +28,10 @@ class DeviceMemory:
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
-    def shares(self, source: TableSource, tables: Mapping[str, Table], encoded: EncodedColumns) -> list[Share]:
+    def shares(self, pipeline: Pipeline, tables: Mapping[str, Table], encoded: EncodedColumns) -> list[Share]:
         """The columns that a pipeline reads, one Share for each core."""
+        source = pipeline.source
+        assert isinstance(source, TableSource)
         if not source.table:
             return [Share((), to_device(np.int32(source.rows)))]
         table = tables[source.table]
@@ -38,8 +40,11 @@ class DeviceMemory:
             layout = table.layout(self._threads)
             rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
         columns = [self.column(encoded[source.table, column.index], column.dtype) for column in source.columns]
+        of_share = source.chunks * source.chunk
+        firsts = [to_device(np.int64(share * of_share)) if pipeline.numbered else None for share in range(source.shares)]
         return [
-            Share(tuple(buffer for column in columns for buffer in column[share]), rows[share]) for share in range(source.shares)
+            Share(tuple(buffer for column in columns for buffer in column[share]), rows[share], firsts[share])
+            for share in range(source.shares)
         ]
 
     def column(self, encoded: EncodedColumn, dtype: DType) -> list[tuple[jax.Array, ...]]:

@@ -108,6 +108,7 @@ class Prepared:
             planned.plan.lists,
             called=host.called,
             joined=host.joined,
+            late=lambda table, index: encoded[table, index],
         )
 
     @property

@@ -161,7 +161,7 @@ class Session:
     ) -> StageArguments:
         scans = [number for number in plan.scans if number in stage.pipelines]
         shares = [
-            [jax.tree.leaves(share) for share in self.memory.shares(plan.scan(number), tables, encoded)] for number in scans
+            [jax.tree.leaves(share) for share in self.memory.shares(plan.pipelines[number], tables, encoded)] for number in scans
         ]
         first = shares.pop(0) if stage.partial is not None else []
         return StageArguments(first, [array for (share,) in shares for array in share])

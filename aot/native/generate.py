@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtensor.errors import InternalError, NativeError
 from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import OutputColumn, PlannedQuery, SizedTable, Slot, SourceColumn, SourceSlot
+from qtensor.lowering.physical import LateSlot, OutputColumn, PlannedQuery, SizedTable, Slot, SourceColumn, SourceSlot
 from qtensor.lowering.values import (
     CalledDictionary,
     CodeOf,
@@ -335,6 +335,8 @@ class FormSource:
                 return NOWHERE
             case SourceSlot(column, validity):
                 return braces((str(self.columns[column]), "true", boolean(validity)))
+            case LateSlot():
+                raise InternalError("a library has no table beside its programs")
             case index:
                 return braces((str(index), "false", "false"))
 

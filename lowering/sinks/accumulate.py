@@ -26,12 +26,11 @@ def initial(accumulator: Accumulator, slots: int) -> State:
     return tuple(jnp.zeros(slots, accumulator.dtype) for _ in range(accumulator.limbs))
 
 
-def extreme(accumulator: Accumulator, state: Array, batch: Batch, slots: Slots) -> Array:
-    """A minimum or maximum with a batch added."""
+def candidates(accumulator: Accumulator, batch: Batch) -> Array:
+    """The values of which one may be a minimum or maximum; in rows that are not aggregated what changes neither."""
     assert accumulator.value is not None
     far_end = jnp.asarray(identity_of(accumulator), accumulator.dtype)
-    kept = jnp.where(batch.mask(accumulator.mask), batch.column(accumulator.value), far_end)
-    return (slots.least if accumulator.op == "min" else slots.greatest)(state, kept)
+    return jnp.where(batch.mask(accumulator.mask), batch.column(accumulator.value), far_end)
 
 
 def addends(accumulator: Accumulator, batch: Batch, slots: Slots) -> list[tuple[Array, Range | None]]:

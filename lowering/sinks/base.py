@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from qtensor.lowering.kernel import DType, Ref
 
@@ -26,6 +27,12 @@ class Batch:
     def mask(self, condition: Ref | None) -> Array:
         """The live rows for which `condition` holds."""
         return self.live if condition is None else self.live & self.column(condition)
+
+
+def apart(array: Array) -> Array:
+    """The array, which XLA computes before whatever reads it, and never anew within that."""
+    kept: Array = lax.optimization_barrier(array)  # type: ignore[no-untyped-call]
+    return kept
 
 
 class TextList(NamedTuple):

@@ -21,9 +21,9 @@ from qtensor.lowering.sinks.accumulate import (
     SIMPLE,
     addends,
     bitmap,
+    candidates,
     carried,
     combine,
-    extreme,
     fits_one_limb,
     initial,
     mark,
@@ -64,6 +64,8 @@ class DenseGroup:
         packable = self.sink.domain * PACKED_SHARE <= length
         new = list(state)
         sums: list[Addend] = []
+        added: list[tuple[int, Array]] = []
+        extremes: list[tuple[int, Accumulator]] = []
         wide: set[int] = set()  # sums of one chunk that fit an int64, where the sum of all may need two limbs
         for each, position, end in self.positions():
             reducer = reducer_for(each)
@@ -75,7 +77,7 @@ class DenseGroup:
             if accumulator.distinct:
                 new[position] = mark(accumulator, state[position], batch, slots)
             elif accumulator.op in ("min", "max"):
-                new[position] = extreme(accumulator, state[position], batch, slots)
+                extremes.append((position, accumulator))
             elif packable and fits_one_limb(accumulator, length):
                 sums.append(Addend(position, *whole_addend(accumulator, batch, slots)))
                 wide.add(position)
@@ -84,7 +86,16 @@ class DenseGroup:
                     if bounds is not None and packable:
                         sums.append(Addend(target, values, bounds))
                     else:
-                        new[target] = slots.add(state[target], values)
+                        added.append((target, values))
+        found = slots.all_extremes(
+            [state[position] for position, _ in extremes],
+            [candidates(accumulator, batch) for _, accumulator in extremes],
+            ["min" if accumulator.op == "min" else "max" for _, accumulator in extremes],
+        )
+        for (position, _), extreme in zip(extremes, found, strict=True):
+            new[position] = extreme
+        for (target, _), total in zip(added, slots.all_added([(state[at], values) for at, values in added]), strict=True):
+            new[target] = total
         for target, total in packed_sums(sums, slots).items():
             parts = split_limbs(total) if target in wide else (total,)
             for limb, part in enumerate(parts, target):

@@ -45,9 +45,14 @@ class Partitions:
             begins = jnp.full(rows + 1, rows, jnp.int32)
             return begins.at[jnp.where(starts, number, rows + 1)].set(row, mode="drop")
 
-        counts = [(sums[1:] - 1).astype(jnp.int32) for sums in prefix_sums([partition_starts, peer_starts])]
-        partition, peers = counts
-        at, peers_at = runs(partition_starts, partition), runs(peer_starts, peers)
+        alike = peer_starts is partition_starts
+        counts = prefix_sums([partition_starts] if alike else [partition_starts, peer_starts])
+        partition, *others = [(sums[1:] - 1).astype(jnp.int32) for sums in counts]
+        at = runs(partition_starts, partition)
+        if alike:
+            return Partitions(row, at[partition], at[partition + 1], at[partition], at[partition + 1], partition)
+        (peers,) = others
+        peers_at = runs(peer_starts, peers)
         return Partitions(row, at[partition], at[partition + 1], peers_at[peers], peers_at[peers + 1], peers)
 
 

@@ -60,22 +60,31 @@ def best_split(addends: Sequence[Addend], slots: Slots) -> Slots:
 def packed_sums(addends: Sequence[Addend], slots: Slots) -> dict[int, Array]:
     """The sums of one chunk by target, int64[slots.count]."""
     slots = best_split(addends, slots)
-    sums: dict[int, Array] = {}
-    for word in pack(addends, slots.rows_together):
-        widths = [addend.bits(slots.rows_together) for addend in word]
-        dtype = jnp.int32 if sum(widths) < 32 else jnp.int64
-        shift, packed = 0, None
-        for addend, width in zip(word, widths, strict=True):
-            shifted = addend.values.astype(dtype) << jnp.asarray(shift, dtype)
-            packed = shifted if packed is None else packed + shifted
-            shift += width
-        assert packed is not None
-        total = slots.partial_sums(packed).astype(jnp.int64)
-        for addend, width in zip(word, widths, strict=True):
+    words = pack(addends, slots.rows_together)
+    totals = slots.all_partial_sums([packed_word(word, slots) for word in words])
+    fields: list[tuple[int, Array]] = []
+    for word, sums in zip(words, totals, strict=True):
+        total = sums.astype(jnp.int64)
+        for addend in word:
+            width = addend.bits(slots.rows_together)
             field = low_field(total, width, signed=addend.range.low < 0)
-            sums[addend.target] = slots.joined(field)
+            fields.append((addend.target, field))
             total = (total - field) >> jnp.int64(min(width, WORD_BITS))
-    return sums
+    joined = slots.all_joined([field for _, field in fields])
+    return {target: total for (target, _), total in zip(fields, joined, strict=True)}
+
+
+def packed_word(word: Sequence[Addend], slots: Slots) -> Array:
+    """What each row adds to the sums of a word, side by side."""
+    widths = [addend.bits(slots.rows_together) for addend in word]
+    dtype = jnp.int32 if sum(widths) < 32 else jnp.int64
+    shift, packed = 0, None
+    for addend, width in zip(word, widths, strict=True):
+        shifted = addend.values.astype(dtype) << jnp.asarray(shift, dtype)
+        packed = shifted if packed is None else packed + shifted
+        shift += width
+    assert packed is not None
+    return packed
 
 
 def low_field(word: Array, width: int, *, signed: bool) -> Array:

@@ -6,6 +6,8 @@ lanes here 0.2 s and 3 ms; jnp.searchsorted 0.6 s and 9 ms, the loop here 0.2 s 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -17,20 +19,30 @@ LANES = 64
 
 def running_sum(values: Array) -> Array:
     """The sum of each value and all before it, [n] of the same integer type."""
-    length = values.shape[0]
-    padded = jnp.pad(values, (0, -length % LANES)).reshape(LANES, -1)
+    return running_sums([values])[0]
 
-    def advance(index: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        total, sums = state
-        total = total + lax.dynamic_index_in_dim(padded, index, 1, keepdims=False)
-        return total, lax.dynamic_update_index_in_dim(sums, total, index, 1)
 
-    start = (jnp.zeros(LANES, values.dtype), jnp.zeros_like(padded))
-    totals, sums = lax.fori_loop(0, padded.shape[1], advance, start)
+def running_sums(values: Sequence[Array]) -> list[Array]:
+    """`running_sum` of each of several arrays of one length and type, by one loop over all of them."""
+    (length,), dtype = values[0].shape, values[0].dtype
+    padded = [jnp.pad(each, (0, -length % LANES)).reshape(LANES, -1) for each in values]
+
+    def advance(index: Array, state: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+        advanced = []
+        for of_lanes, (total, sums) in zip(padded, state, strict=True):
+            total = total + lax.dynamic_index_in_dim(of_lanes, index, 1, keepdims=False)
+            advanced.append((total, lax.dynamic_update_index_in_dim(sums, total, index, 1)))
+        return advanced
+
+    start = [(jnp.zeros(LANES, dtype), jnp.zeros_like(each)) for each in padded]
+    summed = lax.fori_loop(0, padded[0].shape[1], advance, start)
     lane = jnp.arange(LANES)
-    before = jnp.where(lane[:, None] > lane[None, :], totals[None, :], jnp.zeros((), values.dtype)).sum(1, dtype=values.dtype)
-    result: Array = (sums + before[:, None]).reshape(-1)[:length]
-    return result
+    earlier = lane[:, None] > lane[None, :]
+    results = []
+    for totals, sums in summed:
+        before = jnp.where(earlier, totals[None, :], jnp.zeros((), dtype)).sum(1, dtype=dtype)
+        results.append((sums + before[:, None]).reshape(-1)[:length])
+    return results
 
 
 def positions(ascending: Array, wanted: Array, after_equals: bool) -> Array:

@@ -1,7 +1,7 @@
 """Prefixes over all rows at once, for windows.
 
-Sums of integers are jnp.cumsum. For other associative functions rows are cut into lanes that are scanned side by side: one small
-loop to compile, however many rows there are, where lax.associative_scan unrolls a program that grows with their logarithm.
+Rows are cut into lanes that are scanned side by side: one small loop to compile, however many rows there are, where
+lax.associative_scan unrolls a program that grows with their logarithm.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.sinks.base import Array
+from qtensor.lowering.sinks.prefix import running_sums
 
 State: TypeAlias = tuple[Array, ...]
 Combine: TypeAlias = Callable[[State, State], State]
@@ -56,4 +57,4 @@ def chosen(fresh: Array, alone: State, joined: State) -> State:
 
 def prefix_sums(values: Sequence[Array]) -> list[Array]:
     """The sums of the first 0, 1, ... n values of integer arrays, int64[n + 1]; wrapped differences are right all the same."""
-    return [jnp.pad(jnp.cumsum(value.astype(jnp.int64)), (1, 0)) for value in values]
+    return [jnp.pad(sums, (1, 0)) for sums in running_sums([value.astype(jnp.int64) for value in values])] if values else []

@@ -1,4 +1,6 @@
-"""Window functions: keep all rows, sort them once by partition and order, compute each function by vectors over that order."""
+"""Window functions: keep all rows, sort their numbers once by partition and order, compute each function by vectors over that
+order, and hand its values back to the rows where they are: the columns that a row has stay in place.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ class Window:
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)
         rows = Ordered(dict(zip(self.refs, stored, strict=True)), live, self.sink)
-        results = [rows.column(ref) for ref in self.sink.columns]
+        results: list[Array] = []
         aggregates = [function for function in self.sink.functions if isinstance(function, FrameFunction)]
         listed = [function for function in aggregates if isinstance(function.accumulator, ListAccumulator)]
         others = [function for function in aggregates if function not in listed]
@@ -64,7 +66,8 @@ class Window:
             aggregated[each], lists[each.accumulator.number] = frame_list(each, frames, rows.partitions, rows.column)
         for function in self.sink.functions:
             results += aggregated[function] if isinstance(function, FrameFunction) else rows.compute(function)
-        return Result(tuple(results), rows.live_in_order, lists)
+        passed = [rows.stored[ref] for ref in self.sink.columns]
+        return Result((*passed, *map(rows.as_they_came, results)), live, lists)
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Ordered:
     live: Array
     sink: WindowSink
     rows: Array = field(init=False)
+    place: Array = field(init=False)  # int32[n]: where each live row stands in window order
     partitions: Partitions = field(init=False)
     known: dict[Ref, Array] = field(default_factory=dict)
     frames: dict[WindowFrame, Frames] = field(default_factory=dict)
@@ -90,17 +94,22 @@ class Ordered:
             self.rows, _ = live_rows(self.live, length)
             changed = jnp.arange(length) == 0
         row = jnp.arange(length, dtype=jnp.int32)
-        self.live_in_order = row < count
+        there = jnp.where(row < count, self.rows, length)  # what is arbitrary past the live rows must not disturb them
+        self.place = jnp.zeros(length, jnp.int32).at[there].set(row, mode="drop")
         first_dead = row == count
         keys = [self.column(word.word) for word in self.sink.partition]
         starts = first_dead | (differs_from_previous(keys) if keys else row == 0)
-        self.partitions = Partitions.of(starts, starts | changed)
+        self.partitions = Partitions.of(starts, starts if self.sink.order == self.sink.partition else starts | changed)
 
     def column(self, ref: Ref) -> Array:
         """A column in window order."""
         if ref not in self.known:
             self.known[ref] = self.stored[ref].at[self.rows].get(mode="clip")
         return self.known[ref]
+
+    def as_they_came(self, ordered: Array) -> Array:
+        """What is in window order for the rows as they came."""
+        return ordered.at[self.place].get(mode="clip")
 
     def frames_of(self, frame: WindowFrame) -> Frames:
         if frame not in self.frames:
@@ -111,14 +120,14 @@ class Ordered:
         """The result columns of a function, in window order."""
         match function:
             case PlaceFunction():
-                return [self.place(function).astype(jnp.int64)]
+                return [self.place_of(function).astype(jnp.int64)]
             case FetchFunction():
                 row, found = self.fetched_row(function)
                 return [*(self.column(ref).at[row].get(mode="clip") for ref in function.columns), found]
             case _:
                 assert_never(function)
 
-    def place(self, function: PlaceFunction) -> Array:
+    def place_of(self, function: PlaceFunction) -> Array:
         parts = self.partitions
         match function.kind:
             case "row_number":

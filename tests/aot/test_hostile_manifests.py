@@ -128,6 +128,9 @@ IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
     "a literal of another type": lambda m: m["parameters"][0]["value"].update(value="text"),
     "a truth value for a number": lambda m: m["parameters"][0]["value"].update(value=True),
     "a group's column from the table": lambda m: m["forms"][0]["planned"]["output"][0].update(data=passed_on(m)),
+    "a column of rows by their numbers": lambda m: m["forms"][0]["planned"]["output"][0].update(
+        data={**passed_on(m), "@": "LateSlot", "table": "t", "rows": 0}
+    ),
     "other columns in one form": lambda m: m["forms"][0]["planned"]["plan"]["pipelines"][0]["source"]["columns"].pop(),
     "texts without end": lambda m: m["forms"][0]["planned"]["output"][1].update(
         dictionary={"@": "FormattedDictionary", "type": {"@": "Integer", "bits": 64, "signed": True}, "low": 0, "high": 1 << 62}

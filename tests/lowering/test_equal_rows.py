@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.lowering.sinks.equal_rows import FEWEST_ROWS, SLOT_BITS, by_hashing, equal_rows
+from qtensor.lowering.sinks.equal_rows import FEWEST_ROWS, SLOT_BITS, FewWords, by_hashing, equal_rows
 from tests.oracle import Engines
 
 
@@ -61,8 +61,8 @@ def test_many_different_words_are_left_to_sorting() -> None:
     words = np.random.default_rng(2).integers(0, 1 << 60, 1 << 20)
     few = words % 1_000
     with jax.enable_x64(True):
-        _, left = by_hashing([jnp.asarray(words)], jnp.ones(len(words), jnp.bool_))
-        found, none_left = by_hashing([jnp.asarray(few)], jnp.ones(len(words), jnp.bool_))
+        _, left = by_hashing(FewWords([jnp.asarray(words)]), jnp.ones(len(words), jnp.bool_))
+        found, none_left = by_hashing(FewWords([jnp.asarray(few)]), jnp.ones(len(words), jnp.bool_))
     assert left > 0
     assert none_left == 0
     assert (few[np.asarray(found)] == few).all()
