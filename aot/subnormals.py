@@ -104,6 +104,8 @@ def wrap(module: Any, environment: tuple[int, ...]) -> None:
     name = next(f"query{number}" for number in itertools.count() if f"query{number}" not in functions)
     main = functions["main"]
     type = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
+    if not type.results:  # it computes nothing
+        return
     around = ir.Module.parse(around_main(name, list(type.inputs), list(type.results), environment))
     main.attributes["sym_name"] = ir.StringAttr.get(name)
     main.attributes["sym_visibility"] = ir.StringAttr.get("private")
