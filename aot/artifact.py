@@ -32,6 +32,7 @@ from qtensor.cores import available_cores
 from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
 from qtensor.expressions import Literal
+from qtensor.given import given_count, given_path
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
@@ -395,6 +396,10 @@ def load(
     Raises ArtifactError: the file is no artifact, is damaged, too large, or of another version. A call of one that is isolated
     also raises QueryTimeoutError, and ArtifactError or CapacityError where its process dies.
     """
+    given_path(path, "the path of an artifact")
+    for value, what in ((threads, "threads"), (memory_limit, "memory_limit"), (size_limit, "size_limit")):
+        if value is not None:
+            given_count(value, what, 1)
     limits = Limits(half_of_memory() if memory_limit is None else memory_limit, SECONDS if timeout is None else timeout)
     return Artifact(read_container(path, size_limit), threads, isolated=isolated, limits=limits)
 

@@ -46,7 +46,7 @@ def environment_key() -> str:
     """What an executable depends on beside its plan: the machine, and the text of the compiler itself."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    compiler = ("compile.py", "options.py", "protobuf.py", "runtime.py", "slimming.py")
+    compiler = ("compile.py", "options.py", "protobuf.py", "runtime.py", "slimming.py", "subnormals.py")
     for path in sorted([*(here.parent / "lowering").rglob("*.py"), *(here / name for name in compiler)]):
         digest.update(path.read_bytes())
     return f"{machine_key()} {digest.hexdigest()}"
@@ -54,8 +54,11 @@ def environment_key() -> str:
 
 @functools.cache
 def machine_key() -> str:
-    """What native code needs to run: the version of jaxlib and a CPU with the same instruction sets."""
-    return f"jaxlib {version('jaxlib')} {cpu_features()}"
+    """What native code needs to run: the version of jaxlib and a CPU with the same instruction sets.
+
+    And that subnormal numbers are kept: code of versions that flushed them is compiled anew.
+    """
+    return f"jaxlib {version('jaxlib')} {cpu_features()} subnormals"
 
 
 def cpu_features() -> str:

@@ -21,8 +21,10 @@ from jaxlib.mlir.dialects import stablehlo as stablehlo_dialect
 from jaxlib.mlir.passmanager import PassManager
 from numpy.typing import NDArray
 
+from qtensor.aot import subnormals
 from qtensor.aot.options import compile_options
 from qtensor.aot.slimming import is_slim, slimmed, whole_module
+from qtensor.aot.subnormals import keeping_subnormals
 from qtensor.errors import DataError
 
 KERNELS_UNKNOWN = 100
@@ -54,7 +56,11 @@ def refuse_forked() -> None:
 @functools.cache
 def _only_client() -> Any:
     _made_in.append(os.getpid())
-    return xla_client.make_cpu_client(asynchronous=False)
+    made = xla_client.make_cpu_client(asynchronous=False)
+    subnormals.register()
+    if subnormals.ENVIRONMENT is not None:
+        compiled(made, subnormals.PREPARING_POOL, split_fusions=False).execute([])
+    return made
 
 
 def to_device(array: NDArray[Any] | np.generic) -> jax.Array:
@@ -117,17 +123,22 @@ def compile_stablehlo(bytecode: bytes, split_fusions: bool = False) -> Code:
 
     split_fusions: whether XLA may cut fusions in parts for the cores (`aot/options.py` says when that helps).
     """
-    device = client().devices()[0]
-    assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
-    options = compile_options(bytecode, split_fusions)
-    for part in (options, options.executable_build_options):
-        part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
-    executable = client().compile_and_load(bytecode, xla_client.DeviceList((device,)), options)
+    executable = compiled(client(), keeping_subnormals(bytecode), split_fusions)
     try:  # before its first run: afterwards one that sorts does not serialise
         return Code(executable, slimmed(executable.serialize()))
     except jax.errors.JaxRuntimeError as error:
         logger.info("an executable cannot be serialised and is not cached: %s", error)
         return Code(executable, None)
+
+
+def compiled(client: Any, program: bytes, split_fusions: bool) -> Any:
+    """jaxlib's LoadedExecutable of a program."""
+    device = client.devices()[0]
+    assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
+    options = compile_options(program, split_fusions)
+    for part in (options, options.executable_build_options):
+        part.num_replicas, part.num_partitions, part.device_assignment = 1, 1, assignment
+    return client.compile_and_load(program, xla_client.DeviceList((device,)), options)
 
 
 def load_executable(payload: bytes) -> Code:

@@ -38,7 +38,7 @@ MODULE_EMPTY = (8, 18, 19)  # what ties results to parameters, or memory to eith
 COMPUTATION_INSTRUCTIONS, COMPUTATION_ID, COMPUTATION_ROOT = 2, 5, 6
 NAME, OPCODE, SHAPE, LITERAL, PARAMETER_NUMBER, TUPLE_INDEX, CALL_TARGET = 1, 2, 3, 8, 9, 13, 28
 INSTRUCTION_ID, OPERANDS, CALLED_COMPUTATIONS = 35, 36, 38
-SHAPE_ELEMENT_TYPE, TUPLE = 2, 13
+SHAPE_ELEMENT_TYPE, SHAPE_TUPLE, TUPLE = 2, 4, 13
 BUFFER_VALUES, BUFFER_ALIASES, BUFFER_ALLOCATIONS = 1, 2, 3
 BUFFERS_KNOWN = {1, 2, 3, 4, 5}
 VALUE_ID, VALUE_DEFINED_AT = 1, 3
@@ -162,21 +162,30 @@ class Slimming:
 
     def keep_outputs(self, root: Message) -> set[int]:
         """Keep what is in the tuple of results and the tuple itself; their values."""
-        if root.bytes(OPCODE) != b"tuple":
-            raise UnknownFormatError("the result is no tuple")
         values = []
-        for operand in root.integers(OPERANDS):
-            values.append(self.value_of(operand))
-            if values[-1] not in self.kept:
-                shape = self.instruction(operand).bytes(SHAPE)
+        for value, shape in self.outputs(root):
+            values.append(value)
+            if value not in self.kept:
                 if Message(shape).integer(SHAPE_ELEMENT_TYPE) == TUPLE:
                     raise UnknownFormatError("a tuple of tuples")
                 name = f"result.{len(values)}".encode()
                 call = [delimited(OPCODE, b"custom-call"), delimited(SHAPE, shape), delimited(CALL_TARGET, b"result")]
-                self.define(values[-1], [delimited(NAME, name), *call])
+                self.define(value, [delimited(NAME, name), *call])
         tuple_value = self.value_of(root.integer(INSTRUCTION_ID))
-        self.define(tuple_value, [*root.only(NAME, OPCODE, SHAPE), packed(OPERANDS, [self.kept[value] for value in values])])
+        operands = packed(OPERANDS, [self.kept[value] for value in values])
+        self.define(tuple_value, [*root.only(NAME, SHAPE), delimited(OPCODE, b"tuple"), operands])
         return {*values, tuple_value}
+
+    def outputs(self, root: Message) -> list[tuple[int, bytes]]:
+        """The values in the tuple of results with their shapes: a tuple's operands, or what a conditional gives."""
+        match root.bytes(OPCODE):
+            case b"tuple":
+                return [(self.value_of(each), self.instruction(each).bytes(SHAPE)) for each in root.integers(OPERANDS)]
+            case b"conditional":
+                shapes = [each.content for each in Message(root.bytes(SHAPE)).only(SHAPE_TUPLE)]
+                return [(self.value_of(root.integer(INSTRUCTION_ID), (place,)), shape) for place, shape in enumerate(shapes)]
+            case opcode:
+                raise UnknownFormatError(f"the results are no tuple but a {opcode!r}")
 
     def value_of(self, instruction: int, index: tuple[int, ...] = ()) -> int:
         """The value that an instruction has at an index of its shape."""

@@ -322,6 +322,12 @@ def cube_root(value: Array) -> Array:
     return jnp.where(jnp.isfinite(better), better, root)
 
 
+def exponential(value: Array) -> Array:
+    """jnp.exp, and the subnormal numbers below e^-708, for which XLA gives 0: e^64 of them, divided by that."""
+    tiny = (value < -708) & (value > -1000)
+    return jnp.exp(jnp.where(tiny, value + 64, value)) * jnp.where(tiny, jnp.asarray(math.exp(-64), value.dtype), 1)
+
+
 def even(value: Array) -> Array:
     """The next even integer away from zero."""
     return jnp.copysign(jnp.ceil(jnp.abs(value) / 2) * 2, value)
@@ -330,7 +336,7 @@ def even(value: Array) -> Array:
 OPERATIONS: dict[str, Callable[..., Array]] = {
     "sqrt": jnp.sqrt,
     "cbrt": cube_root,
-    "exp": jnp.exp,
+    "exp": exponential,
     "ln": jnp.log,
     "log2": lambda value: jnp.log(value) * (1 / math.log(2)),
     "log10": lambda value: jnp.log(value) * (1 / math.log(10)),

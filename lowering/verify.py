@@ -211,6 +211,7 @@ SIGNATURES: dict[str, Signature] = {
     "any_row": lambda types: None if types else "bool",
     "among": lambda types: "bool" if types == ("int64",) else None,
     "row": lambda types: None if types else "int64",
+    "number": lambda types: None if types else "int32",
     "scalar": lambda types: None if types else "int64",
     "float_scalar": lambda types: None if types else "float64",
 }

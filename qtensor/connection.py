@@ -26,8 +26,9 @@ from qtensor.bind.statements import may_be_statement
 from qtensor.calls import Calls, HandOverError, staying_here
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.cores import available_cores
-from qtensor.errors import DataError, ParseError, with_article
+from qtensor.errors import DataError
 from qtensor.exporting import export_native_query, export_query
+from qtensor.given import given_mapping, given_path, given_text, given_texts
 from qtensor.kept_columns import Columns
 from qtensor.kept_columns import memory_limit as limit_in_bytes
 from qtensor.lowering.model import Model
@@ -57,6 +58,9 @@ class Kept:
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
     columns: Columns
+
+
+_TABLE, _MODEL = "the name of a table", "the name of a model"
 
 
 class Connection:
@@ -100,12 +104,12 @@ class Connection:
 
         Raises DataError: unreadable data. A column of a type that is not supported is refused by the queries that read it.
         """
-        self._registry.register(view_name, source)
+        self._registry.register(given_text(view_name, _TABLE), source)
         return self
 
     def unregister(self, view_name: str) -> Connection:
         """Forget a table. Raises DataError if there is none of that name."""
-        self._registry.unregister(view_name)
+        self._registry.unregister(given_text(view_name, _TABLE))
         return self
 
     def create_function(
@@ -139,7 +143,7 @@ class Connection:
         Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
         model has and `replace` is False.
         """
-        order = inputs if inputs is None or isinstance(inputs, str) else tuple(inputs)
+        order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
         registration = Registration(name, model, arguments, output, order, dtype, trust)
         self._registry.add_model(registration, registration.imported(), replace)
         return self
@@ -150,13 +154,13 @@ class Connection:
         Paths are read again. Relations made before see the new weights when they next run; exported queries keep the old ones.
         Raises ModelError: it cannot be converted any more; DataError: there is no model of that name.
         """
-        registration = self._registry.registration(name)
+        registration = self._registry.registration(given_text(name, _MODEL))
         self._registry.add_model(registration, registration.imported())
         return self
 
     def remove_function(self, name: str) -> Connection:
         """Forget a model. Raises DataError if there is none of that name."""
-        self._registry.remove_model(name)
+        self._registry.remove_model(given_text(name, _MODEL))
         return self
 
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
@@ -180,8 +184,6 @@ class Connection:
 
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
-        if not isinstance(query.sql, str):
-            raise ParseError(f"a query is a text, not {with_article(type(query.sql).__name__)}")
         with closing(CallerVariables(frame, given)) as variables:
             del frame  # which an error's traceback would keep
             *before, last = in_place(query.sql, query.dialect)
@@ -275,11 +277,14 @@ class Connection:
         self, query: Query, variables: Mapping[str, object], path: str | os.PathLike[str], only_types: Collection[str] = ()
     ) -> None:
         self._refuse_closed()
+        given_path(path, "the path of an exported query")
         scope, models = Scope(self._registry, variables), self._registry.models
         self._calls.run(lambda: export_query(query, scope, models, path, self._session.threads, only_types))
 
     def _export_native(self, query: Query, variables: Mapping[str, object], folder: str | os.PathLike[str], name: str) -> None:
         self._refuse_closed()
+        given_path(folder, "the folder of a library")
+        given_text(name, "the name of a library")
         scope, models = Scope(self._registry, variables), self._registry.models
         self._calls.run(lambda: export_native_query(query, scope, models, folder, name, self._session.threads))
 
@@ -369,6 +374,7 @@ def connect(
     """
     if isinstance(database, int):
         raise DataError(f"the number of threads is given by its name: connect(threads={database})")
+    given_path(database, "the database")
     if os.fspath(database) not in (":memory:", ""):
         raise DataError(f"{os.fspath(database)}: databases are kept in memory only: connect(), and register files as tables")
     return Connection(threads, timeout, memory_limit)
@@ -416,13 +422,13 @@ def sql(query: str, params: Parameters = None, *, dialect: str = "duckdb", **tab
     [(6,)]
     """
     connection = default_connection()
-    given: dict[str, object] = {}
+    tables: dict[str, object] = {}
     for name, value in tables_or_models.items():
         if is_model(value):
             connection.create_function(name, value)
         else:
-            given[name] = value
-    return connection._answer(Query(query, params, dialect), caller(), given)
+            tables[name] = value
+    return connection._answer(Query(query, params, dialect), caller(), tables)
 
 
 def export(
@@ -440,10 +446,10 @@ def export(
     a table, of whose data everything is assumed that is true of it. models: by name, what `create_function` takes.
     """
     with Connection() as connection:
-        for name, model in (models or {}).items():
+        for name, model in given_mapping({} if models is None else models, "models").items():
             connection.create_function(name, model)
         only_types = set()
-        for name, source in tables.items():
+        for name, source in given_mapping(tables, "tables").items():
             if isinstance(source, pa.Schema):
                 only_types.add(name.lower())
             connection.register(name, without_rows(source) if isinstance(source, pa.Schema) else source)

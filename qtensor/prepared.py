@@ -11,6 +11,8 @@ import jax
 
 from qtensor.aot.compile import CompiledQuery
 from qtensor.decoding import Decoder
+from qtensor.errors import ParseError, with_article
+from qtensor.given import given_text
 from qtensor.literals import listed
 from qtensor.logical import Plan
 from qtensor.lowering.host import HostInputs
@@ -35,7 +37,13 @@ class Query:
     dialect: str = "duckdb"
 
     def __post_init__(self) -> None:
-        """Keep the parameters as they are now: the caller may change lists and arrays before the query runs."""
+        """Keep the parameters as they are now: the caller may change lists and arrays before the query runs.
+
+        Raises ParseError: the query is no text; DataError: the dialect is none.
+        """
+        if not isinstance(self.sql, str):
+            raise ParseError(f"a query is a text, not {with_article(type(self.sql).__name__)}")
+        given_text(self.dialect, "the dialect")
         match self.parameters:
             case Mapping() as named:
                 object.__setattr__(self, "parameters", {name: _kept(value) for name, value in named.items()})

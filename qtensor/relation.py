@@ -14,6 +14,7 @@ from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
 from qtensor.explain import Level, explain
 from qtensor.fetching import Cursor, Row, data_frame, jax_ready, numpy_column, python_rows, rows_in_batches
+from qtensor.given import given_count
 from qtensor.libraries import needs
 from qtensor.lowering.storage import arrow_type
 from qtensor.prepared import Prepared, Query
@@ -144,11 +145,9 @@ class Relation(TypedRows):
     def fetchmany(self, size: int = 1) -> list[Row]:
         """The next `size` rows, as `fetchone` goes through them; fewer if there are no more.
 
-        Raises DataError: a negative size.
+        Raises DataError: a size that is no number, or negative.
         """
-        if size < 0:
-            raise DataError(f"fetchmany takes a number of rows, not {size}")
-        return self._opened_cursor().take(size)
+        return self._opened_cursor().take(given_count(size, "the number of rows that fetchmany takes", 0))
 
     def _opened_cursor(self) -> Cursor:
         if self._cursor is not None:

@@ -316,3 +316,60 @@ def test_mutilated_queries_of_all_tests(seed: int) -> None:
             str(error).encode()
             outcomes.append("refused")
     assert set(outcomes) == {"bound", "refused"}
+
+
+class Odd:
+    """Of no type that anything takes."""
+
+
+NO_TEXTS = [None, 5, 2.5, b"x", ["x"], {}, (), Odd(), np.array([1]), True, print]
+NO_PATHS = [*NO_TEXTS, "a\0b", "\ud800"]
+NO_COUNTS = [-1, 2.5, "x", b"x", [1], {}, Odd(), np.array([1]), print, float("nan")]
+
+
+@pytest.mark.parametrize("value", NO_TEXTS, ids=repr)
+def test_names_that_are_no_texts(connection: qtensor.Connection, value: Any) -> None:
+    relation = connection.sql("SELECT 1 AS one")
+    for call in (
+        lambda: connection.register(value, {"a": np.arange(2)}),
+        lambda: connection.unregister(value),
+        lambda: connection.create_function(value, lambda x: x),
+        lambda: connection.remove_function(value),
+        lambda: connection.refresh_function(value),
+        lambda: connection.sql(value),
+        lambda: connection.execute(value),
+        lambda: connection.sql("SELECT 1", dialect=value),
+        lambda: relation.export_native("folder", value),
+        lambda: qtensor.export(value, "x.qta", tables={}),
+        lambda: qtensor.export("SELECT 1 AS one", "x.qta", tables={}, dialect=value),
+        lambda: qtensor.export("SELECT a FROM t", "x.qta", tables={value: pa.table({"a": [1]})} if value.__hash__ else value),
+    ):
+        with pytest.raises(QTensorError):
+            call()
+
+
+@pytest.mark.parametrize("value", NO_PATHS, ids=ascii)
+def test_paths_that_are_none(connection: qtensor.Connection, value: Any) -> None:
+    relation = connection.sql("SELECT 1 AS one")
+    for call in (
+        lambda: relation.export(value),
+        lambda: relation.export_native(value),
+        lambda: qtensor.load(value),
+        lambda: qtensor.connect(value),
+    ):
+        with pytest.raises(QTensorError):
+            call()
+
+
+@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
+def test_numbers_that_are_none(connection: qtensor.Connection, value: Any, tmp_path: Path) -> None:
+    relation = connection.sql("SELECT 1 AS one")
+    for call in (
+        lambda: relation.fetchmany(value),
+        lambda: qtensor.connect(threads=value),
+        lambda: qtensor.load(tmp_path / "none.qta", threads=value),
+        lambda: qtensor.load(tmp_path / "none.qta", size_limit=value),
+        lambda: connection.create_function("f", lambda x: x, inputs=value),
+    ):
+        with pytest.raises(QTensorError):
+            call()

@@ -399,7 +399,7 @@ def lower_infinite_day(encoder: Encoder, call: Call, arguments: list[Value]) -> 
     """The day of an infinity, 1970-01-01 of all else: of columns without any, it is a constant."""
     (value,) = arguments
     _, infinite = finite_part(encoder, value)
-    return with_infinities(encoder, Value(DATE, encoder.integer(0), range=Range(0, 0)), value, infinite, value.valid)
+    return with_infinities(encoder, Value(DATE, encoder.integer(0), value.valid, range=Range(0, 0)), value, infinite, value.valid)
 
 
 FUNCTIONS: dict[str, Callable[[Encoder, Call, list[Value]], Value]] = {

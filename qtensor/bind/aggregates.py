@@ -298,7 +298,7 @@ class AggregateBinder:
                 return None
             case _:
                 arguments, result = self.signature(name, operands)
-                added = name in ("sum", "avg", "product") and isinstance(arguments[0].type, Float) and not self.windowed
+                added = name in ("sum", "avg", "product") and isinstance(arguments[0].type, Float)
                 kept = order if name in ("first", "last", "mode") or added else ()  # what floats add up to depends on their order
                 # Equal values once or more often: the least and the greatest are the same.
                 return AggregateCall(name, arguments, result, distinct and name not in IDEMPOTENT, condition, kept)

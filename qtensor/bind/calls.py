@@ -65,18 +65,9 @@ class CallBinder:
             return self._predict(model, call_arguments(node), span)
         if type(node) in FUNCTIONS:
             raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
-        if name.lower() == "iff" and isinstance(node, exp.Anonymous):
-            return self._iff(node, span)
         known = [*self.context.catalog.model_names(), *AGGREGATES, *_SCALAR_FUNCTIONS]
         place = Span(span.start, span.start + len(name)) if span else None
         raise self.context.error(f'no function or model "{name}"', place, suggestion(name, known))
-
-    def _iff(self, node: exp.Anonymous, span: Span | None) -> Operand:
-        if len(node.expressions) != 3:
-            raise self.context.error("iff takes a condition and two values", span)
-        condition, then, otherwise = node.expressions
-        branch = (self.binder.condition(condition).expr, self.binder.bind(then))
-        return build.case(self.context, [branch], self.binder.bind(otherwise), span)
 
     # --- models ---------------------------------------------------------------------------------------------------------------
 

@@ -86,6 +86,8 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
         raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
     source = Source(sql, tokens)
     _refuse_incomplete(statements[0], sql)
+    if is_duckdb:
+        _refuse_table(statements[0], source)
     for listed in statements[0].find_all(exp.In):
         _mend_values(listed)
     for called in statements[0].find_all(exp.Anonymous):
@@ -103,6 +105,26 @@ def _parsed(sql: str, tokens: list[Token], dialect: Dialect) -> list[exp.Expr]:
     except (AttributeError, TypeError, ValueError, LookupError, AssertionError) as error:
         token = parser._curr or parser._prev or tokens[-1]
         raise ParseError(f'syntax error at or near "{token.text}"', sql, [Span(token.start, token.end + 1)]) from error
+
+
+def _refuse_table(tree: exp.Expr, source: Source) -> None:
+    """Refuse what may stand in FROM only: a query in parentheses that is joined, or rows that have a name."""
+    token = None
+    if isinstance(tree, exp.Subquery) and tree.args.get("joins"):
+        token = next(token for token in _outside(source.tokens) if token.token_type != TokenType.R_PAREN)
+    elif isinstance(tree, exp.Values) and tree.args.get("alias"):
+        token = source.tokens[-1]
+    if token is not None:
+        raise ParseError(f'syntax error at or near "{token.text}"', source.sql, [Span(token.start, token.end + 1)])
+
+
+def _outside(tokens: Collection[Token]) -> Iterator[Token]:
+    """The tokens outside of all parentheses, and those that close them."""
+    depth = 0
+    for token in tokens:
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        if not depth:
+            yield token
 
 
 def _refuse_incomplete(tree: exp.Expr, sql: str) -> None:

@@ -66,6 +66,7 @@ def parser_of(dialect: Dialect) -> Parser:
         functions, function_readers, signs = _readers()
         parser.FUNCTIONS, parser.FUNCTION_PARSERS, parser.UNARY_PARSERS = functions, function_readers, signs  # type: ignore[misc]
         parser.PLACEHOLDER_PARSERS = {TokenType.PARAMETER: parser.PLACEHOLDER_PARSERS[TokenType.PARAMETER]}  # type: ignore[misc]
+        parser.OPTIONAL_ALIAS_TOKEN_CTE = False  # type: ignore[misc]
         parser._parse_interval = _interval_reader(parser)  # type: ignore[assignment, method-assign]
         parser._parse_table = _table_reader(parser)  # type: ignore[method-assign]
         parser._parse_type = _factorial_reader(parser)  # type: ignore[method-assign]

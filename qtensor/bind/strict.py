@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from sqlglot import Token, TokenType, exp
@@ -154,11 +155,15 @@ def _table_alias(parser: Parser, read: Method) -> Method:
     """The name of a table, which is no text without AS and no list of columns alone."""
 
     def alias(*args: Any, **options: Any) -> exp.Expr | None:
-        token = parser._curr
+        token, first = parser._curr, parser._index
         if token.token_type == TokenType.STRING and parser._next.token_type not in (TokenType.COLON, TokenType.ALIAS):
             return None
         found: exp.Expr | None = read(*args, **options)
         if (found is None and parser._prev is token) or (found is not None and not isinstance(found.this, exp.Identifier)):
+            parser.raise_error("unexpected", token)
+        if any(
+            each.token_type == TokenType.ALIAS for each in parser._tokens[first + 1 : parser._index]
+        ):  # in the list of columns
             parser.raise_error("unexpected", token)
         return found
 
@@ -228,15 +233,50 @@ def _limit(parser: Parser, read: Method) -> Method:
 
 
 def _star(parser: Parser, read: Method) -> Method:
-    """A star, whose pattern behind ILIKE may have an ESCAPE."""
+    """A star, whose pattern behind ILIKE may have an ESCAPE; what is left out are names, at least one; what is put in has one."""
 
     def star() -> exp.Expr | None:
+        first = parser._index
         found: exp.Expr | None = read()
         if found is not None and found.args.get("ilike") and parser._match(TokenType.ESCAPE):
             parser._parse_bitwise()
+        tokens = parser._tokens[first : parser._index]
+        if any(
+            left.token_type == TokenType.L_PAREN and right.token_type == TokenType.R_PAREN for left, right in pairwise(tokens)
+        ):
+            parser.raise_error("unexpected", tokens[0])
+        if found is not None and not all(isinstance(each, exp.Alias) for each in found.args.get("replace") or ()):
+            parser.raise_error("Expected AS")
         return found
 
     return star
+
+
+def _argument(parser: Parser, read: Method) -> Method:
+    """An argument of a call, which is no query without parentheses of its own."""
+
+    def argument(alias: bool = False) -> exp.Expr | None:
+        name = parser._tokens[max(parser._index - 2, 0)]
+        queries = (TokenType.SELECT, TokenType.FROM, TokenType.VALUES)
+        if parser._curr.token_type in queries and name.token_type != TokenType.ARRAY:
+            parser.raise_error("unexpected")
+        found: exp.Expr | None = read(alias)
+        return found
+
+    return argument
+
+
+def _value(parser: Parser, read: Method) -> Method:
+    """Values in parentheses; those behind DISTINCT ON are some, and the first column follows without a comma."""
+
+    def value(*args: Any, **options: Any) -> exp.Tuple | None:
+        behind_on = parser._prev.token_type == TokenType.ON
+        found: exp.Tuple | None = read(*args, **options)
+        if behind_on and (found is None or not found.expressions or parser._curr.token_type == TokenType.COMMA):
+            parser.raise_error("unexpected")
+        return found
+
+    return value
 
 
 def _type(parser: Parser, read: Method) -> Method:
@@ -277,6 +317,7 @@ STRICT: Mapping[str, Callable[[Parser, Method], Method]] = {
     "_identifier_expression": _identifier,
     "_parse_case": _case,
     "_parse_in": _in,
+    "_parse_lambda": _argument,
     "_parse_lambda_arg": _parameter,
     "_parse_table_alias": _table_alias,
     "_parse_join": _join,
@@ -284,5 +325,6 @@ STRICT: Mapping[str, Callable[[Parser, Method], Method]] = {
     "_parse_star_ops": _star,
     "_parse_type_size": _size,
     "_parse_types": _type,
+    "_parse_value": _value,
     "_parse_window": _window,
 }

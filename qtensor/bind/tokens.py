@@ -22,6 +22,7 @@ _FOREIGN = frozenset(
     | {"PARTITIONED_BY", "REGEXP", "RLIKE", "SETTINGS", "STRAIGHT_JOIN", "UNCACHE", "XOR"}
 )
 _FOREIGN_SIGNS = frozenset({TokenType.PIPE_GT, TokenType.NULLSAFE_EQ})
+_NO_OWNERS = frozenset({TokenType.COMMA, TokenType.FROM, TokenType.JOIN, TokenType.L_PAREN, TokenType.SELECT})
 _FRAMES = frozenset({"BETWEEN", "UNBOUNDED", "CURRENT"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNTERMINATED = re.compile(r"Missing (.+) from (\d+):(\d+)")
@@ -57,12 +58,24 @@ def _tokenizing_error(sql: str, error: TokenError) -> ParseError:
     return ParseError("the text cannot be split into SQL tokens", sql)
 
 
+def _is_torn(before: list[Token], token: Token) -> bool:
+    """Whether `token` is the second half of <<, >> or .5 with something between the halves, or a name behind a point that has
+    nothing before it: sqlglot makes an operator, a number or a name of them.
+    """
+    first = before[-1]
+    apart = first.end + 1 != token.start
+    if first.token_type == TokenType.DOT:
+        has_owner = len(before) > 1 and before[-2].token_type not in _NO_OWNERS
+        return apart if token.token_type == TokenType.NUMBER else not has_owner
+    return apart and first.token_type == token.token_type and first.token_type in (TokenType.LT, TokenType.GT)
+
+
 def duckdb_tokens(sql: str, dialect: Dialect) -> list[Token]:
     """The tokens of `sql` with texts that are all of one kind, and with nothing glued together.
 
     Raises:
         ParseError: as `tokens_of`; a text right behind another, or one that holds the null character; an operator that DuckDB
-            does not have.
+            does not have, or whose parts are apart.
     """
     merged: list[Token] = []
     for token in (part for whole in _cut_numbers(sql, dialect) for part in _parts(whole, sql)):
@@ -71,7 +84,7 @@ def duckdb_tokens(sql: str, dialect: Dialect) -> list[Token]:
             if "\n" not in sql[before.end + 1 : token.start]:
                 raise ParseError(f"syntax error at or near \"'{token.text}'\"", sql, [Span(token.start, token.end + 1)])
             merged[-1] = Token(TokenType.STRING, before.text + token.text, before.line, before.col, before.start, token.end)
-        elif token.token_type in _FOREIGN_SIGNS:
+        elif token.token_type in _FOREIGN_SIGNS or (before is not None and _is_torn(merged, token)):
             raise ParseError(f'syntax error at or near "{token.text}"', sql, [Span(token.start, token.end + 1)])
         else:
             merged.append(token)

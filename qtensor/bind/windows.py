@@ -175,8 +175,8 @@ class WindowBinder:
         call = bind_aggregate(self.context, self.rows, node, windowed=True)
         if call is None:
             return None
-        if call.function == "mode" and call.order:
-            self.context.unsupported("ORDER BY inside a window function", span)
+        if call.function in ("mode", "sum", "avg", "product") and call.order:  # what floats add up to depends on their order
+            self.context.unsupported(f"ORDER BY inside {call.function} in a window", span)
             return None
         if call.function in ("first", "last"):
             if call.order and not isinstance(node.find(exp.ArgMin, exp.ArgMax), exp.Expr):

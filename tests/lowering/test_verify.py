@@ -87,7 +87,7 @@ def test_results_are_as_traced(connection: qtensor.Connection, query: str, monke
 
 def test_every_operation_has_a_signature() -> None:
     elsewhere = {"load", "constant", "convert", "table", "model", "fetch", "search_left", "search_right"}
-    inputs = {"copy", "divide", "any_row", "among", "row", "scalar", "float_scalar"}
+    inputs = {"copy", "divide", "any_row", "among", "row", "number", "scalar", "float_scalar"}
     assert set(OPERATIONS) <= set(SIGNATURES)
     assert set(SIGNATURES) - set(OPERATIONS) == inputs
     assert not set(SIGNATURES) & elsewhere

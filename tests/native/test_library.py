@@ -164,6 +164,17 @@ def test_same_as_the_session_and_duckdb(library: Any, name: str):
         assert [approximately(row) for row in found.to_pylist()] == [approximately(row) for row in rows]
 
 
+def test_subnormal_numbers_are_kept(shared: Path, tmp_path: Path):
+    """Nothing in a library flushes them: as in a session, where XLA's client would."""
+    table = pa.table({"x": [5e-324, 1e-310, -3e-309, 0.0, 2.5], "f": pa.array([1e-45, 1e-40, -3e-39, 0.0, 2.5], pa.float32())})
+    query = "SELECT x * 0.5 AS a, x / 3 > 0 AS b, f * f AS c, f * 0.5::FLOAT AS d FROM t"
+    with duckdb.connect() as oracle, qtensor.connect() as connection:
+        connection.register("t", table)
+        oracle.register("t", table)
+        connection.sql(query).export_native(tmp_path / "tiny", "tiny")
+        assert Library(tmp_path / "tiny", "tiny", query)(table).to_pylist() == oracle.sql(query).to_arrow_table().to_pylist()
+
+
 def approximately(row: dict[str, Any]) -> dict[str, Any]:
     return {name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value for name, value in row.items()}
 

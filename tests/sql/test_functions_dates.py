@@ -72,6 +72,7 @@ INTERVALS = [
 ]
 
 FORMATS = [
+    "SELECT strftime(moment, 'x'), strftime(moment, '%z%%'), strftime(day, 'x') FROM t",
     "SELECT strftime(day, '%Y-%m-%d'), strftime(day, '%a %A %w %d %b %B %h %m %y %Y'), strftime(day, '%j %U %W %G %V %u') FROM t",
     "SELECT strftime(day, '%H:%M:%S %p %I %f'), strftime('%d/%m', day), strftime(day, '%-d.%-m.%-y %-j %%'), strftime(day, '%x %X') FROM t",
     "SELECT strftime(moment, '%Y-%m'), strftime(moment, '%H:%M'), strftime(moment, '%I %p'), strftime(moment, '%H:%M:%S') FROM t",

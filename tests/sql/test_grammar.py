@@ -37,6 +37,17 @@ SYNTAX = [
     "SELECT i FROM t GROUP BY i WHERE i > 0", "SELECT i FROM t ORDER BY i HAVING i > 0", "SELECT i FROM t LIMIT 1, 2",
     "SELECT i FROM t GROUP BY", "SELECT i FROM t WHERE i > 0, i", "SELECT 1 JOIN t ON true", "SELECT i FROM t OUTER JOIN t u USING (i)",
     "SELECT count(DISTINCT , i) FROM t",
+    # a query that is no operand, and what belongs to FROM
+    "SELECT count( SELECT i FROM t)", "SELECT coalesce(SELECT 1, 2)", "SELECT abs(FROM t)", "(SELECT 1), t", "(FROM t) JOIN t USING (i)",
+    "VALUES (1), (2) t", "WITH q (SELECT 1) SELECT * FROM q", "WITH q (a) (SELECT 1) SELECT * FROM q",
+    # lists of names that are none, or followed by something
+    "SELECT DISTINCT ON () i FROM t", "SELECT DISTINCT ON (i), s FROM t", "SELECT * EXCLUDE () FROM t", "SELECT * EXCLUDE i () FROM t",
+    "SELECT * REPLACE () FROM t", "SELECT * REPLACE (i + 1) FROM t", "SELECT * REPLACE i FROM t", "SELECT * REPLACE (i + 1, i) FROM t",
+    "SELECT * FROM t r (x AS)", "SELECT * FROM t AS r (x AS y)",
+    # a point alone
+    "SELECT . 2", "SELECT i BETWEEN . 2 AND 3 FROM t", "SELECT * FROM t, . u", "SELECT * FROM . t", "SELECT abs(. i) FROM t",
+    # operators in two parts
+    "SELECT i > > 1 FROM t", "SELECT i < < 1 FROM t", "SELECT i << /* */ < 1 FROM t",
     # windows
     "SELECT rank() OVER FROM t", "SELECT first_value(i) RESPECT NULLS OVER (ORDER BY i) FROM t",
     "SELECT rank() OVER (PARTITION BY ORDER BY i) FROM t",

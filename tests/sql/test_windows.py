@@ -197,6 +197,9 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
+    ("SELECT sum(x ORDER BY id DESC) OVER (PARTITION BY i8) FROM t", "ORDER BY inside sum in a window"),
+    ("SELECT avg(x ORDER BY i8) FILTER (WHERE id > 1) OVER () FROM t", "ORDER BY inside avg in a window"),
+    ("SELECT product(x ORDER BY x) OVER (ORDER BY id) FROM t", "ORDER BY inside product in a window"),
     ("SELECT sum(i8) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t", "EXCLUDE in a window's frame"),
     ("SELECT first_value(i8 ORDER BY id) OVER () FROM t", "ORDER BY inside"),
     ("SELECT mode(i8 ORDER BY id) OVER (ORDER BY id) FROM t", "ORDER BY inside"),
