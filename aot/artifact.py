@@ -38,7 +38,7 @@ from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
 from qtensor.memory import enough_memory, half_of_memory, keep_heap
 from qtensor.printable import printable
 from qtensor.sources import OpenedTables, open_table
-from qtensor.sources.arrow import without_rows
+from qtensor.sources.arrow import checked, reader_of, without_rows
 from qtensor.table import Table
 from qtensor.types import distinct_names
 
@@ -172,7 +172,7 @@ class Artifact:
         literals = bound_parameters(self.manifest.parameters, parameters)
         (source,) = sources.values()
         try:
-            reader = pa.RecordBatchReader.from_stream(source)
+            reader = reader_of(source)
         except (pa.ArrowException, TypeError) as error:
             raise ArtifactError(f"a stream is a RecordBatchReader or an object with __arrow_c_stream__: {error}") from error
         if self.isolated:
@@ -414,14 +414,24 @@ def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray
 
 
 def select_columns(reader: pa.RecordBatchReader, assumed: Input) -> pa.RecordBatchReader:
-    """The same batches with the columns that the query reads only, under the names that a table of them has."""
+    """The same batches with the columns that the query reads only, under the names that a table of them has.
+
+    They are looked at as they come: a DataError, while they are read, if they are damaged.
+    """
     wanted = {assumed.fields[column.column.index].name.lower() for column in assumed.columns}
     names = distinct_names(reader.schema.names)
     chosen = [index for index, name in enumerate(names) if name.lower() in wanted]
     chosen = chosen or list(range(len(reader.schema)))[:1]  # without a column a batch has no number of rows
     schema = pa.schema([reader.schema.field(index).with_name(names[index]) for index in chosen])
-    selected = (pa.RecordBatch.from_arrays([batch.column(index) for index in chosen], schema=schema) for batch in reader)
-    return pa.RecordBatchReader.from_batches(schema, selected)
+    return pa.RecordBatchReader.from_batches(schema, (looked_at(batch, chosen, schema) for batch in reader))
+
+
+def looked_at(batch: pa.RecordBatch, chosen: Sequence[int], schema: pa.Schema) -> pa.RecordBatch:
+    """Some columns of a batch, as `schema` calls them. Raises DataError: they are damaged."""
+    columns = [batch.column(index) for index in chosen]
+    for name, column in zip(schema.names, columns, strict=True):
+        checked(name, pa.chunked_array([column]))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:

@@ -34,12 +34,10 @@ from qtensor.optimizer import Observer, optimise
 from qtensor.prepared import EncodedColumns, Prepared, Query, StageArguments
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.statistics import ColumnStatistics
-from qtensor.table import Table
+from qtensor.table import MOST_ROWS, Table
 from qtensor.types import Varchar
 
 Result = TypeVar("Result")
-# Rows of one table and results of joins have numbers of 32 bits.
-MOST_ROWS = (1 << 31) - 1
 
 
 class Session:

@@ -29,7 +29,7 @@ class CsvSource(ArrowSource):
         """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        super().__init__(read_csv(str(path), path))
+        super().__init__(read_csv(str(path), path), valid=True)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature

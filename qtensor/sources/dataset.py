@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from qtensor.errors import DataError, suggestion
 from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type, encode_column, sql_type
-from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, checked, schema_of
 from qtensor.sources.held import Reference, strongly
 from qtensor.sources.parquet import INT96_UNIT
 from qtensor.sources.signature import FileSignature, file_signature
@@ -56,7 +56,7 @@ class DatasetSource:
             raise DataError(
                 f"the dataset has {table.num_rows} rows, but had {self.rows} when it was registered; register it again"
             )
-        return [encode_column(field.name, table.column(field.name), field.type, layout) for field in fields]
+        return [encode_column(field.name, checked(field.name, table.column(field.name)), field.type, layout) for field in fields]
 
     def is_current(self, indices: Collection[int]) -> bool:
         dataset = self._dataset()

@@ -57,7 +57,7 @@ class IpcStreamSource(ArrowSource):
         """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        super().__init__(read_ipc_stream(str(path), path))
+        super().__init__(read_ipc_stream(str(path), path), valid=True)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
