@@ -246,7 +246,10 @@ class NumberedSource:
         return self._source.is_current({index for index in indices if index < len(self._source.fields)})
 
     def head(self, rows: int) -> Source | None:
-        return None
+        first = self._source.head(rows)
+        if first is None:
+            return None
+        return NumberedSource(first, None if self._numbers is None else self._numbers[: first.rows])
 
     def forget(self, index: int) -> None:
         """The other source has to remember: the table without numbers may have an encoding."""

@@ -24,7 +24,15 @@ class Columns:
 
 def columns_of(table: Table) -> Columns:
     """All columns of supported types that can be read. Raises DataError: none can."""
-    read: dict[int, list[Any]] = {}
+    arrays = arrays_of(table)
+    return Columns(
+        {index: stored(pa.chunked_array([values])) for index, values in arrays.items()}, len(arrays) == len(table.fields)
+    )
+
+
+def arrays_of(table: Table) -> dict[int, pa.Array]:
+    """The same, as Arrow arrays of the types that results have."""
+    read: dict[int, pa.Array] = {}
     refused: DataError | None = None
     for index, field in enumerate(table.fields):
         if isinstance(field.type, Unsupported):
@@ -36,10 +44,10 @@ def columns_of(table: Table) -> Columns:
             continue
         valid = None if column.valid is None else column.valid.reshape(-1)[: table.rows]
         result = ResultColumn(column.type, column.data.reshape(-1)[: table.rows], None, valid, column.dictionary)
-        read[index] = stored(pa.chunked_array([decode_column(result)]))
+        read[index] = decode_column(result)
     if not read:
         raise refused or DataError("no column is of a type that is supported")
-    return Columns(read, len(read) == len(table.fields))
+    return read
 
 
 def difference(found: Columns, expected: pa.Table | Exception) -> str:

@@ -16,7 +16,8 @@ from tests.oracle.fuzz_files.thrift import Structure, changed, structure_at, wri
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FILE = "t.parquet"
+FILE, PIPED, IN_FOLDER = "t.parquet", "piped", "folder/t.parquet"
+ROADS = (*[FILE] * 8, PIPED, IN_FOLDER)
 MAGIC = b"PAR1"
 END = 8  # the footer's length and the magic bytes
 
@@ -27,7 +28,7 @@ PAGE_SIZE, PAGE_CHECKSUM = 3, 4
 
 
 class ParquetDoor(Door):
-    """Read column by column, as queries do."""
+    """Read column by column, as queries do; or through a pipe, or as the only file of a folder."""
 
     def import_libraries(self) -> None:
         import tests.storage.damaged_parquet  # noqa: F401
@@ -40,26 +41,35 @@ class ParquetDoor(Door):
             pq.write_table(table, folder / name / FILE, **{"store_schema": False, **options})
 
     def mutated(self, random: Random, seed: Files, others: Sequence[Files]) -> Files:
-        content = seed[FILE]
+        return {random.choice(ROADS): self._changed(random, seed[FILE], [other[FILE] for other in others])}
+
+    def _changed(self, random: Random, content: bytes, others: Sequence[bytes]) -> bytes:
         kind = random.random()
         if kind < 0.25:
-            return {FILE: mutated_bytes(random, content, [other[FILE] for other in others])}
+            return mutated_bytes(random, content, others)
         footer, start = footer_of(content)
         if kind < 0.65:
-            return {FILE: with_footer(content[:start], changed(random, footer))}
-        return {FILE: with_changed_page(random, content[:start], footer)}
+            return with_footer(content[:start], changed(random, footer))
+        return with_changed_page(random, content[:start], footer)
 
     def answer(self, folder: Path) -> object:
         from qtensor.sources import open_table
+        from qtensor.sources.pipe import read_pipe
         from tests.storage.read_columns import columns_of
 
-        return columns_of(open_table("t", folder / FILE))
+        if not (folder / PIPED).exists():
+            return columns_of(open_table("t", next(folder.iterdir())))
+        with (folder / PIPED).open("rb") as pipe:
+            return columns_of(open_table("t", read_pipe("stdin", pipe)))
 
     def expected(self, folder: Path) -> object:
         """What pyarrow reads."""
         from tests.storage.damaged_parquet import rows_of_pyarrow
 
-        return rows_of_pyarrow(folder / FILE)
+        (path,) = (path for path in folder.rglob("*") if path.is_file())
+        if not path.read_bytes().startswith(MAGIC):
+            raise ValueError("no Parquet to who reads a pipe")
+        return rows_of_pyarrow(path)
 
     def same(self, found: Any, expected: Any) -> bool:
         from tests.storage.read_columns import difference
