@@ -28,13 +28,14 @@ from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
 from qtensor.aot.runtime import to_device
 from qtensor.aot.trust import is_trusted
+from qtensor.calls import Calls, checker
 from qtensor.cores import available_cores
 from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
 from qtensor.expressions import Literal
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
-from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
+from qtensor.lowering.storage import CHUNK, EncodedColumn, Layout, arrow_type
 from qtensor.memory import enough_memory, half_of_memory, keep_heap
 from qtensor.printable import printable
 from qtensor.sources import OpenedTables, open_table
@@ -117,6 +118,7 @@ class Artifact:
         self._programs = Programs(container.parts, executables, ExecutableCache(), self.trusted)
         self._weights = [to_device(array) for array in read_weights(self.manifest, container.parts)]
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="qtensor")
+        self._calls = Calls(None)
         self._bound: WeakKeyDictionary[Table, dict[Layout, Bound]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
@@ -144,6 +146,7 @@ class Artifact:
         """The result for tables and parameters, given by name; a single table may stand alone.
 
         A table is whatever `Connection.register` accepts; columns are found by name, in any order, others are ignored.
+        Ctrl-C ends the call at once; what it began runs to the end of a block, or of a compilation, in a thread of its own.
 
         Raises ArtifactError: what the data is and was assumed to be, column by column; unknown names; parameters that
         need another plan. CapacityError: more rows than there is room for.
@@ -154,8 +157,11 @@ class Artifact:
         opened = {name: self._tables.of(name, source) for name, source in sources.items()}
         if self.isolated:
             return self._process.call(opened, literals, self.schema)
+        form = self._form({name: table.rows for name, table in opened.items()})
+        is_short = self._programs.are_loaded(form) and all(table.rows <= CHUNK for table in opened.values())
         with enough_memory():
-            return self._answer(opened, literals)
+            # Handing over takes as long as a call over few rows does.
+            return self._answer(opened, literals) if is_short else self._calls.run(lambda: self._answer(opened, literals))
 
     def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
         """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
@@ -317,10 +323,12 @@ class Artifact:
         """The state after all blocks: each core takes a run of them, and the runs' states are merged in order."""
         self._programs.ready(form)
         start = self._programs.call(form, "start", [])
+        check_stopped = checker()
 
         def run(part: Sequence[Buffers]) -> Buffers:
             progress = start
             for block in part:
+                check_stopped()
                 progress = self._programs.call(form, "step", [*progress, *block, *shared])
             return progress
 

@@ -134,7 +134,8 @@ def _is_header(first: Sequence[str | None], kinds: Sequence[Kind]) -> bool:
 
 
 def _names(first: Sequence[str | None]) -> list[str]:
-    return [(text or "").strip(" ") or f"column{index}" for index, text in enumerate(first)]
+    digits = len(str(len(first) - 1))
+    return [(text or "").strip(" ") or f"column{index:0{digits}}" for index, text in enumerate(first)]
 
 
 # --- all rows -----------------------------------------------------------------------------------------------------------------
