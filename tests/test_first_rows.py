@@ -16,6 +16,7 @@ import pytest
 from pyarrow import dataset
 
 import qtensor
+from qtensor import first_rows
 from qtensor.errors import DataError
 
 ROWS = 300_000
@@ -112,6 +113,45 @@ def test_the_numbers_of_the_first_rows(parquet: Path, read: list[int]) -> None:
     query = "SELECT rowid, b FROM t LIMIT 2 OFFSET 1"
     assert qtensor.connect().register("t", parquet).sql(query).fetchall() == [(1, 0.5), (2, 1.0)]
     assert read == [0]
+
+
+@pytest.mark.parametrize(
+    ("query", "groups"),
+    [
+        ("SELECT b FROM t WHERE a % 3 = 0 LIMIT 5", {0}),  # 8,192 rows are read at first
+        ("SELECT b FROM t WHERE a >= 5000 AND b > 0 LIMIT 5 OFFSET 10", {0}),
+        ("SELECT b FROM t WHERE a >= 50000 LIMIT 5", set(range(7))),  # then four times as many, up to a power of two
+        ("SELECT b + 1 AS c FROM (SELECT a, b FROM t WHERE a > 40000) WHERE b < 20500 LIMIT 2000", set(range(30))),
+        ("SELECT b FROM t WHERE a < 0 LIMIT 1", set(range(30))),
+        ("SELECT b FROM t WHERE a < 5 LIMIT 9", set(range(30))),
+        ("SELECT b FROM t WHERE a % 3 = 0 LIMIT 0", {0}),
+        ("SELECT b FROM t WHERE a % 3 = 0 ORDER BY a DESC LIMIT 5", set(range(30))),
+        ("SELECT a, count(*) FROM t WHERE a % 3 = 0 GROUP BY a ORDER BY a LIMIT 5", set(range(30))),
+    ],
+)
+def test_filters_read_row_groups_until_there_are_enough_rows(
+    query: str, groups: set[int], parquet: Path, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_rows, "FILTERED", 8_192)
+    monkeypatch.setattr(first_rows, "MORE", 4)
+    connection = qtensor.connect().register("t", parquet)
+    oracle = duckdb.connect()
+    oracle.register("t", table())
+    expected = oracle.sql(query).fetchall()
+    relation = connection.sql(query)
+    assert relation.fetchall() == expected
+    assert set(read) == groups
+    read.clear()
+    assert relation.fetchall() == connection.sql(query).fetchall() == expected
+    assert read == []  # what a run has shown is known to the next ones
+
+
+def test_more_rows_and_more_room(parquet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement, and rows that are found late."""
+    monkeypatch.setattr(first_rows, "FILTERED", 8_192)
+    connection = qtensor.connect().register("t", parquet)
+    connection.execute("CREATE TABLE late AS SELECT a, s FROM t WHERE a > 250000 AND a % 7 = 0 LIMIT 3")
+    assert connection.sql("SELECT * FROM late").fetchall() == [(250_005, None), (250_012, "s250012"), (250_019, "s250019")]
 
 
 def test_only_the_first_files_of_a_folder_are_read(folder: Path, read: list[int]) -> None:
