@@ -26,8 +26,10 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What could differ with another version of Python, JAX or NumPy: compiling, caching, models, and each kind of query.
-CORE := tests/aot/test_slimming.py tests/aot/test_any_rows.py tests/aot/test_loaded.py tests/models \
+# What could differ with another version of Python, JAX or NumPy: compiling, caching, models, each kind of query, and what keeps
+# strangers' files apart (MLIR, processes, limits of memory).
+CORE := tests/aot/test_slimming.py tests/aot/test_any_rows.py tests/aot/test_loaded.py tests/aot/test_whitelist.py \
+	tests/aot/test_isolation.py tests/aot/test_trust.py tests/models \
 	tests/repository/test_jaxlib_miscompile.py tests/sql/test_joins.py tests/sql/test_windows.py tests/sql/test_sets.py tests/sql/test_aggregate_functions.py \
 	tests/storage tests/test_caching.py tests/test_one_module.py tests/test_relation.py tests/test_threads.py tests/tpch
 # Two makes started side by side wait here for each other, where the system has flock.

@@ -28,6 +28,7 @@ from qtensor.aot.parameters import bound_parameters, python_value
 from qtensor.aot.programs import Programs
 from qtensor.aot.runtime import to_device
 from qtensor.aot.trust import is_trusted
+from qtensor.calls import Calls, checker
 from qtensor.cores import available_cores
 from qtensor.decoding import Decoder
 from qtensor.errors import ArtifactError, CapacityError, InternalError
@@ -35,11 +36,11 @@ from qtensor.expressions import Literal
 from qtensor.given import given_count, given_path
 from qtensor.lowering.host import HostInputs
 from qtensor.lowering.physical import MANY_ROWS, PhysicalPlan, PlannedQuery, TableSource
-from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type
+from qtensor.lowering.storage import CHUNK, EncodedColumn, Layout, arrow_type
 from qtensor.memory import enough_memory, half_of_memory, keep_heap
 from qtensor.printable import printable
 from qtensor.sources import OpenedTables, open_table
-from qtensor.sources.arrow import without_rows
+from qtensor.sources.arrow import checked, reader_of, without_rows
 from qtensor.table import Table
 from qtensor.types import distinct_names
 
@@ -118,6 +119,7 @@ class Artifact:
         self._programs = Programs(container.parts, executables, ExecutableCache(), self.trusted)
         self._weights = [to_device(array) for array in read_weights(self.manifest, container.parts)]
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="qtensor")
+        self._calls = Calls(None)
         self._bound: WeakKeyDictionary[Table, dict[Layout, Bound]] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
@@ -145,6 +147,7 @@ class Artifact:
         """The result for tables and parameters, given by name; a single table may stand alone.
 
         A table is whatever `Connection.register` accepts; columns are found by name, in any order, others are ignored.
+        Ctrl-C ends the call at once; what it began runs to the end of a block, or of a compilation, in a thread of its own.
 
         Raises ArtifactError: what the data is and was assumed to be, column by column; unknown names; parameters that
         need another plan. CapacityError: more rows than there is room for.
@@ -155,8 +158,11 @@ class Artifact:
         opened = {name: self._tables.of(name, source) for name, source in sources.items()}
         if self.isolated:
             return self._process.call(opened, literals, self.schema)
+        form = self._form({name: table.rows for name, table in opened.items()})
+        is_short = self._programs.are_loaded(form) and all(table.rows <= CHUNK for table in opened.values())
         with enough_memory():
-            return self._answer(opened, literals)
+            # Handing over takes as long as a call over few rows does.
+            return self._answer(opened, literals) if is_short else self._calls.run(lambda: self._answer(opened, literals))
 
     def stream(self, *readers: object, **named: object) -> pa.RecordBatchReader:
         """The result as batches, computed while the table's batches are read from a RecordBatchReader or the like.
@@ -173,7 +179,7 @@ class Artifact:
         literals = bound_parameters(self.manifest.parameters, parameters)
         (source,) = sources.values()
         try:
-            reader = pa.RecordBatchReader.from_stream(source)
+            reader = reader_of(source)
         except (pa.ArrowException, TypeError) as error:
             raise ArtifactError(f"a stream is a RecordBatchReader or an object with __arrow_c_stream__: {error}") from error
         if self.isolated:
@@ -318,10 +324,12 @@ class Artifact:
         """The state after all blocks: each core takes a run of them, and the runs' states are merged in order."""
         self._programs.ready(form)
         start = self._programs.call(form, "start", [])
+        check_stopped = checker()
 
         def run(part: Sequence[Buffers]) -> Buffers:
             progress = start
             for block in part:
+                check_stopped()
                 progress = self._programs.call(form, "step", [*progress, *block, *shared])
             return progress
 
@@ -419,14 +427,24 @@ def read_weights(manifest: Manifest, parts: Mapping[str, bytes]) -> list[NDArray
 
 
 def select_columns(reader: pa.RecordBatchReader, assumed: Input) -> pa.RecordBatchReader:
-    """The same batches with the columns that the query reads only, under the names that a table of them has."""
+    """The same batches with the columns that the query reads only, under the names that a table of them has.
+
+    They are looked at as they come: a DataError, while they are read, if they are damaged.
+    """
     wanted = {assumed.fields[column.column.index].name.lower() for column in assumed.columns}
     names = distinct_names(reader.schema.names)
     chosen = [index for index, name in enumerate(names) if name.lower() in wanted]
     chosen = chosen or list(range(len(reader.schema)))[:1]  # without a column a batch has no number of rows
     schema = pa.schema([reader.schema.field(index).with_name(names[index]) for index in chosen])
-    selected = (pa.RecordBatch.from_arrays([batch.column(index) for index in chosen], schema=schema) for batch in reader)
-    return pa.RecordBatchReader.from_batches(schema, selected)
+    return pa.RecordBatchReader.from_batches(schema, (looked_at(batch, chosen, schema) for batch in reader))
+
+
+def looked_at(batch: pa.RecordBatch, chosen: Sequence[int], schema: pa.Schema) -> pa.RecordBatch:
+    """Some columns of a batch, as `schema` calls them. Raises DataError: they are damaged."""
+    columns = [batch.column(index) for index in chosen]
+    for name, column in zip(schema.names, columns, strict=True):
+        checked(name, pa.chunked_array([column]))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def blocks_of(reader: pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:

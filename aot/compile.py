@@ -23,9 +23,9 @@ from qtensor.aot.runtime import Code, compile_stablehlo, stablehlo
 from qtensor.calls import check
 from qtensor.cores import available_cores
 from qtensor.lowering.model import Model
-from qtensor.lowering.physical import PhysicalPlan
+from qtensor.lowering.physical import STOP_SLOTS, PhysicalPlan
 from qtensor.lowering.predict import WIDE
-from qtensor.lowering.program import NOTHING, STOP_SLOTS, Carried, Share, Shared, TensorProgram
+from qtensor.lowering.program import NOTHING, Carried, Share, Shared, TensorProgram
 from qtensor.lowering.work import shape_of
 
 QUERIES_KEPT = 512

@@ -48,6 +48,10 @@ class Programs:
                 raise CapacityError(f"the program {part} needs more memory than there is: {error}") from error
             raise ArtifactError(f"the program {part} does not run: {error}") from error
 
+    def are_loaded(self, form: Form) -> bool:
+        """Whether a form's functions can run without being loaded or compiled before."""
+        return all(self._loaded[module.part].is_loaded for module in form.modules)
+
     def ready(self, form: Form) -> None:
         """Load all functions of a form."""
         for module in form.modules:

@@ -26,6 +26,7 @@ from qtensor.lowering.values import Dictionary, HostScalar, HostTable
 from qtensor.types import SqlType
 
 MANY_ROWS = 1 << 34  # the most that a program which goes on block by block is right for
+STOP_SLOTS = 64  # numbers by which the host ends a program's loops
 
 
 @dataclass(frozen=True)

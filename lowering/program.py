@@ -20,6 +20,7 @@ from qtensor.lowering.evaluate import Evaluation, Pieces, RuntimeInputs
 from qtensor.lowering.kernel import FETCHES, Ref
 from qtensor.lowering.model import Model
 from qtensor.lowering.physical import (
+    STOP_SLOTS,
     CheckStep,
     CollectSink,
     CompactSink,
@@ -55,9 +56,6 @@ from qtensor.lowering.sinks.window import Window
 from qtensor.lowering.storage.layout import CHUNK, is_one_batch, slots_for
 
 Array: TypeAlias = jax.Array
-
-
-STOP_SLOTS = 64
 
 
 class Share(NamedTuple):

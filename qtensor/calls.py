@@ -25,7 +25,7 @@ import numpy as np
 
 from qtensor.aot.runtime import to_device
 from qtensor.errors import InterruptError, QueryTimeoutError, UnsupportedError
-from qtensor.lowering.program import STOP_SLOTS
+from qtensor.lowering.physical import STOP_SLOTS
 
 STACK = 512 << 20  # bytes of address space; pages are taken as they are touched
 DEEP_RECURSION = 200_000
@@ -190,9 +190,18 @@ def staying_here() -> Iterator[None]:
 
 def check() -> None:
     """Raises StoppedError within a call that nobody waits for any more."""
+    checker()()
+
+
+def checker() -> Callable[[], None]:
+    """`check` for other threads that do the work of the call under way."""
     call = _current.get()
-    if call is not None and call.stopped:
-        raise StoppedError
+
+    def check_call() -> None:
+        if call is not None and call.stopped:
+            raise StoppedError
+
+    return check_call
 
 
 def signal() -> jax.Array:

@@ -67,7 +67,8 @@ class Connection:
     """Tables, models and compiled queries. Safe to use from several threads.
 
     threads: how many cores a query over a large table uses (default: all that this process may use).
-    timeout: the seconds that a call which asks or runs a query may take, a QueryTimeoutError ends it; None: any.
+    timeout: the seconds that a call which asks or runs a query, or registers the file of a model, may take, a QueryTimeoutError
+        ends it; None: any.
     memory_limit: bytes, or a text like "2GB", of encoded columns that are kept for the next queries (default: half of the
         machine's memory). Those used last are kept; what a query needs while it runs is not limited by it.
     """
@@ -145,8 +146,18 @@ class Connection:
         """
         order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
         registration = Registration(name, model, arguments, output, order, dtype, trust)
-        self._registry.add_model(registration, registration.imported(), replace)
+        self._registry.add_model(registration, self._imported(registration), replace)
         return self
+
+    def _imported(self, registration: Registration) -> Model:
+        """The model: of a file in a thread that can be abandoned.
+
+        An object is the caller's own code, which may depend on what is set for the caller's thread. So is what is trusted.
+        """
+        self._refuse_closed()
+        is_file = isinstance(registration.model, str | os.PathLike) and not registration.trust
+        with enough_memory(f'the model "{registration.name}"'):
+            return self._calls.run(registration.imported) if is_file else registration.imported()
 
     def refresh_function(self, name: str) -> Connection:
         """Take the weights that a registered model has now, with the options that it was registered with.
@@ -155,7 +166,7 @@ class Connection:
         Raises ModelError: it cannot be converted any more; DataError: there is no model of that name.
         """
         registration = self._registry.registration(given_text(name, _MODEL))
-        self._registry.add_model(registration, registration.imported())
+        self._registry.add_model(registration, self._imported(registration))
         return self
 
     def remove_function(self, name: str) -> Connection:

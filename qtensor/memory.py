@@ -44,16 +44,16 @@ def half_of_memory() -> int:
 
 
 @contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
-    """Raises CapacityError where memory gives out, in Python, Arrow or XLA: each has an error of its own for that."""
+def enough_memory(what: str = "the query") -> Iterator[None]:
+    """Raises CapacityError, `what` needs more, where memory gives out, in Python, Arrow or XLA: each has an error of its own."""
     try:
         yield
     except MemoryError as error:
-        raise CapacityError(f"the query needs more memory than there is: {error}") from error
+        raise CapacityError(f"{what} needs more memory than there is: {error}") from error
     except RuntimeError as error:
         if not str(error).startswith("RESOURCE_EXHAUSTED"):
             raise
-        raise CapacityError(f"the query needs more memory than there is: {error}") from error
+        raise CapacityError(f"{what} needs more memory than there is: {error}") from error
 
 
 def release_heap() -> bool:

@@ -71,7 +71,8 @@ class StageArguments:
 class Prepared:
     """A query ready to run, with every stage of its life for those who want to look.
 
-    `replacement` is the same query planned anew, once a run has shown that it needs more room.
+    `replacement` is the same query planned anew, once a run has shown that it needs more room, or more rows: at least `least` of
+    a table of which the first ones are enough.
     """
 
     query: Query
@@ -88,6 +89,7 @@ class Prepared:
     encoded: EncodedColumns  # those that it reads, as they were when it was prepared
     seconds: dict[str, float] = field(default_factory=dict)
     replacement: Prepared | None = None
+    least: int = 0
 
     @property
     def current(self) -> Prepared:

@@ -19,7 +19,7 @@ from qtensor.calls import check, signal
 from qtensor.catalog import Scope
 from qtensor.device import DeviceMemory
 from qtensor.errors import CapacityError, UnsupportedError
-from qtensor.first_rows import tables_read
+from qtensor.first_rows import rows_to_read_next, tables_read
 from qtensor.kept_columns import KeptColumns
 from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.host import HostInputs
@@ -34,12 +34,10 @@ from qtensor.optimizer import Observer, optimise
 from qtensor.prepared import EncodedColumns, Prepared, Query, StageArguments
 from qtensor.rules.estimates import Estimator
 from qtensor.rules.statistics import ColumnStatistics
-from qtensor.table import Table
+from qtensor.table import MOST_ROWS, Table
 from qtensor.types import Varchar
 
 Result = TypeVar("Result")
-# Rows of one table and results of joins have numbers of 32 bits.
-MOST_ROWS = (1 << 31) - 1
 
 
 class Session:
@@ -94,11 +92,16 @@ class Session:
         models: Mapping[str, Model],
         clock: Clock,
         capacities: Sequence[int] = (),
+        least: int = 0,
     ) -> Prepared:
-        """The stages after optimisation. capacities: how much room former runs are known to have needed."""
-        read = tables_read(optimised, tables)
+        """The stages after optimisation. capacities: how much room former runs are known to have needed; least: how many rows of
+        a table of which the first ones are enough.
+        """
+        read = tables_read(optimised, tables, least)
         with closing(MeasuredTables(read, self.threads, text_levels(optimised))) as measured:
-            return self.bound_to_inputs(query, bound, optimised, tables, read, models, measured, clock, capacities)
+            prepared = self.bound_to_inputs(query, bound, optimised, tables, read, models, measured, clock, capacities)
+        prepared.least = least
+        return prepared
 
     def bound_to_inputs(
         self,
@@ -169,24 +172,33 @@ class Session:
     def run(self, prepared: Prepared) -> pa.Table:
         """Execute and decode: the result as an Arrow table.
 
-        Where a join or a filter leaves more rows than there was room for, the query is planned anew with as much as it needs.
+        Where a join or a filter leaves more rows than there was room for, the query is planned anew with as much as it needs;
+        where the first rows of a table were too few, with more of them.
         """
-        run = self.execute(prepared)
-        check()
-        while run.overflows:
-            prepared = self.with_room(prepared, run.capacities)
+        while True:
             run = self.execute(prepared)
             check()
-        return prepared.decoder.decode(run.parts)
+            if run.overflows:
+                prepared = self.with_room(prepared, run.capacities)
+                continue
+            rows = prepared.decoder.decode(run.parts)
+            least = rows_to_read_next(prepared.optimised, prepared.tables, prepared.least, rows.num_rows)
+            if least is None:
+                return rows
+            prepared = self.planned_anew(prepared, (), least)
 
     def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
         """The query planned anew with more room; later runs start from it."""
         if max(capacities) > MOST_ROWS:
             message = f"a join leaves {max(capacities):,} rows or more at once, and there is room for {MOST_ROWS:,}"
             raise CapacityError(f"{message}; filter or aggregate before it")
+        return self.planned_anew(prepared, capacities, prepared.least)
+
+    def planned_anew(self, prepared: Prepared, capacities: Sequence[int], least: int) -> Prepared:
+        """The query planned with what a run has shown; later runs start from it."""
         models = {model.name: model for model in prepared.models}
         found = prepared.bound, prepared.optimised, prepared.tables
-        prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities)
+        prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities, least)
         return prepared.replacement
 
     def execute(self, prepared: Prepared) -> Run:

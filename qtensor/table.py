@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qtensor.errors import CapacityError
 from qtensor.lowering.storage import (
     LEVELS,
     EncodedColumn,
@@ -22,11 +23,13 @@ from qtensor.lowering.storage import (
     strengthened,
     unique_together,
 )
+from qtensor.memory import enough_memory
 from qtensor.row_numbers import ROW, numbered
 from qtensor.types import BIGINT, Field, Schema, distinct_names
 
 _SMALLEST_HEAD = 2_048
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
+MOST_ROWS = (1 << 31) - 1  # which have numbers of 32 bits; results of joins, too
 
 _identities = count(1)
 
@@ -131,14 +134,18 @@ class Table:
         return self.encoded(indices, self.layout(threads), levels)
 
     def encoded(self, indices: Sequence[int], layout: Layout, levels: Sequence[Level] | None = None) -> list[EncodedColumn]:
-        """The same, cut by `layout`.
+        """The same, cut by `layout`. Raises CapacityError: there are too many rows, or too little memory for them.
 
         A column is kept at each level that it was asked for, so that codes stay what they are for queries that have them.
         """
+        if self.rows > MOST_ROWS:
+            raise CapacityError(f"{self.name} has {self.rows:,} rows, of which there may be {MOST_ROWS:,}")
         with self._lock:
             missing = [index for index in dict.fromkeys(indices) if (index, layout) not in self._encoded]
             if missing:
-                for index, column in zip(missing, self._source.read(missing, layout), strict=True):
+                with enough_memory(f"the table {self.name}"):
+                    read = self._source.read(missing, layout)
+                for index, column in zip(missing, read, strict=True):
                     self._encoded[index, layout] = {column.level: column}
                 if self.rows >= MANY_ROWS:
                     pa.default_memory_pool().release_unused()  # what reading took: as much again as a text column
@@ -239,7 +246,10 @@ class NumberedSource:
         return self._source.is_current({index for index in indices if index < len(self._source.fields)})
 
     def head(self, rows: int) -> Source | None:
-        return None
+        first = self._source.head(rows)
+        if first is None:
+            return None
+        return NumberedSource(first, None if self._numbers is None else self._numbers[: first.rows])
 
     def forget(self, index: int) -> None:
         """The other source has to remember: the table without numbers may have an encoding."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,9 +20,12 @@ import numpy as np
 import pytest
 
 import qtensor
+from qtensor import calls
 from qtensor.aot import compile as compiling
+from qtensor.aot.programs import Programs
 from qtensor.calls import Call, Calls, check
 from qtensor.errors import DataError, InterruptError, QTensorError, QueryTimeoutError
+from qtensor.models import Registration
 
 ROWS = 300_000
 LONG = "SELECT sum(x.b * y.b % 7) FROM t x JOIN t y ON x.a = y.a JOIN t z ON z.a = y.a"  # 3e11 pairs
@@ -183,6 +188,110 @@ def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytes
         calls.interrupt()
         with pytest.raises(InterruptError):
             waiting.result()
+
+
+@contextmanager
+def ctrl_c_when(began: threading.Event) -> Iterator[None]:
+    """Ctrl-C for this thread, once `began` is set."""
+
+    def press() -> None:
+        assert began.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        thread.join()
+
+
+def held_up(work: Callable[..., object], began: threading.Event, go_on: threading.Event) -> Callable[..., object]:
+    """`work`, which begins and then hears nothing of Ctrl-C until `go_on`, as XLA's compiler and TensorFlow do."""
+
+    def held(*arguments: object, **named: object) -> object:
+        began.set()
+        end = time.monotonic() + 30
+        while not go_on.is_set() and time.monotonic() < end:
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(0.01)
+        return work(*arguments, **named)
+
+    return held
+
+
+def test_ctrl_c_ends_the_call_of_a_trusted_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"a": np.arange(1_000)}
+    qtensor.export(f"SELECT sum(a) * 3 + {os.getpid()} AS s FROM t", tmp_path / "q.qta", tables={"t": table})
+    began, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(Programs, "_load", held_up(Programs._load, began, go_on))
+    artifact = qtensor.load(tmp_path / "q.qta", isolated=False)
+    with ctrl_c_when(began):
+        artifact(table)
+    assert not go_on.is_set()
+    go_on.set()
+    expected = [{"s": 3 * 999 * 500 + os.getpid()}]
+    assert artifact(table).to_pylist() == artifact(table).to_pylist() == expected
+
+
+def test_a_call_over_few_rows_needs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    qtensor.export("SELECT count(*) AS n FROM t", tmp_path / "q.qta", tables={"t": {"a": np.arange(100_000)}})
+    artifact = qtensor.load(tmp_path / "q.qta", isolated=False)
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(calls, "start", lambda thread: (started.append(thread), thread.start()))
+    for rows, threads in ((70_000, 1), (70_000, 2), (10, 3), (10, 3)):  # large, large, to be loaded, short
+        assert artifact({"a": np.arange(rows)}).to_pylist() == [{"n": rows}]
+        assert len(started) == threads
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    import keras
+
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")]).save(path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # by Keras, when it saves
+def test_ctrl_c_ends_the_registration_of_a_models_file(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = large(qtensor.connect())
+    began, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(Registration, "imported", held_up(Registration.imported, began, go_on))
+    with ctrl_c_when(began):
+        connection.create_function("m", model_file)
+    assert not go_on.is_set()
+    go_on.set()
+    assert ends(lambda: not threads_of_calls())
+    with pytest.raises(DataError, match='no function "m" is registered'):
+        connection.remove_function("m")  # what was abandoned registers nothing
+    connection.create_function("m", model_file)
+    assert connection.sql("SELECT m(2.0::FLOAT)").fetchall() == [(2.0,)]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_registration_ends_at_the_timeout(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = qtensor.connect(timeout=0.2)
+    began, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(Registration, "imported", held_up(Registration.imported, began, go_on))
+    with pytest.raises(QueryTimeoutError):
+        connection.create_function("m", model_file)
+    go_on.set()
+    assert ends(lambda: not threads_of_calls())
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_objects_are_taken_in_the_callers_thread(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody set for his thread holds: scopes of Keras, settings of JAX."""
+    seen: list[threading.Thread] = []
+    imported = Registration.imported
+    monkeypatch.setattr(Registration, "imported", lambda self: (seen.append(threading.current_thread()), imported(self))[1])
+    connection = qtensor.connect()
+    connection.create_function("f", lambda x: x + 1)
+    connection.create_function("trusted", model_file, trust=True)
+    connection.create_function("file", model_file)
+    assert [thread is threading.current_thread() for thread in seen] == [True, True, False]
 
 
 OUT_OF_MEMORY = """

@@ -162,12 +162,22 @@ def allocate(layout: Layout, dtype: np.dtype[Any]) -> Values:
 
     Not np.zeros: memory that the heap has kept from a former column would be cleared for nothing.
     """
+    array = reserve(layout, dtype)
+    pad(array, layout)
+    return array
+
+
+def reserve(layout: Layout, dtype: np.dtype[Any]) -> Values:
+    """The same, but anything beyond the rows, too: so that rows which never come, though a file says so, take no memory."""
     size = layout.capacity * dtype.itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    array = memory[start : start + size].view(dtype)
-    array[layout.rows :] = 0
-    return array.reshape(layout.shape)
+    return memory[start : start + size].view(dtype).reshape(layout.shape)
+
+
+def pad(array: Values, layout: Layout) -> None:
+    """Put zeros beyond the rows."""
+    flat(array)[layout.rows :] = 0
 
 
 def narrowest(minimum: int, maximum: int) -> np.dtype[Any]:

@@ -18,7 +18,18 @@ import pyarrow as pa
 import pyarrow.types as arrow
 
 from qtensor.errors import DataError, InternalError
-from qtensor.lowering.storage.column import EncodedColumn, Statistics, Validity, Values, allocate, flat, is_sorted, narrowest
+from qtensor.lowering.storage.column import (
+    EncodedColumn,
+    Statistics,
+    Validity,
+    Values,
+    allocate,
+    flat,
+    is_sorted,
+    narrowest,
+    pad,
+    reserve,
+)
 from qtensor.lowering.storage.layout import Layout
 from qtensor.lowering.storage.machine import machine_values, validity
 from qtensor.lowering.storage.text import TextEncoder
@@ -115,7 +126,7 @@ class _NumberEncoder:
         self._start_over(_dtype(type, expected))
 
     def _start_over(self, dtype: np.dtype[np.generic]) -> None:
-        self._data = allocate(self._layout, dtype)
+        self._data = reserve(self._layout, dtype)
         self._valid: Validity | None = None
         self._nulls: list[int] = []  # per block; lists, since appending is atomic
         self._ranges: list[tuple[int | float, int | float]] = []
@@ -189,8 +200,9 @@ class _NumberEncoder:
         self._data = data
 
     def _fill(self, value: int) -> None:
-        """Put `value` where nothing was written: blocks without a value and the tail of the last used chunk."""
+        """Put `value` where nothing was written: blocks without a value and the tail of the last used chunk; zeros beyond."""
         rows, chunk = self._layout.rows, self._layout.chunk
+        pad(self._data, self._layout)
         for rows_without_value in [*self._blanks, slice(rows, -(-rows // chunk) * chunk)]:
             flat(self._data)[rows_without_value] = value
 

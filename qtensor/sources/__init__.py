@@ -3,10 +3,11 @@
 open       what kind of object was registered
 opened     tables kept for objects that nobody registered, known by held, weakly
 arrow      Arrow tables and streams, polars DataFrames: memory that does not change
-dataset    pyarrow Datasets, folders and patterns of Parquet files
+dataset    pyarrow Datasets
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
 files      which kind a path is
 parquet    a Parquet file, by what footer reads of it in Thrift's protocol (thrift)
+parquet_files   Parquet files of folders, patterns and lists
 csv_file   a CSV file: by csv_dialect (how it is written), csv_rows, csv_types and csv_dates
 ipc        a file or stream in Arrow's own format
 pipe       what comes by a pipe

@@ -8,13 +8,15 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.types as arrow
 
+from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
 from qtensor.sources.held import Reference
 from qtensor.types import Field, Schema, Unsupported
 
 Addresses: TypeAlias = tuple[tuple[Any, ...], ...]
 
-READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow raises for data that is damaged or not there
+# What pyarrow raises for data that is damaged or not there; OverflowError: a length that Python's streams cannot have.
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError)
 
 _REMEDY = "cast it to a number, string, date or timestamp, or drop it"
 
@@ -29,17 +31,64 @@ def without_rows(schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
-class ArrowSource:
-    """A pyarrow Table."""
+_OCTETS = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 
-    def __init__(self, table: pa.Table) -> None:
+
+def checked(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`values` of the column `name`, looked at: buffers, offsets, codes of dictionaries, numbers of NULLs.
+
+    Arrow itself believes all of that in what it reads from streams, and in what others give it in memory. Whether text is UTF-8
+    is seen when it is encoded. Raises DataError: they are not as Arrow wants them.
+    """
+    try:
+        for chunk in values.chunks:
+            _validate(chunk)
+    except pa.ArrowException as error:
+        raise DataError(f'column "{name}" is damaged: {error}') from error
+    return values
+
+
+def _validate(array: pa.Array) -> None:
+    """Raises ArrowException. Not in full where values that Arrow forbids are refused by value when they are encoded."""
+    type = array.type
+    if type in _OCTETS:
+        array.validate()  # before the view, which is made of its buffers
+        array.view(_OCTETS[type]).validate(full=True)
+    elif arrow.is_dictionary(type) and type.value_type in _OCTETS:
+        array.indices.validate(full=True)
+        _validate(array.dictionary)
+    else:
+        array.validate(full=not arrow.is_date64(type))
+
+
+def reader_of(source: object) -> pa.RecordBatchReader:
+    """The batches of an object with __arrow_c_stream__.
+
+    One of pyarrow's is taken as it is: on the way through C the sizes of buffers are lost, by which damage is seen.
+    Raises ArrowException, TypeError: it is no such object.
+    """
+    return source if isinstance(source, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(source)
+
+
+class ArrowSource:
+    """A pyarrow Table.
+
+    valid: whether its memory is known to be as Arrow wants it. Else each column is looked at before it is read.
+    """
+
+    def __init__(self, table: pa.Table, valid: bool = False) -> None:
         self.fields = schema_of(table.schema)
         self.rows: int = table.num_rows
         self._table = table
+        self._valid = valid
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
-        chosen = [(self.fields[index], self._table.column(index)) for index in indices]
+        chosen = [(self.fields[index], self._column(index)) for index in indices]
         return [encode_column(field.name, values, field.type, layout) for field, values in chosen]
+
+    def _column(self, index: int) -> pa.ChunkedArray:
+        values = self._table.column(index)
+        return values if self._valid else checked(self.fields[index].name, values)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return True
@@ -59,6 +108,7 @@ class _FirstRows(ArrowSource):
         self._table = whole._table.slice(0, rows)
         self.fields = whole.fields
         self.rows = self._table.num_rows
+        self._valid = whole._valid
 
     def is_current(self, indices: Collection[int]) -> bool:
         return self._whole.is_current(indices)
@@ -76,7 +126,7 @@ class PolarsSource(ArrowSource):
         columns = {series.name: _exported(series) for series in frame.get_columns()}
         present = {name: values for name, values in columns.items() if values is not None}
         rows = pa.nulls(frame.height)
-        super().__init__(pa.table({name: present.get(name, rows) for name in columns}))
+        super().__init__(pa.table({name: present.get(name, rows) for name in columns}), valid=True)
         self.fields = tuple(
             field if field.name in present else Field(field.name, Unsupported(str(frame.schema[field.name]), _REMEDY))
             for field in self.fields

@@ -111,7 +111,7 @@ def _shape(dialect: Dialect, rows: list[Row]) -> Shape | None:
 def _has_trailing_delimiters(rows: list[Row], width: int) -> bool:
     """Whether all rows but the first, which has the names, end with a delimiter."""
     return len(rows[0].fields) == width - 1 and all(
-        row.empty or (len(row.fields) == width and row.fields[-1] == "") for row in rows[1:]
+        row.empty or (len(row.fields) == width and row.fields[-1] == "" and not row.closed) for row in rows[1:]
     )
 
 

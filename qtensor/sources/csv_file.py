@@ -29,7 +29,7 @@ class CsvSource(ArrowSource):
         """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        super().__init__(read_csv(str(path), path))
+        super().__init__(read_csv(str(path), path), valid=True)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
@@ -41,10 +41,7 @@ def read_csv(shown: str, source: Path | pa.Buffer) -> pa.Table:
     Raises:
         DataError: it is not UTF-8, or its rows differ in their number of fields.
     """
-    shapes, complete = _shapes(shown, source)
-    if not shapes:
-        raise DataError(f"{shown}: cannot be read as CSV: no delimiter and no quotes fit the rows that it begins with")
-    shape = shapes[0] if len(shapes) == 1 else min(shapes, key=_texts_in_sample)
+    shape, complete = shape_of(shown, source)
     if not shape.rows:
         return pa.table({"column0": pa.array([], pa.string())})
     first = _first_row(shape)
@@ -58,6 +55,14 @@ def read_csv(shown: str, source: Path | pa.Buffer) -> pa.Table:
 
 
 # --- the sample ---------------------------------------------------------------------------------------------------------------
+
+
+def shape_of(shown: str, source: Path | pa.Buffer) -> tuple[Shape, bool]:
+    """How the file is written, and whether that was found by all lines. Raises DataError: in no known way, or it is not UTF-8."""
+    shapes, complete = _shapes(shown, source)
+    if not shapes:
+        raise DataError(f"{shown}: cannot be read as CSV: no delimiter and no quotes fit the rows that it begins with")
+    return shapes[0] if len(shapes) == 1 else min(shapes, key=_texts_in_sample), complete
 
 
 def _shapes(shown: str, source: Path | pa.Buffer) -> tuple[list[Shape], bool]:
@@ -129,7 +134,8 @@ def _is_header(first: Sequence[str | None], kinds: Sequence[Kind]) -> bool:
 
 
 def _names(first: Sequence[str | None]) -> list[str]:
-    return [(text or "").strip(" ") or f"column{index}" for index, text in enumerate(first)]
+    digits = len(str(len(first) - 1))
+    return [(text or "").strip(" ") or f"column{index:0{digits}}" for index, text in enumerate(first)]
 
 
 # --- all rows -----------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ class Dialect:
 class Row:
     """One row: its fields, and of how many lines it and those before it are.
 
-    comment: whether it is one, or ends with one. quoted: whether a field is in quotes; spaced: whether spaces are around those.
+    comment: whether it is one, or ends with one. quoted: whether a field is in quotes, closed: whether the last one is; spaced:
+    whether spaces are around those.
     """
 
     fields: list[str]
@@ -38,6 +39,7 @@ class Row:
     comment: CommentKind = ""
     quoted: bool = False
     spaced: bool = False
+    closed: bool = False
 
     @property
     def empty(self) -> bool:
@@ -93,7 +95,7 @@ class _QuotedRow:
         self._dialect = dialect
         self._line = lines[number]
         self._place = 0
-        self._quoted = self._spaced = False
+        self._quoted = self._spaced = self._closed = False
 
     def read(self) -> Row:
         fields = []
@@ -104,11 +106,12 @@ class _QuotedRow:
                 break
             self._place += 1
         comment: CommentKind = "end" if rest.strip("\r\n") else ""
-        return Row(fields, self._number + 1, comment, self._quoted, self._spaced)
+        return Row(fields, self._number + 1, comment, self._quoted, self._spaced, self._closed)
 
     def _field(self) -> str:
         opening = self._after_spaces()
-        if self._line.startswith(self._dialect.quote, opening):
+        self._closed = self._line.startswith(self._dialect.quote, opening)
+        if self._closed:
             self._spaced |= opening > self._place
             self._quoted = True
             self._place = opening + 1

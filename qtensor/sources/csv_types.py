@@ -40,7 +40,8 @@ _BOOLEAN_WORDS = ["true", "t", "yes", "false", "f", "no"]
 _WHOLE = f"^{SPACE}-?[0-9]+{SPACE}$"
 _BASED = "^(0[xX][0-9a-fA-F]+|0[bB][01]+)$"
 _LEADING_ZERO = f"^{SPACE}0[0-9]"
-_REAL = f"(?i)^{SPACE}(-?([0-9]+\\.?[0-9]*|\\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(nan|inf|infinity)){SPACE}$"
+# As in DuckDB spaces may be around a whole number, and not behind one with a fraction.
+_REAL = f"(?i)^{SPACE}(-?[0-9]+{SPACE}|-?([0-9]+\\.?[0-9]*|\\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(nan|inf|infinity))$"
 _INFINITE = re.compile(rf"(?i)^{SPACE}[+-]?inf")
 _TIME = r"^[0-9]{1,2}:([0-9]{2}|[0-9]{1,2}:[0-9]{1,2}(\.[0-9]+)?)$"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"

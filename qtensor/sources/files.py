@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from qtensor.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE,
 from qtensor.sources.csv_file import CsvSource
 from qtensor.sources.ipc import open_ipc
 from qtensor.sources.parquet import ParquetSource
+from qtensor.sources.parquet_files import FilesSource
 from qtensor.table import Source
 
 
@@ -28,12 +29,12 @@ def open_path(path: str | PathLike[str]) -> Source:
             raise DataError(f"{text}: only Parquet files are read by a pattern, *.parquet; register the others one by one")
         pattern = Path(text).expanduser()
         anchor = Path(pattern.anchor)
-        return _open_files(text, lambda: anchor.glob(str(pattern.relative_to(anchor))))
+        return FilesSource(text, lambda: anchor.glob(str(pattern.relative_to(anchor))))
     file = Path(text).expanduser()
     if not is_there(text):
         raise DataError(f"{file}: no such file")
     if file.is_dir():
-        return _open_files(text, lambda: file.rglob("*.parquet"))
+        return FilesSource(text, lambda: file.rglob("*.parquet"))
     name = file.name.lower()
     if name.endswith(".parquet"):
         return ParquetSource(file)
@@ -46,10 +47,4 @@ def open_path(path: str | PathLike[str]) -> Source:
 
 def open_paths(name: str, paths: Sequence[str | PathLike[str]]) -> Source:
     """The Parquet files of a list of paths, as one table. Raises DataError: see `FilesSource`."""
-    return _open_files(name, lambda: [Path(path).expanduser() for path in paths])
-
-
-def _open_files(shown: str, find: Callable[[], Iterable[Path]]) -> Source:
-    from qtensor.sources.dataset import FilesSource
-
-    return FilesSource(shown, find)
+    return FilesSource(name, lambda: [Path(path).expanduser() for path in paths])

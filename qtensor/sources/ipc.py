@@ -5,7 +5,9 @@ Not memory-mapped: a file that shrinks meanwhile would be a crash, not an error,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ class IpcStreamSource(ArrowSource):
         """Raises DataError when the file cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        super().__init__(read_ipc_stream(str(path), path))
+        super().__init__(read_ipc_stream(str(path), path), valid=True)
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
@@ -70,6 +72,7 @@ class IpcSource:
         """Raises DataError when the footer cannot be read."""
         self._path = path
         self._signature = file_signature(path)
+        self._batches: int | None = None  # how many are read; None: all
         try:
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
                 self.rows: int = reader.count_rows()
@@ -80,11 +83,30 @@ class IpcSource:
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
 
-    def head(self, rows: int) -> None:
-        return None
+    def head(self, rows: int) -> IpcSource | None:
+        """The first record batches. How long they are their own headers say, and so some column of theirs is read."""
+        if not self.fields:
+            return None
+        first = copy(self)
+        first.rows = first._batches = 0
+        try:
+            with self._opened(0) as reader:
+                while first.rows < rows and first._batches < reader.num_record_batches:
+                    first.rows += reader.get_batch(first._batches).num_rows
+                    first._batches += 1
+        except READ_ERRORS as error:
+            raise DataError(f"{self._path}: cannot be read as an Arrow file: {error}") from error
+        return first
 
     def forget(self, index: int) -> None:
         pass
+
+    @contextlib.contextmanager
+    def _opened(self, index: int) -> Iterator[pa.RecordBatchFileReader]:
+        """A reader of one column."""
+        options = pa.ipc.IpcReadOptions(included_fields=[index])
+        with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
+            yield reader
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         if not self.is_current(()):
@@ -94,10 +116,11 @@ class IpcSource:
         return [encode_column(field.name, self._column(index), field.type, layout) for index, field in fields]
 
     def _column(self, index: int) -> pa.ChunkedArray:
-        options = pa.ipc.IpcReadOptions(included_fields=[index])
         try:
-            with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
-                column = reader.read_all().column(0)
+            with self._opened(index) as reader:
+                count = reader.num_record_batches if self._batches is None else self._batches
+                batches = [reader.get_batch(number) for number in range(count)]
+                column = pa.Table.from_batches(batches, reader.schema).column(0)
             column.validate(full=True)
         except READ_ERRORS as error:
             raise DataError(f"{self._path}: cannot be read as an Arrow file: {error}") from error

@@ -7,7 +7,8 @@ from os import PathLike
 import pyarrow as pa
 
 from qtensor.errors import DataError
-from qtensor.sources.arrow import READ_ERRORS, ArrowSource, PolarsSource
+from qtensor.memory import enough_memory
+from qtensor.sources.arrow import READ_ERRORS, ArrowSource, PolarsSource, reader_of
 from qtensor.sources.files import open_path, open_paths
 from qtensor.sources.frames import DataFrameSource, DictSource
 from qtensor.sources.held import WeakArrays, strongly, weakly
@@ -37,8 +38,10 @@ def open_table(name: str, source: object, weak: bool = False) -> Table:
 
     Raises:
         DataError: the data cannot be read, or `source` is nothing of the above.
+        CapacityError: it needs more memory than there is.
     """
-    return Table(name, _source(name, source, weak))
+    with enough_memory(f"the table {name}"):
+        return Table(name, _source(name, source, weak))
 
 
 def _source(name: str, source: object, weak: bool) -> Source:
@@ -88,7 +91,9 @@ def _source(name: str, source: object, weak: bool) -> Source:
 def _read_stream(name: str, source: object) -> pa.Table:
     """Everything that an object with __arrow_c_stream__ has to give."""
     try:
-        return pa.RecordBatchReader.from_stream(source).read_all()
+        table = reader_of(source).read_all()
+        table.validate()
+        return table
     except READ_ERRORS as error:
         raise DataError(f"{name}: its Arrow stream cannot be read: {error}") from error
 

@@ -8,11 +8,12 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qtensor.errors import DataError
+from qtensor.errors import CapacityError, DataError
 from qtensor.sources.arrow import READ_ERRORS
 from qtensor.sources.csv_file import read_csv
 from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
-from qtensor.sources.parquet import INT96_UNIT
+from qtensor.sources.parquet import INT96_UNIT, checked_groups
+from qtensor.table import MOST_ROWS
 
 PARQUET_MAGIC = b"PAR1"
 
@@ -30,14 +31,27 @@ def read_pipe(shown: str, pipe: BinaryIO) -> pa.Table | pa.RecordBatchReader:
             return pa.ipc.open_stream(io.BufferedReader(_Continued(head, pipe)))
         content = pa.py_buffer(head + pipe.read())
         if head == FILE_MAGIC:
-            table = pa.ipc.open_file(content).read_all()
-            table.validate(full=True)
-            return table
+            return pa.ipc.open_file(content).read_all()
         if head.startswith(PARQUET_MAGIC):
-            return pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit=INT96_UNIT).read()
+            return _read_parquet(shown, content)
     except READ_ERRORS as error:
         raise DataError(f"{shown}: cannot be read as Arrow or Parquet: {error}") from error
     return read_csv(shown, content)
+
+
+def _read_parquet(shown: str, content: pa.Buffer) -> pa.Table:
+    """All rows, by row groups: what has more or fewer rows than its group is damaged.
+
+    Raises ArrowException, DataError; CapacityError: more rows than a table may have.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit=INT96_UNIT, page_checksum_verification=True)
+    said = checked_groups(shown, file.metadata)
+    if sum(said) > MOST_ROWS:
+        raise CapacityError(f"{shown} has {sum(said):,} rows, of which there may be {MOST_ROWS:,}")
+    groups = [file.read_row_group(group) for group in range(len(said))]
+    if [group.num_rows for group in groups] != said:
+        raise DataError(f"{shown}: cannot be read as Parquet: a row group has not the number of rows that the footer says")
+    return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
 
 class _Continued(io.RawIOBase):

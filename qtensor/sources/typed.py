@@ -19,6 +19,7 @@ class TypedSource(ArrowSource):
         self.fields = fields
         self.rows = rows.num_rows
         self._table = rows
+        self._valid = True
 
 
 class TypedRows(ABC):

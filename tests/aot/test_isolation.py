@@ -283,3 +283,20 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_damaged_batches_of_a_stream(exports: Exports) -> None:
+    """They are looked at before anything is done with them, here or there: to write them out would end this process."""
+    schema = pa.schema([("k", pa.int64()), ("s", pa.string())])
+    path = exports.path("SELECT k, s FROM t WHERE k > 0", schema)
+    offsets = pa.py_buffer(np.array([0, 1, 1 << 30, 2, 3], np.int32))
+    damaged = pa.Array.from_buffers(pa.string(), 4, [None, offsets, pa.py_buffer(b"xyz")])
+    batches = [pa.record_batch([pa.array([1, 2, 3, 4]), texts], schema=schema) for texts in (pa.array(list("abcd")), damaged)]
+    for artifact in (isolated(path), qtensor.load(path, isolated=False)):
+        stream = artifact.stream(pa.RecordBatchReader.from_batches(schema, batches))
+        assert stream.read_next_batch().num_rows == 4
+        with pytest.raises(DataError, match='column "s" is damaged: Offset invariant failure'):
+            stream.read_next_batch()
+        with pytest.raises(DataError, match='column "s" is damaged: Offset invariant failure'):
+            artifact(pa.Table.from_batches(batches))
+        artifact.close()

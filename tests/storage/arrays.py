@@ -89,7 +89,7 @@ def stored(column: pa.ChunkedArray) -> list[Any]:
     """
     type = column.type
     if pa.types.is_dictionary(type):
-        return column.cast(pa.string()).to_pylist() if len(column) else []
+        return stored(column.cast(type.value_type)) if len(column) else []
     if pa.types.is_date64(type):
         return [value and value // 86_400_000 for value in column.cast(pa.int64()).to_pylist()]
     if pa.types.is_timestamp(type):

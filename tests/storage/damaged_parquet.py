@@ -16,45 +16,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import ResultColumn, decode_column
 from qtensor.sources import open_table
-from qtensor.types import Unsupported
-from tests.storage.arrays import stored
+from tests.storage.read_columns import columns_of, difference
 
 
 def outcome(path: Path) -> str:
     """same, refused, or what is wrong."""
-    refused = False
-    read: dict[int, pa.Array] = {}
     try:
-        table = open_table("t", path)
+        found = columns_of(open_table("t", path))
     except DataError:
         return "refused"
-    for index, field in enumerate(table.fields):
-        if isinstance(field.type, Unsupported):
-            continue
-        try:
-            column = table.column(index, threads=1)
-        except DataError:
-            refused = True
-            continue
-        valid = None if column.valid is None else column.valid.reshape(-1)[: table.rows]
-        result = ResultColumn(column.type, column.data.reshape(-1)[: table.rows], None, valid, column.dictionary)
-        read[index] = decode_column(result)
-    if not read:
-        return "refused"
+    return difference(found, rows_of_pyarrow(path)) or ("same" if found.whole else "refused")
+
+
+def rows_of_pyarrow(path: Path) -> pa.Table | Exception:
+    """What pyarrow reads of a Parquet file, or why it does not.
+
+    By row groups: a page that claims more rows than its group has takes some of the next one, if pyarrow reads both at once.
+    """
     try:
-        # By row groups: a page that claims more rows than its group has takes some of the next one, if pyarrow reads both at once.
-        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         groups = [file.read_row_group(group, use_threads=False) for group in range(file.num_row_groups)]
-        expected = pa.concat_tables(groups) if groups else file.read()
+        return pa.concat_tables(groups) if groups else file.read()
     except (pa.ArrowException, OSError) as error:
-        readable = all(not isinstance(field.type, Unsupported) for field in table.fields)
-        return f"read, though pyarrow says {error}" if readable and not refused else "refused"
-    for index, values in read.items():
-        if stored(pa.chunked_array([values])) != stored(expected.column(index)):
-            return f"column {index} has other rows"
-    return "refused" if refused else "same"
+        return error
 
 
 def main() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import qtensor
-from qtensor.errors import DataError
+from qtensor.errors import CapacityError, DataError
 from qtensor.sources import open_table
 from qtensor.sources.footer import chunk_facts, without_decimals
+from qtensor.sources.pipe import read_pipe
 from qtensor.sources.thrift import STRUCT, Cursor
+from tests.oracle.fuzz_files.doors.parquet import footer_of, with_footer
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{number % 13}" for number in range(5_000)]
@@ -142,3 +147,80 @@ def test_a_file_too_short_for_a_footer(tmp_path: Path) -> None:
         path.write_bytes(octets)
         assert chunk_facts(path, [0]) is None
         assert without_decimals(path) is None
+
+
+def with_rows(path: Path, rows: int) -> None:
+    """Make the footer of a file with one row group and one column say that these have so many rows."""
+    content = path.read_bytes()
+    footer, start = footer_of(content)
+    (group,) = footer.get(4).values
+    (chunk,) = group.get(1).values
+    footer.set(3, rows)
+    group.set(3, rows)
+    chunk.get(3).set(5, rows)
+    path.write_bytes(with_footer(content[:start], footer))
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [None, None, 7], ["a", "b", "a"]], ids=["numbers", "nulls", "texts"])
+def test_rows_that_are_not_there(tmp_path: Path, values: list[Any]) -> None:
+    """No memory is taken for them but their addresses, and numbers that overflow are no Python error."""
+    path = tmp_path / "rows.parquet"
+    for rows, error, message in (
+        ((1 << 30) + 5, DataError, 'column "a" has not the number of rows that the footer says'),
+        (1 << 31, CapacityError, "has 2,147,483,648 rows, of which there may be 2,147,483,647"),
+        (1 << 60, CapacityError, "has 1,152,921,504,606,846,976 rows"),
+        ((1 << 63) - 1, CapacityError, "rows, of which there may be"),
+    ):
+        pq.write_table(pa.table({"a": values}), path)
+        with_rows(path, rows)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(error, match=message):
+            open_table("t", path).column(0, threads=1)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB; numbers take 8 GiB, padding one
+    with pytest.raises(CapacityError, match="rows, of which there may be"):
+        qtensor.connect().sql(f"SELECT count(*) FROM '{path}'").fetchall()
+
+
+def roads(path: Path) -> dict[str, Callable[[], object]]:
+    """Whichever way a file is read."""
+    return {
+        "file": lambda: path,
+        "list": lambda: [path],
+        "folder": lambda: path.parent,
+        "pipe": lambda: read_pipe("stdin", io.BytesIO(path.read_bytes())),
+    }
+
+
+@pytest.mark.parametrize("road", ["file", "list", "folder", "pipe"])
+def test_row_groups_of_other_lengths(tmp_path: Path, road: str) -> None:
+    """Arrow would read on in the next row group, or take memory for a million million rows."""
+    path = tmp_path / "groups.parquet"
+    for lengths in ((14, 16), (16, 14), (1 << 40, 15), (-1, 31)):
+        pq.write_table(pa.table({"a": list(range(30))}), path, row_group_size=15)
+        content = path.read_bytes()
+        footer, start = footer_of(content)
+        for group, rows in zip(footer.get(4).values, lengths, strict=True):
+            group.set(3, rows)
+        path.write_bytes(with_footer(content[:start], footer))
+        with pytest.raises(DataError, match=r"the number of rows that the footer says|the footer says 30 rows, its row groups"):
+            open_table("t", roads(path)[road]()).column(0, threads=1)
+
+
+@pytest.mark.parametrize("road", ["file", "list", "folder", "pipe"])
+def test_pages_that_are_not_what_their_checksums_say(tmp_path: Path, road: str) -> None:
+    path = tmp_path / "pages.parquet"
+    table = pa.table({"a": [float(number) for number in range(100)]})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    place = content.index(table.column(0).chunk(0).buffers()[1].to_pybytes()[8:800])
+    path.write_bytes(content[:place] + b"\1" + content[place + 1 :])
+    with pytest.raises(DataError, match="CRC checksum verification failed"):
+        open_table("t", roads(path)[road]()).column(0, threads=1)
+
+
+def test_more_rows_in_a_pipe_than_a_table_has(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": [1, 2, 3]}), path)
+    with_rows(path, 1 << 40)
+    with pytest.raises(CapacityError, match="stdin has 1,099,511,627,776 rows, of which there may be 2,147,483,647"):
+        read_pipe("stdin", io.BytesIO(path.read_bytes()))

@@ -87,7 +87,7 @@ def test_a_footer_that_is_wrong_costs_time_and_nothing_else(folder: Path, monkey
     pq.write_table(pa.table({"a": numbers, "b": numbers}), path, row_group_size=10_000)
     table = open_table("t", path)
     ranges = iter([(0, 1), (-(2**62), 2**62)])
-    monkeypatch.setattr(type(table._source), "_footer_range", lambda self, index, facts: next(ranges))
+    monkeypatch.setattr(type(table._source), "footer_range", lambda self, index, facts: next(ranges))
     for column in table.columns([0, 1], threads=2):
         assert column.data.dtype == np.int32
         assert np.array_equal(column.data.reshape(-1)[: len(numbers)], numbers)
