@@ -321,6 +321,9 @@ def test_mutilated_queries_of_all_tests(seed: int) -> None:
 class Odd:
     """Of no type that anything takes."""
 
+    def __repr__(self) -> str:  # without an address: it names tests
+        return "Odd()"
+
 
 NO_TEXTS = [None, 5, 2.5, b"x", ["x"], {}, (), Odd(), np.array([1]), True, print]
 NO_PATHS = [*NO_TEXTS, "a\0b", "\ud800"]
