@@ -10,6 +10,7 @@
 #   make slt FILES=   run files of sqllogictest, or all below a folder: what passes, is wrong, accepted, refused or unsupported, and why;
 #                     ORACLE=duckdb compares with DuckDB itself, SECONDS=n bounds each file, REASONS=n shows more reasons
 #   make lint         only the first four of these
+#   make house        every module with its one job
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
 #   make bench-models models of several widths in queries, beside TensorFlow
@@ -22,7 +23,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint bench-seed bench-aot bench-models tpch core thorough fuzz fuzz-files slt clean FORCE
+.PHONY: help demo test lint house bench-seed bench-aot bench-models tpch core thorough fuzz fuzz-files slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -84,6 +85,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+house: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.repository.house
 
 clean:
 	rm -rf $(VENV) .venv-* .make.lock build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -32,7 +32,7 @@ from bench.quiet import import_tensorflow
 from bench.report import Section, as_json, duration, section_table, target_table, write_json
 from bench.targets import Target, rows_name, tpch_name
 from bench.timing import Contest, Contestant, Effort, contest
-from qtensor.cores import available_cores
+from qtensor.process.cores import available_cores
 
 SESSION = "qtensor, in the session"
 ARTIFACT = "qtensor, Python artifact"

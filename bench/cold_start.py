@@ -75,7 +75,7 @@ def start_artifact(artifact: str, path: str) -> dict[str, float]:
 
 def start_spark(saved_model: str, path: str) -> dict[str, float]:
     from bench.spark import spark_headline, spark_session
-    from qtensor.cores import available_cores
+    from qtensor.process.cores import available_cores
 
     with pa.ipc.open_file(path) as file:
         table = file.read_all()

@@ -29,7 +29,7 @@ from bench.report import Section, as_json, machine, section_table, target_table,
 from bench.spark import spark_headline, spark_in_memory, spark_missing, spark_parquet, spark_session
 from bench.targets import COMPILING, FIRST_CALL, judge, rows_name, tpch_name
 from bench.timing import Contest, Contestant, Effort, Measured, contest
-from qtensor.cores import available_cores
+from qtensor.process.cores import available_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # A call of TensorFlow for each row: this many are asked of it and no more.

@@ -20,7 +20,7 @@ from bench.headline import HEADLINE, accuracy, confusion, crime, train
 from bench.quiet import stderr_into
 from bench.report import duration
 from bench.timing import WrongResultError, rows_of, same_rows
-from qtensor.aot.subnormals import SET_ENVIRONMENT
+from qtensor.aot.machine.subnormals import SET_ENVIRONMENT
 
 OPERATION = re.compile(r"^\s*(?:ROOT )?%?[\w.-]+ = .*? ([a-z][a-z-]*)\(", re.MULTILINE)
 
@@ -76,7 +76,7 @@ def show_module(console: Console, relation: qtensor.Relation) -> None:
 
 
 class Parts(NamedTuple):
-    """How many modules, entry computations and custom calls the text of HLO modules has, less those of `aot/subnormals.py`."""
+    """How many modules, entry computations and custom calls the text of HLO modules has, but for `aot/machine/subnormals.py`."""
 
     modules: int
     entries: int

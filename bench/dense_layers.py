@@ -1,4 +1,4 @@
-"""Measure the three forms of a dense layer inside a scan over chunks, to set the thresholds of lowering/tensorflow/dense.py.
+"""Measure the three forms of a dense layer inside a scan over chunks, for the thresholds of lowering/models/tensorflow/dense.py.
 
 Run as `python bench/dense_layers.py [rows in millions]`. A network is written in each form; the time is the median over runs of
 one compiled scan over [chunks, 65536] that adds up the outputs, in milliseconds a million rows.
@@ -20,7 +20,7 @@ from jax import lax
 from rich.console import Console
 from rich.table import Table
 
-from qtensor.lowering.tensorflow.dense import broadcast_products, feature_major_product, row_major_product
+from qtensor.lowering.models.tensorflow.dense import broadcast_products, feature_major_product, row_major_product
 
 CHUNK = 65_536
 COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}

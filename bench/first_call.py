@@ -16,7 +16,7 @@ from pathlib import Path
 
 import qtensor
 from bench.headline import HEADLINE, crime
-from qtensor.lowering.tensorflow.sources import load_tensorflow
+from qtensor.lowering.models.tensorflow.sources import load_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,7 @@ from bench.cold_start import BEYOND_JAX
 from bench.headline import EXECUTION
 from bench.targets import COMPILING, Target
 from bench.timing import Contest
-from qtensor.cores import available_cores
+from qtensor.process.cores import available_cores
 
 LIBRARIES = ("jax", "jaxlib", "tensorflow", "numpy", "pyarrow", "pandas", "duckdb", "datafusion", "pyspark")
 # Rows that are contained in the row above them.

@@ -28,8 +28,8 @@ from rich.table import Table
 import qtensor
 from bench.report import duration, times
 from bench.timing import timed
-from qtensor.cores import available_cores
 from qtensor.errors import QTensorError
+from qtensor.process.cores import available_cores
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qtensor.errors import DataError
-from qtensor.folders import cache_folder
+from qtensor.files.folders import cache_folder
 
 PROGRAM = "tpchgen-cli"
 TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")

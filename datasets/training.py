@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from qtensor.lowering.tensorflow.sources import load_tensorflow
+from qtensor.lowering.models.tensorflow.sources import load_tensorflow
 
 
 def train_softmax_regression(features: ArrayLike, labels: ArrayLike, classes: int, *, steps: int = 2_000) -> Any:

@@ -17,7 +17,7 @@ from qtensor.version import __version__
 
 if TYPE_CHECKING:
     from qtensor import datasets, errors
-    from qtensor.aot.artifact import Artifact, load
+    from qtensor.aot.artifact.artifact import Artifact, load
     from qtensor.connection import Connection, connect, default_connection, export, sql
     from qtensor.relation import Relation
 
@@ -40,13 +40,13 @@ logging.getLogger("qtensor").addHandler(logging.NullHandler())
 
 # Imported when first asked for: who loads an exported query needs no SQL parser, `qtensor --help` no JAX.
 _HOMES = {
-    "Artifact": "qtensor.aot.artifact",
+    "Artifact": "qtensor.aot.artifact.artifact",
     "Connection": "qtensor.connection",
     "Relation": "qtensor.relation",
     "connect": "qtensor.connection",
     "default_connection": "qtensor.connection",
     "export": "qtensor.connection",
-    "load": "qtensor.aot.artifact",
+    "load": "qtensor.aot.artifact.artifact",
     "sql": "qtensor.connection",
 }
 

@@ -13,17 +13,17 @@ import pyarrow as pa
 
 from qtensor.bind import ModelSignature, bind
 from qtensor.errors import DataError, ModelError, QTensorError
-from qtensor.lowering.model import Model
+from qtensor.files.paths import is_path, is_pattern, is_there
+from qtensor.lowering.models.model import Model
 from qtensor.models import Registration
-from qtensor.paths import is_path, is_pattern, is_there
 from qtensor.row_numbers import ROWS_NUMBERED
 from qtensor.sources import OpenedTables, open_table
+from qtensor.sources.table import Table
+from qtensor.statement import Definition, Kind, View
 from qtensor.statements.created import CreatedTable
-from qtensor.statements.statement import Definition, Kind, View
 from qtensor.system_tables import TABLES, Listed, rows_of
-from qtensor.table import Table
-from qtensor.texts import is_utf8
 from qtensor.types import Schema
+from qtensor.values.texts import is_utf8
 
 
 class Registry:

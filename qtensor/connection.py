@@ -17,32 +17,32 @@ from weakref import WeakMethod
 import pyarrow as pa
 from numpy.typing import DTypeLike
 
-from qtensor.aot.cache import ExecutableCache
-from qtensor.aot.compile import Compiler
-from qtensor.aot.runtime import refuse_forked
+from qtensor.aot.machine.cache import ExecutableCache
+from qtensor.aot.machine.compile import Compiler
+from qtensor.aot.machine.runtime import refuse_forked
 from qtensor.bind import bind
-from qtensor.bind.parse import in_place
-from qtensor.bind.statements import may_be_statement
-from qtensor.calls import Calls, HandOverError, staying_here
+from qtensor.bind.statements.dispatch import may_be_statement
+from qtensor.bind.text.parse import in_place
 from qtensor.catalog import CallerVariables, Registry, Scope
-from qtensor.cores import available_cores
 from qtensor.errors import DataError
 from qtensor.exporting import export_native_query, export_query
 from qtensor.given import given_mapping, given_path, given_text, given_texts
-from qtensor.kept_columns import Columns
-from qtensor.kept_columns import memory_limit as limit_in_bytes
-from qtensor.lowering.model import Model
-from qtensor.lowering.tensorflow import is_tensorflow_model
-from qtensor.memory import enough_memory, keep_heap, release_heap
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.tensorflow import is_tensorflow_model
 from qtensor.models import Registration
-from qtensor.optimizer import Observer
-from qtensor.prepared import Parameters, Prepared, Query
+from qtensor.optimise.driver import Observer
+from qtensor.process.calls import Calls, HandOverError, staying_here
+from qtensor.process.cores import available_cores
+from qtensor.process.memory import enough_memory, keep_heap, release_heap
 from qtensor.relation import Relation
-from qtensor.session import Session
+from qtensor.run.kept_columns import Columns
+from qtensor.run.kept_columns import memory_limit as limit_in_bytes
+from qtensor.run.prepared import Parameters, Prepared, Query
+from qtensor.run.session import Session
 from qtensor.sources.arrow import without_rows
+from qtensor.sources.table import Table
+from qtensor.statement import View
 from qtensor.statements.run import Runner
-from qtensor.statements.statement import View
-from qtensor.table import Table
 from qtensor.types import Schema
 
 PLANS_KEPT = 256

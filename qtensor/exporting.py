@@ -6,20 +6,20 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from qtensor.aot.export import ROWS_OF_TYPES, Exportable, facts_of_types, write_artifact
-from qtensor.aot.facts import TableFacts
+from qtensor.aot.artifact.export import ROWS_OF_TYPES, Exportable, facts_of_types, write_artifact
+from qtensor.aot.artifact.facts import TableFacts
 from qtensor.aot.native.export import export_native
 from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.errors import UnsupportedError
 from qtensor.logical import Plan
-from qtensor.lowering.model import Model
-from qtensor.lowering.physical import SourceColumn
-from qtensor.lowering.ranges import Range
-from qtensor.prepared import Query
+from qtensor.lowering.ir.physical import SourceColumn
+from qtensor.lowering.ir.ranges import Range
+from qtensor.lowering.models.model import Model
+from qtensor.optimise.facts.statistics import ColumnStatistics, NoStatistics
 from qtensor.row_numbers import ROWS_NUMBERED
-from qtensor.rules.statistics import ColumnStatistics, NoStatistics
-from qtensor.session import MeasuredTables
+from qtensor.run.prepared import Query
+from qtensor.run.session import MeasuredTables
 
 
 def export_query(

@@ -31,8 +31,8 @@ The functions a `Call` may name, and what their arguments are after binding (`T`
     try                     (T) -> T: NULL where the argument is an error
     greatest least          (T, ...) -> T: of the arguments that are not NULL
 
-and those of the tables in `qtensor/scalars/` under their first name, with arguments as one of their overloads has them. Anything
-else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.
+and those of the tables in `qtensor/functions/scalars/` under their first name, with arguments as one of their overloads has them.
+Anything else that SQL knows (BETWEEN, NULLIF, IF, IS TRUE, simple CASE, NOT IN ...) is bound to these.
 """
 
 from __future__ import annotations

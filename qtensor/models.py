@@ -8,11 +8,11 @@ from functools import partial
 
 from numpy.typing import DTypeLike
 
-from qtensor.bind.model_names import refuse_name
+from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
-from qtensor.lowering.jax_function import import_jax_function
-from qtensor.lowering.model import Model
-from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+from qtensor.lowering.models.jax_function import import_jax_function
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from qtensor.display import render_html, render_text
 from qtensor.errors import DataError
-from qtensor.explain import Level, explain
-from qtensor.fetching import Cursor, Row, data_frame, jax_ready, numpy_column, python_rows, rows_in_batches
+from qtensor.explain.levels import Level, explain
 from qtensor.given import given_count
-from qtensor.libraries import needs
 from qtensor.lowering.storage import arrow_type
-from qtensor.prepared import Prepared, Query
+from qtensor.results.display import render_html, render_text
+from qtensor.results.fetching import Cursor, Row, data_frame, jax_ready, numpy_column, python_rows, rows_in_batches
+from qtensor.results.libraries import needs
+from qtensor.run.prepared import Prepared, Query
 from qtensor.sources.typed import TypedRows
 from qtensor.types import Field, Schema, distinct_names
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from qtensor.statements.statement import Column, Definition
+from qtensor.statement import Column, Definition
 from qtensor.types import Decimal, Float, Integer, Schema, SqlType
 
 

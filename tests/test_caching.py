@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot.cache import MAGIC, ExecutableCache
+from qtensor.aot.machine.cache import MAGIC, ExecutableCache
 from tests.oracle import Engines
 
 ROOT = Path(__file__).parents[1]

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 
 import qtensor
-from qtensor import calls
-from qtensor.aot import compile as compiling
-from qtensor.aot.programs import Programs
-from qtensor.calls import Call, Calls, check
+from qtensor.aot.artifact.programs import Programs
+from qtensor.aot.machine import compile as compiling
 from qtensor.errors import DataError, InterruptError, QTensorError, QueryTimeoutError
 from qtensor.models import Registration
+from qtensor.process import calls
+from qtensor.process.calls import Call, Calls, check
 
 ROWS = 300_000
 LONG = "SELECT sum(x.b * y.b % 7) FROM t x JOIN t y ON x.a = y.a JOIN t z ON z.a = y.a"  # 3e11 pairs

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from qtensor.display import LONGEST_HTML_TEXT, render_html, render_text
+from qtensor.results.display import LONGEST_HTML_TEXT, render_html, render_text
 
 QUERIES = {
     "one row of many types": """SELECT 1 AS a, 'x' AS b, 1.5::DECIMAL(10,2) AS d, DATE '2020-01-01' AS e,

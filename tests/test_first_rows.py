@@ -16,8 +16,8 @@ import pytest
 from pyarrow import dataset
 
 import qtensor
-from qtensor import first_rows
 from qtensor.errors import DataError
+from qtensor.run import first_rows
 
 ROWS = 300_000
 QUERIES = [

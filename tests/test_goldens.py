@@ -17,8 +17,8 @@ import pytest
 
 import qtensor
 from qtensor.errors import ExecutionError
-from qtensor.optimizer import REQUIRED_RULES, RULES
-from qtensor.plan_text import plan_text
+from qtensor.explain.plan_text import plan_text
+from qtensor.optimise.driver import REQUIRED_RULES, RULES
 from tests.oracle import Engines, answer_of_duckdb, answer_of_qtensor, assert_same_answer, is_ordered
 from tests.sql.tables import every_type
 
@@ -64,7 +64,7 @@ def engines() -> Iterator[Engines]:
 def unoptimised() -> Iterator[qtensor.Connection]:
     """A connection that runs plans as they are bound, but for subqueries, which must go."""
     with pytest.MonkeyPatch.context() as patch, qtensor.connect(threads=2) as connection:
-        patch.setattr("qtensor.optimizer.RULES", ())
+        patch.setattr("qtensor.optimise.driver.RULES", ())
         for name, table in TABLES.items():
             connection.register(name, table)
         yield connection
@@ -75,7 +75,7 @@ def no_table_is_small(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """What is worth it for large tables alone is done for those here, in the cases that show it."""
     callspec = getattr(request.node, "callspec", None)
     if callspec is not None and callspec.params["path"].stem.startswith("reduce_"):
-        monkeypatch.setattr("qtensor.rules.reduce_by_semi_join.MANY", 1)
+        monkeypatch.setattr("qtensor.optimise.rules.reduce_by_semi_join.MANY", 1)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -14,9 +14,9 @@ import pytest
 from qtensor import types as t
 from qtensor.bind import bind
 from qtensor.expressions import Cast, Expr, Literal
-from qtensor.literals import convert_literal
 from qtensor.logical import Project
-from qtensor.texts import ConversionError, format_value, parse_text
+from qtensor.values.literals import convert_literal
+from qtensor.values.texts import ConversionError, format_value, parse_text
 from tests.bind.catalog import MemoryCatalog
 from tests.literal_values import python_value, same
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import qtensor
-from qtensor.aot import cache, machine_code, programs
-from qtensor.aot.container import read_container
+from qtensor.aot.artifact import machine_code, programs
+from qtensor.aot.artifact.container import read_container
+from qtensor.aot.machine import cache
 
 TABLE = {"x": np.arange(10.0)}
 

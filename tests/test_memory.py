@@ -18,7 +18,7 @@ import pytest
 
 import qtensor
 from qtensor.errors import DataError
-from qtensor.kept_columns import memory_limit
+from qtensor.run.kept_columns import memory_limit
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = np.arange(100_000)

@@ -1,6 +1,6 @@
 """One query, one XLA module: filter, model and aggregation share one ENTRY, with no way back into Python or TensorFlow.
 
-The one call out of it is libm's, at its beginning (`aot/subnormals.py`).
+The one call out of it is libm's, at its beginning (`aot/machine/subnormals.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 import qtensor
 from qtensor import datasets
-from qtensor.aot.subnormals import SET_ENVIRONMENT
+from qtensor.aot.machine.subnormals import SET_ENVIRONMENT
 from qtensor.lowering.storage.layout import CHUNK
 from tests.headline import HEADLINE, trained_classifier
 

@@ -17,10 +17,10 @@ import pytest
 
 import qtensor
 from qtensor.bind import ModelSignature, bind
-from qtensor.bind.statements import bind_statement, may_be_statement
+from qtensor.bind.statements.dispatch import bind_statement, may_be_statement
 from qtensor.errors import BindError, CapacityError, DataError, ParseError, QTensorError, UnsupportedError
-from qtensor.optimizer import optimise
-from qtensor.statements.statement import Column, Definition, Kind, View
+from qtensor.optimise.driver import optimise
+from qtensor.statement import Column, Definition, Kind, View
 from qtensor.types import Field, Schema
 from tests.bind.catalog import EVERY_TYPE, MODELS
 

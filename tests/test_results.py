@@ -17,8 +17,8 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import qtensor
-from qtensor import fetching
 from qtensor.errors import DataError, UnsupportedError
+from qtensor.results import fetching
 
 COLUMNS = {
     "hugeint": "sum(a) FROM (VALUES (1), (2)) t(a)",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qtensor.whole_file import whole_file
+from qtensor.files.whole_file import whole_file
 
 
 def write(path: Path, content: bytes) -> None:
@@ -67,7 +67,7 @@ def test_a_writer_that_is_killed(tmp_path: Path) -> None:
     file.write_bytes(b"old")
     code = (
         "import os, pathlib, signal, sys\n"
-        "from qtensor.whole_file import whole_file\n"
+        "from qtensor.files.whole_file import whole_file\n"
         "with whole_file(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'half of it')\n"
         "    file.flush()\n"

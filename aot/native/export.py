@@ -13,16 +13,16 @@ import jax
 import numpy as np
 from rich.progress import Progress
 
-from qtensor.aot.export import Exportable
-from qtensor.aot.facts import TableFacts
-from qtensor.aot.forms import FormPlanner, PlannedForm, lowered, scans_of
+from qtensor.aot.artifact.export import Exportable
+from qtensor.aot.artifact.facts import TableFacts
+from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, lowered, scans_of
 from qtensor.aot.native.generate import NativeForm, NativeQuery, Program, query_source, weights_source
 from qtensor.aot.native.programs import compile_programs, program_of
 from qtensor.aot.native.runtime import progress_bars, runtime_archives
 from qtensor.aot.native.toolchain import HERE, Toolchain, toolchain
 from qtensor.errors import NativeError
-from qtensor.lowering.physical import SourceColumn
-from qtensor.optimizer import optimise
+from qtensor.lowering.ir.physical import SourceColumn
+from qtensor.optimise.driver import optimise
 from qtensor.version import __version__
 
 VERBS = ("open", "step", "step_file", "merge", "finish", "error", "close")

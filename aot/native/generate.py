@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from qtensor.errors import InternalError, NativeError
 from qtensor.expressions import Literal
-from qtensor.lowering.host import HostInputs
-from qtensor.lowering.physical import LateSlot, OutputColumn, PlannedQuery, SizedTable, Slot, SourceColumn, SourceSlot
-from qtensor.lowering.values import (
+from qtensor.lowering.host.inputs import HostInputs
+from qtensor.lowering.ir.physical import LateSlot, OutputColumn, PlannedQuery, SizedTable, Slot, SourceColumn, SourceSlot
+from qtensor.lowering.ir.values import (
     CalledDictionary,
     CodeOf,
     ColumnDictionary,

@@ -14,13 +14,13 @@ from typing import Any
 import jax
 from rich.progress import Progress
 
+from qtensor.aot.machine.options import COMPILER_OPTIONS, WHOLE_FUSIONS
+from qtensor.aot.machine.runtime import portable_stablehlo
 from qtensor.aot.native.generate import Program, program_source
 from qtensor.aot.native.runtime import refuse_unsupported
 from qtensor.aot.native.toolchain import HERE, Toolchain
-from qtensor.aot.options import COMPILER_OPTIONS, WHOLE_FUSIONS
-from qtensor.aot.runtime import portable_stablehlo
-from qtensor.cores import available_cores
 from qtensor.errors import NativeError
+from qtensor.process.cores import available_cores
 
 
 def xla_flags(calls_models: bool) -> str:

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qtensor.aot.native.toolchain import HERE, Toolchain, toolchain
-from qtensor.cores import available_cores
 from qtensor.errors import NativeError
-from qtensor.folders import cache_folder
+from qtensor.files.folders import cache_folder
+from qtensor.process.cores import available_cores
 
 PRODUCTS = {"float": "dot_float", "double": "dot_double", "int32_t": "dot_int32"}
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from qtensor.bind.catalog import Catalog, ModelSignature
 from qtensor.bind.context import Context, Parameters
-from qtensor.bind.parse import dialect_named
-from qtensor.bind.parse import parse as parse_query  # pytest puts the module of that name into its place
-from qtensor.bind.query import bind_query
-from qtensor.bind.support import raise_unsupported, reject_unsupported
+from qtensor.bind.select.query import bind_query
+from qtensor.bind.text.parse import dialect_named
+from qtensor.bind.text.parse import parse as parse_query  # pytest puts the module of that name into its place
+from qtensor.bind.text.support import raise_unsupported, reject_unsupported
 from qtensor.errors import BindError, UnsupportedError
 from qtensor.logical import Plan
-from qtensor.rules.share_parts import share_parts
+from qtensor.optimise.share_parts import share_parts
 
 __all__ = ["Catalog", "ModelSignature", "bind", "normalised"]
 

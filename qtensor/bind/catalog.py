@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from qtensor.statements.statement import Definition, Kind, View
+from qtensor.statement import Definition, Kind, View
 from qtensor.types import Schema, SqlType
 
 

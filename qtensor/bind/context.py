@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from qtensor.bind.branches import Branch
 from qtensor.bind.catalog import Catalog
-from qtensor.bind.source import Source
+from qtensor.bind.select.branches import Branch
+from qtensor.bind.text.source import Source
 from qtensor.errors import BindError, ExecutionError, Span, with_article
 from qtensor.expressions import Literal
-from qtensor.literals import listed, parameter_literal
 from qtensor.logical import Plan
-from qtensor.texts import ConversionError
+from qtensor.optimise.unsupported_columns import unsupported_column
 from qtensor.types import SqlType, Unsupported
-from qtensor.unsupported_columns import unsupported_column
+from qtensor.values.literals import listed, parameter_literal
+from qtensor.values.texts import ConversionError
 
 
 @dataclass

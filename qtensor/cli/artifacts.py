@@ -16,7 +16,7 @@ from qtensor.cli.options import EXEC_PARAMETER, TABLE, THREADS, output_options, 
 from qtensor.cli.output import Output
 
 if TYPE_CHECKING:
-    from qtensor.aot.artifact import Artifact
+    from qtensor.aot.artifact.artifact import Artifact
 
 ARTIFACT = click.argument("artifact", metavar="FILE.qta")
 
@@ -40,7 +40,7 @@ def export(sql: str | None, file: str | None, inputs: Inputs, path: str | None, 
     """
     if path is None and folder is None:
         raise click.UsageError("say what to write: -o FILE.qta, or --native FOLDER")
-    from qtensor.prepared import Query
+    from qtensor.run.prepared import Query
 
     text = read_sql(sql, file, inputs.tables)
     only_types = [name.lower() for name, _ in inputs.tables] if types_only else []
@@ -78,7 +78,7 @@ def exec_command(
     """
     import pyarrow as pa
 
-    from qtensor.aot.artifact import load
+    from qtensor.aot.artifact.artifact import load
 
     query = load(artifact, threads)
     if len(query.tables) == 1 and not tables and not sys.stdin.isatty():
@@ -121,7 +121,7 @@ def inspect(artifact: str, as_json: bool) -> None:
 
     Nothing in the file is run.
     """
-    from qtensor.aot.container import read_container
+    from qtensor.aot.artifact.container import read_container
     from qtensor.cli.describe import as_text, describe
 
     described = describe(read_container(artifact))
@@ -140,8 +140,8 @@ def trust(artifact: str | None, listing: bool, remove: bool, compiling: bool) ->
     that is not trusted works, too: its portable program is compiled on first use. Trust is in the file's SHA-256, so a file
     that changes loses it. QTENSOR_TRUST names another folder for what is trusted.
     """
-    from qtensor.aot.container import read_container
-    from qtensor.aot.trust import add_trust, remove_trust, trusted_digests
+    from qtensor.aot.artifact.container import read_container
+    from qtensor.aot.artifact.trust import add_trust, remove_trust, trusted_digests
 
     if listing:
         if artifact or remove or compiling:
@@ -152,7 +152,7 @@ def trust(artifact: str | None, listing: bool, remove: bool, compiling: bool) ->
     if artifact is None:
         raise click.UsageError("name a file, or --list")
     if compiling:
-        from qtensor.aot.machine_code import add_machine_code
+        from qtensor.aot.artifact.machine_code import add_machine_code
 
         if remove:
             raise click.UsageError("--compile adds trust and --remove takes it away")

@@ -17,7 +17,7 @@ def cache() -> None:
 @cache.command()
 def info() -> None:
     """Where the cache is, and how full."""
-    from qtensor.aot.cache import ExecutableCache
+    from qtensor.aot.machine.cache import ExecutableCache
 
     found = ExecutableCache().info()
     click.echo(f"path     {found.folder}")
@@ -29,7 +29,7 @@ def info() -> None:
 @cache.command()
 def clear() -> None:
     """Remove all compiled code; queries are compiled anew."""
-    from qtensor.aot.cache import ExecutableCache
+    from qtensor.aot.machine.cache import ExecutableCache
 
     before = ExecutableCache().clear()
     click.echo(f"removed {before.entries:,} entries, {before.size:,} bytes")

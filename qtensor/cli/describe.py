@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from qtensor.aot.cache import machine_key
-from qtensor.aot.container import Container
-from qtensor.aot.manifest import UNLIMITED_STRINGS, AssumedColumn, Form, Input, Manifest
-from qtensor.aot.trust import is_trusted
-from qtensor.lowering.ranges import range_of_type
-from qtensor.plan_text import literal_text
-from qtensor.printable import printable
-from qtensor.texts import format_value
+from qtensor.aot.artifact.container import Container
+from qtensor.aot.artifact.manifest import UNLIMITED_STRINGS, AssumedColumn, Form, Input, Manifest
+from qtensor.aot.artifact.trust import is_trusted
+from qtensor.aot.machine.cache import machine_key
+from qtensor.explain.plan_text import literal_text
+from qtensor.files.printable import printable
+from qtensor.lowering.ir.ranges import range_of_type
 from qtensor.types import Schema, Varchar
+from qtensor.values.texts import format_value
 
 KINDS = {
     "whole": "up to {rows:,} rows at once",

@@ -56,7 +56,7 @@ class Inputs:
 
     def query(self, connection: Connection, sql: str) -> Relation:
         """A query with the parameters; other statements are refused, and do not run."""
-        from qtensor.prepared import Query
+        from qtensor.run.prepared import Query
 
         return connection._query(Query(sql, self.values, self.dialect))
 
@@ -71,7 +71,7 @@ def import_tensorflow() -> None:
 
     Raises ModelError: there is no TensorFlow.
     """
-    from qtensor.lowering.tensorflow.sources import load_tensorflow
+    from qtensor.lowering.models.tensorflow.sources import load_tensorflow
 
     sys.stderr.flush()
     kept = os.dup(2)

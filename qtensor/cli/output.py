@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, cast
 import click
 
 from qtensor.errors import QTensorError
-from qtensor.printable import printable
-from qtensor.whole_file import whole_file
-from qtensor.writing import ROWS_AT_ONCE, FileFormat, FileOptions, write_rows
+from qtensor.files.printable import printable
+from qtensor.files.whole_file import whole_file
+from qtensor.results.writing import ROWS_AT_ONCE, FileFormat, FileOptions, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +93,7 @@ def choose_output(format: str | None, path: str | None, rows: int) -> Output:
 
 
 def write_table(reader: pa.RecordBatchReader, types: Sequence[str], rows: int, file: BinaryIO) -> None:
-    from qtensor.display import render_text
+    from qtensor.results.display import render_text
 
     width = shutil.get_terminal_size((120, 40)).columns
     file.write((render_text(reader.read_all(), types, rows, width) + "\n").encode())

@@ -87,7 +87,7 @@ class Shell:
 
     def query(self, sql: str) -> Relation:
         """A query; statements that are none are refused."""
-        from qtensor.prepared import Query
+        from qtensor.run.prepared import Query
 
         return self.connection._query(Query(sql, self.values(sql), self.inputs.dialect))
 

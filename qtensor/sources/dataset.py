@@ -15,7 +15,7 @@ from qtensor.sources.arrow import READ_ERRORS, ArrowSource, checked, schema_of
 from qtensor.sources.held import Reference
 from qtensor.sources.parquet import checked_groups
 from qtensor.sources.signature import FileSignature, file_signature
-from qtensor.table import Source
+from qtensor.sources.table import Source
 
 
 def open_dataset(dataset: ds.Dataset, reference: Reference) -> Source:

@@ -7,12 +7,12 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from qtensor.errors import DataError
-from qtensor.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE, is_pattern, is_remote, is_there
+from qtensor.files.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE, is_pattern, is_remote, is_there
 from qtensor.sources.csv_file import CsvSource
 from qtensor.sources.ipc import open_ipc
 from qtensor.sources.parquet import ParquetSource
 from qtensor.sources.parquet_files import FilesSource
-from qtensor.table import Source
+from qtensor.sources.table import Source
 
 
 def open_path(path: str | PathLike[str]) -> Source:

@@ -18,7 +18,7 @@ from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
 from qtensor.sources.held import Reference
 from qtensor.sources.numbers import arrow_array, numpy_type
-from qtensor.table import Source
+from qtensor.sources.table import Source
 from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]

@@ -17,7 +17,7 @@ from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
 from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
 from qtensor.sources.signature import file_signature
-from qtensor.table import Source
+from qtensor.sources.table import Source
 
 FILE_MAGIC = b"ARROW1"
 STREAM_MAGIC = b"\xff\xff\xff\xff"

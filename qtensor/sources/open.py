@@ -7,13 +7,13 @@ from os import PathLike
 import pyarrow as pa
 
 from qtensor.errors import DataError
-from qtensor.memory import enough_memory
+from qtensor.process.memory import enough_memory
 from qtensor.sources.arrow import READ_ERRORS, ArrowSource, PolarsSource, reader_of
 from qtensor.sources.files import open_path, open_paths
 from qtensor.sources.frames import DataFrameSource, DictSource
 from qtensor.sources.held import WeakArrays, strongly, weakly
+from qtensor.sources.table import Source, Table
 from qtensor.sources.typed import RelationSource, TypedRows
-from qtensor.table import Source, Table
 
 _ACCEPTED = (
     "a pandas or polars DataFrame, a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a dict of one-dimensional "

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from qtensor.sources.held import Reference, WeakArrays, strongly, weakly
 from qtensor.sources.open import open_table
-from qtensor.table import Table
+from qtensor.sources.table import Table
 
 
 class _Opened(NamedTuple):

@@ -13,7 +13,7 @@ from qtensor.sources.arrow import READ_ERRORS
 from qtensor.sources.csv_file import read_csv
 from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
 from qtensor.sources.parquet import INT96_UNIT, checked_groups
-from qtensor.table import MOST_ROWS
+from qtensor.sources.table import MOST_ROWS
 
 PARQUET_MAGIC = b"PAR1"
 

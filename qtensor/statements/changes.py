@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
 from qtensor.lowering.storage.machine import machine_values, validity
+from qtensor.statement import Definition, Key
 from qtensor.statements.created import CreatedTable
-from qtensor.statements.statement import Definition, Key
 
 MOST_CHUNKS = 32  # of a column: every INSERT adds one, and each costs time in all that reads the column
 

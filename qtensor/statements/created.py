@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qtensor.sources.table import Table
 from qtensor.sources.typed import TypedSource
-from qtensor.statements.statement import Definition
-from qtensor.table import Table
+from qtensor.statement import Definition
 
 
 class CreatedTable:

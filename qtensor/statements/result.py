@@ -8,7 +8,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from qtensor.errors import UnsupportedError
-from qtensor.explain import Level
+from qtensor.explain.levels import Level
 from qtensor.logical import Plan
 from qtensor.lowering.storage import arrow_type
 from qtensor.relation import Relation

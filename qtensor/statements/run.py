@@ -15,21 +15,19 @@ from typing import assert_never
 import numpy as np
 import pyarrow as pa
 
-from qtensor.bind.statements import bind_statement, may_change
-from qtensor.calls import check, committing
+from qtensor.bind.statements.dispatch import bind_statement, may_change
 from qtensor.catalog import Registry, Scope
 from qtensor.errors import DataError
-from qtensor.explain import physical, timings
+from qtensor.explain.levels import physical, timings
+from qtensor.files.whole_file import whole_file
 from qtensor.logical import Plan
-from qtensor.lowering.model import Model
-from qtensor.optimizer import optimise
-from qtensor.prepared import Query
-from qtensor.session import MeasuredTables, Session
-from qtensor.statements.changes import appended, arrow_rows, changed, without
-from qtensor.statements.constants import constant_rows, is_constant
-from qtensor.statements.created import CreatedTable
-from qtensor.statements.result import Result, answer, counted, created, dropped, empty_table
-from qtensor.statements.statement import (
+from qtensor.lowering.models.model import Model
+from qtensor.optimise.driver import optimise
+from qtensor.process.calls import check, committing
+from qtensor.results.writing import ROWS_AT_ONCE, write_rows
+from qtensor.run.prepared import Query
+from qtensor.run.session import MeasuredTables, Session
+from qtensor.statement import (
     Copy,
     CreateTable,
     CreateView,
@@ -45,10 +43,12 @@ from qtensor.statements.statement import (
     Summarize,
     Update,
 )
+from qtensor.statements.changes import appended, arrow_rows, changed, without
+from qtensor.statements.constants import constant_rows, is_constant
+from qtensor.statements.created import CreatedTable
+from qtensor.statements.result import Result, answer, counted, created, dropped, empty_table
 from qtensor.statements.summarize import summarize
 from qtensor.types import VARCHAR, Field
-from qtensor.whole_file import whole_file
-from qtensor.writing import ROWS_AT_ONCE, write_rows
 
 _CHANGES = (CreateTable, CreateView, Insert, Delete, Update, Drop)
 _DESCRIBED = tuple(Field(name, VARCHAR) for name in ("column_name", "column_type", "null", "key", "default", "extra"))

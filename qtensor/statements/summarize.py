@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from qtensor.catalog import Registry, Scope
-from qtensor.prepared import Query
-from qtensor.session import Session
+from qtensor.run.prepared import Query
+from qtensor.run.session import Session
+from qtensor.statement import Column, Definition
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.result import Result, answer
-from qtensor.statements.statement import Column, Definition
-from qtensor.texts import format_value
 from qtensor.types import (
     BIGINT,
     DOUBLE,
@@ -31,6 +30,7 @@ from qtensor.types import (
     Timestamp,
     Varchar,
 )
+from qtensor.values.texts import format_value
 
 _TEXTS = ("column_name", "column_type", "min", "max")
 _SPREAD = ("avg", "std", "q25", "q50", "q75")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from qtensor.aot import forms
+from qtensor.aot.artifact import forms
 from tests.aot.exports import Exports
 from tests.sql.tables import every_type
 

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 import qtensor
-from qtensor.aot.artifact import Artifact
+from qtensor.aot.artifact.artifact import Artifact
 from tests.oracle import Answer, answer_of_duckdb, assert_same_answer, is_ordered
 
 NOTHING: Mapping[str, Any] = {}

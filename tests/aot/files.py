@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from qtensor.aot.container import MANIFEST, SEAL
+from qtensor.aot.artifact.container import MANIFEST, SEAL
 
 
 def parts_of(path: Path) -> dict[str, bytes]:

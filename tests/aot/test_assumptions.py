@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.dataset import dataset
 
-from qtensor.aot.artifact import Artifact
+from qtensor.aot.artifact.artifact import Artifact
 from qtensor.errors import ArtifactError, DataError
 from tests.aot.exports import Exports, check
 

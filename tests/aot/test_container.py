@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot.container import MANIFEST, opened, read_container
+from qtensor.aot.artifact.container import MANIFEST, opened, read_container
 from qtensor.errors import ArtifactError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed, sealed_again, with_manifest

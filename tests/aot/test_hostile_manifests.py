@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.aot.artifact import Artifact
-from qtensor.aot.container import MANIFEST, opened
+from qtensor.aot.artifact.artifact import Artifact
+from qtensor.aot.artifact.container import MANIFEST, opened
 from qtensor.errors import ArtifactError, QTensorError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed, with_manifest

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.aot.artifact import Artifact
-from qtensor.aot.container import opened
-from qtensor.aot.runtime import portable_stablehlo
+from qtensor.aot.artifact.artifact import Artifact
+from qtensor.aot.artifact.container import opened
+from qtensor.aot.machine.runtime import portable_stablehlo
 from qtensor.errors import ArtifactError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed, with_part

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot import isolation
-from qtensor.aot.artifact import Artifact
-from qtensor.aot.container import opened, read_container
-from qtensor.aot.isolation import Limits
+from qtensor.aot.artifact.artifact import Artifact
+from qtensor.aot.artifact.container import opened, read_container
+from qtensor.aot.isolated import isolation
+from qtensor.aot.isolated.isolation import Limits
 from qtensor.errors import ArtifactError, CapacityError, DataError, ExecutionError, QueryTimeoutError
-from qtensor.memory import half_of_memory
+from qtensor.process.memory import half_of_memory
 from tests.aot.exports import Exports, check
 from tests.aot.files import parts_of, sealed, with_part
 from tests.aot.programs import bytes_of, text_of, with_first
@@ -48,7 +48,7 @@ def hostile(path: Path, change: Any, seconds: float = 60.0, memory: int = 3 << 3
 def unscreened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The process that is started compiles everything, as if the whitelist had let it pass."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import qtensor.aot.screening as screening\nscreening.check_programs = lambda programs, trusted=False: None\n"
+        "import qtensor.aot.isolated.screening as screening\nscreening.check_programs = lambda programs, trusted=False: None\n"
     )
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     monkeypatch.setenv("QTENSOR_CACHE", str(tmp_path / "cache"))
@@ -80,7 +80,7 @@ def test_who_is_isolated(exports: Exports, monkeypatch: pytest.MonkeyPatch, tmp_
     assert artifact.isolated and not artifact.trusted
     assert not qtensor.load(path, isolated=False).isolated
     assert artifact(TABLE).num_rows == ROWS
-    qtensor.aot.trust.add_trust(artifact.digest)
+    qtensor.aot.artifact.trust.add_trust(artifact.digest)
     trusted = qtensor.load(path)
     assert trusted.trusted and not trusted.isolated
     assert trusted(TABLE) == artifact(TABLE)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot import loaded
-from qtensor.aot.loaded import Loaded
-from qtensor.aot.runtime import Code
+from qtensor.aot.machine import loaded
+from qtensor.aot.machine.loaded import Loaded
+from qtensor.aot.machine.runtime import Code
 
 T = pa.table({"a": pa.array([3, 1, None, 2]), "g": ["x", "y", "x", None]})
 QUERIES = [

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.aot.parameters import bound_parameters, find_parameters
+from qtensor.aot.artifact.parameters import bound_parameters, find_parameters
 from qtensor.bind import bind
 from qtensor.catalog import Registry, Scope
 from qtensor.errors import ArtifactError

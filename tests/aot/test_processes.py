@@ -40,7 +40,7 @@ print(query.trusted, result.to_pylist())
 UNTRUSTED = """
 import sys
 import qtensor
-from qtensor.aot import programs
+from qtensor.aot.artifact import programs
 
 compiled = []
 compile = programs.compile_stablehlo

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qtensor.aot import screening
-from qtensor.aot.runtime import portable_stablehlo
-from qtensor.aot.screening import check_programs
+from qtensor.aot.isolated import screening
+from qtensor.aot.isolated.screening import check_programs
+from qtensor.aot.machine.runtime import portable_stablehlo
 
 VECTOR = jax.ShapeDtypeStruct((8,), np.float32)
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import qtensor
-from qtensor.aot.artifact import Artifact
-from qtensor.aot.container import MANIFEST, opened, read_container
+from qtensor.aot.artifact.artifact import Artifact
+from qtensor.aot.artifact.container import MANIFEST, opened, read_container
 from qtensor.cli.describe import as_text, describe
 from qtensor.errors import ArtifactError, CapacityError, NativeError, QTensorError
 from tests.aot.exports import answer_of
@@ -183,7 +183,7 @@ import qtensor
 
 query = qtensor.load(sys.argv[1])
 print(query.trusted, repr(query(orders=sys.argv[2], customers=sys.argv[3]).to_pylist()) == sys.argv[4])
-assert not {"sqlglot", "tensorflow", "qtensor.lowering.plan", "qtensor.optimizer"} & set(sys.modules)
+assert not {"sqlglot", "tensorflow", "qtensor.lowering.planner.plan", "qtensor.optimise.driver"} & set(sys.modules)
 """
 
 

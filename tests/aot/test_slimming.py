@@ -9,11 +9,11 @@ import pytest
 from jaxlib import version
 
 import qtensor
-from qtensor.aot import slimming
-from qtensor.aot.compile import without_locations
+from qtensor.aot.machine import slimming
+from qtensor.aot.machine.compile import without_locations
+from qtensor.aot.machine.runtime import load_executable
+from qtensor.aot.machine.slimming import divided, is_slim, slimmed, whole_module
 from qtensor.aot.protobuf import Message, delimited, message
-from qtensor.aot.runtime import load_executable
-from qtensor.aot.slimming import divided, is_slim, slimmed, whole_module
 from tests.aot.test_loaded import in_memory
 
 T = pa.table({"a": pa.array([3, 1, None, 2, 3]), "g": ["x", "y", "x", None, "z"], "x": [1.5, None, -0.0, 2.5, 1e300]})
@@ -67,7 +67,7 @@ def test_hlo_of_what_has_left_the_memory(cache: Path, monkeypatch: pytest.Monkey
     first = asked(QUERIES[2])
     shown = first.hlo()
     again = asked(QUERIES[2])
-    monkeypatch.setattr("qtensor.aot.loaded.KERNELS_KEPT", 1)
+    monkeypatch.setattr("qtensor.aot.machine.loaded.KERNELS_KEPT", 1)
     asked(QUERIES[3]).arrow()
     assert not any(in_memory([again]))
     assert again.hlo() == shown

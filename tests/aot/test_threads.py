@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.aot.artifact import INPUTS_KEPT, Artifact
-from qtensor.aot.container import opened
+from qtensor.aot.artifact.artifact import INPUTS_KEPT, Artifact
+from qtensor.aot.artifact.container import opened
 from qtensor.errors import ArtifactError
 from tests.aot.exports import Exports
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot import cache, programs, trust
-from qtensor.aot.container import read_container
+from qtensor.aot.artifact import programs, trust
+from qtensor.aot.artifact.container import read_container
+from qtensor.aot.machine import cache
 from qtensor.errors import ArtifactError
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of, sealed, with_manifest, with_part

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.aot.runtime import portable_stablehlo
-from qtensor.aot.screening import check_programs
+from qtensor.aot.isolated.screening import check_programs
+from qtensor.aot.machine.runtime import portable_stablehlo
 from tests.aot.exports import Exports
 from tests.aot.files import parts_of
 from tests.aot.programs import bytes_of, text_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from qtensor import types as t
 from qtensor.bind import ModelSignature
-from qtensor.statements.statement import View
+from qtensor.statement import View
 from qtensor.types import Field, Schema, SqlType
 
 EVERY_TYPE: dict[str, SqlType] = {

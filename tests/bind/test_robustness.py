@@ -10,7 +10,7 @@ import pytest
 from qtensor.bind import bind
 from qtensor.errors import ExecutionError, QTensorError, SQLError
 from qtensor.logical import Plan
-from qtensor.optimizer import optimise
+from qtensor.optimise.driver import optimise
 from tests.bind.catalog import MemoryCatalog
 
 CATALOG = MemoryCatalog()

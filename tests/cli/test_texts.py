@@ -9,7 +9,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from qtensor.column_texts import csv_lines, json_objects, texts
+from qtensor.results.column_texts import csv_lines, json_objects, texts
 
 
 @pytest.mark.parametrize(

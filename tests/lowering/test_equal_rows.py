@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qtensor.lowering.sinks.equal_rows import FEWEST_ROWS, SLOT_BITS, FewWords, by_hashing, equal_rows
+from qtensor.lowering.program.sinks.equal_rows import FEWEST_ROWS, SLOT_BITS, FewWords, by_hashing, equal_rows
 from tests.oracle import Engines
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtensor.lowering import evaluate
-from qtensor.lowering.ranges import INT64_MAX, INT64_MIN, Range, literal_range, widened
+from qtensor.lowering.ir.ranges import INT64_MAX, INT64_MIN, Range, literal_range, widened
+from qtensor.lowering.program import evaluate
 
 EDGES = [
     0,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtensor.lowering.ranges import Range
-from qtensor.lowering.sinks.packing import WORD_BITS, Addend, pack, packed_sums
-from qtensor.lowering.sinks.slots import Slots
+from qtensor.lowering.ir.ranges import Range
+from qtensor.lowering.program.sinks.packing import WORD_BITS, Addend, pack, packed_sums
+from qtensor.lowering.program.sinks.slots import Slots
 
 LENGTH = 512
 

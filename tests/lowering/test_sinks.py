@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtensor.lowering.physical import SortWord, TopKSink
-from qtensor.lowering.sinks.base import Batch, Extent
-from qtensor.lowering.sinks.compact import live_rows
-from qtensor.lowering.sinks.sorting import LAST, sorted_rows
-from qtensor.lowering.sinks.top_k import TopK
+from qtensor.lowering.ir.physical import SortWord, TopKSink
+from qtensor.lowering.program.sinks.base import Batch, Extent
+from qtensor.lowering.program.sinks.compact import live_rows
+from qtensor.lowering.program.sinks.sorting import LAST, sorted_rows
+from qtensor.lowering.program.sinks.top_k import TopK
 
 
 @settings(max_examples=25)

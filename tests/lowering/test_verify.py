@@ -10,9 +10,8 @@ import pytest
 
 import qtensor
 from qtensor.errors import InternalError
-from qtensor.lowering.evaluate import OPERATIONS
-from qtensor.lowering.kernel import Instruction
-from qtensor.lowering.physical import (
+from qtensor.lowering.ir.kernel import Instruction
+from qtensor.lowering.ir.physical import (
     CollectSink,
     CompactSink,
     DenseGroupSink,
@@ -25,8 +24,9 @@ from qtensor.lowering.physical import (
     TableSource,
     TopKSink,
 )
-from qtensor.lowering.program import Carried, Progress, TensorProgram
-from qtensor.lowering.verify import SIGNATURES, problems, result_rows, result_types, verify
+from qtensor.lowering.ir.verify import SIGNATURES, problems, result_rows, result_types, verify
+from qtensor.lowering.program.evaluate import OPERATIONS
+from qtensor.lowering.program.program import Carried, Progress, TensorProgram
 from tests.sql.tables import every_type
 
 # What every kind of sink, source and accumulator is made by.
@@ -193,6 +193,6 @@ def test_planning_verifies_where_it_is_asked_for(connection: qtensor.Connection,
             plan, 0, lambda pipeline: replace(pipeline, kernel=(Instruction("guess", (), "int8"), *pipeline.kernel))
         )
 
-    monkeypatch.setattr("qtensor.lowering.plan.narrow_loads", broken)
+    monkeypatch.setattr("qtensor.lowering.planner.plan.narrow_loads", broken)
     with pytest.raises(InternalError, match="not well formed"):
         connection.sql("SELECT sum(i8) FROM t").fetchall()

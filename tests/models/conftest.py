@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qtensor.lowering.tensorflow import importer
+from qtensor.lowering.models.tensorflow import importer
 
 
 @pytest.fixture(params=["features", "rows"], scope="module")

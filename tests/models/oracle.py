@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from qtensor.lowering.model import Model, Prediction
+from qtensor.lowering.models.model import Model, Prediction
 from qtensor.types import Array
 
 COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}

@@ -14,7 +14,7 @@ import tensorflow as tf
 from duckdb.func import ARROW
 
 from qtensor import datasets
-from qtensor.aot.subnormals import SET_ENVIRONMENT
+from qtensor.aot.machine.subnormals import SET_ENVIRONMENT
 from tests.headline import trained_classifier
 from tests.oracle import Engines
 

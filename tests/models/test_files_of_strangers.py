@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 
 from qtensor.errors import ModelError
-from qtensor.lowering.tensorflow import import_model
+from qtensor.lowering.models.tensorflow import import_model
 
 L = keras.layers
 PB = "saved_model.pb"

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qtensor.errors import ModelError
-from qtensor.lowering.model import Model
-from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, INTEGER, Array
 from tests.models.oracle import assert_classes_equal, assert_scores_equal, extreme_rows, failures, run
 
@@ -382,7 +382,7 @@ original = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation
                              keras.layers.Dense(3, activation="softmax")])
 rows = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
 expected = original(rows).numpy()
-from qtensor.lowering.tensorflow import import_model
+from qtensor.lowering.models.tensorflow import import_model
 model = import_model("m", original)
 del original
 
@@ -412,7 +412,7 @@ def test_an_imported_model_needs_no_tensorflow() -> None:
 
 def test_looking_at_a_model_does_not_import_tensorflow() -> None:
     code = (
-        "import sys; from qtensor.lowering.tensorflow import is_tensorflow_model\n"
+        "import sys; from qtensor.lowering.models.tensorflow import is_tensorflow_model\n"
         "print(is_tensorflow_model(print), is_tensorflow_model('folder'), 'tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

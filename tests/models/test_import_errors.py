@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from qtensor.errors import ModelError
-from qtensor.lowering.tensorflow import import_model, is_tensorflow_model
+from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 
 L = keras.layers
 ROWS = tf.TensorSpec([None, 3], tf.float32)

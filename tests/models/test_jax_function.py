@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qtensor.errors import ModelError
-from qtensor.lowering.jax_function import import_jax_function
+from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array
 from tests.models.oracle import assert_scores_equal, run
 

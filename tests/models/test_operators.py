@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from qtensor.lowering.tensorflow import import_model
-from qtensor.lowering.tensorflow.freeze import freeze
-from qtensor.lowering.tensorflow.registry import OPS
+from qtensor.lowering.models.tensorflow import import_model
+from qtensor.lowering.models.tensorflow.freeze import freeze
+from qtensor.lowering.models.tensorflow.registry import OPS
 from tests.models.oracle import assert_scores_equal, extreme_rows, run
 
 pytestmark = pytest.mark.usefixtures("orientation")

@@ -11,7 +11,7 @@ import pytest
 from scipy.cluster.vq import kmeans2
 
 from qtensor.datasets.training import train_softmax_regression
-from qtensor.lowering.tensorflow import import_model
+from qtensor.lowering.models.tensorflow import import_model
 from qtensor.types import BIGINT, Array, Float
 from tests.models.oracle import assert_scores_equal, run
 

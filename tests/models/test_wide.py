@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 import qtensor
-from qtensor.lowering.predict import BLOCK, WIDE
+from qtensor.lowering.models.tensorflow import import_model
+from qtensor.lowering.program.predict import BLOCK, WIDE
 from qtensor.lowering.storage.layout import CHUNK
-from qtensor.lowering.tensorflow import import_model
 
 FEATURES = 40
 GROUPS = 7

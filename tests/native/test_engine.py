@@ -15,7 +15,7 @@ import pytest
 from engine_cases import BY_NAME, CASES, Case
 from engine_driver import FOLD, GROUPS, ROWS, SORT, Column, Engine, EngineError, State
 
-from qtensor.like import matches
+from qtensor.values.like import matches
 
 SIZES = (0, 1, 2047, 2048, 2049, 65535, 65536, 65537, 300_000)
 A = Column("a", "integer", "int16", 64, low=-1000, high=1000)

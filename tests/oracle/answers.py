@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 import qtensor
-from qtensor.bind.parse import parse_statement
+from qtensor.bind.text.parse import parse_statement
 from qtensor.errors import BindError, ExecutionError, ParseError
 
 Row: TypeAlias = tuple[Any, ...]

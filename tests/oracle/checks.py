@@ -15,8 +15,8 @@ import jax
 import pyarrow as pa
 
 import qtensor
-import qtensor.optimizer
-from qtensor.aot.options import COMPILER_OPTIONS
+import qtensor.optimise.driver
+from qtensor.aot.machine.options import COMPILER_OPTIONS
 from qtensor.errors import BindError, QTensorError, UnsupportedError
 from tests.oracle.answers import Answer, Row, answer_of_duckdb, assert_same_answer, is_ordered
 from tests.oracle.asking import attempt
@@ -162,12 +162,12 @@ def quick_compiling() -> Iterator[None]:
 
 @contextmanager
 def no_rules() -> Iterator[None]:
-    rules = qtensor.optimizer.RULES
-    qtensor.optimizer.RULES = ()
+    rules = qtensor.optimise.driver.RULES
+    qtensor.optimise.driver.RULES = ()
     try:
         yield
     finally:
-        qtensor.optimizer.RULES = rules
+        qtensor.optimise.driver.RULES = rules
 
 
 def compared(found: Answer | Exception, expected: Answer | Exception, sql: str) -> Finding:

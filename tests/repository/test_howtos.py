@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import qtensor
-from qtensor.lowering.encode import expressions
-from qtensor.scalars.registry import SCALARS
+from qtensor.functions.scalars.registry import SCALARS
+from qtensor.lowering.expressions import expressions
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.lowering.encode.membership import MANY
+from qtensor.lowering.expressions.membership import MANY
 from tests.oracle import Engines
 from tests.sql.tables import every_type
 

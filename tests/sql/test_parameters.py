@@ -11,7 +11,7 @@ import pytest
 
 import qtensor
 from qtensor import datasets
-from qtensor.aot.compile import CompiledQuery
+from qtensor.aot.machine.compile import CompiledQuery
 from tests.headline import HEADLINE, Q6, trained_classifier
 from tests.oracle import Engines
 

@@ -112,7 +112,7 @@ def test_sizes(rows: int) -> None:
 
 
 def test_texts_are_joined_block_by_block(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qtensor.lowering.late_texts.BLOCK", 7)
+    monkeypatch.setattr("qtensor.lowering.host.late_texts.BLOCK", 7)
     engines.check("SELECT id, string_agg(s, ',') OVER (PARTITION BY g ORDER BY id) AS a FROM t")
     engines.check("SELECT g, string_agg(s, ',' ORDER BY id) AS a FROM t GROUP BY g")
 

@@ -1,4 +1,4 @@
-"""Subnormal numbers are numbers: DuckDB keeps them, XLA's client would take them for zero (`aot/subnormals.py`)."""
+"""Subnormal numbers are numbers: DuckDB keeps them, XLA's client would take them for zero (`aot/machine/subnormals.py`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.aot import runtime
+from qtensor.aot.machine import runtime
 from qtensor.lowering.storage.layout import CHUNK
 from tests.oracle import Engines
 

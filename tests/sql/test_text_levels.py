@@ -9,9 +9,9 @@ import pytest
 
 import qtensor
 from qtensor.errors import InternalError
-from qtensor.lowering import text_levels
 from qtensor.lowering.storage import Level, encode_column, layout_for
 from qtensor.lowering.storage import text as storage_text
+from qtensor.optimise.facts import text_levels
 from qtensor.types import VARCHAR
 from tests.oracle import Engines
 
@@ -100,7 +100,7 @@ def test_a_query_keeps_its_codes_when_a_later_one_needs_others(engines: Engines)
 
 
 def test_codes_that_are_too_weak_are_an_error(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qtensor.session.text_levels", lambda plan: dict.fromkeys(text_levels.text_levels(plan), "plain"))
+    monkeypatch.setattr("qtensor.run.session.text_levels", lambda plan: dict.fromkeys(text_levels.text_levels(plan), "plain"))
     if level_of(engines.tables["t"]["s"]) == "plain":
         for query in ("SELECT v, count(*) FROM t GROUP BY v", "SELECT x.id FROM t AS x JOIN t AS y ON x.s = y.s"):
             with pytest.raises(InternalError, match="not unique"):

@@ -9,7 +9,7 @@ import pytest
 
 import qtensor
 from qtensor.errors import BindError, DataError, ExecutionError, UnsupportedError
-from qtensor.statements.statement import Definition
+from qtensor.statement import Definition
 from tests.oracle import Engines
 from tests.statements.scripts import check_statement, check_tables, refused
 

@@ -9,7 +9,7 @@ import pytest
 from sqlglot import tokenize
 
 import qtensor
-from qtensor.bind.statements import bind_statement
+from qtensor.bind.statements.dispatch import bind_statement
 from qtensor.catalog import Scope
 from qtensor.errors import QTensorError, SQLError
 

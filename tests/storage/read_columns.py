@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import ResultColumn, decode_column
-from qtensor.table import Table
+from qtensor.sources.table import Table
 from qtensor.types import Unsupported
 from tests.storage.arrays import stored
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from qtensor.lowering.storage import CHUNK, EncodedColumn, ResultColumn, arrow_type, decode_column
 from qtensor.sources import open_table
 from qtensor.sources.footer import without_decimals
-from qtensor.table import Table
+from qtensor.sources.table import Table
 from tests.storage.arrays import columns, stored
 
 

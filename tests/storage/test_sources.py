@@ -22,7 +22,7 @@ import pytest
 from qtensor.errors import DataError
 from qtensor.lowering.storage import ResultColumn, decode_column
 from qtensor.sources import open_table
-from qtensor.table import Table
+from qtensor.sources.table import Table
 
 
 def contents(table: Table, threads: int = 2) -> dict[str, list[Any]]:

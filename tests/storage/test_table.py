@@ -17,7 +17,7 @@ import pytest
 from qtensor.errors import DataError
 from qtensor.lowering.storage import CHUNK, EncodedColumn, Layout, encode_column
 from qtensor.sources import open_table
-from qtensor.table import Table
+from qtensor.sources.table import Table
 from qtensor.types import BIGINT, Field
 
 

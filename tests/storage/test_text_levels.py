@@ -14,7 +14,7 @@ from qtensor.lowering.storage import LEVELS, EncodedColumn, Level, encode_column
 from qtensor.lowering.storage import text as storage_text
 from qtensor.sources.arrow import ArrowSource
 from qtensor.sources.files import ParquetSource
-from qtensor.table import Table
+from qtensor.sources.table import Table
 from qtensor.types import VARCHAR
 
 ROWS = 70_000

@@ -8,7 +8,7 @@
 
 namespace qtensor {
 
-// The text of CAST(value AS VARCHAR), the value being of a type that is an integer inside (qtensor/texts.py).
+// The text of CAST(value AS VARCHAR), the value being of a type that is an integer inside (qtensor/values/texts.py).
 std::string format_value(int64_t value, const SqlType& type);
 
 }  // namespace qtensor

@@ -1,4 +1,4 @@
-// What a form's programs take beside rows: scalars of literals, and tables made of dictionaries (lowering/host.py).
+// What a form's programs take beside rows: scalars of literals, and tables made of dictionaries (lowering/host/inputs.py).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // A compiled query as the engine sees it: one constant `qtensor::Query`, generated beside the programs, and read by nothing else.
-// It mirrors lowering/physical.py, lowering/values.py and aot/manifest.py, where each part is explained.
+// It mirrors lowering/ir/physical.py, lowering/ir/values.py and aot/artifact/manifest.py, where each part is explained.
 #pragma once
 
 #include <cstddef>
@@ -105,7 +105,7 @@ struct Output {
   int32_t dictionary;  // of Varchar, else -1
 };
 
-// The query for tables of a certain size; see aot/manifest.py. Whole: at most `rows` rows at once. ByRows, ByState: blocks.
+// The query for tables of a certain size; see aot/artifact/manifest.py. Whole: at most `rows` rows at once. ByRows, ByState: blocks.
 struct Form {
   enum Of : uint8_t { Whole, ByRows, ByState } of;
   int64_t rows, chunk;

@@ -9,7 +9,7 @@
 namespace qtensor {
 namespace {
 
-constexpr int64_t kMostRows = int64_t{1} << 34;  // MANY_ROWS of lowering/plan.py
+constexpr int64_t kMostRows = int64_t{1} << 34;  // MANY_ROWS of lowering/planner/plan.py
 constexpr int64_t kFewChunks = 4;                // fewer are not worth a thread
 
 bool has_text(const Query& query) {

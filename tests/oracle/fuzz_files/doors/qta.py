@@ -64,14 +64,14 @@ class ArtifactDoor(Door):
     """Loaded and called as an untrusted file is: in a process of its own, under limits."""
 
     def import_libraries(self) -> None:
-        import qtensor.aot.artifact
+        import qtensor.aot.artifact.artifact
         import qtensor.connection  # noqa: F401
 
     def make_seeds(self, folder: Path) -> None:
         import os
 
         import qtensor
-        from qtensor.aot import forms
+        from qtensor.aot.artifact import forms
 
         forms.LADDER = forms.LADDER[:2]
         trust, os.environ["QTENSOR_TRUST"] = os.environ["QTENSOR_TRUST"], str(folder.parent / "of seeds")

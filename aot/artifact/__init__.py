@@ -1,0 +1,1 @@
+"""Queries as files: exported, described, trusted, loaded and called."""

@@ -1,0 +1,1 @@
+"""What strangers made, run in a process of its own."""

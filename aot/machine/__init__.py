@@ -1,0 +1,1 @@
+"""Executables for this machine: compiled, cached in memory and on disk, loaded."""

@@ -1,0 +1,1 @@
+"""What the host computes for a program, before and after it runs."""

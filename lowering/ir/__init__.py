@@ -1,0 +1,1 @@
+"""Physical plans as plain data: kernels, pipelines, sinks, and what holds of them."""

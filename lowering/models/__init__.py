@@ -1,0 +1,1 @@
+"""Models as row-wise JAX functions, and where they come from."""

@@ -1,0 +1,182 @@
+"""Read a concrete TensorFlow function into a `Graph` of plain data: variables become constants, calls are inlined."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from qtensor.lowering.models.tensorflow.graph import (
+    Argument,
+    AttributeValue,
+    Constant,
+    Graph,
+    Operation,
+    Ref,
+    Step,
+    Unreadable,
+    WeightLeaf,
+    is_weight,
+)
+
+SUPPORTED_TYPES = frozenset(
+    {"bool", "float16", "bfloat16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A tensor the model takes: its name, TensorFlow's name of its type, and its shape (None: unknown)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output.
+
+    variables: the names of the constants that were variables, or tensors made outside the function.
+    """
+
+    nodes: dict[str, Any]
+    inputs: tuple[InputSpec, ...]
+    input_nodes: tuple[str, ...]
+    outputs: tuple[str, ...]
+    variables: frozenset[str]
+
+
+def variables_changed(function: Any) -> tuple[str, ...]:
+    """The operators by which a tf.ConcreteFunction, or one that it calls, changes variables: it cannot be frozen then."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
+    return tuple(sorted({node.op for node in nodes if node.op.startswith(("Assign", "ResourceScatter", "ResourceApply"))}))
+
+
+def freeze(function: Any) -> Frozen:
+    """Freeze a tf.ConcreteFunction; the object that owns its variables must be alive."""
+    module = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+    frozen = module.convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
+    inputs = tuple(
+        InputSpec(tensor.op.name, tensor.dtype.name, None if tensor.shape.rank is None else tuple(tensor.shape))
+        for tensor in frozen.inputs
+    )
+    nodes = {node.name: node for node in frozen.graph.as_graph_def().node}
+    variables = frozenset(inside.op.name for _, inside in function.graph.captures)
+    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs), variables)
+
+
+def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
+    """The part of the graph that output number `output` depends on, weights separated from static constants.
+
+    What its nodes wait for without reading it (a check, a print) is listed in `effects`.
+    """
+    reader = GraphReader(frozen, tf)
+    ref = reader.ref(frozen.outputs[output])
+    effects = tuple(sorted((name, frozen.nodes[name].op) for name in reader.waited_for() if name not in reader.positions))
+    return Graph(tuple(reader.steps), ref, tuple(reader.weights), effects)
+
+
+class GraphReader:
+    """Depth-first reading of nodes into steps; a graph may be deeper than Python's stack, hence the explicit one."""
+
+    def __init__(self, frozen: Frozen, tf: Any) -> None:
+        self.frozen = frozen
+        self.tf = tf
+        self.steps: list[Step] = []
+        self.weights: list[NDArray[np.generic]] = []
+        self.positions: dict[str, int] = {}
+
+    def ref(self, tensor: str) -> Ref:
+        """The step that computes the tensor "node" or "node:output", after all steps it needs."""
+        name, _, output = tensor.partition(":")
+        pending = [name]
+        while pending:
+            node = self.frozen.nodes[pending[-1]]
+            waits = [source for source in map(node_name, data_inputs(node)) if source not in self.positions]
+            if waits:
+                pending.extend(waits)
+            else:
+                if pending.pop() not in self.positions:
+                    self.positions[node.name] = len(self.steps)
+                    self.steps.append(self.step(node))
+        return Ref(self.positions[name], int(output or 0))
+
+    def step(self, node: Any) -> Step:
+        if node.name in self.frozen.input_nodes:
+            return Argument(self.frozen.input_nodes.index(node.name))
+        if node.op == "Const" and isinstance(read_type(node.attr["dtype"].type, self.tf), np.dtype):
+            array = np.array(self.tf.make_ndarray(node.attr["value"].tensor))
+            array.setflags(write=False)
+            if not is_weight(array, node.name in self.frozen.variables):
+                return Constant(array)
+            self.weights.append(array)
+            return WeightLeaf(len(self.weights) - 1)
+        inputs = []
+        for tensor in data_inputs(node):
+            name, _, output = tensor.partition(":")
+            inputs.append(Ref(self.positions[name], int(output or 0)))
+        attributes = {name: read_attribute(value, self.tf) for name, value in node.attr.items() if not name.startswith("_")}
+        if node.op == "Const":
+            attributes = {"dtype": attributes["dtype"]}
+        return Operation(node.name, node.op, tuple(inputs), tuple(sorted(attributes.items())))
+
+    def waited_for(self) -> set[str]:
+        """Nodes that are only waited for, and all they read, without those that do nothing."""
+        found: set[str] = set()
+        pending = list(self.positions)
+        while pending:
+            for tensor in self.frozen.nodes[pending.pop()].input:
+                name = node_name(tensor.removeprefix("^"))
+                if name not in found and name not in self.positions:
+                    found.add(name)
+                    pending.append(name)
+        return {name for name in found if self.frozen.nodes[name].op not in ("NoOp", "Const", "Placeholder")}
+
+
+def node_name(tensor: str) -> str:
+    return tensor.partition(":")[0]
+
+
+def data_inputs(node: Any) -> list[str]:
+    """The tensors a node reads; "^name" is a node it only waits for."""
+    return [tensor for tensor in node.input if not tensor.startswith("^")]
+
+
+def read_type(number: int, tf: Any) -> np.dtype[np.generic] | Unreadable:
+    name = tf.as_dtype(number).name
+    return jnp.dtype(name) if name in SUPPORTED_TYPES else Unreadable(f"{name} type")
+
+
+def read_attribute(value: Any, tf: Any) -> AttributeValue:
+    """A protocol buffer's attribute as a plain value."""
+    kind = value.WhichOneof("value")
+    match kind:
+        case "b" | "i" | "f":
+            return getattr(value, kind)  # type: ignore[no-any-return]
+        case "s":
+            return value.s.decode("utf-8", "replace")  # type: ignore[no-any-return]
+        case "type":
+            return read_type(value.type, tf)
+        case "list":
+            items = value.list
+            return (
+                *(item.decode("utf-8", "replace") for item in items.s),
+                *items.i,
+                *items.f,
+                *items.b,
+                *(read_type(item, tf) for item in items.type),
+                *(Unreadable("list of shapes") for _ in items.shape),
+                *(Unreadable("list of functions") for _ in items.func),
+            )
+        case "func":
+            return Unreadable(f"function {value.func.name}")
+        case None:
+            return None
+        case _:
+            return Unreadable(str(kind))

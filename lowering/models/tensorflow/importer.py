@@ -1,0 +1,217 @@
+"""Turn a user's TensorFlow model into a `Model`: trace, freeze, check, fold, and say what SQL gives and gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import DTypeLike
+
+from qtensor.errors import ModelError, suggestion
+from qtensor.lowering.models.model import Model, ModelInput, input_dtype, order_of
+from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
+from qtensor.lowering.models.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
+from qtensor.lowering.models.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
+from qtensor.lowering.models.tensorflow.inputs import names_of_signature
+from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, only_columns, reading, shown, trace_model
+from qtensor.lowering.program.row_major import BY_ROWS
+from qtensor.lowering.program.work import work_of
+from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
+
+TABLES = ("resource", "variant")  # TensorFlow's types of what is no tensor of values
+
+
+def import_model(
+    name: str,
+    model: object,
+    *,
+    arguments: int | None = None,
+    output: str | None = None,
+    inputs: Sequence[str] | None = None,
+    dtype: DTypeLike | None = None,
+    trust: bool = False,
+) -> Model:
+    """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
+
+    model: a keras.Model (run with training=False), a tf.Module with __call__, a tf.function, a ConcreteFunction, what
+    tf.saved_model.load returns, or the path of a SavedModel or .keras file. An input [batch, k] takes k SQL arguments, an input
+    [batch] or [batch, 1] one; several inputs take consecutive arguments in the order of the model's list of inputs (Keras) or
+    of the parameters (functions). Where inputs have names and no order (dictionaries, the signatures of SavedModels), calls name
+    them, unless `inputs` says the order.
+    arguments: the number of columns, and dtype: their type (float32), where the model does not tell it.
+    inputs: the names of all inputs in the order in which SQL gives them.
+    output: the name of one output of several; or "class", the first index of the greatest of k scores (BIGINT); or "scores",
+    the scores as they are, which is the default.
+    trust: whether a file may hold operators on files and Python code, which run when it is loaded, and be of any size.
+
+    The result is a scalar for an output [batch] or [batch, 1], and FLOAT[k] or DOUBLE[k] for k scores. Half-precision scores
+    become FLOAT; XLA may keep more digits between two half-precision operations than TensorFlow does. A row for which TensorFlow
+    raises an error (an embedding's index outside its table, an integer divided by zero) is an ExecutionError of the query that
+    needs it. A softmax right before the argmax of its classes is left out: see `reductions.arg_max_of_logits`.
+
+    Raises ModelError: not a model, a width that is unknown, an operator or a type that is not supported, a model in which one
+    row's result depends on other rows. All such problems are listed at once.
+    """
+    wanted = Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust)
+    if isinstance(model, str | os.PathLike):
+        with reading(f'model "{name}": "{os.fspath(model)}" cannot be used'):
+            return imported(name, model, wanted, output, inputs, declared=dtype is not None)
+    return imported(name, model, wanted, output, inputs, declared=dtype is not None)
+
+
+def imported(
+    name: str, model: object, wanted: Wanted, output: str | None, inputs: Sequence[str] | None, *, declared: bool
+) -> Model:
+    """What `import_model` does. declared: whether its caller said the type of the columns."""
+    tf, arguments = load_tensorflow(), wanted.arguments
+    traced = trace_model(name, model, wanted)
+    if declared and traced.declared:
+        raise ModelError(f'model "{name}" says itself of which types its inputs are: leave out dtype=')
+    if changes := variables_changed(traced.function):
+        raise ModelError(f'model "{name}" changes its variables ({", ".join(changes)}): SQL calls a model that only computes')
+    frozen = freeze(traced.function)
+    refuse_tables(name, frozen.inputs)
+    names = traced.inputs or names_of_signature(traced.function.structured_input_signature, frozen.input_nodes)
+    chosen, as_class = choose_output(name, traced.output_names, output)
+    layouts = tuple(
+        input_layout(name, replace(spec, name=known), arguments, alone=len(frozen.inputs) == 1)
+        for spec, known in zip(frozen.inputs, names.names, strict=True)
+    )
+    taken = sum(layout.columns for layout in layouts)
+    if arguments is not None and taken != arguments:
+        raise ModelError(f'model "{name}" takes {taken} columns, not the {arguments} of arguments=')
+    graph = read_graph(frozen, chosen, tf)
+    if inputs is not None:
+        order = order_of(name, names.names, inputs)
+        graph, layouts = reordered(graph, order), tuple(layouts[position] for position in order)
+    inspection = checked(name, inspect(graph, layouts))
+    if as_class:
+        graph = with_class(name, inspection)
+        inspection = checked(name, inspect(graph, layouts))
+    result = result_type(name, inspection)
+    types = tuple(argument_type(layout) for layout in layouts for _ in range(layout.columns))
+    apply = GraphFunction(inspection.graph, layouts)
+    with jax.enable_x64(True):
+        work = work_of(apply, inspection.graph.weights, types)
+    apply = replace(apply, by_rows=work >= BY_ROWS)
+    return Model(
+        name=name,
+        digest=digest(inspection.graph, layouts_described(layouts), result),
+        arguments=types,
+        result=result,
+        weights=inspection.graph.weights,
+        apply=apply,
+        inputs=tuple(ModelInput(layout.name, layout.columns) for layout in layouts),
+        ordered=names.ordered or inputs is not None,
+        classes=inspection.classes,
+        fails=inspection.fails,
+        work=work,
+    )
+
+
+def refuse_tables(name: str, specs: Sequence[InputSpec]) -> None:
+    """Raise ModelError for what a function reads beside tensors: look-up tables, which cannot be frozen, and variables."""
+    found = [f'"{spec.name}"' for spec in specs if spec.dtype in TABLES]
+    if found:
+        raise ModelError(
+            f'model "{name}" reads a look-up table or a variable of TensorFlow: {", ".join(found)}. Layers such as StringLookup '
+            "and IntegerLookup do; look the values up in SQL, by a JOIN, and give the model the rest of it and what was found"
+        )
+
+
+def choose_output(name: str, names: Sequence[str], output: str | None) -> tuple[int, bool]:
+    """The position of the wanted output, and whether its class is wanted; an output's own name goes before "class"."""
+    listed = ", ".join(f'"{known}"' for known in names)
+    if not names:
+        raise ModelError(f'model "{name}" returns no tensor')
+    if output in names:
+        return names.index(output), False
+    if output is not None and output not in ("class", "scores"):
+        hint = suggestion(output, [*names, "class", "scores"])
+        raise ModelError(f'model "{name}" has no output "{output}"; its outputs: {listed}. {hint}'.rstrip())
+    if len(names) > 1:
+        raise ModelError(f'model "{name}" has {len(names)} outputs: {listed}; choose one with output=')
+    return 0, output == "class"
+
+
+def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bool) -> InputLayout:
+    """How SQL arguments become the input `spec`."""
+    if spec.dtype not in SUPPORTED_TYPES:
+        raise ModelError(
+            f'model "{name}": its input "{spec.name}" is of type {spec.dtype}; only numbers and booleans are supported'
+        )
+    dtype = jnp.dtype(spec.dtype)
+    shape = spec.shape if spec.shape is not None else (None, None)
+    if not shape:
+        raise ModelError(
+            f'model "{name}": its input "{spec.name}" has the shape [], one value for all rows; '
+            "make it a constant of the function, and register that"
+        )
+    if len(shape) not in (1, 2):
+        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}; {only_columns(shape)}')
+    if shape[0] is not None:
+        raise ModelError(
+            f'model "{name}": its input "{spec.name}" is fixed to {shape[0]} rows; '
+            f"make it for any number: {shown((None, *shape[1:]))}"
+        )
+    if len(shape) == 1:
+        return InputLayout(spec.name, dtype, None)
+    if shape[1] == 0:
+        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}, no features')
+    if shape[1] is not None:
+        return InputLayout(spec.name, dtype, shape[1])
+    if arguments is None or not alone:
+        advice = "pass arguments=, the number of columns it takes" if alone else "give every input a fixed number of features"
+        raise ModelError(f'model "{name}": the width of its input "{spec.name}" is unknown; {advice}')
+    return InputLayout(spec.name, dtype, arguments)
+
+
+def argument_type(layout: InputLayout) -> np.dtype[np.generic]:
+    """The type of an input's columns; SQL has no half precision, so those come as float32 and are rounded inside."""
+    is_half = layout.dtype.itemsize == 2 and jnp.issubdtype(layout.dtype, jnp.floating)
+    return np.dtype(np.float32) if is_half else layout.dtype
+
+
+def layouts_described(layouts: Sequence[InputLayout]) -> str:
+    return str([(str(layout.dtype), layout.width) for layout in layouts])
+
+
+def checked(name: str, inspection: Inspection) -> Inspection:
+    """The inspection itself, when it found no problems."""
+    if inspection.problems:
+        unique = dict.fromkeys(inspection.problems)
+        raise ModelError("\n  ".join([f'model "{name}" cannot be used in SQL:', *unique]))
+    return inspection
+
+
+def with_class(name: str, inspection: Inspection) -> Graph:
+    """The graph followed by the argmax of its scores."""
+    graph, features, dtype = inspection.graph, inspection.features, inspection.dtype
+    assert features is not None and dtype is not None, "an inspection without problems knows its output"
+    if len(features) != 1 or features[0] < 2 or not jnp.issubdtype(dtype, jnp.floating):
+        shape = shown((None, *features))
+        raise ModelError(f'model "{name}": output="class" needs two or more scores a row; the output is {dtype} {shape}')
+    axis = Constant(np.asarray(1, np.int32))
+    last = len(graph.steps)
+    arg_max = Operation("class", "ArgMax", (graph.output, Ref(last)), (("output_type", np.dtype(np.int64)),))
+    return Graph((*graph.steps, axis, arg_max), Ref(last + 1), graph.weights)
+
+
+def result_type(name: str, inspection: Inspection) -> SqlType:
+    """The SQL type of the model's output."""
+    features, dtype = inspection.features, inspection.dtype
+    assert features is not None and dtype is not None, "an inspection without problems knows its output"
+    shape = shown((None, *features))
+    if len(features) > 1 or 0 in features:
+        raise ModelError(f'model "{name}": its output has the shape {shape}; only [batch] and [batch, k] are supported')
+    width = features[0] if features else 1
+    if jnp.issubdtype(dtype, jnp.floating):
+        element = DOUBLE if dtype == np.float64 else FLOAT
+        return element if width == 1 else Array(element, width)
+    if width > 1:
+        raise ModelError(f'model "{name}": its output is {dtype} {shape}; several values a row must be floating-point scores')
+    return BOOLEAN if dtype == np.bool_ else Integer(8 * dtype.itemsize, bool(jnp.issubdtype(dtype, jnp.signedinteger)))

@@ -1,0 +1,214 @@
+"""GROUP BY as pipelines: a slot for every possible group where keys have few values, else groups by sorting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from qtensor.expressions import AggregateCall, ColumnRef
+from qtensor.logical import Aggregate
+from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.expressions import encode_key
+from qtensor.lowering.ir.kernel import Ref
+from qtensor.lowering.ir.physical import (
+    MANY_ROWS,
+    Accumulator,
+    AnyAccumulator,
+    DenseGroupSink,
+    GroupKey,
+    ListAccumulator,
+    ModeAccumulator,
+    MomentsAccumulator,
+    PickAccumulator,
+    QuantileAccumulator,
+    SortedGroupSink,
+    SortWord,
+)
+from qtensor.lowering.ir.ranges import BIT, Range
+from qtensor.lowering.ir.values import Value
+from qtensor.lowering.planner.aggregates import AggregatePlanner
+from qtensor.lowering.planner.finishing import Finisher
+from qtensor.lowering.planner.ordering import pack, words_of
+from qtensor.lowering.planner.stream import Stored, Stream, slots
+from qtensor.optimise.facts.uniqueness import determined
+from qtensor.types import Array, Boolean, Float
+
+if TYPE_CHECKING:
+    from qtensor.lowering.planner.plan import Planner
+
+DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
+DENSE_LIMIT = 1 << 24
+HARDLY_ANY = 32  # of so many rows one is live: it is brought together with the others before it is scattered once
+SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows together first
+
+
+def plan_aggregate(planner: Planner, plan: Aggregate) -> Stream:
+    """The groups of a plan's rows."""
+    stream = planner.stream(plan.input)
+    grouping = Grouping.of(planner, plan, stream)
+    thin = planner.is_thin(plan.input, stream)
+    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(planner, plan, stream, grouping)):
+        return grouping.by_slots(stream)
+    if thin or not stream.bounded:
+        stream.encoder.columns, stream.encoder.pending = grouping.columns, []
+        stream = planner.thinned(plan.input, planner.bounded(stream))
+        grouping = Grouping.of(planner, plan, stream)
+    return grouping.by_slots(stream) if grouping.dense is not None else grouping.by_sorting(stream)
+
+
+def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, grouping: Grouping) -> bool:
+    """Whether bringing the rows together costs less than to scatter them all, most of them to nowhere."""
+    assert planner.estimator is not None
+    hardly_any = planner.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
+    return hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One Aggregate over the rows of a stream: the keys that make the groups, and what is computed of each.
+
+    `others` are keys that have one value in every group that the first ones make, computed as its least value.
+    """
+
+    planner: Planner
+    columns: tuple[Value, ...]
+    keys: dict[int, Value]
+    others: dict[int, Finisher]
+    finishers: list[Finisher]
+    aggregates: AggregatePlanner
+    dense: DenseGroupSink | None
+
+    @staticmethod
+    def of(planner: Planner, plan: Aggregate, stream: Stream) -> Grouping:
+        encoder, columns = stream.encoder, stream.encoder.columns
+        making = making_keys(planner, plan)
+        keys = {at: encode_key(encoder, plan.keys[at].expr) for at in making}
+        aggregates = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
+        others = {
+            at: aggregates.plan(AggregateCall("min", (key.expr,), key.expr.type), alike=True)
+            for at, key in enumerate(plan.keys)
+            if at not in keys
+        }
+        finishers = [aggregates.plan(aggregate.call) for aggregate in plan.aggregates]
+        group_keys = [group_key(encoder, key) for key in keys.values()]
+        dense = None
+        if all(key is not None for key in group_keys):
+            dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
+            rows = min(stream.source.capacity, planner.usual_rows or MANY_ROWS)
+            dense = dense if fits_dense(dense.domain, rows, aggregates) else None
+        return Grouping(planner, columns, keys, others, finishers, aggregates, dense)
+
+    def by_slots(self, stream: Stream) -> Stream:
+        """A slot for every possible group."""
+        assert self.dense is not None
+        presence = self.aggregates.count(None) if self.keys else None
+        sink = replace(self.dense, accumulators=tuple(self.aggregates.accumulators), presence=presence)
+        result = self.planner.finish(stream, sink, sink.domain)
+        encoder = result.encoder
+        code = encoder.builder.emit("row", dtype="int64")
+        values: dict[int, Value] = {}
+        for key, (at, value) in reversed(list(zip(sink.keys, self.keys.items(), strict=True))):
+            radix = encoder.integer(key.radix)
+            digit = encoder.builder.emit("remainder", code, radix, dtype="int64")
+            code = encoder.builder.emit("quotient", code, radix, dtype="int64")
+            values[at] = key_of_digit(encoder, key, value, digit)
+        return self.finished(result, values, 0)
+
+    def by_sorting(self, stream: Stream) -> Stream:
+        """The rows sorted by their keys."""
+        encoder, keys = stream.encoder, list(self.keys.values())
+        order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
+        carried = Stored.of(encoder, keys)
+        sink = SortedGroupSink(order, carried.columns, tuple(self.aggregates.accumulators))
+        result = self.planner.finish(stream, sink, stream.source.capacity if keys else 1)
+        loaded = carried.load(slots(result.encoder))
+        result = self.finished(result, dict(zip(self.keys, loaded, strict=True)), len(carried.columns))
+        result.ordered = True
+        return result
+
+    def finished(self, result: Stream, keys: dict[int, Value], first: int) -> Stream:
+        """The result's columns: keys and aggregates in their order. Accumulators begin at column `first`."""
+        positions = accumulator_slots(self.aggregates, first)
+        values = keys | {at: finisher(result.encoder, positions) for at, finisher in self.others.items()}
+        aggregates = [finisher(result.encoder, positions) for finisher in self.finishers]
+        result.encoder.columns = (*(values[at] for at in sorted(values)), *aggregates)
+        return result
+
+
+def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
+    """The keys that make the groups, by position: without those that others determine, as a primary key does its row."""
+    kept = list(range(len(plan.keys)))
+    if len(kept) == 1:
+        return kept
+    for at in reversed(range(len(plan.keys))):
+        rest = [plan.keys[other].expr for other in kept if other != at]
+        expr = plan.keys[at].expr
+        known = [other.index for other in rest if isinstance(other, ColumnRef)]
+        if not isinstance(expr, ColumnRef) or isinstance(expr.type, Array) or not known:
+            continue
+        if expr.index in determined(plan.input, known, planner.keys):
+            kept.remove(at)
+    return kept
+
+
+def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
+    """The key as a digit; None for floats and ARRAYs of them, whose values cannot be enumerated."""
+    encoder.require(value, "unique")
+    match value.type:
+        case Float() | Array():
+            return None
+        case Boolean():
+            return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
+        case _:
+            bounds = value.range or BIT
+            return GroupKey(value.data, bounds.low, bounds.size, value.valid)
+
+
+def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> Value:
+    """A group's key from its digit: the inverse of `group_key`."""
+    valid = None
+    if key.valid is not None:
+        valid = encoder.builder.compare("not_equal", digit, encoder.integer(key.size))
+        digit = encoder.builder.select(valid, digit, encoder.integer(0))
+    if isinstance(value.type, Boolean):
+        return Value(value.type, encoder.builder.compare("not_equal", digit, encoder.integer(0)), valid)
+    bounds = Range(key.low, key.low + key.size - 1)
+    data = encoder.builder.emit("add", digit, encoder.integer(key.low), dtype="int64")
+    return replace(value, data=encoder.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
+
+
+def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:
+    """Whether a slot for every possible group is small enough, also with what each accumulator keeps in it."""
+    if domain > DENSE_DOMAIN and domain > min(4 * rows, DENSE_LIMIT):
+        return False
+    return domain * sum(dense_size(accumulator, domain) for accumulator in planner.accumulators) <= DENSE_LIMIT
+
+
+def dense_size(accumulator: AnyAccumulator, domain: int) -> int:
+    """How much an accumulator adds to a slot of `domain`, beyond a few words; more than the limit if it cannot be dense.
+
+    A bitmap of the values that were seen for DISTINCT counts and sums; other distinct aggregates, and those that need all
+    values in order, sort. What is reduced chunk by chunk and merged works over all slots for each chunk: not for many.
+    """
+    match accumulator:
+        case Accumulator(order=(_, *_)):
+            return DENSE_LIMIT + 1
+        case Accumulator(op="count" | "sum", distinct=(SortWord(radix=int() as radix),)):
+            return radix
+        case Accumulator(op="sum" | "count" | "min" | "max", distinct=()):
+            return 0
+        case Accumulator(distinct=()) | MomentsAccumulator(distinct=()) | PickAccumulator():
+            return 0 if domain <= DENSE_DOMAIN else DENSE_LIMIT + 1
+        case Accumulator() | MomentsAccumulator() | QuantileAccumulator() | ModeAccumulator() | ListAccumulator():
+            return DENSE_LIMIT + 1
+        case _:
+            assert_never(accumulator)
+
+
+def accumulator_slots(planner: AggregatePlanner, first: int) -> dict[int, int]:
+    """The result column at which each accumulator begins."""
+    positions: dict[int, int] = {}
+    for index, accumulator in enumerate(planner.accumulators):
+        positions[index] = first
+        first += accumulator.width
+    return positions

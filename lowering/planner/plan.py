@@ -1,0 +1,402 @@
+"""Logical plan to physical plan: cuts the query into pipelines and chooses how to group and to sort, by statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
+
+from qtensor.expressions import Literal
+from qtensor.logical import (
+    Aggregate,
+    CommonScan,
+    Filter,
+    Join,
+    Limit,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    Union,
+    Window,
+    With,
+    definitions_of,
+    inputs,
+)
+from qtensor.lowering.expressions.encoder import Bindings, Encoder
+from qtensor.lowering.expressions.expressions import encode
+from qtensor.lowering.ir.kernel import KernelBuilder, Ref
+from qtensor.lowering.ir.physical import (
+    MANY_ROWS,
+    CollectSink,
+    CompactSink,
+    ExpandSource,
+    FilterStep,
+    FirstRowsSink,
+    OutputColumn,
+    PhysicalPlan,
+    Pipeline,
+    PlannedQuery,
+    ResultSource,
+    Sink,
+    Slot,
+    SortSink,
+    SortWord,
+    Source,
+    SourceSlot,
+    TableSource,
+    TopKSink,
+)
+from qtensor.lowering.ir.values import ColumnDictionary, Value
+from qtensor.lowering.ir.verify import is_wanted, verify
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.planner.groups import plan_aggregate
+from qtensor.lowering.planner.joins import plan_join, rounded_capacity
+from qtensor.lowering.planner.late_columns import late_columns
+from qtensor.lowering.planner.listed_rows import are_listed, plan_listed_rows
+from qtensor.lowering.planner.narrow import narrow_loads
+from qtensor.lowering.planner.ordering import pack, sort_words
+from qtensor.lowering.planner.prune import prune
+from qtensor.lowering.planner.prune_results import prune_results
+from qtensor.lowering.planner.stream import Stored, Stream, slots
+from qtensor.lowering.planner.unions import plan_union
+from qtensor.lowering.planner.windows import plan_window
+from qtensor.optimise.facts.estimates import Estimator
+from qtensor.optimise.facts.repeated import repeated
+from qtensor.optimise.facts.uniqueness import UniqueKeys
+from qtensor.types import BIGINT, Varchar
+
+TOP_K_LIMIT = 1 << 10
+THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
+THIN_SHARE = 3  # nor are more than one in three
+
+
+class TableStatistics(Protocol):
+    """What planning needs to know of a table: its layout and what holds of its columns."""
+
+    def source(self, table: str, columns: Sequence[int]) -> TableSource: ...
+
+    def unique(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows are equal in all of `columns`, rows with a NULL left aside."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows that were kept as the result of a pipeline, to be read any number of times."""
+
+    pipeline: int
+    capacity: int
+    stored: Stored
+    ordered: bool
+
+
+@dataclass
+class Planner:
+    """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
+
+    `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
+    `CompactSink`, as far as former runs have shown it. `estimator`: how many rows plans have, about; None where that must decide
+    nothing, since the program is to serve other tables. `definitions`: what `CommonScan`s read; `common`: the results of those
+    that were read. `shared`: other plans that occur more than once, and their results.
+    """
+
+    statistics: TableStatistics
+    bindings: Bindings
+    usual_rows: int | None = None
+    capacities: Sequence[int] = ()
+    estimator: Estimator | None = None
+    finished: list[Pipeline] = field(default_factory=list)
+    definitions: Mapping[int, Plan] = field(default_factory=dict)
+    shared: dict[Plan, Kept | None] = field(default_factory=dict)
+    common: dict[int, Kept] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.unique = UniqueKeys(self.statistics.unique, self.definitions)
+        self.keys = UniqueKeys(self.is_key, self.definitions)  # unique, and never NULL
+
+    def stream(self, plan: Plan) -> Stream:
+        """The rows of a plan; one that occurs more than once is computed once."""
+        if plan not in self.shared:
+            return self.own_stream(plan)
+        kept = self.shared[plan]
+        if kept is None:
+            kept = self.shared[plan] = self.kept(self.own_stream(plan))
+        return self.read(kept)
+
+    def common_stream(self, number: int) -> Stream:
+        """The rows of a definition, which are computed where they are first read."""
+        if number not in self.common:
+            self.common[number] = self.kept(self.own_stream(self.definitions[number]))
+        return self.read(self.common[number])
+
+    def own_stream(self, plan: Plan) -> Stream:
+        match plan:
+            case Scan():
+                return self.scan(plan)
+            case OneRow():
+                return self.begin(TableSource("", (), 1, 1, 64))
+            case Filter(input=input, predicate=predicate):
+                stream = self.stream(input)
+                stream.filter(predicate)
+                return stream
+            case Project(input=input, expressions=expressions):
+                stream = self.stream(input)
+                stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
+                stream.flush()
+                return stream
+            case Aggregate():
+                return plan_aggregate(self, plan)
+            case Sort():
+                return self.sort(plan, None)
+            case Limit():
+                return self.limit(plan)
+            case Join():
+                return plan_join(self, plan)
+            case Union(branches=branches) if are_listed(branches):
+                return plan_listed_rows(self, branches)
+            case Union(branches=branches):
+                return plan_union(self, [self.stream(branch) for branch in branches])
+            case Window(input=input):
+                return plan_window(self, plan, self.bounded(self.stream(input)))
+            case CommonScan(number=number):
+                return self.common_stream(number)
+            case With(input=input):
+                return self.stream(input)
+            case _:
+                assert_never(plan)
+
+    # --- streams and their results ----------------------------------------------------------------------------------------------
+
+    def begin(self, source: Source) -> Stream:
+        """A stream of a source's rows, without columns yet."""
+        return Stream(source, Encoder(KernelBuilder(), (), self.bindings))
+
+    def close(self, stream: Stream, sink: Sink) -> int:
+        """Close the pipeline with `sink`; its number."""
+        stream.flush()
+        self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
+        return len(self.finished) - 1
+
+    def finish(self, stream: Stream, sink: Sink, rows: int) -> Stream:
+        """Close the pipeline with `sink`; the stream of its result of `rows` rows, without columns yet."""
+        return self.begin(ResultSource(self.close(stream, sink), rows))
+
+    def kept(self, stream: Stream) -> Kept:
+        """The rows of a stream as a result that may be read several times."""
+        if not stream.bounded:
+            return self.compacted(stream, rounded_capacity(self.expected_rows(stream.source)))
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        capacity = stream.source.capacity
+        return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+
+    def compacted(self, stream: Stream, room: int) -> Kept:
+        """The live rows of a stream without gaps, in room for as many as are expected, or as former runs have shown."""
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
+        capacity = self.capacities[number] if number < len(self.capacities) else room
+        return Kept(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
+
+    def thinned(self, plan: Plan, stream: Stream) -> Stream:
+        """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
+        if self.estimator is None or not self.is_thin(plan, stream):
+            return stream
+        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan), slack_of(plan))))
+
+    def is_key(self, table: str, columns: Sequence[int]) -> bool:
+        """Whether no two rows of a table are equal in `columns`, none of which is ever NULL."""
+        read = self.statistics.source(table, columns).columns
+        return not any(column.nullable for column in read) and self.statistics.unique(table, columns)
+
+    def is_thin(self, plan: Plan, stream: Stream) -> bool:
+        """Whether few of many rows are expected to be live."""
+        capacity = stream.source.capacity
+        if self.estimator is None or not THIN_ROWS < capacity < MANY_ROWS:
+            return False
+        return roomy(self.estimator.rows(plan), 2) * THIN_SHARE <= capacity
+
+    def expected_rows(self, source: Source) -> int:
+        """A guess at the number of pairs: usually one side of a join holds the other's key."""
+        assert isinstance(source, ExpandSource)
+        return max(self.rows_of(source.probe), self.rows_of(source.build))
+
+    def rows_of(self, pipeline: int) -> int:
+        """How many rows a finished pipeline reads at most, as far as that is known."""
+        source = self.finished[pipeline].source
+        return max(1 << 16, source.capacity if source.capacity < MANY_ROWS else 0)
+
+    def read(self, kept: Kept) -> Stream:
+        """A stream of kept rows."""
+        stream = self.begin(ResultSource(kept.pipeline, kept.capacity))
+        stream.encoder.columns = tuple(kept.stored.load(slots(stream.encoder)))
+        stream.ordered = kept.ordered
+        return stream
+
+    def bounded(self, stream: Stream) -> Stream:
+        """A stream of which it is known how many rows there are at most."""
+        return stream if stream.bounded else self.read(self.kept(stream))
+
+    def twice(self, stream: Stream) -> tuple[Stream, Stream]:
+        """Two streams of the same rows."""
+        kept = self.kept(stream)
+        return self.read(kept), self.read(kept)
+
+    def scan(self, scan: Scan) -> Stream:
+        source = self.statistics.source(scan.table, scan.columns)
+        builder = KernelBuilder()
+        values: list[Value] = []
+        slot = 0
+        for column, type_ in zip(source.columns, (column.type for column in scan.fields), strict=True):
+            data = builder.emit("load", dtype=column.dtype, attribute=slot)
+            valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
+            slot += 1 + column.nullable
+            dictionary = ColumnDictionary(scan.table, column.index, column.level) if isinstance(type_, Varchar) else None
+            values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
+        stream = self.begin(source)
+        stream.encoder = Encoder(builder, tuple(values), self.bindings)
+        return stream
+
+    def sort(self, plan: Sort, count: int | None) -> Stream:
+        """Sort; with `count`, only that many first rows are needed."""
+        stream = self.stream(plan.input)
+        if count is None or count > TOP_K_LIMIT:
+            stream = self.thinned(plan.input, self.bounded(stream))
+        words = [word for key in plan.keys for word in sort_words(stream.encoder, key)]
+        return self.materialise(stream, pack(stream.encoder, words), count)
+
+    def materialise(self, stream: Stream, order: tuple[SortWord, ...], count: int | None) -> Stream:
+        """Order the rows, live ones first, and store the columns."""
+        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        capacity = stream.source.capacity
+        sink: Sink = SortSink(order, stored.columns, None)
+        if count is not None and count * 2 <= capacity:
+            capacity = max(64, 1 << max(0, count - 1).bit_length())
+            if not order:
+                sink = FirstRowsSink(stored.columns, capacity)
+            elif capacity <= TOP_K_LIMIT:
+                sink = TopKSink(order, stored.columns, capacity)
+            else:
+                sink = SortSink(order, stored.columns, capacity)
+        result = self.finish(stream, sink, capacity)
+        result.encoder.columns = tuple(stored.load(slots(result.encoder)))
+        result.ordered = True
+        return result
+
+    def limit(self, plan: Limit) -> Stream:
+        """Rows by their position among the live ones."""
+        count = None if plan.count is None else plan.count + plan.offset
+        stream = self.sort(plan.input, count) if isinstance(plan.input, Sort) else self.stream(plan.input)
+        if not stream.ordered:
+            stream = self.materialise(stream if count is not None else self.bounded(stream), (), count)
+        builder = stream.encoder.builder
+        row = builder.emit("row", dtype="int64")
+        conditions: list[Ref] = []
+        if plan.offset:
+            offset = stream.encoder.literal(Literal(plan.offset, BIGINT)).data
+            conditions.append(builder.compare("greater_equal", row, builder.convert(offset, "int64")))
+        if count is not None:
+            end = stream.encoder.literal(Literal(count, BIGINT)).data
+            conditions.append(builder.compare("less", row, builder.convert(end, "int64")))
+        stream.steps += [FilterStep(condition) for condition in conditions]
+        stream.ordered = plan.offset == 0
+        return stream
+
+
+def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tuple[Ref, ...]]:
+    """Where each stored column of the result is found: among the collected ones, or in the table itself if it is one
+    of its columns.
+    """
+    source = stream.source
+    passed: dict[Ref, SourceSlot] = {}
+    if isinstance(source, TableSource):
+        loads = [SourceSlot(column.index, part) for column in source.columns for part in (False, True)[: 1 + column.nullable]]
+        for ref in columns:
+            instruction = stream.encoder.builder.instructions[ref]
+            if instruction.op == "load" and isinstance(instruction.attribute, int):
+                passed[ref] = loads[instruction.attribute]
+    collected = tuple(ref for ref in columns if ref not in passed)
+    return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
+
+
+def slack_of(plan: Plan) -> int:
+    """How many times the expected rows of a plan there may well be. Where a semi join takes its keys from rows of the same table,
+    those that occur often are more likely among them.
+    """
+    return 4 if isinstance(plan, Join) and plan.kind == "semi" and tables_of(plan.left) & tables_of(plan.right) else 2
+
+
+def tables_of(plan: Plan) -> set[str | int]:
+    """The tables, and the definitions of a `With`, that a plan reads itself."""
+    match plan:
+        case Scan(table=table):
+            return {table}
+        case CommonScan(number=number):
+            return {number}
+        case _:
+            return set().union(*map(tables_of, inputs(plan)))
+
+
+def roomy(rows: float, slack: int) -> int:
+    """The room for about so many rows: in powers of two, so that other literals seldom need another program.
+
+    >>> roomy(100, 2), roomy(10_000, 2), roomy(40_000, 2)
+    (4096, 32768, 131072)
+    """
+    wanted = slack * rows
+    room = 1 << 12
+    while room < wanted:
+        room <<= 1
+    return room
+
+
+def plan_query(
+    plan: Plan,
+    statistics: TableStatistics,
+    dictionary_sizes: Mapping[tuple[str, int], int],
+    models: Mapping[str, Model],
+    usual_rows: int | None = None,
+    capacities: Sequence[int] = (),
+    estimator: Estimator | None = None,
+) -> PlannedQuery:
+    """The physical plan, free of literals' values, and what to bind to it.
+
+    usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
+    capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
+    """
+    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
+    shared: dict[Plan, Kept | None] = dict.fromkeys(repeated(plan))
+    planner = Planner(statistics, bindings, usual_rows, capacities, estimator, definitions=definitions_of(plan), shared=shared)
+    stream = planner.bounded(planner.stream(plan))
+    stored = Stored.of(stream.encoder, stream.encoder.columns)
+    found, collected = output_slots(stream, stored.columns)
+    planner.finish(stream, CollectSink(collected), stream.source.capacity)
+    output = tuple(
+        OutputColumn(
+            field.name,
+            field.type,
+            found[data],
+            None if valid is None else found[valid],
+            None if low is None else found[low],
+            tuple(found[element] for element in elements),
+            value.dictionary,
+        )
+        for field, (value, data, valid, low, elements) in zip(plan.schema, stored.values, strict=True)
+    )
+    bindings = planner.bindings
+    physical = PhysicalPlan(
+        tuple(planner.finished),
+        tuple(bindings.scalars),
+        tuple(bindings.float_scalars),
+        tuple(bindings.tables),
+        tuple(bindings.used_models),
+        len(bindings.checks),
+    )
+    if usual_rows is None:
+        physical, output = late_columns(physical, output)
+    pruned, checks = prune(prune_results(physical))
+    kept = tuple(bindings.checks[check] for check in checks)
+    narrowed = narrow_loads(pruned)
+    if is_wanted():
+        verify(narrowed)
+    return PlannedQuery(narrowed, tuple(bindings.literals), output, kept)

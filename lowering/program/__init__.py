@@ -1,0 +1,1 @@
+"""From physical plans to functions of arrays in jax.numpy."""

@@ -1,0 +1,66 @@
+"""How much a model computes for a row, which decides how it is called for many (`lowering/program/predict.py`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from numpy.typing import NDArray
+
+from qtensor.lowering.models.model import Apply
+
+ROWS_COUNTED = 8  # for which a model is traced
+
+
+def work_of(apply: Apply, weights: Sequence[NDArray[np.generic]], arguments: Sequence[np.dtype[np.generic]]) -> int:
+    """How many multiply-adds `apply` does for a row in matrix products and convolutions. Call it with 64-bit types enabled."""
+    shapes = [shape_of(weight.shape, weight.dtype) for weight in weights]
+    columns = [shape_of((ROWS_COUNTED,), dtype) for dtype in arguments]
+    return multiply_adds(jax.make_jaxpr(apply)(shapes, columns).jaxpr) // ROWS_COUNTED
+
+
+def multiply_adds(jaxpr: Any) -> int:
+    """Those of the matrix products and convolutions of a jaxpr and of those within it, each as often as a scan runs it."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            total += equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
+        elif equation.primitive.name == "conv_general_dilated":
+            kernel, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
+            total += equation.outvars[0].aval.size * kernel.size // kernel.shape[numbers.rhs_spec[0]]
+        within = sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params.values()))
+        total += within * equation.params.get("length", 1) if equation.primitive.name == "scan" else within
+    return total
+
+
+def primitives(jaxpr: Any) -> set[str]:
+    """The names of all operations of a jaxpr and of those within it."""
+    found: set[str] = set()
+    for equation in jaxpr.eqns:
+        found.add(equation.primitive.name)
+        for inner in inner_jaxprs(equation.params.values()):
+            found |= primitives(inner)
+    return found
+
+
+def inner_jaxprs(parameters: Any) -> list[Any]:
+    """The jaxprs among an equation's parameters."""
+    found: list[Any] = []
+    for parameter in parameters:
+        for one in parameter if isinstance(parameter, list | tuple) else (parameter,):
+            if isinstance(one, ClosedJaxpr):
+                found.append(one.jaxpr)
+            elif isinstance(one, Jaxpr):
+                found.append(one)
+    return found
+
+
+def shape_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    """What JAX traces an array of this shape and type by."""
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]

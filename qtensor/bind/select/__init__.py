@@ -1,0 +1,1 @@
+"""Queries: clauses, relations and sets, bound to logical plans."""

@@ -1,0 +1,111 @@
+"""Calls: aggregates, which are collected, and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlglot import exp
+
+from qtensor.bind.catalog import ModelSignature
+from qtensor.bind.context import Context
+from qtensor.bind.expressions import build
+from qtensor.bind.expressions.build import Operand, plain
+from qtensor.bind.expressions.model_calls import called_name, in_order
+from qtensor.bind.select.aggregates import aggregate_name, bind_aggregate
+from qtensor.bind.select.correlation import reads
+from qtensor.bind.select.window_syntax import FUNCTIONS
+from qtensor.bind.text.names import expression_name
+from qtensor.bind.text.syntax import call_arguments
+from qtensor.errors import Span, suggestion, with_article
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Predict
+from qtensor.functions.aggregates import AGGREGATES
+from qtensor.logical import NamedAggregate
+from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
+
+_SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
+
+
+class Binder(Protocol):
+    """The binder of a call's arguments."""
+
+    def bind(self, node: exp.Expr) -> Operand: ...
+    def condition(self, node: exp.Expr) -> Operand: ...
+    def calls_around(self, depth: int) -> CallBinder: ...
+
+
+@dataclass
+class CallBinder:
+    """Binds calls of aggregates and models, and keeps each distinct aggregate call once.
+
+    `binder` binds the arguments of models, `rows` those of aggregates, which are computed for each row of the input.
+    """
+
+    context: Context
+    binder: Binder
+    rows: Binder
+    aggregates: list[NamedAggregate] = field(default_factory=list)
+
+    def bind(self, node: exp.Expr) -> Operand:
+        """The value of a call: of an aggregate, a reference to column -1 - its position in `aggregates`.
+
+        Raises:
+            BindError: no such function, arguments that do not fit it, nested aggregates.
+        """
+        span = self.context.source.span(node)
+        if aggregate_name(node) is not None:
+            return self._aggregate(node, span)
+        if isinstance(node, exp.Filter | exp.WithinGroup | exp.IgnoreNulls | exp.RespectNulls):
+            raise self.context.error("FILTER belongs to an aggregate", span)
+        if isinstance(node, exp.Grouping | exp.GroupingId):
+            return plain(Call("grouping", tuple(self.rows.bind(key).expr for key in node.expressions), BIGINT, span), span)
+        name = called_name(node, self.context.source)
+        model = self.context.catalog.model(name)
+        if model is not None and isinstance(node, exp.Func):
+            return self._predict(model, call_arguments(node), span)
+        if type(node) in FUNCTIONS:
+            raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
+        known = [*self.context.catalog.model_names(), *AGGREGATES, *_SCALAR_FUNCTIONS]
+        place = Span(span.start, span.start + len(name)) if span else None
+        raise self.context.error(f'no function or model "{name}"', place, suggestion(name, known))
+
+    # --- models ---------------------------------------------------------------------------------------------------------------
+
+    def _predict(self, model: ModelSignature, nodes: list[exp.Expr], span: Span | None) -> Operand:
+        arguments = tuple(self._model_argument(model, node) for node in in_order(self.context, model, nodes, span))
+        return plain(Predict(model.name, arguments, model.result, span), span)
+
+    def _model_argument(self, model: ModelSignature, node: exp.Expr) -> Expr:
+        operand = self.binder.bind(node)
+        match operand.expr.type:
+            case Integer() | Decimal() | Float():
+                return operand.expr
+            case Boolean():
+                return build.convert(self.context, operand, TINYINT)
+            case Null():
+                return build.convert(self.context, operand, DOUBLE)
+            case other:
+                shown = expression_name(node, self.context.source)
+                kind = "text column" if isinstance(other, Varchar) else "column"
+                message = (
+                    f'{kind} into a model: {shown} is {with_article(other)}, and the arguments of "{model.name}" are numbers'
+                )
+                raise self.context.error(message, operand.span or self.context.source.span(node))
+
+    # --- aggregates -----------------------------------------------------------------------------------------------------------
+
+    def _aggregate(self, node: exp.Expr, span: Span | None) -> Operand:
+        call = bind_aggregate(self.context, self.rows, node)
+        if call is None:
+            return plain(Literal(None, NULL), span)
+        parts = (*call.arguments, *(key.expr for key in call.order), *((call.filter,) if call.filter else ()))
+        depth = min((depth for part in parts for depth, _ in reads(part)), default=0)
+        if depth:  # an aggregate of columns of a query further out is that query's
+            found = self.rows.calls_around(depth).bind(node).expr
+            assert isinstance(found, ColumnRef)
+            return plain(OuterColumn(found.index, found.type, found.name, depth), span)
+        position = next((i for i, known in enumerate(self.aggregates) if known.call == call), None)
+        if position is None:
+            position = len(self.aggregates)
+            self.aggregates.append(NamedAggregate(expression_name(node, self.context.source), call))
+        return plain(ColumnRef(-1 - position, call.type, self.aggregates[position].name), span)

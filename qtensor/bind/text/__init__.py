@@ -1,0 +1,1 @@
+"""The text of a query: tokens, syntax trees, places and names."""

@@ -1,0 +1,1 @@
+"""Plans and pipelines as people read them."""

@@ -1,0 +1,1 @@
+"""Files and folders by name, and how they are written."""

@@ -1,0 +1,1 @@
+"""What functions SQL has: operators, scalar functions and aggregates, by their types."""

@@ -1,0 +1,1 @@
+"""Subqueries as joins: the one rewriting that every plan needs."""

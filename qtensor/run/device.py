@@ -1,0 +1,71 @@
+"""Encoded columns, literals and weights as XLA buffers; columns are shared with NumPy, not copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+import jax
+import numpy as np
+
+from qtensor.aot.machine.runtime import to_device
+from qtensor.lowering.host.inputs import HostInputs
+from qtensor.lowering.ir.kernel import DType
+from qtensor.lowering.ir.physical import PhysicalPlan, Pipeline, TableSource
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.program.program import Share, Shared
+from qtensor.lowering.storage import EncodedColumn
+from qtensor.run.prepared import EncodedColumns
+from qtensor.sources.table import Table
+
+
+class DeviceMemory:
+    """The buffers of encoded columns, tables and models, kept as long as those are."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._columns: WeakKeyDictionary[EncodedColumn, dict[DType, list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
+        self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
+
+    def shares(self, pipeline: Pipeline, tables: Mapping[str, Table], encoded: EncodedColumns) -> list[Share]:
+        """The columns that a pipeline reads, one Share for each core."""
+        source = pipeline.source
+        assert isinstance(source, TableSource)
+        if not source.table:
+            return [Share((), to_device(np.int32(source.rows)))]
+        table = tables[source.table]
+        rows = self._rows.get(table)
+        if rows is None:
+            layout = table.layout(self._threads)
+            rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
+        columns = [self.column(encoded[source.table, column.index], column.dtype) for column in source.columns]
+        of_share = source.chunks * source.chunk
+        firsts = [to_device(np.int64(share * of_share)) if pipeline.numbered else None for share in range(source.shares)]
+        return [
+            Share(tuple(buffer for column in columns for buffer in column[share]), rows[share], firsts[share])
+            for share in range(source.shares)
+        ]
+
+    def column(self, encoded: EncodedColumn, dtype: DType) -> list[tuple[jax.Array, ...]]:
+        """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
+        kept = self._columns.setdefault(encoded, {})
+        if dtype not in kept:
+            shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
+            with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
+                kept[dtype] = [
+                    (to_device(data.astype(dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
+                    for data, valid in shares
+                ]
+        return kept[dtype]
+
+    def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
+        """Literals, look-up tables and weights."""
+        scalars, float_scalars = host.scalars(plan)
+        tables = tuple(to_device(host.table(table)) for table in plan.tables)
+        return Shared(to_device(scalars), to_device(float_scalars), tables, tuple(self.weights(model) for model in models))
+
+    def weights(self, model: Model) -> tuple[jax.Array, ...]:
+        if model not in self._weights:
+            self._weights[model] = tuple(to_device(weight) for weight in model.weights)
+        return self._weights[model]
