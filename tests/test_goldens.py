@@ -100,7 +100,7 @@ def test_rows(path: Path, engines: Engines) -> None:
 def test_rows_without_optimiser(path: Path, engines: Engines, unoptimised: qtensor.Connection) -> None:
     query = Case.read(path).query
     relation = unoptimised.sql(query)
-    assert {title for title, _ in relation.plans()} <= {"bound", *(rule.__name__ for rule in REQUIRED_RULES)}
+    assert {title for title, _ in relation.plans()} <= {"bound", *(rule.name for rule in REQUIRED_RULES)}
     if path.stem == RAISES_WITHOUT_OPTIMISER:
         with pytest.raises(ExecutionError, match="Division by zero"):
             relation.fetchall()
@@ -111,6 +111,6 @@ def test_rows_without_optimiser(path: Path, engines: Engines, unoptimised: qtens
 
 def test_every_rule_has_cases() -> None:
     shown = [title for path in CASES for title in Case.read(path).sections]
-    rules = {rule.__name__ for rule in (*REQUIRED_RULES, *RULES)}
+    rules = {rule.name for rule in (*REQUIRED_RULES, *RULES)}
     assert set(shown) == {"bound", "physical", *rules}
     assert all(shown.count(rule) >= 3 for rule in rules)

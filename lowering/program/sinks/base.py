@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -102,3 +103,24 @@ def append(left: State, right: State) -> State:
 
 def flat(state: State) -> State:
     return tuple(buffer.reshape(-1) for buffer in state)
+
+
+class AllRows(ABC):
+    """The state of a sink that keeps all rows as they come: of each of `refs` a column, and which rows are live."""
+
+    @property
+    @abstractmethod
+    def refs(self) -> tuple[Ref, ...]:
+        """What is kept of a row."""
+
+    def init(self, extent: Extent) -> State:
+        return buffers([extent.dtypes[ref] for ref in self.refs], extent)
+
+    def step(self, state: State, batch: Batch) -> State:
+        return store(state, [batch.column(ref) for ref in self.refs], batch)
+
+    def merge(self, left: State, right: State) -> State:
+        return append(left, right)
+
+    def done(self, state: State) -> Array | None:
+        return None

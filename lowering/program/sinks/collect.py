@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import CollectSink
-from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.program.sinks.base import AllRows, Result, State, flat
 
 
 @dataclass(frozen=True)
-class Collect:
+class Collect(AllRows):
     sink: CollectSink
 
-    def init(self, extent: Extent) -> State:
-        return buffers([extent.dtypes[ref] for ref in self.sink.columns], extent)
-
-    def step(self, state: State, batch: Batch) -> State:
-        return store(state, [batch.column(ref) for ref in self.sink.columns], batch)
-
-    def merge(self, left: State, right: State) -> State:
-        return append(left, right)
-
-    def done(self, state: State) -> Array | None:
-        return None
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        return self.sink.columns
 
     def finish(self, state: State) -> Result:
         *columns, live = flat(state)

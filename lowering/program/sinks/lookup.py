@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import DirectLookupSink, SortedLookupSink
-from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.program.sinks.base import AllRows, Array, Batch, Extent, Result, State, append, buffers, flat, store
 from qtensor.lowering.program.sinks.prefix import running_sum
 from qtensor.lowering.program.sinks.slots import codes
 from qtensor.lowering.program.sinks.sorting import LAST, sorted_rows
@@ -56,22 +57,14 @@ class DirectLookup:
 
 
 @dataclass(frozen=True)
-class SortedLookup:
+class SortedLookup(AllRows):
     """State: the rows' words and columns, as they come."""
 
     sink: SortedLookupSink
 
-    def init(self, extent: Extent) -> State:
-        return buffers(["int64", *(extent.dtypes[ref] for ref in self.sink.columns)], extent)
-
-    def step(self, state: State, batch: Batch) -> State:
-        return store(state, [batch.column(ref) for ref in (self.sink.word, *self.sink.columns)], batch)
-
-    def merge(self, left: State, right: State) -> State:
-        return append(left, right)
-
-    def done(self, state: State) -> Array | None:
-        return None
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        return (self.sink.word, *self.sink.columns)
 
     def finish(self, state: State) -> Result:
         word, *columns, live = flat(state)

@@ -7,30 +7,18 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from qtensor.lowering.ir.physical import SortSink
-from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.program.sinks.base import AllRows, Result, State, flat
 from qtensor.lowering.program.sinks.compact import live_rows
 from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)
-class Sort:
+class Sort(AllRows):
     sink: SortSink
 
     @property
     def refs(self) -> tuple[int, ...]:
         return (*(word.word for word in self.sink.order), *self.sink.columns)
-
-    def init(self, extent: Extent) -> State:
-        return buffers([extent.dtypes[ref] for ref in self.refs], extent)
-
-    def step(self, state: State, batch: Batch) -> State:
-        return store(state, [batch.column(ref) for ref in self.refs], batch)
-
-    def merge(self, left: State, right: State) -> State:
-        return append(left, right)
-
-    def done(self, state: State) -> Array | None:
-        return None
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)

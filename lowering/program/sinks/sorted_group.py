@@ -23,7 +23,14 @@ from qtensor.lowering.ir.physical import (
     SortWord,
 )
 from qtensor.lowering.program.sinks.accumulate import SIMPLE, carried, identity_of, limbs_of
-from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State, TextList, append, buffers, flat, store
+from qtensor.lowering.program.sinks.base import (
+    AllRows,
+    Array,
+    Result,
+    State,
+    TextList,
+    flat,
+)
 from qtensor.lowering.program.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.program.sinks.groups import RunGroups
 from qtensor.lowering.program.sinks.ranks import most_frequent, quantile
@@ -42,7 +49,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class SortedGroup:
+class SortedGroup(AllRows):
     sink: SortedGroupSink
 
     @property
@@ -52,18 +59,6 @@ class SortedGroup:
         for accumulator in self.sink.accumulators:
             refs += refs_of(accumulator)
         return tuple(dict.fromkeys(refs))
-
-    def init(self, extent: Extent) -> State:
-        return buffers([extent.dtypes[ref] for ref in self.refs], extent)
-
-    def step(self, state: State, batch: Batch) -> State:
-        return store(state, [batch.column(ref) for ref in self.refs], batch)
-
-    def merge(self, left: State, right: State) -> State:
-        return append(left, right)
-
-    def done(self, state: State) -> Array | None:
-        return None
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import FetchFunction, FrameFunction, ListAccumulator, PlaceFunction, WindowFrame, WindowSink
 from qtensor.lowering.planner.prune import map_sink
-from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.program.sinks.base import AllRows, Array, Result, State, flat
 from qtensor.lowering.program.sinks.compact import live_rows
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frame_aggregates import aggregate_frames
@@ -24,7 +24,7 @@ from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)
-class Window:
+class Window(AllRows):
     sink: WindowSink
 
     @property
@@ -38,18 +38,6 @@ class Window:
 
         map_sink(self.sink, note)
         return tuple(found)
-
-    def init(self, extent: Extent) -> State:
-        return buffers([extent.dtypes[ref] for ref in self.refs], extent)
-
-    def step(self, state: State, batch: Batch) -> State:
-        return store(state, [batch.column(ref) for ref in self.refs], batch)
-
-    def merge(self, left: State, right: State) -> State:
-        return append(left, right)
-
-    def done(self, state: State) -> Array | None:
-        return None
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)
