@@ -8,8 +8,8 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 from weakref import WeakMethod
@@ -24,13 +24,13 @@ from qtensor.bind import bind
 from qtensor.bind.statements.dispatch import may_be_statement
 from qtensor.bind.text.parse import in_place
 from qtensor.catalog import CallerVariables, Registry, Scope
-from qtensor.errors import DataError
+from qtensor.errors import DataError, UnsupportedError
 from qtensor.exporting import export_native_query, export_query
 from qtensor.given import given_mapping, given_path, given_text, given_texts
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.models.tensorflow import is_tensorflow_model
 from qtensor.models import Registration
-from qtensor.optimise.driver import Observer
+from qtensor.optimise.driver import Observer, refuse_unsupported
 from qtensor.process.calls import Calls, HandOverError, staying_here
 from qtensor.process.cores import available_cores
 from qtensor.process.memory import enough_memory, keep_heap, release_heap
@@ -175,7 +175,8 @@ class Connection:
         return self
 
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
-        """The relation that `query` describes; it runs when its rows are asked for. Other statements run now.
+        """The relation that `query` describes. Now it is bound: what is wrong with it is found, and its columns are known. It is
+        planned, compiled and run, and tables are read, when its rows are asked for. Other statements run now.
 
         Of several statements with semicolons between them, all but the last run now, in their order; one that fails ends it.
         CREATE TABLE ... AS, INSERT, UPDATE, DELETE and COPY answer how many rows they were about; what fails changes nothing.
@@ -232,19 +233,46 @@ class Connection:
         return self._calls.run(fields)
 
     def _relation(self, query: Query, variables: CallerVariables) -> Relation:
-        """A relation over the tables that `query` names: found, read where that is new, and planned now."""
-        kept = self._prepared(query, variables)
-        sources = {name: variables[name] for name, _ in kept.tables if name in variables}
-        return Relation(self, query, sources, kept.prepared)
+        """A relation over the tables that `query` names: these are found now and the query bound; what its rows take is done when
+        they are first asked for.
+        """
+        schema, tables = self._bound(query, variables)
+        return Relation(self, query, {name: variables[name] for name in tables if name in variables}, schema)
 
-    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
-        """The query ready to run: from the cache if everything it was prepared for is still the same."""
+    def _bound(self, query: Query, variables: Mapping[str, object]) -> tuple[Schema, tuple[str, ...]]:
+        """The columns of a query and the tables that it names: of a query that is prepared already, as they were."""
+
+        def bound() -> tuple[Schema, tuple[str, ...]]:
+            with enough_memory():
+                plan = bind(query.sql, scope, query.parameters, query.dialect)
+                try:
+                    refuse_unsupported(plan)
+                except UnsupportedError as error:
+                    raise error.shown_in(query.sql) from None
+            return plan.schema, tuple(scope.tables)
+
+        with self._scope(variables) as scope:
+            try:
+                with staying_here():
+                    known = self._known(query.key, scope)
+            except HandOverError:
+                known = None
+            return self._calls.run(bound) if known is None else (known.prepared.schema, tuple(name for name, _ in known.tables))
+
+    @contextmanager
+    def _scope(self, variables: Mapping[str, object]) -> Iterator[Scope]:
+        """What the names in a query mean."""
         self._refuse_closed()
-        key = (query.sql, query.dialect, repr(query.parameters))
         if self._gone:
             with self._lock:
                 self._drop_gone()
         with closing(Scope(self._registry, variables)) as scope:
+            yield scope
+
+    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
+        """The query ready to run: from the cache if everything it was prepared for is still the same."""
+        key = query.key
+        with self._scope(variables) as scope:
             if observe is not None:
                 return self._calls.run(lambda: self._prepare(query, scope, key, observe))
             try:

@@ -40,11 +40,11 @@ class Relation(TypedRows):
     answers = True
     _cursor: Cursor | None = None  # where fetchone and fetchmany are; opened by the first of them
 
-    def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], prepared: Prepared) -> None:
+    def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], schema: Schema) -> None:
         self._connection = connection
         self._query = query
         self._sources = sources
-        self._schema = prepared.schema
+        self._schema = schema
 
     def _prepare(self) -> Prepared:
         return self._connection._prepared(self._query, self._sources).prepared.current

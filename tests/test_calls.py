@@ -299,6 +299,7 @@ OUT_OF_MEMORY = """
     import numpy as np, qtensor
     connection = qtensor.connect(threads=1).register("t", {"a": np.arange(20_000_000) % 7})
     relation = connection.sql("SELECT a, sum(a) OVER (ORDER BY a) AS s FROM t ORDER BY s")
+    relation.explain("hlo")  # compiled before there is too little memory
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 800_000_000,) * 2)
     try:

@@ -312,7 +312,7 @@ def test_a_pass_is_of_one_result() -> None:
     assert relation.fetchall() == [(2,)]
     assert relation.fetchone() is None
     assert connection.execute("INSERT INTO t VALUES (4), (5)").fetchone() == (2,)
-    with pytest.raises(DataError, match="fetchmany takes a number of rows, not -1"):
+    with pytest.raises(DataError, match="the number of rows that fetchmany takes is at least 0, not -1"):
         relation.fetchmany(-1)
 
 

@@ -25,7 +25,7 @@ from qtensor.optimise.rules.semi_join_by_extremes import semi_join_by_extremes
 from qtensor.optimise.rules.unwrap_cast_in_comparison import unwrap_cast_in_comparison
 from qtensor.optimise.share_parts import share_parts
 from qtensor.optimise.subqueries.unnest_subqueries import unnest_subqueries
-from qtensor.optimise.unsupported_columns import refuse_unsupported_columns
+from qtensor.optimise.unsupported_columns import mentions_unsupported, refuse_unsupported_columns
 
 Observer: TypeAlias = Callable[[str, Plan], None]
 
@@ -56,12 +56,24 @@ def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatis
     Raises:
         UnsupportedError: it needs columns of types that are not supported.
     """
-    plan = without_enums(share_parts(plan))
-    for rule in REQUIRED_RULES:
-        plan = checked(rule, plan, rule.applied(plan, statistics), observe)
-    refuse_unsupported_columns(plan)
+    plan = required(plan, observe)
     for rule in RULES:
         plan = checked(rule, plan, rule.applied(plan, statistics), observe)
+    return plan
+
+
+def refuse_unsupported(plan: Plan) -> None:
+    """Raise UnsupportedError if a bound plan needs columns of types that are not supported, as far as that is known by now."""
+    if mentions_unsupported(plan):
+        required(plan, None)
+
+
+def required(plan: Plan, observe: Observer | None) -> Plan:
+    """`plan` as every plan must be to be lowered."""
+    plan = without_enums(share_parts(plan))
+    for rule in REQUIRED_RULES:
+        plan = checked(rule, plan, rule.applied(plan), observe)
+    refuse_unsupported_columns(plan)
     return plan
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qtensor.errors import UnsupportedError
+from qtensor.expressions import Expr, Subquery, children
 from qtensor.logical import Plan, Scan, inputs
+from qtensor.optimise.rewriting import expressions_of
 from qtensor.optimise.rules.prune_columns import prune_columns
 from qtensor.types import Unsupported
 
@@ -32,6 +34,24 @@ def refuse_unsupported_columns(plan: Plan) -> None:
     spans = dict.fromkeys(scan.span for scan, _, _ in found if scan.span is not None)
     hint = f"Leave out what is not needed: SELECT * EXCLUDE ({names})."
     raise UnsupportedError(f"not supported yet:{'' if len(whats) > 1 else ' '}{message}", "", list(spans), hint)
+
+
+def mentions_unsupported(plan: Plan) -> bool:
+    """Whether `plan`, or a subquery in it, has columns of types that are not supported."""
+    pending = [plan]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Scan) and any(isinstance(field.type, Unsupported) for field in node.fields):
+            return True
+        pending += [*inputs(node), *(part.plan for expr in expressions_of(node) for part in subqueries_of(expr))]
+    return False
+
+
+def subqueries_of(expr: Expr) -> list[Subquery]:
+    """The subqueries in `expr`, not those in them."""
+    if isinstance(expr, Subquery):
+        return [expr]
+    return [part for child in children(expr) for part in subqueries_of(child)]
 
 
 def _columns(plan: Plan) -> Iterator[tuple[Scan, str, Unsupported]]:

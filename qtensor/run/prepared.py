@@ -36,6 +36,11 @@ class Query:
     parameters: Parameters = None
     dialect: str = "duckdb"
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from other queries."""
+        return self.sql, self.dialect, repr(self.parameters)
+
     def __post_init__(self) -> None:
         """Keep the parameters as they are now: the caller may change lists and arrays before the query runs.
 
