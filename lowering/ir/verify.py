@@ -245,8 +245,7 @@ def given_type(plan: PhysicalPlan, number: int, slots: Types, kernel: Kernel, in
         case "table":
             return table_type(plan, attribute) if len(types) == 1 and types[0] in INTEGERS else None
         case "model":
-            known = isinstance(attribute, tuple) and 0 <= attribute[0] < len(plan.models)
-            return instruction.dtype if known and all(kind in ("bool", *NUMBERS) for kind in types) else None
+            return instruction.dtype if isinstance(attribute, tuple) and 0 <= attribute[0] < len(plan.models) else None
         case "fetch":
             return fetched_type(plan, number, attribute) if len(types) == 1 and types[0] in INTEGERS else None
         case "search_left" | "search_right":

@@ -322,4 +322,4 @@ def test_order_by_a_sum_with_a_sign(engines: Engines) -> None:
 @pytest.mark.parametrize("query", ["SELECT repeat(NULL, NULL)", "SELECT repeat(NULL, 2)"])
 def test_blobs(engines: Engines, query: str) -> None:
     with pytest.raises(UnsupportedError, match="BLOB"):
-        engines.ours.sql(query)
+        engines.ours.sql(query).fetchall()
