@@ -32,7 +32,7 @@ class Registry:
     def __init__(self, gone: Callable[[Table], None] | None = None) -> None:
         """gone: told of a table that was found elsewhere when its source is gone; see `OpenedTables`."""
         self._lock = threading.RLock()
-        self._tables: dict[str, tuple[object, Table]] = {}
+        self._tables: dict[str, tuple[object, bool, Table]] = {}  # the source, whether it is streamed, and the table
         self._found = OpenedTables(gone)
         self._models: dict[str, Model] = {}
         self._registrations: dict[str, Registration] = {}
@@ -40,16 +40,16 @@ class Registry:
         self._views: dict[str, View] = {}
         self._system: dict[str, tuple[pa.Table, Table]] = {}
 
-    def register(self, name: str, source: object) -> None:
+    def register(self, name: str, source: object, stream: bool = False) -> None:
         """Raises DataError also for the name of a table that CREATE TABLE made: its rows would be lost."""
         if not is_utf8(name):
             raise DataError(f"the name of a table is a text of whole characters, not {name!r}")
-        table = open_table(name, source)
+        table = open_table(name, source, stream=stream)
         with self._lock:
             if name.lower() in self._created:
                 raise DataError(f'CREATE TABLE made a table "{name}": register under another name, or DROP TABLE {name} first')
             self._views.pop(name.lower(), None)
-            self._tables[name.lower()] = (source, table)
+            self._tables[name.lower()] = (source, stream, table)
 
     def unregister(self, name: str) -> None:
         with self._lock:
@@ -125,7 +125,7 @@ class Registry:
         """Tables, registered and created, and views."""
         with self._lock:
             created = [table.definition.name for table in self._created.values()]
-            return [*(table.name for _, table in self._tables.values()), *created, *(view.name for view in self._views.values())]
+            return [*(table.name for *_, table in self._tables.values()), *created, *(view.name for view in self._views.values())]
 
     def table(self, name: str) -> Table | None:
         """A table that was created or registered, opened anew if its source changed."""
@@ -137,7 +137,7 @@ class Registry:
             if entry is None:
                 return None
             self._tables[name.lower()] = entry = self._current(entry)
-            return entry[1]
+            return entry[2]
 
     def system_table(self, name: str, listed: Iterable[Listed]) -> Table:
         """The system table `name`; the same one as long as it has the same rows."""
@@ -153,9 +153,9 @@ class Registry:
         return self._found.of(name, source)
 
     @staticmethod
-    def _current(entry: tuple[object, Table]) -> tuple[object, Table]:
-        source, table = entry
-        return entry if table.is_current() else (source, open_table(table.name, source))
+    def _current(entry: tuple[object, bool, Table]) -> tuple[object, bool, Table]:
+        source, stream, table = entry
+        return entry if table.is_current() else (source, stream, open_table(table.name, source, stream=stream))
 
 
 class Scope:

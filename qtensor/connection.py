@@ -43,6 +43,7 @@ from qtensor.sources.arrow import without_rows
 from qtensor.sources.table import Table
 from qtensor.statement import View
 from qtensor.statements.run import Runner
+from qtensor.streaming.prepare import PreparedStream, batches_of, prepare, rows_of
 from qtensor.types import Schema
 
 PLANS_KEPT = 256
@@ -53,7 +54,7 @@ _MUCH = 32 << 20  # bytes: to look for free pages takes longer than smaller colu
 class Kept:
     """A prepared query, and what it was prepared for."""
 
-    prepared: Prepared
+    prepared: Prepared | PreparedStream
     tables: tuple[tuple[str, Table], ...]
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
@@ -96,16 +97,17 @@ class Connection:
         self._changes = threading.RLock()  # of statements that change tables
         self._closed = False
 
-    def register(self, view_name: str, source: object) -> Connection:
+    def register(self, view_name: str, source: object, *, stream: bool = False) -> Connection:
         """Make `source` a table of this connection, replacing one of the same name.
 
         source: pandas or polars DataFrame, pyarrow Table, RecordBatchReader or Dataset, dict of NumPy arrays [rows], path of a
         Parquet, Arrow IPC or CSV file, or any object with `__arrow_c_stream__`. Files of columns are read when a query first
         needs a column.
+        stream: whether queries read it block by block, and keep nothing of it, even where it would fit memory.
 
         Raises DataError: unreadable data. A column of a type that is not supported is refused by the queries that read it.
         """
-        self._registry.register(given_text(view_name, _TABLE), source)
+        self._registry.register(given_text(view_name, _TABLE), source, stream)
         return self
 
     def unregister(self, view_name: str) -> Connection:
@@ -293,7 +295,7 @@ class Connection:
     def _prepare(self, query: Query, scope: Scope, key: tuple[str, str, str], observe: Observer | None) -> Kept:
         """The query prepared and kept. Other queries are prepared at the same time."""
         with enough_memory():
-            prepared = self._session.prepare(query, scope, self._registry.models, observe)
+            prepared = prepare(self._session, query, scope, self._registry.models, observe)
         kept = Kept(prepared, tuple(prepared.tables.items()), tuple(scope.views.items()), prepared.models, prepared.columns)
         with self._lock:
             self._refuse_closed()
@@ -306,7 +308,19 @@ class Connection:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""
         prepared = self._prepared(query, variables).prepared.current
         with enough_memory():
-            return self._session.run(prepared) if prepared.is_short else self._calls.run(lambda: self._session.run(prepared))
+            if prepared.is_short:
+                return rows_of(self._session, prepared)
+            return self._calls.run(lambda: rows_of(self._session, prepared))
+
+    def _batches(self, query: Query, variables: Mapping[str, object]) -> Iterator[pa.Table]:
+        """The rows of a query as they come, each part of them computed when it is asked for."""
+        batches = batches_of(self._session, self._prepared(query, variables).prepared)
+        while True:
+            with enough_memory():
+                rows = self._calls.run(lambda: next(batches, None))
+            if rows is None:
+                return
+            yield rows
 
     def interrupt(self) -> None:
         """End the calls that other threads wait for: an InterruptError there. The connection stays as it is."""

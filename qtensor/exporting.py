@@ -18,8 +18,8 @@ from qtensor.lowering.ir.ranges import Range
 from qtensor.lowering.models.model import Model
 from qtensor.optimise.facts.statistics import ColumnStatistics, NoStatistics
 from qtensor.row_numbers import ROWS_NUMBERED
+from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Query
-from qtensor.run.session import MeasuredTables
 
 
 def export_query(

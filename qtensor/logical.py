@@ -261,6 +261,20 @@ def inputs(plan: Plan) -> tuple[Plan, ...]:
             assert_never(plan)
 
 
+def scans_of(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """The tables that a plan reads, each with the columns that are read of it, by index."""
+    found: dict[str, set[int]] = {}
+
+    def visit(part: Plan) -> None:
+        if isinstance(part, Scan):
+            found.setdefault(part.table, set()).update(part.columns)
+        for below in inputs(part):
+            visit(below)
+
+    visit(plan)
+    return {table: tuple(sorted(columns)) for table, columns in found.items()}
+
+
 def with_inputs(plan: Plan, new: Sequence[Plan]) -> Plan:
     """`plan` over other inputs; `plan` itself when they are the same objects."""
     if all(a is b for a, b in zip(inputs(plan), new, strict=True)):

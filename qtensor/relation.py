@@ -19,6 +19,7 @@ from qtensor.results.fetching import Cursor, Row, data_frame, jax_ready, numpy_c
 from qtensor.results.libraries import needs
 from qtensor.run.prepared import Prepared, Query
 from qtensor.sources.typed import TypedRows
+from qtensor.streaming.prepare import PreparedStream
 from qtensor.types import Field, Schema, distinct_names
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Relation(TypedRows):
         self._sources = sources
         self._schema = schema
 
-    def _prepare(self) -> Prepared:
+    def _prepare(self) -> Prepared | PreparedStream:
         return self._connection._prepared(self._query, self._sources).prepared.current
 
     @property
@@ -226,9 +227,17 @@ class Relation(TypedRows):
         prepared = self._connection._prepared(self._query, self._sources, lambda rule, plan: seen.append((rule, plan))).prepared
         return [("bound", prepared.bound), *seen]
 
+    def stream(self) -> pa.RecordBatchReader:
+        """The rows as batches. Of a query over tables that do not fit memory they come as they are computed.
+
+        Raises, when batches are read, what `arrow` raises.
+        """
+        batches = (batch for rows in self._connection._batches(self._query, self._sources) for batch in rows.to_batches())
+        return pa.RecordBatchReader.from_batches(self.schema, batches)
+
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The rows by the Arrow PyCapsule interface."""
-        return self.arrow().__arrow_c_stream__(requested_schema)
+        """The rows by the Arrow PyCapsule interface, as `stream` gives them."""
+        return self.stream().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         return render_text(self.arrow(), self.types)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from qtensor.aot.artifact.artifact import Artifact
 from qtensor.aot.artifact.container import Container, part_of, write_container
 from qtensor.aot.artifact.facts import Recorder, TableFacts
-from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, Room, Sizes, lowered, no_room_known, scans_of
+from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, Room, Sizes, lowered, no_room_known
 from qtensor.aot.artifact.machine_code import compile_programs
 from qtensor.aot.artifact.manifest import FORMAT, UNLIMITED_STRINGS, AssumedColumn, Form, Input, Manifest, ModelRecord, Module
 from qtensor.aot.artifact.parameters import find_parameters
 from qtensor.aot.artifact.trust import add_trust
 from qtensor.aot.machine.runtime import portable_stablehlo
 from qtensor.errors import ArtifactError
-from qtensor.logical import Plan
+from qtensor.logical import Plan, scans_of
 from qtensor.lowering.ir.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.ir.ranges import Range, range_of_type
 from qtensor.lowering.models.model import Model

@@ -22,7 +22,7 @@ from qtensor.aot.artifact.parameters import python_value, with_values
 from qtensor.aot.machine.compile import share_shapes, shared_shapes
 from qtensor.errors import ArtifactError, InternalError, UnsupportedError
 from qtensor.expressions import Literal as Constant
-from qtensor.logical import Plan, Scan, inputs
+from qtensor.logical import Plan
 from qtensor.lowering.ir.physical import (
     MANY_ROWS,
     DenseGroupSink,
@@ -64,20 +64,6 @@ class PlannedForm:
     @property
     def name(self) -> str:
         return "_".join([self.kind, *map(str, self.sizes or (1,))])
-
-
-def scans_of(plan: Plan) -> dict[str, tuple[int, ...]]:
-    """The tables that a plan reads, each with the columns that are read of it, by index."""
-    found: dict[str, set[int]] = {}
-
-    def visit(part: Plan) -> None:
-        if isinstance(part, Scan):
-            found.setdefault(part.table, set()).update(part.columns)
-        for below in inputs(part):
-            visit(below)
-
-    visit(plan)
-    return {table: tuple(sorted(columns)) for table, columns in found.items()}
 
 
 def no_room_known(sizes: Sizes) -> Sequence[int]:

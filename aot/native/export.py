@@ -15,12 +15,13 @@ from rich.progress import Progress
 
 from qtensor.aot.artifact.export import Exportable
 from qtensor.aot.artifact.facts import TableFacts
-from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, lowered, scans_of
+from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, lowered
 from qtensor.aot.native.generate import NativeForm, NativeQuery, Program, query_source, weights_source
 from qtensor.aot.native.programs import compile_programs, program_of
 from qtensor.aot.native.runtime import progress_bars, runtime_archives
 from qtensor.aot.native.toolchain import HERE, Toolchain, toolchain
 from qtensor.errors import NativeError
+from qtensor.logical import scans_of
 from qtensor.lowering.ir.physical import SourceColumn
 from qtensor.optimise.driver import optimise
 from qtensor.version import __version__

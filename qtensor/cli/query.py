@@ -97,7 +97,7 @@ def bench(sql: str, rest: tuple[str, ...], inputs: Inputs, repeat: int) -> None:
     ]
     for name, spent in lines:
         click.echo(f"{name:<16} {spent * 1e3:10.3f} ms")
-    cached = ", compiled code loaded from the cache" if any(module.from_cache for module in prepared.compiled.modules) else ""
+    cached = ", compiled code loaded from the cache" if prepared.from_cache else ""
     click.echo(f"({repeat} runs, {rows:,} rows each, {prepared.threads} threads{cached})")
 
 

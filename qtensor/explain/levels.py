@@ -6,10 +6,11 @@ import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from qtensor.bind import normalised
-from qtensor.errors import QTensorError
+from qtensor.errors import QTensorError, UnsupportedError
 from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
+from qtensor.streaming.prepare import PreparedStream
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
 
 
-def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
+def explain(connection: Connection, prepared: Prepared | PreparedStream, level: Level) -> str:
     """The text of one level. Raises QTensorError for a level that does not exist."""
     match level:
         case "sql":
@@ -28,20 +29,37 @@ def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
         case "physical":
             return physical(prepared)
         case "hlo":
-            return "\n".join(module.hlo() for module in prepared.compiled.modules)
+            return hlo(prepared)
         case "timings":
             return timings(connection._session, prepared)
         case _:
             raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
 
 
-def physical(prepared: Prepared) -> str:
-    """The pipelines that are compiled."""
-    return physical_text(prepared.planned)
+def physical(prepared: Prepared | PreparedStream) -> str:
+    """The pipelines that are compiled; of a query that streams the plan, and what of it comes block by block."""
+    if isinstance(prepared, Prepared):
+        return physical_text(prepared.planned)
+    lines = [
+        f"{name}: {table.table.rows:,} rows in {len(table.parts):,} blocks, read one after the other"
+        for name, table in prepared.streamed.items()
+    ]
+    return "\n".join([*lines, plan_text(prepared.optimised)])
 
 
-def timings(session: Session, prepared: Prepared) -> str:
+def hlo(prepared: Prepared | PreparedStream) -> str:
+    """The optimised HLO of the modules that run."""
+    if isinstance(prepared, Prepared):
+        return "\n".join(module.hlo() for module in prepared.compiled.modules)
+    raise UnsupportedError(
+        "not supported yet: the HLO of a query that reads a table block by block; its programs are made as it runs"
+    )
+
+
+def timings(session: Session, prepared: Prepared | PreparedStream) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
+    if isinstance(prepared, PreparedStream):
+        return streamed_timings(session, prepared)
     start = time.perf_counter()
     run = session.execute(prepared)
     for part in run.parts:
@@ -50,6 +68,13 @@ def timings(session: Session, prepared: Prepared) -> str:
     executed = time.perf_counter()
     prepared.decoder.decode(run.parts)
     seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}
-    loaded = any(module.from_cache for module in prepared.compiled.modules)
     lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]
-    return "\n".join(lines) + ("\n(compiled code loaded from the disk cache)" if loaded else "")
+    return "\n".join(lines) + ("\n(compiled code loaded from the disk cache)" if prepared.from_cache else "")
+
+
+def streamed_timings(session: Session, prepared: PreparedStream) -> str:
+    """Seconds, bytes and rows of a run."""
+    start = time.perf_counter()
+    rows = sum(table.num_rows for table in prepared.batches(session))
+    seconds = {**prepared.seconds, "run": time.perf_counter() - start}
+    return "\n".join([*(f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()), f"{rows:,} rows"])

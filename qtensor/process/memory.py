@@ -43,6 +43,18 @@ def half_of_memory() -> int:
     return min(found) // 2
 
 
+def shown_size(size: int) -> str:
+    """Bytes as people read them.
+
+    >>> shown_size(999), shown_size(1_250_000), shown_size(3 * 10**9)
+    ('999 bytes', '1.2 MB', '3.0 GB')
+    """
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size} bytes"
+
+
 @contextlib.contextmanager
 def enough_memory(what: str = "the query") -> Iterator[None]:
     """Raises CapacityError, `what` needs more, where memory gives out, in Python, Arrow or XLA: each has an error of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import jax
@@ -15,8 +16,11 @@ from qtensor.lowering.ir.physical import PhysicalPlan, Pipeline, TableSource
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.program.program import Share, Shared
 from qtensor.lowering.storage import EncodedColumn
+from qtensor.lowering.storage.column import Validity, Values
 from qtensor.run.prepared import EncodedColumns
 from qtensor.sources.table import Table
+
+Buffers: TypeAlias = list[tuple[jax.Array, ...]]  # of a column, for each share: its data, and validity if the plan has one
 
 
 class DeviceMemory:
@@ -24,7 +28,9 @@ class DeviceMemory:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[EncodedColumn, dict[DType, list[tuple[jax.Array, ...]]]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[EncodedColumn, dict[tuple[DType, bool], list[tuple[jax.Array, ...]]]] = (
+            WeakKeyDictionary()
+        )
         self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
@@ -39,7 +45,7 @@ class DeviceMemory:
         if rows is None:
             layout = table.layout(self._threads)
             rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
-        columns = [self.column(encoded[source.table, column.index], column.dtype) for column in source.columns]
+        columns = [self.column(encoded[source.table, column.index], column.dtype, column.nullable) for column in source.columns]
         of_share = source.chunks * source.chunk
         firsts = [to_device(np.int64(share * of_share)) if pipeline.numbered else None for share in range(source.shares)]
         return [
@@ -47,17 +53,17 @@ class DeviceMemory:
             for share in range(source.shares)
         ]
 
-    def column(self, encoded: EncodedColumn, dtype: DType) -> list[tuple[jax.Array, ...]]:
-        """A column's data in the plan's machine type, and validity if it has NULLs, for each share."""
+    def column(self, encoded: EncodedColumn, dtype: DType, nullable: bool) -> Buffers:
+        """A column's data in the plan's machine type, and validity if the plan allows for NULLs, for each share."""
         kept = self._columns.setdefault(encoded, {})
-        if dtype not in kept:
+        if (dtype, nullable) not in kept:
             shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
             with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
-                kept[dtype] = [
-                    (to_device(data.astype(dtype, copy=False)), *(() if valid is None else (to_device(valid),)))
+                kept[dtype, nullable] = [
+                    (to_device(data.astype(dtype, copy=False)), *((to_device(validity(data, valid)),) if nullable else ()))
                     for data, valid in shares
                 ]
-        return kept[dtype]
+        return kept[dtype, nullable]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
         """Literals, look-up tables and weights."""
@@ -69,3 +75,8 @@ class DeviceMemory:
         if model not in self._weights:
             self._weights[model] = tuple(to_device(weight) for weight in model.weights)
         return self._weights[model]
+
+
+def validity(data: Values, valid: Validity | None) -> Validity:
+    """Which of the values are none: a plan that allows for NULLs may meet a block without one."""
+    return np.ones(data.shape, np.bool_) if valid is None else valid

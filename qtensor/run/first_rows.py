@@ -40,6 +40,12 @@ def rows_to_read_next(plan: Plan, tables: Mapping[str, Table], least: int, found
     return None if found >= count or read is tables[name] else MORE * read.rows
 
 
+def reads_first_rows(plan: Plan) -> bool:
+    """Whether so few rows are enough that they are read at once, however large their table is."""
+    wanted = _wanted(plan)
+    return wanted is not None and wanted[1] < FILTERED
+
+
 def _wanted(plan: Plan) -> tuple[str, int, int] | None:
     """The table of which first rows are enough, how many at first, and how many rows the query gives; None if there is none."""
     if not isinstance(plan, Limit) or plan.count is None:

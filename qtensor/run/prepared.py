@@ -101,6 +101,11 @@ class Prepared:
         """The query as it is best run, by all that former runs have shown."""
         return self if self.replacement is None else self.replacement.current
 
+    @property
+    def from_cache(self) -> bool:
+        """Whether compiled code was there."""
+        return any(module.from_cache for module in self.compiled.modules)
+
     @cached_property
     def is_short(self) -> bool:
         """Whether a run takes too little time for anyone to stop it."""

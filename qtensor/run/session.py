@@ -10,32 +10,25 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import jax
-import numpy as np
 import pyarrow as pa
 
-from qtensor.aot.machine.compile import CompiledStage, Compiler
-from qtensor.bind import bind
-from qtensor.catalog import Scope
+from qtensor.aot.machine.compile import CompiledQuery, CompiledStage, Compiler
 from qtensor.errors import CapacityError, UnsupportedError
 from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.host.inputs import HostInputs
-from qtensor.lowering.ir.physical import PhysicalPlan, SourceColumn, TableSource
-from qtensor.lowering.ir.ranges import Range, widened
+from qtensor.lowering.ir.physical import PhysicalPlan, PlannedQuery
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.planner.joins import rounded_capacity
 from qtensor.lowering.planner.plan import plan_query
-from qtensor.lowering.storage import EncodedColumn, Level
-from qtensor.optimise.driver import Observer, optimise
 from qtensor.optimise.facts.estimates import Estimator
-from qtensor.optimise.facts.statistics import ColumnStatistics
-from qtensor.optimise.facts.text_levels import TextLevels, text_levels
+from qtensor.optimise.facts.text_levels import text_levels
 from qtensor.process.calls import check, signal
 from qtensor.run.device import DeviceMemory
 from qtensor.run.first_rows import rows_to_read_next, tables_read
 from qtensor.run.kept_columns import KeptColumns
+from qtensor.run.measured import MeasuredTables, dictionary_of
 from qtensor.run.prepared import EncodedColumns, Prepared, Query, StageArguments
 from qtensor.sources.table import MOST_ROWS, Table
-from qtensor.types import Varchar
 
 Result = TypeVar("Result")
 
@@ -56,32 +49,6 @@ class Session:
         self.pool.shutdown()
         self.memory = DeviceMemory(self.threads)
         self.columns = KeptColumns(self.columns.limit)
-
-    def prepare(self, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None) -> Prepared:
-        """All stages up to compiled code bound to its inputs."""
-        clock = Clock()
-        bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
-        return self.prepare_plan(query, bound, scope, models, observe, clock)
-
-    def prepare_plan(
-        self,
-        query: Query,
-        bound: Plan,
-        scope: Scope,
-        models: Mapping[str, Model],
-        observe: Observer | None = None,
-        clock: Clock | None = None,
-    ) -> Prepared:
-        """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
-        clock = clock or Clock()
-        tables = dict(scope.tables)
-        by_name = {model.name: model for model in models.values()}
-        try:
-            with closing(MeasuredTables(tables, self.threads)) as measured:
-                optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
-            return self.planned(query, bound, optimised, tables, by_name, clock)
-        except UnsupportedError as error:
-            raise error.shown_in(query.sql) from None
 
     def planned(
         self,
@@ -116,48 +83,49 @@ class Session:
         capacities: Sequence[int],
     ) -> Prepared:
         """The same, by what `measured` tells of the tables, or of the parts of them that are read."""
-        encoded = measured.encoded
-        try:
-            planned = clock.time(
-                "plan",
-                lambda: plan_query(
-                    optimised,
-                    measured,
-                    measured.dictionary_sizes,
-                    models,
-                    None,
-                    capacities,
-                    Estimator(measured, definitions_of(optimised)),
-                ),
-            )
-        except UnsupportedError as error:
-            raise error.shown_in(query.sql) from None
-        physical = planned.plan
-        used = tuple(models[use.name] for use in physical.models)
-        compiled = clock.time("compile", lambda: self.compiler.compile(physical, used))
-        host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
-        arguments = clock.time(
+        planned = clock.time("plan", lambda: self.plan(query, optimised, measured, models, capacities))
+        compiled = clock.time("compile", lambda: self.compiled(planned, models))
+        prepared = clock.time(
             "buffers",
-            lambda: [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages],
+            lambda: self.with_inputs(query, bound, optimised, planned, compiled, tables, read, models, measured.encoded),
         )
-        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
-        prepared = Prepared(
-            query,
-            bound,
-            optimised,
-            planned,
-            compiled,
-            arguments,
-            shared,
-            host,
-            tables,
-            used,
-            self.threads,
-            encoded,
-            {**clock.seconds, **measured.seconds},
-        )
+        prepared.seconds.update({**clock.seconds, **measured.seconds})
         self.columns.use(prepared.columns, tables.values())
         return prepared
+
+    def plan(
+        self, query: Query, optimised: Plan, measured: MeasuredTables, models: Mapping[str, Model], capacities: Sequence[int]
+    ) -> PlannedQuery:
+        """The physical plan, by what is known of the tables."""
+        estimator = Estimator(measured, definitions_of(optimised))
+        try:
+            return plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, estimator)
+        except UnsupportedError as error:
+            raise error.shown_in(query.sql) from None
+
+    def compiled(self, planned: PlannedQuery, models: Mapping[str, Model]) -> CompiledQuery:
+        """The plan's programs."""
+        return self.compiler.compile(planned.plan, tuple(models[use.name] for use in planned.plan.models))
+
+    def with_inputs(
+        self,
+        query: Query,
+        bound: Plan,
+        optimised: Plan,
+        planned: PlannedQuery,
+        compiled: CompiledQuery,
+        tables: dict[str, Table],
+        read: Mapping[str, Table],
+        models: Mapping[str, Model],
+        encoded: EncodedColumns,
+    ) -> Prepared:
+        """Compiled programs with all that they are called with. read: the tables, or the parts of them that are read."""
+        physical = planned.plan
+        used = tuple(models[use.name] for use in physical.models)
+        host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
+        arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
+        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
+        return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)
 
     def stage_arguments(
         self, plan: PhysicalPlan, stage: CompiledStage, tables: Mapping[str, Table], encoded: EncodedColumns
@@ -189,9 +157,7 @@ class Session:
 
     def with_room(self, prepared: Prepared, capacities: Sequence[int]) -> Prepared:
         """The query planned anew with more room; later runs start from it."""
-        if max(capacities) > MOST_ROWS:
-            message = f"a join leaves {max(capacities):,} rows or more at once, and there is room for {MOST_ROWS:,}"
-            raise CapacityError(f"{message}; filter or aggregate before it")
+        refuse_too_many(capacities)
         return self.planned_anew(prepared, capacities, prepared.least)
 
     def planned_anew(self, prepared: Prepared, capacities: Sequence[int], least: int) -> Prepared:
@@ -201,29 +167,43 @@ class Session:
         prepared.replacement = self.planned(prepared.query, *found, models, Clock(), capacities, least)
         return prepared.replacement
 
-    def execute(self, prepared: Prepared) -> Run:
-        """Call the modules, stage by stage.
+    def execute(self, prepared: Prepared, begin: int = 0, carried: Sequence[jax.Array] = ()) -> Run:
+        """Call the modules, stage by stage, from stage `begin` on, which the ones before it gave `carried`.
 
         A row-wise query over several shares has a part for each, any other one part.
         """
-        stop = signal()
-        carried: list[jax.Array] = []
-        compact = prepared.planned.plan.compact_pipelines
-        needed: list[jax.Array] = []
-        for stage, arguments in zip(prepared.compiled.stages, prepared.arguments, strict=True):
-            common = [*carried, *prepared.shared, stop]
-            if stage.partial is None:
-                parts = []
-            else:
-                calls = [self.pool.submit(stage.partial, [*share, *common]) for share in arguments.shares]
-                parts = [call.result() for call in calls]
-                if stage.final is None:
-                    return Run(parts, prepared.planned.plan.capacities, needed)
-            assert stage.final is not None
-            carried = stage.final([*(array for part in parts for array in part), *arguments.others, *common])
-            done = sum(number < stage.pipelines.stop for number in compact)
+        room = prepared.planned.plan.capacities
+        needed: Sequence[jax.Array] = []
+        for stage, arguments in list(zip(prepared.compiled.stages, prepared.arguments, strict=True))[begin:]:
+            parts, left = self.call_stage(prepared, stage, arguments, carried)
+            if left is None:
+                return Run(parts, room, needed)
+            carried = left
+            done = sum(number < stage.pipelines.stop for number in prepared.planned.plan.compact_pipelines)
             needed = carried[len(carried) - done :]
-        return Run([carried[: len(carried) - len(needed)]], prepared.planned.plan.capacities, needed)
+        return Run([list(carried[: len(carried) - len(needed)])], room, needed)
+
+    def carried(self, prepared: Prepared, end: int) -> Sequence[jax.Array]:
+        """What the stages before stage `end` leave for it."""
+        carried: Sequence[jax.Array] = []
+        for stage, arguments in list(zip(prepared.compiled.stages, prepared.arguments, strict=True))[:end]:
+            _, left = self.call_stage(prepared, stage, arguments, carried)
+            assert left is not None
+            carried = left
+        return carried
+
+    def call_stage(
+        self, prepared: Prepared, stage: CompiledStage, arguments: StageArguments, carried: Sequence[jax.Array]
+    ) -> tuple[list[list[jax.Array]], list[jax.Array] | None]:
+        """What the shares of a stage's first table leave, and what its other pipelines make of that, if there are any."""
+        common = [*carried, *prepared.shared, signal()]
+        parts: list[list[jax.Array]] = []
+        if stage.partial is not None:
+            calls = [self.pool.submit(stage.partial, [*share, *common]) for share in arguments.shares]
+            parts = [call.result() for call in calls]
+        if stage.final is None:
+            return parts, None
+        return parts, stage.final([*(array for part in parts for array in part), *arguments.others, *common])
 
 
 @dataclass(frozen=True)
@@ -257,6 +237,13 @@ class Run:
         return found
 
 
+def refuse_too_many(capacities: Sequence[int]) -> None:
+    """Raise CapacityError if a run would need room for more rows than have numbers."""
+    if max(capacities) > MOST_ROWS:
+        message = f"a join leaves {max(capacities):,} rows or more at once, and there is room for {MOST_ROWS:,}"
+        raise CapacityError(f"{message}; filter or aggregate before it")
+
+
 class Clock:
     """Seconds spent by stage."""
 
@@ -269,69 +256,3 @@ class Clock:
         result = work()
         self.seconds[stage] = time.perf_counter() - start
         return result
-
-
-class MeasuredTables:
-    """Tables as planning sees them: which columns exist is known at once, what holds of their data once they are encoded.
-
-    levels: what text columns must be at least; "ordered" where they are not named.
-    """
-
-    def __init__(self, tables: Mapping[str, Table], threads: int, levels: TextLevels | None = None) -> None:
-        self._tables = tables
-        self._threads = threads
-        self._levels: TextLevels = levels or {}
-        self.encoded: dict[tuple[str, int], EncodedColumn] = {}  # of all sources that were asked for
-        self.dictionary_sizes: dict[tuple[str, int], int] = {}
-        self.seconds: dict[str, float] = {}
-
-    def source(self, table: str, columns: Sequence[int]) -> TableSource:
-        start = time.perf_counter()
-        levels: list[Level] = [self._levels.get((table, index), "ordered") for index in columns]
-        encoded = self._tables[table].columns(columns, self._threads, levels)
-        self.seconds["read and encode"] = self.seconds.get("read and encode", 0.0) + time.perf_counter() - start
-        layout = self._tables[table].layout(self._threads)
-        for index, column in zip(columns, encoded, strict=True):
-            self.encoded[table, index] = column
-            if column.dictionary is not None:
-                self.dictionary_sizes[table, index] = len(column.dictionary)
-        fields = self._tables[table].fields
-        described = tuple(assumed(index, fields[index].name, column) for index, column in zip(columns, encoded, strict=True))
-        return TableSource(table, described, layout.shares, layout.chunks, layout.chunk)
-
-    def rows(self, table: str) -> int:
-        return self._tables[table].rows
-
-    def column(self, table: str, index: int) -> ColumnStatistics:
-        """What is known of a column, which the query reads."""
-        known = self._tables[table].column(index, self._threads, "plain").statistics
-        ordered = not isinstance(self._tables[table].fields[index].type, Varchar)
-        bounds = (known.minimum, known.maximum) if ordered else (None, None)
-        return ColumnStatistics(known.distinct, *bounds, known.nulls / max(known.rows, 1))
-
-    def unique(self, table: str, columns: Sequence[int]) -> bool:
-        """Whether no two rows are equal in all of `columns`, which the query reads."""
-        return self._tables[table].unique(columns, self._threads)
-
-    def close(self) -> None:
-        """Forget all: what plans and optimises has cycles, which would keep columns until a collection of garbage."""
-        self._tables = {}
-        self.encoded = {}
-
-
-def dictionary_of(column: EncodedColumn) -> pa.Array:
-    """The strings of a column of text."""
-    assert column.dictionary is not None
-    return column.dictionary
-
-
-def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
-    """What a program may assume of a column: what the statistics say, ranges rounded so that similar data share a program."""
-    statistics = column.statistics
-    bounds = None
-    if column.data.dtype.kind == "i":
-        low, high = int(statistics.minimum or 0), int(statistics.maximum or 0)
-        limits = np.iinfo(column.data.dtype)
-        bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
-    unusual = statistics.has_nan or column.has_denormals
-    return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual, column.level)  # type: ignore[arg-type]

@@ -27,6 +27,10 @@ class Result(Relation):
         """The rows as an Arrow table."""
         return self._rows
 
+    def stream(self) -> pa.RecordBatchReader:
+        """The rows as batches."""
+        return self._rows.to_reader()
+
     def state(self) -> object:
         """The rows, which never change."""
         return self._rows

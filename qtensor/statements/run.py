@@ -6,8 +6,9 @@ What a statement reads, and what it computes of it, are compiled queries like al
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -25,8 +26,9 @@ from qtensor.lowering.models.model import Model
 from qtensor.optimise.driver import optimise
 from qtensor.process.calls import check, committing
 from qtensor.results.writing import ROWS_AT_ONCE, write_rows
+from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Query
-from qtensor.run.session import MeasuredTables, Session
+from qtensor.run.session import Session
 from qtensor.statement import (
     Copy,
     CreateTable,
@@ -48,6 +50,7 @@ from qtensor.statements.constants import constant_rows, is_constant
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.result import Result, answer, counted, created, dropped, empty_table
 from qtensor.statements.summarize import summarize
+from qtensor.streaming.prepare import batches_of, prepare, prepare_plan, rows_of
 from qtensor.types import VARCHAR, Field
 
 _CHANGES = (CreateTable, CreateView, Insert, Delete, Update, Drop)
@@ -123,8 +126,14 @@ class Runner:
             rows = constant_rows(optimise(plan, None, MeasuredTables(self.scope.tables, self.session.threads)))
             if rows is not None:
                 return rows
-        prepared = self.session.prepare_plan(self.query, plan, self.scope, self.models)
-        return self.session.run(prepared)
+        return rows_of(self.session, prepare_plan(self.session, self.query, plan, self.scope, self.models))
+
+    def _batches(self, plan: Plan) -> Iterator[pa.Table]:
+        """The rows of a plan, as they come."""
+        if is_constant(plan):
+            yield self._rows(plan)
+        else:
+            yield from batches_of(self.session, prepare_plan(self.session, self.query, plan, self.scope, self.models))
 
     def _table(self, name: str) -> CreatedTable:
         table = self.registry.created(name)
@@ -151,19 +160,29 @@ class Runner:
 
     def _explain(self, sql: str, analyze: bool) -> Result:
         query = replace(self.query, sql=sql)
-        prepared = self.session.prepare(query, self.scope, self.models)
+        prepared = prepare(self.session, query, self.scope, self.models)
         key, text = ("analyzed_plan", timings(self.session, prepared)) if analyze else ("physical_plan", physical(prepared))
         return answer(_EXPLAINED, [pa.array([key]), pa.array([text])])
 
     def _copy(self, copy: Copy) -> Result:
-        rows = self._rows(copy.plan)
+        written = 0
+        tables = self._batches(copy.plan)
+        first = next(tables)  # what is wrong with the query is found before the file
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            nonlocal written
+            for rows in itertools.chain([first], tables):
+                check()
+                written += rows.num_rows
+                yield from rows.to_batches(max_chunksize=ROWS_AT_ONCE)
+
         try:
             with whole_file(Path(copy.path).expanduser()) as file:
-                write_rows(rows.to_reader(ROWS_AT_ONCE), copy.options, file)
+                write_rows(pa.RecordBatchReader.from_batches(first.schema, batches()), copy.options, file)
                 check()  # the file appears when this block is left
         except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a path with a null character
             raise DataError(f"{copy.path} cannot be written: {error}") from error
-        return counted(rows.num_rows)
+        return counted(written)
 
 
 def describe(statement: Describe) -> Result:

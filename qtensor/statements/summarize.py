@@ -14,6 +14,7 @@ from qtensor.run.session import Session
 from qtensor.statement import Column, Definition
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.result import Result, answer
+from qtensor.streaming.prepare import prepare, rows_of
 from qtensor.types import (
     BIGINT,
     DOUBLE,
@@ -56,8 +57,8 @@ def summarize(session: Session, schema: Schema, rows: pa.Table) -> Result:
     registry = Registry()
     registry.create(CreatedTable(definition, rows.rename_columns([field.name for field in fields])))
     asked = ", ".join(expression for field in fields for expression in statistics_of(field))
-    prepared = session.prepare(Query(f"SELECT {asked} FROM rows"), Scope(registry, {}), {})
-    found = session.run(prepared)
+    prepared = prepare(session, Query(f"SELECT {asked} FROM rows"), Scope(registry, {}), {})
+    found = rows_of(session, prepared)
     values = [shown(column[0], field.type) for column, field in zip(found.columns, prepared.schema, strict=True)]
     columns: list[list[object]] = [[] for _ in _SCHEMA]
     for position, field in enumerate(schema):

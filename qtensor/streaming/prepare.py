@@ -1,0 +1,125 @@
+"""From a query to what runs it: over tables in memory, or block by block over tables that do not fit there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from qtensor.bind import bind
+from qtensor.catalog import Scope
+from qtensor.errors import UnsupportedError
+from qtensor.logical import Plan
+from qtensor.lowering.models.model import Model
+from qtensor.optimise.driver import Observer, optimise
+from qtensor.run.first_rows import reads_first_rows
+from qtensor.run.kept_columns import Columns
+from qtensor.run.measured import MeasuredTables
+from qtensor.run.prepared import Prepared, Query
+from qtensor.run.session import Clock, Session
+from qtensor.sources.table import Table
+from qtensor.streaming.engine import Engine
+from qtensor.streaming.tables import Streamed, large_tables, streamed_tables
+from qtensor.types import Schema
+
+_SHARE_OF_STEP = 8  # of the limit: the rows that a step keeps
+_LEAST = 1 << 16  # bytes: with less, steps would be about nothing
+
+
+@dataclass(eq=False)
+class PreparedStream:
+    """A query that reads some of its tables block by block: optimised, and planned while it runs."""
+
+    query: Query
+    bound: Plan
+    optimised: Plan
+    tables: dict[str, Table]
+    models: tuple[Model, ...]
+    streamed: Mapping[str, Streamed]
+    limit: int
+    threads: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    from_cache: bool = False  # its programs are found, or made, while it runs
+
+    @property
+    def current(self) -> PreparedStream:
+        """The query as it is best run."""
+        return self
+
+    @property
+    def is_short(self) -> bool:
+        """It is not."""
+        return False
+
+    @property
+    def columns(self) -> Columns:
+        """Columns that are kept for it: none."""
+        return frozenset()
+
+    @property
+    def schema(self) -> Schema:
+        return self.bound.schema
+
+    def batches(self, session: Session) -> Iterator[pa.Table]:
+        """The rows, as they come."""
+        models = {model.name: model for model in self.models}
+        budget = max(self.limit // _SHARE_OF_STEP, _LEAST)
+        engine = Engine(session, self.query, dict(self.tables), self.streamed, models, budget)
+        try:
+            yield from engine.batches(self.optimised)
+        except UnsupportedError as error:
+            raise error.shown_in(self.query.sql) from None
+
+
+def prepare(
+    session: Session, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None
+) -> Prepared | PreparedStream:
+    """All stages of a query up to where it can run."""
+    clock = Clock()
+    bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
+    return prepare_plan(session, query, bound, scope, models, observe, clock)
+
+
+def prepare_plan(
+    session: Session,
+    query: Query,
+    bound: Plan,
+    scope: Scope,
+    models: Mapping[str, Model],
+    observe: Observer | None = None,
+    clock: Clock | None = None,
+) -> Prepared | PreparedStream:
+    """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
+    clock = clock or Clock()
+    tables = dict(scope.tables)
+    by_name = {model.name: model for model in models.values()}
+    limit = session.columns.limit
+    try:
+        unread = large_tables(bound, tables, limit)
+        with closing(MeasuredTables(tables, session.threads, unread=unread)) as measured:
+            optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
+        streamed = {} if reads_first_rows(optimised) else streamed_tables(optimised, tables, limit, session.threads)
+        if streamed:
+            return PreparedStream(
+                query, bound, optimised, tables, tuple(models.values()), streamed, limit, session.threads, clock.seconds
+            )
+        return session.planned(query, bound, optimised, tables, by_name, clock)
+    except UnsupportedError as error:
+        raise error.shown_in(query.sql) from None
+
+
+def batches_of(session: Session, prepared: Prepared | PreparedStream) -> Iterator[pa.Table]:
+    """The rows of a query as they come: at least one table, which may be empty."""
+    if isinstance(prepared, PreparedStream):
+        yield from prepared.batches(session)
+    else:
+        yield session.run(prepared.current)
+
+
+def rows_of(session: Session, prepared: Prepared | PreparedStream) -> pa.Table:
+    """All rows of a query."""
+    if isinstance(prepared, PreparedStream):
+        return pa.concat_tables(prepared.batches(session))
+    return session.run(prepared.current)
