@@ -15,7 +15,7 @@ from typing import assert_never
 import pyarrow as pa
 
 from qtensor.errors import CapacityError, DataError, ExecutionError, InternalError
-from qtensor.expressions import AggregateCall, ColumnRef, Expr, conjuncts
+from qtensor.expressions import AggregateCall, ColumnRef, Expr, Literal, conjuncts
 from qtensor.logical import (
     Aggregate,
     CommonScan,
@@ -50,7 +50,7 @@ from qtensor.streaming.partition import Order
 from qtensor.streaming.pruning import conditions_of
 from qtensor.streaming.store import ByArrival, ByHash, ByOrder, Reduce, Spill, Store
 from qtensor.streaming.tables import Streamed
-from qtensor.types import Schema
+from qtensor.types import BOOLEAN, Schema
 
 _ROWS = 1 << 20  # of a block of rows that steps pass on
 
@@ -96,15 +96,16 @@ class Engine:
         return self.rows_of(self.rest(plan))
 
     def rows_of(self, rest: Rest) -> Iterator[pa.Table]:
+        """The rows that are left to compute, as `counted` has them."""
         match rest:
             case Resident(plan):
-                yield self.all_rows(plan)
-            case Stream(leaf, Scan(columns=columns)) if isinstance(leaf, RowBatches) and len(leaf.learned) == 1:
+                yield self.all_rows(counted(plan))
+            case Stream(leaf, Scan(columns=columns)) if columns and isinstance(leaf, RowBatches) and len(leaf.learned) == 1:
                 for batch in leaf.rows():
                     (rows,) = batch.values()
                     yield rows.select(list(columns))
             case Stream(leaf, plan):
-                yield from BlockQuery(self.session, self.query, plan, leaf, self.tables, self.models).results()
+                yield from BlockQuery(self.session, self.query, counted(plan), leaf, self.tables, self.models).results()
             case _:
                 assert_never(rest)
 
@@ -178,9 +179,9 @@ class Engine:
         return schema
 
     def resident(self, rows: pa.Table, plan: Plan) -> Scan:
-        """Rows of `plan` as a table in memory."""
+        """Rows of `plan`, or of what `counted` makes of it, as a table in memory."""
         name = self.new_name()
-        self.tables[name] = Table(name, Rows(rows, plan.schema))
+        self.tables[name] = Table(name, Rows(rows, counted(plan).schema))
         return scan_of(name, plan.schema)
 
     def new_name(self) -> str:
@@ -202,8 +203,8 @@ class Engine:
             for numbers in first.parts(*others):
                 yield {name: store.part(*numbers) for name, (store, _) in stores.items()}
 
-        fields = {name: rows.schema for name, (_, rows) in stores.items()}
-        scans = [scan_of(name, schema) for name, schema in fields.items()]
+        fields = {name: counted(rows).schema for name, (_, rows) in stores.items()}
+        scans = [scan_of(name, rows.schema) for name, (_, rows) in stores.items()]
         return Stream(RowBatches(fields, parts, self.session.threads), whole(scans))
 
     def store(self, step: str, spill: Spill | None, reduce: Reduce | None = None) -> Store:
@@ -214,7 +215,7 @@ class Engine:
         if isinstance(rest, Resident) and isinstance(rest.plan, Scan):
             return rest
         if isinstance(rest, Resident):
-            return Resident(self.resident(self.all_rows(rest.plan), rest.plan))
+            return Resident(self.resident(self.all_rows(counted(rest.plan)), rest.plan))
         store = self.store("a common table expression that is read several times", ByArrival())
         self.kept(rest, store)
         return self.from_store(store, rest.plan, lambda rows: rows)
@@ -312,11 +313,10 @@ class Engine:
                 if end is not None and seen >= end:
                     return
 
-        schema = plan.schema
         if end is not None and end <= _ROWS:
             rows = pa.concat_tables(rows for batch in batches() for rows in batch.values())
             return Resident(self.resident(rows, plan))
-        return Stream(RowBatches({name: schema}, batches, self.session.threads), scan_of(name, schema))
+        return Stream(RowBatches({name: counted(plan).schema}, batches, self.session.threads), scan_of(name, plan.schema))
 
     def first_sorted(self, plan: Limit, sort: Sort, stream: Stream) -> Rest:
         """The first rows in order: those of each block, and of these the first ones."""
@@ -350,16 +350,16 @@ class Engine:
         """The branches' rows, one after the other."""
         if all(isinstance(branch, Resident) for branch in branches):
             return Resident(Union(tuple(branch.plan for branch in branches)))
-        name, schema = self.new_name(), plan.schema
+        name, schema = self.new_name(), counted(plan).schema
 
         def batches() -> Iterator[Mapping[str, pa.Table]]:
             for branch in branches:
                 for rows in self.rows_of(branch):
+                    named = rows.rename_columns([item.name for item in schema])
                     for place in range(0, max(rows.num_rows, 1), _ROWS):
-                        yield {name: rows.slice(place, _ROWS)}
+                        yield {name: named.slice(place, _ROWS)}
 
-        scan = scan_of(name, schema)
-        return Stream(RowBatches({name: schema}, batches, self.session.threads), scan)
+        return Stream(RowBatches({name: schema}, batches, self.session.threads), scan_of(name, plan.schema))
 
     def join(self, plan: Join, left: Rest, right: Rest) -> Rest:
         match left, right:
@@ -436,6 +436,11 @@ def unkeyed(rows: Plan, keys: int) -> tuple[NamedExpr, ...]:
 def moved(key: SortKey, by: int) -> SortKey:
     """A key over rows that have so many columns more in front."""
     return replace(key, expr=shifted(key.expr, by))
+
+
+def counted(plan: Plan) -> Plan:
+    """A plan that has a column: Arrow does not count rows of none."""
+    return plan if plan.schema else Project(plan, (NamedExpr("row", Literal(True, BOOLEAN)),))
 
 
 def scan_of(name: str, schema: Schema) -> Scan:

@@ -66,31 +66,33 @@ class TwoSteps:
 
     def merged(self, rows: Plan) -> Plan:
         """The rows that blocks gave, those of equal keys as one."""
-        width = len(self.whole.keys)
-        keys = tuple(
-            NamedExpr(key.name, ColumnRef(position, key.expr.type, key.name)) for position, key in enumerate(self.whole.keys)
-        )
-        columns: list[Expr] = [ColumnRef(position, field.type, field.name) for position, field in enumerate(self.schema)]
-        rows, added = self._with_weights(rows, columns)
-        calls, place = [], width
-        for part in self.parts:
-            own = columns[place : place + len(part.pieces)]
-            for piece in part.pieces:
-                call = AggregateCall("sum", (added[place],), DOUBLE) if piece.together is None else piece.together(own)
-                calls.append(NamedAggregate(f"piece {place - width}", call))
-                place += 1
-        return self._typed(Aggregate(rows, keys, tuple(calls)))
+        return self._typed(self._together(rows))
 
     def finished(self, rows: Plan) -> Plan:
         """The aggregate's rows."""
-        width = len(self.whole.keys)
-        columns: list[Expr] = [ColumnRef(position, field.type, field.name) for position, field in enumerate(self.schema)]
-        results, place = [NamedExpr(key.name, column) for key, column in zip(self.whole.keys, columns, strict=False)], width
+        together = self._together(rows)
+        columns: list[Expr] = [ColumnRef(position, field.type, field.name) for position, field in enumerate(together.schema)]
+        results = [NamedExpr(key.name, column) for key, column in zip(self.whole.keys, columns, strict=False)]
+        place = len(results)
         for named, part in zip(self.whole.aggregates, self.parts, strict=True):
             finished = part.finish(columns[place : place + len(part.pieces)])
             results.append(NamedExpr(named.name, cast(finished, named.call.type)))
             place += len(part.pieces)
-        return Project(self.merged(rows), tuple(results))
+        return Project(together, tuple(results))
+
+    def _together(self, rows: Plan) -> Aggregate:
+        """What `merged` gives, of the types that aggregates have."""
+        columns: list[Expr] = [ColumnRef(position, field.type, field.name) for position, field in enumerate(self.schema)]
+        keys = tuple(NamedExpr(key.name, column) for key, column in zip(self.whole.keys, columns, strict=False))
+        rows, added = self._with_weights(rows, columns)
+        calls, place = [], len(keys)
+        for part in self.parts:
+            own = columns[place : place + len(part.pieces)]
+            for piece in part.pieces:
+                call = AggregateCall("sum", (added[place],), DOUBLE) if piece.together is None else piece.together(own)
+                calls.append(NamedAggregate(f"piece {place - len(keys)}", call))
+                place += 1
+        return Aggregate(rows, keys, tuple(calls))
 
     def _typed(self, plan: Aggregate) -> Plan:
         """The columns of the types that they have between the steps."""
@@ -164,8 +166,9 @@ def only(pieces: Sequence[Expr]) -> Expr:
     return pieces[0]
 
 
-def counted(call: AggregateCall) -> Piece:
-    return Piece(call, BIGINT, lambda own: AggregateCall("sum", (own[-1],), HUGEINT))
+def counted(call: AggregateCall, place: int = -1) -> Piece:
+    """A count; `place`: where it stands among the pieces of its aggregate."""
+    return Piece(call, BIGINT, lambda own: AggregateCall("sum", (own[place],), HUGEINT))
 
 
 def summed(call: AggregateCall) -> Piece:
@@ -195,7 +198,7 @@ def first_or_last(call: AggregateCall) -> InPieces:
 def variance(call: AggregateCall) -> InPieces:
     """How many values, their mean, and their variance, which are merged by weight (`TwoSteps`)."""
     pieces = (
-        counted(replace(call, function="count", type=BIGINT)),
+        counted(replace(call, function="count", type=BIGINT), 0),
         Piece(replace(call, function="avg", type=DOUBLE), DOUBLE, None),
         Piece(replace(call, function="var_pop", type=DOUBLE), DOUBLE, None),
     )
@@ -211,7 +214,7 @@ def variance(call: AggregateCall) -> InPieces:
             case "sem":
                 return arithmetic("divide", root(population), root(count))
             case _:
-                several = Call("greater", (found[0], Literal(1, BIGINT)), BOOLEAN)
+                several = Call("greater", (cast(found[0], BIGINT), Literal(1, BIGINT)), BOOLEAN)
                 value = sample if call.function == "var_samp" else root(sample)
                 return Case(((several, value),), Literal(None, DOUBLE), DOUBLE)
 
@@ -231,7 +234,7 @@ def number(value: float) -> Expr:
 
 
 def or_zero(count: Expr) -> Expr:
-    return Call("coalesce", (count, Literal(0, BIGINT)), BIGINT)
+    return Call("coalesce", (cast(count, BIGINT), Literal(0, BIGINT)), BIGINT)
 
 
 def cast(expr: Expr, type: SqlType) -> Expr:

@@ -95,7 +95,7 @@ class Order:
         values = keys.slice(nulls_before, valid)
         if is_text(keys.type):
             compared = pc.greater(values, bound) if self.descending else pc.less(values, bound)
-            return nulls_before + (pc.sum(compared).as_py() or 0)
+            return nulls_before + int(pc.sum(compared).as_py() or 0)
         numbers = number_bits(values)
         return nulls_before + int(np.count_nonzero(numbers > bound if self.descending else numbers < bound))
 

@@ -6,6 +6,7 @@ The file has no name from the beginning, where the system lets: it is gone with 
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ class SpilledBatches:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._file = tempfile.TemporaryFile(prefix="qtensor-")  # noqa: SIM115, open as long as this is
+        weakref.finalize(self, self._file.close)
         self._schema = schema
         self._writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
         self._reader: pa.RecordBatchFileReader | None = None
