@@ -84,10 +84,14 @@ def encode_column(name: str, values: pa.ChunkedArray | pa.Array, type: SqlType, 
     return column
 
 
-def column_encoder(name: str, type: SqlType, layout: Layout, expected: Range | None = None) -> ColumnEncoder:
+def column_encoder(
+    name: str, type: SqlType, layout: Layout, expected: Range | None = None, *, keep_width: bool = False
+) -> ColumnEncoder:
     """An encoder for a column of SQL type `type`.
 
     expected: the range of the encoded values, where something is known of it; a wrong one costs time and nothing else.
+    keep_width: whether integers have the width that the expected range needs, though that of the values needed less: parts of
+    one column then are of one width.
 
     Raises:
         DataError: the type is not supported.
@@ -96,7 +100,7 @@ def column_encoder(name: str, type: SqlType, layout: Layout, expected: Range | N
         raise DataError(f'column "{name}" is of type {type}, which cannot be read; {type.remedy}')
     if isinstance(type, Varchar):
         return TextEncoder(name, layout)
-    return _NumberEncoder(name, type, layout, expected)
+    return _NumberEncoder(name, type, layout, expected, keep_width)
 
 
 def for_each(function: Callable[[Item], None], items: Iterable[Item], threads: int) -> None:
@@ -118,10 +122,11 @@ def for_each(function: Callable[[Item], None], items: Iterable[Item], threads: i
 class _NumberEncoder:
     """Everything that is not text: integers, decimals, dates, timestamps, booleans, floats, and the type of a bare NULL."""
 
-    def __init__(self, name: str, type: SqlType, layout: Layout, expected: Range | None) -> None:
+    def __init__(self, name: str, type: SqlType, layout: Layout, expected: Range | None, keep_width: bool) -> None:
         self._name = name
         self._type = type
         self._layout = layout
+        self._keep_width = keep_width
         self._lock = Lock()
         self._start_over(_dtype(type, expected))
 
@@ -185,7 +190,8 @@ class _NumberEncoder:
             if dtype.itemsize > self._data.dtype.itemsize:
                 self._start_over(dtype)
                 return None
-            self._narrow(dtype)
+            if not self._keep_width:
+                self._narrow(dtype)
             self._fill(0 if minimum <= 0 <= maximum else minimum)
         else:
             self._fill(0)

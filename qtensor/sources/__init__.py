@@ -6,10 +6,13 @@ arrow      Arrow tables and streams, polars DataFrames: memory that does not cha
 dataset    pyarrow Datasets
 frames     pandas DataFrames and dicts of NumPy arrays: memory that its owner may change
 files      which kind a path is
-parquet    a Parquet file, by what footer reads of it in Thrift's protocol (thrift)
+table      what every source can do (Source), and tables over them
+facts      what a source says of a column without reading it
+parts      how sources are cut into parts
+parquet    a Parquet file (parquet_file), by what footer reads of it in Thrift's protocol (thrift)
 parquet_files   Parquet files of folders, patterns and lists
 csv_file   a CSV file: by csv_dialect (how it is written), csv_rows, csv_types and csv_dates
-ipc        a file or stream in Arrow's own format
+ipc        a file or stream in Arrow's own format; ipc_footer tells how long its record batches are
 pipe       what comes by a pipe
 numbers    NumPy arrays as Arrow arrays, for frames
 footer     a Parquet footer: what it says of columns, and a copy that calls decimals integers

@@ -10,7 +10,9 @@ import pyarrow.types as arrow
 
 from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
+from qtensor.sources.facts import NOTHING_SAID, ColumnFacts
 from qtensor.sources.held import Reference
+from qtensor.sources.parts import slices
 from qtensor.types import Field, Schema, Unsupported
 
 Addresses: TypeAlias = tuple[tuple[Any, ...], ...]
@@ -94,18 +96,24 @@ class ArrowSource:
         return True
 
     def head(self, rows: int) -> ArrowSource:
-        return _FirstRows(self, rows)
+        return _SomeRows(self, range(min(rows, self.rows)))
+
+    def parts(self, rows: int) -> list[ArrowSource]:
+        return [_SomeRows(self, found) for found in slices(self.rows, rows)]
+
+    def facts(self, index: int) -> ColumnFacts:
+        return NOTHING_SAID
 
     def forget(self, index: int) -> None:
         pass
 
 
-class _FirstRows(ArrowSource):
-    """The first rows of another source, of its memory."""
+class _SomeRows(ArrowSource):
+    """Consecutive rows of another source, of its memory."""
 
-    def __init__(self, whole: ArrowSource, rows: int) -> None:
+    def __init__(self, whole: ArrowSource, rows: range) -> None:
         self._whole = whole
-        self._table = whole._table.slice(0, rows)
+        self._table = whole._table.slice(rows.start, len(rows))
         self.fields = whole.fields
         self.rows = self._table.num_rows
         self._valid = whole._valid

@@ -13,8 +13,7 @@ Source: Apache Parquet, parquet.thrift (FileMetaData, SchemaElement, LogicalType
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,9 +37,9 @@ _LOGICAL_DECIMAL = 5
 _COLUMNS = 1
 _META_DATA = 3
 _ENCODINGS, _UNCOMPRESSED_SIZE, _STATISTICS = 2, 6, 12
-_OLD_MAXIMUM, _OLD_MINIMUM, _MAXIMUM, _MINIMUM = 1, 2, 5, 6
+_OLD_MAXIMUM, _OLD_MINIMUM, _NULLS, _MAXIMUM, _MINIMUM = 1, 2, 3, 5, 6
 
-_FORMATS = {4: "<i", 8: "<q"}
+_SIGNED, _UNSIGNED = {4: "<i", 8: "<q"}, {4: "<I", 8: "<Q"}
 
 
 @dataclass(frozen=True)
@@ -48,53 +47,70 @@ class ChunkFacts:
     """What a footer says of one column in one row group; nothing of it is to be trusted.
 
     uncompressed: bytes. encodings: as Parquet numbers them. minimum, maximum: as they are written, None where they are not.
+    in_order: whether these are least and greatest in the order of the column's type; the old ones may be in that of signed
+    numbers. nulls: how many; None where that is not written.
     """
 
     uncompressed: int
     encodings: frozenset[int]
-    minimum: bytes | None
-    maximum: bytes | None
+    minimum: bytes | None = None
+    maximum: bytes | None = None
+    in_order: bool = False
+    nulls: int | None = None
 
-    @property
-    def range(self) -> tuple[int, int] | None:
-        """Minimum and maximum of a column of integers of 32 or 64 bits; None where they are not there."""
-        if self.minimum is None or self.maximum is None:
+    def range(self, signed: bool = True) -> tuple[int, int] | None:
+        """Minimum and maximum of a column of integers of 32 or 64 bits; None where they are not there, or are none."""
+        if self.minimum is None or self.maximum is None or len(self.minimum) != len(self.maximum):
             return None
-        form = _FORMATS.get(len(self.minimum))
-        if form is None or len(self.minimum) != len(self.maximum):
+        form = (_SIGNED if signed else _UNSIGNED).get(len(self.minimum))
+        if form is None or not (signed or self.in_order):
             return None
-        return struct.unpack(form, self.minimum)[0], struct.unpack(form, self.maximum)[0]
+        low, high = struct.unpack(form, self.minimum)[0], struct.unpack(form, self.maximum)[0]
+        return (low, high) if low <= high else None
 
 
-def chunk_facts(path: Path, leaves: Collection[int]) -> dict[int, list[ChunkFacts]] | None:
-    """The facts of columns of the Parquet file at `path`, by row group; `leaves`: their numbers, a nested one has several.
+class Footer:
+    """A footer, gone through once; the facts of a column are read when they are asked for."""
 
-    None when the footer is not of the expected form.
-    """
-    try:
-        cursor = Cursor(_footer(path))
-        found: dict[int, list[ChunkFacts]] = {leaf: [] for leaf in leaves}
+    def __init__(self, octets: bytes) -> None:
+        """Raises IndexError, ValueError: the footer is not of the expected form."""
+        self._octets = octets
+        self._places: list[list[int]] = []  # of each row group: where the column chunks begin
+        cursor = Cursor(octets)
         for number, type in cursor.fields():
             if number == _ROW_GROUPS:
                 for _ in cursor.elements(STRUCT):
-                    _read_row_group(cursor, found)
+                    self._places.append(_places_of_chunks(cursor))
             else:
                 cursor.skip(type)
-        return found
+
+    def chunks(self, leaf: int) -> list[ChunkFacts] | None:
+        """The facts of column number `leaf`, by row group; a nested column has several numbers. None where there are none."""
+        try:
+            return [_read_column_chunk(Cursor(self._octets, places[leaf])) for places in self._places]
+        except _NOT_EXPECTED:
+            return None
+
+
+def read_footer(path: Path) -> Footer | None:
+    """The footer of the Parquet file at `path`; None when it is not of the expected form."""
+    try:
+        return Footer(_footer(path))
     except _NOT_EXPECTED:
         return None
 
 
-def _read_row_group(cursor: Cursor, found: dict[int, list[ChunkFacts]]) -> None:
+def _places_of_chunks(cursor: Cursor) -> list[int]:
+    """Where the column chunks of a row group begin."""
+    places: list[int] = []
     for number, type in cursor.fields():
         if number == _COLUMNS:
-            for leaf in cursor.elements(STRUCT):
-                if leaf in found:
-                    found[leaf].append(_read_column_chunk(cursor))
-                else:
-                    cursor.skip(STRUCT)
+            for _ in cursor.elements(STRUCT):
+                places.append(cursor.position)
+                cursor.skip(STRUCT)
         else:
             cursor.skip(type)
+    return places
 
 
 def _read_column_chunk(cursor: Cursor) -> ChunkFacts:
@@ -110,30 +126,32 @@ def _read_column_chunk(cursor: Cursor) -> ChunkFacts:
 
 
 def _read_meta_data(cursor: Cursor) -> ChunkFacts:
-    uncompressed = 0
-    encodings: frozenset[int] = frozenset()
-    limits: tuple[bytes | None, bytes | None] = None, None
+    facts = ChunkFacts(0, frozenset())
     for number, type in cursor.fields():
         if number == _ENCODINGS:
-            encodings = frozenset(cursor.integer() for _ in cursor.elements(I32))
+            facts = replace(facts, encodings=frozenset(cursor.integer() for _ in cursor.elements(I32)))
         elif number == _UNCOMPRESSED_SIZE:
-            uncompressed = cursor.integer()
+            facts = replace(facts, uncompressed=cursor.integer())
         elif number == _STATISTICS:
-            limits = _read_statistics(cursor)
+            facts = _with_statistics(facts, cursor)
         else:
             cursor.skip(type)
-    return ChunkFacts(uncompressed, encodings, *limits)
+    return facts
 
 
-def _read_statistics(cursor: Cursor) -> tuple[bytes | None, bytes | None]:
-    """Minimum and maximum."""
-    found: dict[int, bytes] = {}
+def _with_statistics(facts: ChunkFacts, cursor: Cursor) -> ChunkFacts:
+    limits: dict[int, bytes] = {}
+    nulls = None
     for number, type in cursor.fields():
         if number in (_OLD_MAXIMUM, _OLD_MINIMUM, _MAXIMUM, _MINIMUM):
-            found[number] = cursor.binary()
+            limits[number] = cursor.binary()
+        elif number == _NULLS:
+            nulls = cursor.integer()
         else:
             cursor.skip(type)
-    return found.get(_MINIMUM, found.get(_OLD_MINIMUM)), found.get(_MAXIMUM, found.get(_OLD_MAXIMUM))
+    in_order = _MINIMUM in limits and _MAXIMUM in limits
+    minimum, maximum = (_MINIMUM, _MAXIMUM) if in_order else (_OLD_MINIMUM, _OLD_MAXIMUM)
+    return replace(facts, minimum=limits.get(minimum), maximum=limits.get(maximum), in_order=in_order, nulls=nulls)
 
 
 def without_decimals(path: Path) -> pq.FileMetaData | None:

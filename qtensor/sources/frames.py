@@ -15,11 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qtensor.errors import DataError
-from qtensor.lowering.storage import EncodedColumn, Layout, encode_column, sql_type
+from qtensor.lowering.storage import EncodedColumn, Layout, arrow_type, encode_column, sql_type
+from qtensor.sources.facts import NOTHING_SAID, ColumnFacts
 from qtensor.sources.held import Reference
 from qtensor.sources.numbers import arrow_array, numpy_type
+from qtensor.sources.parts import slices
 from qtensor.sources.table import Source
-from qtensor.types import VARCHAR, Enum, Field, SqlType, Unsupported
+from qtensor.types import VARCHAR, Enum, Field, Schema, SqlType, Unsupported
 
 AnyArray: TypeAlias = NDArray[Any]
 
@@ -99,10 +101,11 @@ class _ArrowSnapshot:
 class _MutableSource:
     """What DataFrames and dicts of arrays have in common; a subclass says what is there now."""
 
-    def __init__(self, names: Sequence[str], rows: int) -> None:
+    def __init__(self, names: Sequence[str], rows: int, fields: Schema | None = None) -> None:
+        """fields: of the whole that this is a part of."""
         self._snapshots: dict[int, Snapshot] = {}
         self.rows = rows
-        self.fields = tuple(Field(name, self._type(name, index)) for index, name in enumerate(names))
+        self.fields = fields or tuple(Field(name, self._type(name, index)) for index, name in enumerate(names))
         # The type of Python objects is known only by their values: these columns count as read from the beginning.
         self._inferred = frozenset(self._snapshots)
 
@@ -133,11 +136,22 @@ class _MutableSource:
             field = self.fields[index]
             if index not in self._snapshots:
                 self._snapshots[index] = _snapshot(field.name, self._live(index))
-            columns.append(encode_column(field.name, self._snapshots[index].arrow(), field.type, layout))
+            values = _as_whole(field, self._snapshots[index].arrow())
+            columns.append(encode_column(field.name, values, field.type, layout))
         return columns
 
-    def head(self, rows: int) -> Source:
+    def _some_rows(self, rows: range) -> Source:
+        """Consecutive rows, as a source of their own. What is compared before each query are these rows, too."""
         raise NotImplementedError
+
+    def head(self, rows: int) -> Source:
+        return self._some_rows(range(min(rows, self.rows)))
+
+    def parts(self, rows: int) -> list[Source]:
+        return [self._some_rows(found) for found in slices(self.rows, rows)]
+
+    def facts(self, index: int) -> ColumnFacts:
+        return NOTHING_SAID
 
     def forget(self, index: int) -> None:
         if index not in self._inferred:
@@ -153,22 +167,24 @@ class _MutableSource:
 class DataFrameSource(_MutableSource):
     """A pandas DataFrame, its index ignored."""
 
-    def __init__(self, frame: Any, reference: Reference) -> None:
-        """reference: to `frame`."""
+    def __init__(self, frame: Any, reference: Reference, fields: Schema | None = None) -> None:
+        """reference: to `frame`. fields: of the whole that this is a part of."""
         self._frame = reference
         self._labels = frame.columns
         self._dtypes = list(frame.dtypes)
-        super().__init__([str(label) for label in self._labels], len(frame))
+        super().__init__([str(label) for label in self._labels], len(frame), fields)
 
-    def head(self, rows: int) -> Source:
-        """What is compared before each query is the first rows too."""
+    def _some_rows(self, rows: range) -> Source:
         whole = self._frame
 
-        def first() -> Any:
+        def some() -> Any:
             frame = whole()
-            return None if frame is None else frame.iloc[:rows]
+            return None if frame is None else frame.iloc[rows.start : rows.stop]
 
-        return DataFrameSource(first(), first)
+        frame = some()
+        if frame is None:
+            raise DataError("the DataFrame is gone; register it again")
+        return DataFrameSource(frame, some, self.fields)
 
     def _live(self, index: int) -> Any:
         series = self._frame().iloc[:, index]  # not by its label, which another column may have too
@@ -185,8 +201,8 @@ class DataFrameSource(_MutableSource):
 class DictSource(_MutableSource):
     """A dict of one-dimensional NumPy arrays."""
 
-    def __init__(self, name: str, arrays: Mapping[Any, Any], held: Mapping[Any, Any]) -> None:
-        """held: the same arrays, as they are to be kept.
+    def __init__(self, name: str, arrays: Mapping[Any, Any], held: Mapping[Any, Any], fields: Schema | None = None) -> None:
+        """held: the same arrays, as they are to be kept. fields: of the whole that this is a part of.
 
         Raises DataError when a value is not an array of one dimension, or lengths differ."""
         lengths = {}
@@ -204,11 +220,11 @@ class DictSource(_MutableSource):
         self._arrays = held
         self._dtypes = {key: array.dtype for key, array in arrays.items()}
         self._names = list(arrays)
-        super().__init__(self._names, next(iter(lengths.values()), 0))
+        super().__init__(self._names, next(iter(lengths.values()), 0), fields)
 
-    def head(self, rows: int) -> Source:
-        first = _FirstOfEach(self._arrays, rows)
-        return DictSource(self._name, first, first)
+    def _some_rows(self, rows: range) -> Source:
+        some = _SomeOfEach(self._arrays, rows)
+        return DictSource(self._name, some, some, self.fields)
 
     def _live(self, index: int) -> AnyArray:
         array: AnyArray = self._arrays[self._names[index]]
@@ -221,22 +237,32 @@ class DictSource(_MutableSource):
         )
 
 
-class _FirstOfEach(Mapping[Any, Any]):
-    """The first `rows` values of each array there is."""
+class _SomeOfEach(Mapping[Any, Any]):
+    """The values number `rows` of each array there is."""
 
-    def __init__(self, arrays: Mapping[Any, Any], rows: int) -> None:
+    def __init__(self, arrays: Mapping[Any, Any], rows: range) -> None:
         self._arrays = arrays
         self._rows = rows
 
     def __getitem__(self, name: Any) -> Any:
         array = self._arrays[name]
-        return array[: self._rows] if isinstance(array, np.ndarray) and array.ndim == 1 else None
+        return array[self._rows.start : self._rows.stop] if isinstance(array, np.ndarray) and array.ndim == 1 else None
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._arrays)
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+def _as_whole(field: Field, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """`values` in the type of their column, where fewer rows of Python objects look like another. Raises DataError."""
+    if isinstance(field.type, Enum | Unsupported) or sql_type(values.type) == field.type:
+        return values
+    try:
+        return values.cast(arrow_type(field.type))
+    except pa.ArrowException as error:
+        raise DataError(f'column "{field.name}" cannot be read: {error}; {_ONE_TYPE}') from error
 
 
 def same_bits(live: AnyArray, copy: AnyArray) -> bool:

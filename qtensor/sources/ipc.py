@@ -5,9 +5,9 @@ Not memory-mapped: a file that shrinks meanwhile would be a crash, not an error,
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import pyarrow as pa
 from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
 from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
+from qtensor.sources.facts import NOTHING_SAID, ColumnFacts
+from qtensor.sources.ipc_footer import batch_lengths
+from qtensor.sources.parts import put_together
 from qtensor.sources.signature import file_signature
 from qtensor.sources.table import Source
 
@@ -66,47 +69,50 @@ class IpcStreamSource(ArrowSource):
 
 
 class IpcSource:
-    """A file in Arrow's file format. Its schema and the lengths of its record batches are read here, no column."""
+    """A file in Arrow's file format, or some record batches of one. Its schema and their lengths are read here, no column."""
 
     def __init__(self, path: Path) -> None:
         """Raises DataError when the footer cannot be read."""
         self._path = path
         self._signature = file_signature(path)
-        self._batches: int | None = None  # how many are read; None: all
         try:
             with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
                 self.rows: int = reader.count_rows()
                 self.fields = schema_of(reader.schema)
+                self._batches = range(reader.num_record_batches)
         except READ_ERRORS as error:
             raise DataError(f"{path}: cannot be read as an Arrow file: {error}") from error
+        lengths = batch_lengths(path)
+        known = lengths is not None and sum(lengths) == self.rows and len(lengths) == len(self._batches)
+        self._lengths = lengths if known else None  # of the batches
 
     def is_current(self, indices: Collection[int]) -> bool:
         return file_signature(self._path) == self._signature
 
     def head(self, rows: int) -> IpcSource | None:
-        """The first record batches. How long they are their own headers say, and so some column of theirs is read."""
-        if not self.fields:
+        """The first record batches."""
+        if self._lengths is None:
             return None
-        first = copy(self)
-        first.rows = first._batches = 0
-        try:
-            with self._opened(0) as reader:
-                while first.rows < rows and first._batches < reader.num_record_batches:
-                    first.rows += reader.get_batch(first._batches).num_rows
-                    first._batches += 1
-        except READ_ERRORS as error:
-            raise DataError(f"{self._path}: cannot be read as an Arrow file: {error}") from error
-        return first
+        return self._limited_to(range(1 + sum(end < rows for end in accumulate(self._lengths))))
+
+    def parts(self, rows: int) -> list[IpcSource] | None:
+        """Record batches, which are read as a whole."""
+        return None if self._lengths is None else [self._limited_to(found) for found in put_together(self._lengths, rows)]
+
+    def facts(self, index: int) -> ColumnFacts:
+        return NOTHING_SAID
+
+    def _limited_to(self, batches: range) -> IpcSource:
+        """Some of the record batches of this source."""
+        assert self._lengths is not None
+        limited = copy(self)
+        limited._batches = self._batches[batches.start : batches.stop]
+        limited._lengths = self._lengths[batches.start : batches.stop]
+        limited.rows = sum(limited._lengths)
+        return limited
 
     def forget(self, index: int) -> None:
         pass
-
-    @contextlib.contextmanager
-    def _opened(self, index: int) -> Iterator[pa.RecordBatchFileReader]:
-        """A reader of one column."""
-        options = pa.ipc.IpcReadOptions(included_fields=[index])
-        with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
-            yield reader
 
     def read(self, indices: Sequence[int], layout: Layout) -> list[EncodedColumn]:
         if not self.is_current(()):
@@ -116,10 +122,10 @@ class IpcSource:
         return [encode_column(field.name, self._column(index), field.type, layout) for index, field in fields]
 
     def _column(self, index: int) -> pa.ChunkedArray:
+        options = pa.ipc.IpcReadOptions(included_fields=[index])
         try:
-            with self._opened(index) as reader:
-                count = reader.num_record_batches if self._batches is None else self._batches
-                batches = [reader.get_batch(number) for number in range(count)]
+            with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
+                batches = [reader.get_batch(number) for number in self._batches]
                 column = pa.Table.from_batches(batches, reader.schema).column(0)
             column.validate(full=True)
         except READ_ERRORS as error:

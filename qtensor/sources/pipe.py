@@ -12,7 +12,7 @@ from qtensor.errors import CapacityError, DataError
 from qtensor.sources.arrow import READ_ERRORS
 from qtensor.sources.csv_file import read_csv
 from qtensor.sources.ipc import FILE_MAGIC, STREAM_MAGIC
-from qtensor.sources.parquet import INT96_UNIT, checked_groups
+from qtensor.sources.parquet_file import INT96_UNIT, checked_groups
 from qtensor.sources.table import MOST_ROWS
 
 PARQUET_MAGIC = b"PAR1"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import count
+from itertools import accumulate, count
 from threading import RLock
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,10 @@ from qtensor.lowering.storage import (
 )
 from qtensor.process.memory import enough_memory
 from qtensor.row_numbers import ROW, numbered
+from qtensor.sources.facts import ColumnFacts
 from qtensor.types import BIGINT, Field, Schema, distinct_names
+
+RowNumbers: TypeAlias = NDArray[np.int64] | range
 
 _SMALLEST_HEAD = 2_048
 MANY_ROWS = 1 << 18  # of which reading leaves much behind
@@ -58,6 +61,19 @@ class Source(Protocol):
     def head(self, rows: int) -> Source | None:
         """A source of at least the first `rows` rows, for which no more is read; None where that cannot be."""
 
+    def parts(self, rows: int) -> Sequence[Source] | None:
+        """Consecutive sources that together are this one, at least one; None where it cannot be read in parts.
+
+        Each has up to `rows` rows, or more where what is read at once has more. Nothing is read here, and of what a part reads
+        nothing is kept.
+
+        Raises:
+            CapacityError: they would be too many.
+        """
+
+    def facts(self, index: int) -> ColumnFacts:
+        """What the source says of a column without reading it; of a part that of its own rows alone."""
+
     def forget(self, index: int) -> None:
         """Let go of what is kept of a column only to see whether it is the same: nobody has an encoding of it any more."""
 
@@ -70,7 +86,7 @@ class Table:
     source did, `is_current` says so, and a new Table is to be opened.
     """
 
-    def __init__(self, name: str, source: Source, numbers: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, name: str, source: Source, numbers: RowNumbers | None = None) -> None:
         """numbers: of the rows, for `numbered`; from 0 if None."""
         self.name = name
         self.fields = with_distinct_names(source.fields)  # names and types of the columns, in order
@@ -79,7 +95,7 @@ class Table:
         self._lock = RLock()
         self._encoded: dict[tuple[int, Layout], dict[Level, EncodedColumn]] = {}
         self._unique: dict[tuple[int, ...], bool] = {}
-        self._numbers = numbers
+        self._numbers: RowNumbers = range(source.rows) if numbers is None else numbers
         self._numbered: Table | None = None
         self._heads: dict[int, Table] = {}
 
@@ -108,6 +124,27 @@ class Table:
                     return self  # types of Python objects are known by all values
                 self._heads[size] = Table(self.name, source)
             return self._heads[size]
+
+    def parts(self, rows: int) -> list[Table] | None:
+        """Tables of the same name and fields, of up to `rows` consecutive rows each, or of more where these are read at once.
+
+        Together they are this one; there is at least one. None where the source cannot be read in parts. Nothing is read here.
+        Each keeps what it encodes, as any table: `forget_all` lets go of it.
+
+        Raises:
+            CapacityError: they would be too many.
+        """
+        sources = self._source.parts(rows)
+        if sources is None:
+            return None
+        ends = accumulate(source.rows for source in sources)
+        return [
+            Table(self.name, source, self._numbers[end - source.rows : end]) for source, end in zip(sources, ends, strict=True)
+        ]
+
+    def facts(self, index: int) -> ColumnFacts:
+        """What the source says of a column without reading it. Files may lie."""
+        return self._source.facts(index)
 
     def is_made_of(self, table: Table) -> bool:
         """Whether this is `table`, or that with its rows numbered."""
@@ -198,6 +235,11 @@ class Table:
                 self._numbered.forget(index)  # its rows are compared with the same copy
             self._source.forget(index)
 
+    def forget_all(self) -> None:
+        """Let go of all encodings."""
+        for index in self.encoded_columns:
+            self.forget(index)
+
     def is_current(self) -> bool:
         """Whether the source still holds what this table was made of.
 
@@ -219,9 +261,9 @@ def with_distinct_names(fields: Schema) -> Schema:
 
 
 class NumberedSource:
-    """Another source, behind whose columns the numbers of its rows stand, from 0 if None."""
+    """Another source, behind whose columns the numbers of its rows stand."""
 
-    def __init__(self, source: Source, numbers: NDArray[np.int64] | None) -> None:
+    def __init__(self, source: Source, numbers: RowNumbers) -> None:
         self._source = source
         self._numbers = numbers
 
@@ -238,8 +280,9 @@ class NumberedSource:
         own = [index for index in indices if index < width]
         read = dict(zip(own, self._source.read(own, layout) if own else [], strict=True))
         if width in indices:
-            numbers = np.arange(self.rows) if self._numbers is None else self._numbers
-            read[width] = encode_column(ROW, pa.chunked_array([pa.array(numbers)]), BIGINT, layout)
+            numbers = self._numbers
+            values = np.arange(numbers.start, numbers.stop) if isinstance(numbers, range) else numbers
+            read[width] = encode_column(ROW, pa.chunked_array([pa.array(values)]), BIGINT, layout)
         return [read[index] for index in indices]
 
     def is_current(self, indices: Collection[int]) -> bool:
@@ -247,9 +290,20 @@ class NumberedSource:
 
     def head(self, rows: int) -> Source | None:
         first = self._source.head(rows)
-        if first is None:
+        return None if first is None else NumberedSource(first, self._numbers[: first.rows])
+
+    def parts(self, rows: int) -> Sequence[Source] | None:
+        parts = self._source.parts(rows)
+        if parts is None:
             return None
-        return NumberedSource(first, None if self._numbers is None else self._numbers[: first.rows])
+        ends = accumulate(part.rows for part in parts)
+        return [NumberedSource(part, self._numbers[end - part.rows : end]) for part, end in zip(parts, ends, strict=True)]
+
+    def facts(self, index: int) -> ColumnFacts:
+        if index < len(self._source.fields):
+            return self._source.facts(index)
+        numbers = self._numbers
+        return ColumnFacts((numbers[0], numbers[-1]), 0) if isinstance(numbers, range) and numbers else ColumnFacts(nulls=0)
 
     def forget(self, index: int) -> None:
         """The other source has to remember: the table without numbers may have an encoding."""

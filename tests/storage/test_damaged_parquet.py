@@ -18,7 +18,7 @@ import pytest
 import qtensor
 from qtensor.errors import CapacityError, DataError
 from qtensor.sources import open_table
-from qtensor.sources.footer import chunk_facts, without_decimals
+from qtensor.sources.footer import read_footer, without_decimals
 from qtensor.sources.pipe import read_pipe
 from qtensor.sources.thrift import STRUCT, Cursor
 from tests.oracle.fuzz_files.doors.parquet import footer_of, with_footer
@@ -83,9 +83,10 @@ def test_minima_and_maxima_that_lie(tmp_path: Path) -> None:
     for value in (10**12, -(10**12)):
         octets = octets[:start] + octets[start:].replace(value.to_bytes(8, "little", signed=True), bytes(8))
     path.write_bytes(octets)
-    facts = chunk_facts(path, [0])
+    footer = read_footer(path)
+    facts = footer and footer.chunks(0)
     assert facts is not None
-    assert facts[0][0].range == (0, 0)
+    assert facts[0].range() == (0, 0)
     query = f"SELECT min(i), max(i), count(*) FROM '{path}' WHERE i <> 5"
     assert qtensor.connect().sql(query).fetchall() == [(-(10**12), 10**12, 2)]
 
@@ -145,7 +146,7 @@ def test_a_file_too_short_for_a_footer(tmp_path: Path) -> None:
     path = tmp_path / "short.parquet"
     for octets in (b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1"):
         path.write_bytes(octets)
-        assert chunk_facts(path, [0]) is None
+        assert read_footer(path) is None
         assert without_decimals(path) is None
 
 

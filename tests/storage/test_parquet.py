@@ -14,21 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtensor.lowering.storage import CHUNK, EncodedColumn, ResultColumn, arrow_type, decode_column
+from qtensor.lowering.storage import CHUNK, arrow_type
 from qtensor.sources import open_table
+from qtensor.sources.facts import ColumnFacts
 from qtensor.sources.footer import without_decimals
-from qtensor.sources.table import Table
 from tests.storage.arrays import columns, stored
-
-
-def decoded(table: Table, column: EncodedColumn) -> pa.Array:
-    valid = None if column.valid is None else column.valid.reshape(-1)[: table.rows]
-    return decode_column(ResultColumn(column.type, column.data.reshape(-1)[: table.rows], None, valid, column.dictionary))
-
-
-def rows_of(table: Table, threads: int = 2) -> pa.Table:
-    columns = table.columns(range(len(table.fields)), threads)
-    return pa.table([decoded(table, column) for column in columns], [field.name for field in table.fields])
+from tests.storage.decoding import decoded, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +61,7 @@ def test_against_duckdb(folder: Path, threads: int, group: int) -> None:
     expected = duckdb.sql(f"SELECT * FROM '{path}'").to_arrow_table()
     table = open_table("t", path)
     assert table.rows == expected.num_rows
-    result = rows_of(table, threads)
+    result = rows_of(table, threads=threads)
     for name in expected.column_names:
         assert result[name].equals(expected[name].cast(result[name].type)), name
     assert str(table.column(0, threads).data.dtype) == "int32"
@@ -87,7 +78,7 @@ def test_a_footer_that_is_wrong_costs_time_and_nothing_else(folder: Path, monkey
     pq.write_table(pa.table({"a": numbers, "b": numbers}), path, row_group_size=10_000)
     table = open_table("t", path)
     ranges = iter([(0, 1), (-(2**62), 2**62)])
-    monkeypatch.setattr(type(table._source), "footer_range", lambda self, index, facts: next(ranges))
+    monkeypatch.setattr(type(table._source), "facts", lambda self, index: ColumnFacts(next(ranges)))
     for column in table.columns([0, 1], threads=2):
         assert column.data.dtype == np.int32
         assert np.array_equal(column.data.reshape(-1)[: len(numbers)], numbers)
