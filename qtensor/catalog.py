@@ -16,7 +16,7 @@ from qtensor.errors import DataError, ModelError, QTensorError
 from qtensor.files.paths import is_path, is_pattern, is_there
 from qtensor.lowering.models.model import Model
 from qtensor.models import Registration
-from qtensor.row_numbers import ROWS_NUMBERED
+from qtensor.row_numbers import table_numbered
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.table import Table
 from qtensor.statement import Definition, Kind, View
@@ -177,8 +177,8 @@ class Scope:
 
     def find(self, name: str) -> Table | None:
         """The table `name`; None if there is none, or a view."""
-        if name.endswith(ROWS_NUMBERED):
-            known = self.find(name.removesuffix(ROWS_NUMBERED))
+        if (own := table_numbered(name)) is not None:
+            known = self.find(own)
             return None if known is None or is_path(known.name) else known.numbered
         if name.lower() in TABLES:
             return self._registry.system_table(name.lower(), self._listed())

@@ -252,7 +252,7 @@ class SelectBinder:
             if replaced is not None:
                 items.append(SelectItem(replaced.alias, replaced.this))
                 continue
-            self.binder.places[id(reference)] = (reference, span)
+            self.binder.spans.note(reference, span)
             name = changes.renamed.get(reference.index, reference.name)
             items.append(SelectItem(name, bound=plain(reference, span)))
         return items

@@ -23,7 +23,7 @@ from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.files.paths import NOT_REMOTE, is_path, is_remote
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
 from qtensor.optimise.unsupported_columns import unsupported_column
-from qtensor.row_numbers import ROW, ROWID, ROWS_NUMBERED, numbered
+from qtensor.row_numbers import ROW, ROWID, numbered, table_numbered
 from qtensor.statement import View
 from qtensor.types import BOOLEAN, Field, Schema, Unsupported
 
@@ -102,7 +102,7 @@ class RelationBinder:
     def _within_reach(self, whole: Part | None, part: Part, right: Part, node: exp.Join) -> tuple[Part | None, Part, Part]:
         """The same three, `right` reading columns of `part` alone: what it reads of `whole` makes one part of these two."""
         comma, width = is_comma(node), 0 if whole is None else len(whole.scope.fields)
-        if not comma and all(index >= width for depth, index in plan_reads(right.plan) if depth == 1):
+        if not comma and all(column.index >= width for depth, column in plan_reads(right.plan) if depth == 1):
             plan = with_outer_moved(right.plan, lambda column: replace(column, index=column.index - width))
             return whole, part, right._replace(plan=plan)
         columns, relations = part.own
@@ -292,14 +292,14 @@ class RelationBinder:
         if table is None:
             raise self._no_table(name, span)
         if (
-            not name.endswith(ROWS_NUMBERED)
+            table_numbered(name) is None
             and self.context.source.mentions(ROWID)
             and all(field.name.lower() != ROWID for field in table)
         ):
             with_numbers = catalog.table(numbered(name))
             name, table = (name, table) if with_numbers is None else (numbered(name), with_numbers)
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
-        own = name.removesuffix(ROWS_NUMBERED)
+        own = table_numbered(name) or name
         names = (alias,) if alias else tuple(dict.fromkeys((called or node.name, PurePath(own).stem, own)))
         return Scan(name, table, tuple(range(len(table))), span), self._scope(table, names, aliases, span)
 
