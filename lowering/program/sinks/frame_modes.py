@@ -19,10 +19,8 @@ from qtensor.lowering.program.sinks.base import Array
 from qtensor.lowering.program.sinks.frame_classes import Classes
 from qtensor.lowering.program.sinks.frame_inputs import mask_of
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.program.sinks.ranks import mode_score
 from qtensor.lowering.program.sinks.sliding import at, next_move, put
-
-ROW_BITS = 32  # a row's number fits
-LAST = (1 << ROW_BITS) - 1
 
 
 def mode_of(function: FrameFunction) -> ModeAccumulator:
@@ -42,14 +40,8 @@ def scores(function: FrameFunction, partitions: Partitions, column: Columns, bac
     number, place = classes.number[classes.rows], partitions.row
     count = classes.end[number] - place if backwards else place - classes.start[number] + 1
     first = classes.rows if backwards else classes.rows[classes.start[number]]
-    score = (count.astype(jnp.int64) << ROW_BITS) + (LAST - first.astype(jnp.int64))
-    by_row = jnp.zeros(partitions.rows, jnp.int64).at[classes.rows].set(score, unique_indices=True)
+    by_row = jnp.zeros(partitions.rows, jnp.int64).at[classes.rows].set(mode_score(count, first), unique_indices=True)
     return jnp.where(classes.counted, by_row, 0)
-
-
-def of_score(score: Array) -> tuple[Array, Array]:
-    """A row that has the mode, and how many have it, int64; 0 of no rows."""
-    return (LAST - (score & LAST)).astype(jnp.int32), score >> ROW_BITS
 
 
 def sliding_modes(
