@@ -19,7 +19,7 @@ from qtensor.models import Registration
 from qtensor.row_numbers import table_numbered
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.table import Table
-from qtensor.statement import Definition, Kind, View
+from qtensor.statement import Kind, TableDefinition, View
 from qtensor.statements.created import CreatedTable
 from qtensor.system_tables import TABLES, Listed, rows_of
 from qtensor.types import Schema
@@ -220,7 +220,7 @@ class Scope:
             self.views[name] = view
         return view
 
-    def definition(self, name: str) -> Definition | None:
+    def definition(self, name: str) -> TableDefinition | None:
         created = self._registry.created(name)
         return None if created is None else created.definition
 

@@ -110,7 +110,7 @@ class UnionSource:
         return slots_for(self.rows)
 
 
-Source: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
+PipelineSource: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
 
 
 @dataclass(frozen=True)
@@ -508,7 +508,7 @@ Sink: TypeAlias = (
 
 @dataclass(frozen=True)
 class Pipeline:
-    source: Source
+    source: PipelineSource
     kernel: Kernel
     steps: tuple[Step, ...]
     sink: Sink

@@ -31,7 +31,6 @@ from qtensor.statement import (
     Copy,
     CreateTable,
     CreateView,
-    Definition,
     Delete,
     Describe,
     Drop,
@@ -41,6 +40,7 @@ from qtensor.statement import (
     ShowTables,
     Statement,
     Summarize,
+    TableDefinition,
     Update,
 )
 from qtensor.statements.changes import appended, arrow_rows, changed, without
@@ -136,7 +136,7 @@ class Runner:
         with committing():
             self.registry.replace(self._table(name), new)
 
-    def _create(self, definition: Definition, plan: Plan | None) -> Result:
+    def _create(self, definition: TableDefinition, plan: Plan | None) -> Result:
         rows = empty_table(definition.schema) if plan is None else arrow_rows(definition, self._rows(plan))
         table = CreatedTable(definition, rows)
         with committing():

@@ -27,12 +27,12 @@ from qtensor.lowering.ir.physical import (
     WindowFrame,
 )
 from qtensor.lowering.program.loops import bounded_loop
-from qtensor.lowering.program.sinks.base import Array
+from qtensor.lowering.program.sinks.base import Array, State
 from qtensor.lowering.program.sinks.combining import OPERATIONS, JoinedMoments, identity_of, precedes
 from qtensor.lowering.program.sinks.frame_inputs import counted_rows
 from qtensor.lowering.program.sinks.frame_modes import scores
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
-from qtensor.lowering.program.sinks.scans import Combine, State, segmented_scan
+from qtensor.lowering.program.sinks.scans import Combine, segmented_scan
 
 BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
 

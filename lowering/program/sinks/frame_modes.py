@@ -71,7 +71,7 @@ class Turn(NamedTuple):
     start: Array
 
 
-class Window(NamedTuple):
+class Frequencies(NamedTuple):
     """What is inside a window. counts: of each class how many rows; order: the classes by that; place: where each stands there;
     first[c]: from where on classes have c rows or more.
     """
@@ -81,8 +81,8 @@ class Window(NamedTuple):
     place: Array
     first: Array
 
-    def turned(self, turn: Turn) -> Window:
-        return Window(
+    def turned(self, turn: Turn) -> Frequencies:
+        return Frequencies(
             put(self.counts, turn.changed, turn.size),
             put(put(self.order, turn.place, turn.other), turn.target, turn.changed),
             put(put(self.place, turn.other, turn.place), turn.changed, turn.target),
@@ -106,7 +106,7 @@ class Sliding(NamedTuple):
     row: Array
     low: Array
     high: Array
-    window: Window
+    window: Frequencies
     turn: Turn
     found: Array
     most: Array
@@ -136,7 +136,7 @@ def slide(classes: Classes, frames: Frames) -> tuple[Array, Array]:
 
     number = jnp.arange(rows, dtype=jnp.int32)
     nothing = jnp.zeros(rows + 1, jnp.int32)
-    empty = Window(nothing[:-1], number, number, jnp.full(rows + 2, rows, jnp.int32).at[0].set(0))
+    empty = Frequencies(nothing[:-1], number, number, jnp.full(rows + 2, rows, jnp.int32).at[0].set(0))
     zero, never = jnp.int32(0), jnp.zeros((), jnp.bool_)
     begin = Sliding(zero, zero, zero, empty, empty.turn(zero, never, never), nothing, nothing)
     # A frame's window is reached by moving each of its two ends over all rows at most.

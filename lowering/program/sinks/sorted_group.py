@@ -34,9 +34,9 @@ from qtensor.lowering.program.sinks.base import (
 from qtensor.lowering.program.sinks.combining import identity_of
 from qtensor.lowering.program.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.program.sinks.groups import RunGroups
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.ranks import most_frequent, quantile
 from qtensor.lowering.program.sinks.reducers import reducer_of
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)

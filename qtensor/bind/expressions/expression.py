@@ -21,7 +21,7 @@ from qtensor.bind.expressions.tuples import bind_tuples, is_tuple
 from qtensor.bind.select.aggregates import has_aggregate, has_window
 from qtensor.bind.select.calls import CallBinder
 from qtensor.bind.select.correlation import from_inside
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.select.windows import WindowBinder
 from qtensor.bind.text.syntax import connected, schema_of, subscript_value, whole_number
 from qtensor.errors import Span, UnsupportedError, suggestion
@@ -105,7 +105,7 @@ class ExpressionBinder:
     """
 
     context: Context
-    scope: Scope
+    scope: ColumnScope
     alias: Callable[[str, Span | None], Operand | None] = no_alias
     spans: ColumnSpans = field(default_factory=ColumnSpans)
     outer: ExpressionBinder | None = None
