@@ -16,10 +16,10 @@ from qtensor.errors import DataError, ModelError, QTensorError
 from qtensor.files.paths import is_path, is_pattern, is_there
 from qtensor.lowering.models.model import Model
 from qtensor.models import Registration
-from qtensor.row_numbers import ROWS_NUMBERED
+from qtensor.row_numbers import table_numbered
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.table import Table
-from qtensor.statement import Definition, Kind, View
+from qtensor.statement import Kind, TableDefinition, View
 from qtensor.statements.created import CreatedTable
 from qtensor.system_tables import TABLES, Listed, rows_of
 from qtensor.types import Schema
@@ -177,8 +177,8 @@ class Scope:
 
     def find(self, name: str) -> Table | None:
         """The table `name`; None if there is none, or a view."""
-        if name.endswith(ROWS_NUMBERED):
-            known = self.find(name.removesuffix(ROWS_NUMBERED))
+        if (own := table_numbered(name)) is not None:
+            known = self.find(own)
             return None if known is None or is_path(known.name) else known.numbered
         if name.lower() in TABLES:
             return self._registry.system_table(name.lower(), self._listed())
@@ -220,7 +220,7 @@ class Scope:
             self.views[name] = view
         return view
 
-    def definition(self, name: str) -> Definition | None:
+    def definition(self, name: str) -> TableDefinition | None:
         created = self._registry.created(name)
         return None if created is None else created.definition
 

@@ -17,7 +17,7 @@ from qtensor.lowering.ir.physical import SourceColumn
 from qtensor.lowering.ir.ranges import Range
 from qtensor.lowering.models.model import Model
 from qtensor.optimise.facts.statistics import ColumnStatistics, NoStatistics
-from qtensor.row_numbers import ROWS_NUMBERED
+from qtensor.row_numbers import table_numbered
 from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Query
 
@@ -54,7 +54,7 @@ def exportable_query(
 ) -> Exportable:
     """The bound query, with what is to be assumed of its tables."""
     bound = bind(query.sql, scope, query.parameters, query.dialect)
-    if any(name.endswith(ROWS_NUMBERED) for name in scope.tables):
+    if any(table_numbered(name) is not None for name in scope.tables):
         raise UnsupportedError("not supported yet: rowid in a query that is exported", query.sql)
     measured = MeasuredTables(scope.tables, threads)
 

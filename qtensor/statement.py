@@ -39,7 +39,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Definition:
+class TableDefinition:
     """A table as CREATE TABLE defined it."""
 
     name: str
@@ -70,7 +70,7 @@ class View:
 class CreateTable:
     """Make a table of the rows of `plan`, or without one an empty table, in place of what had its name."""
 
-    definition: Definition
+    definition: TableDefinition
     plan: Plan | None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from qtensor.statement import Column, Definition
+from qtensor.statement import Column, TableDefinition
 from qtensor.types import Decimal, Float, Integer, Schema, SqlType
 
 
@@ -18,7 +18,7 @@ class Listed:
     name: str
     schema: Schema
     rows: int = 0
-    definition: Definition | None = None
+    definition: TableDefinition | None = None
     sql: str | None = None
 
     @property

@@ -25,7 +25,7 @@ from qtensor.aot.machine import compile as compiling
 from qtensor.errors import DataError, InterruptError, QTensorError, QueryTimeoutError
 from qtensor.models import Registration
 from qtensor.process import calls
-from qtensor.process.calls import Call, Calls, check
+from qtensor.process.calls import Calls, ThreadCall, check
 
 ROWS = 300_000
 LONG = "SELECT sum(x.b * y.b % 7) FROM t x JOIN t y ON x.a = y.a JOIN t z ON z.a = y.a"  # 3e11 pairs
@@ -169,9 +169,9 @@ def test_a_statement_that_was_stopped_changes_nothing(connection: qtensor.Connec
 
 def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
     """The work may end, and its caller wake, before `interrupt` goes on."""
-    calls, stop, began = Calls(None), Call.stop, threading.Event()
+    calls, stop, began = Calls(None), ThreadCall.stop, threading.Event()
 
-    def stop_and_linger(call: Call[None]) -> None:
+    def stop_and_linger(call: ThreadCall[None]) -> None:
         stop(call)
         call.thread.join()
         time.sleep(0.2)
@@ -181,7 +181,7 @@ def test_work_that_stops_at_once_was_interrupted_nevertheless(monkeypatch: pytes
         while True:
             check()
 
-    monkeypatch.setattr(Call, "stop", stop_and_linger)
+    monkeypatch.setattr(ThreadCall, "stop", stop_and_linger)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(calls.run, work)
         assert began.wait(60)

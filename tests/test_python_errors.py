@@ -20,7 +20,7 @@ from qtensor.bind import ModelSignature, bind
 from qtensor.bind.statements.dispatch import bind_statement, may_be_statement
 from qtensor.errors import BindError, CapacityError, DataError, ParseError, QTensorError, UnsupportedError
 from qtensor.optimise.driver import optimise
-from qtensor.statement import Column, Definition, Kind, View
+from qtensor.statement import Column, Kind, TableDefinition, View
 from qtensor.types import Field, Schema
 from tests.bind.catalog import EVERY_TYPE, MODELS
 
@@ -269,8 +269,8 @@ class AnyCatalog:
     def model_names(self) -> Iterable[str]:
         return MODELS
 
-    def definition(self, name: str) -> Definition | None:
-        return Definition(name, tuple(Column(field.name, field.type) for field in self.fields))
+    def definition(self, name: str) -> TableDefinition | None:
+        return TableDefinition(name, tuple(Column(field.name, field.type) for field in self.fields))
 
     def kind(self, name: str) -> Kind | None:
         return "table"

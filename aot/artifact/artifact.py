@@ -56,7 +56,7 @@ class Bound:
     layout: Layout
     columns: Mapping[int, EncodedColumn]
     buffers: dict[tuple[int, str, int], Buffers] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)  # the last one, of which this is the first table
+    calls: list[BoundCall] = field(default_factory=list)  # the last one, of which this is the first table
 
     def block(self, source: TableSource, share: int) -> Buffers:
         """What a scan of one block takes: columns, then the number of rows."""
@@ -74,7 +74,7 @@ class Bound:
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class BoundCall:
     """The tables of a call bound by name, the blocks of buffers that a form takes, and by the parameters' values the rest of what
     programs take, and how their results are read.
     """
@@ -251,7 +251,7 @@ class Artifact:
 
         return replanned(self.manifest, form, literals)
 
-    def _bind(self, form: Form, tables: Mapping[str, Table]) -> Call:
+    def _bind(self, form: Form, tables: Mapping[str, Table]) -> BoundCall:
         """The tables' columns in blocks of buffers, checked; kept as long as the tables, the last combination of several."""
         with self._lock:
             sizes = dict(zip(self.tables, form.sizes, strict=True))
@@ -261,7 +261,7 @@ class Artifact:
                 if call.form is form and all(call.tables[name] is each for name, each in bound.items()):
                     return call
             with contradictions():
-                call = Call(form, bound, blocks_of_form(form.planned.plan, bound))
+                call = BoundCall(form, bound, blocks_of_form(form.planned.plan, bound))
             if first is not None:
                 first.calls[:] = [call]
             return call
@@ -284,7 +284,7 @@ class Artifact:
         with contradictions():
             return decoder.decode(parts)
 
-    def _inputs(self, call: Call, literals: Mapping[str, Literal]) -> tuple[Buffers, Decoder]:
+    def _inputs(self, call: BoundCall, literals: Mapping[str, Literal]) -> tuple[Buffers, Decoder]:
         """What the programs take beside the tables, and how their results are read: kept for the last parameters."""
         key = tuple(literals.values())
         kept = call.inputs.get(key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import Call, Literal
 from qtensor.lowering.expressions.arithmetic import check_bounds, checked, finite_part, integer_range, with_infinities
-from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.expressions.whole import Whole, valued, whole
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.ranges import Range, finite_range
@@ -79,9 +79,9 @@ def first_of(year: Whole, month: Whole | int = 1) -> Whole:
     return year.apply("days_from_civil", bounds, year.lift(month), year.lift(1))
 
 
-def moment_of(encoder: Encoder, value: Value) -> Moment:
+def moment_of(lowerer: Lowerer, value: Value) -> Moment:
     """A date or moment that is finite."""
-    data = whole(encoder, value)
+    data = whole(lowerer, value)
     if isinstance(value.type, Date):
         return Moment(data, data.lift(0))
     return Moment(data // MICROSECONDS_PER_DAY, data % MICROSECONDS_PER_DAY)
@@ -145,71 +145,71 @@ PARTS: dict[str, Callable[[Moment], Whole]] = {
 }
 
 
-def lower_part(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_part(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """An integer part of a date or moment; infinities have none."""
-    value, _ = finite_part(encoder, arguments[0])
-    return valued(encoder, PARTS[call.function](moment_of(encoder, value)), call.type, value.valid)
+    value, _ = finite_part(lowerer, arguments[0])
+    return valued(lowerer, PARTS[call.function](moment_of(lowerer, value)), call.type, value.valid)
 
 
-def lower_last_day(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_last_day(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The last day of the month; infinities have none."""
-    value, _ = finite_part(encoder, arguments[0])
-    result = valued(encoder, next_month(moment_of(encoder, value)) - 1, DATE, value.valid)
-    check_bounds(encoder, result, finite_range(DATE), "a date out of range", call)
+    value, _ = finite_part(lowerer, arguments[0])
+    result = valued(lowerer, next_month(moment_of(lowerer, value)) - 1, DATE, value.valid)
+    check_bounds(lowerer, result, finite_range(DATE), "a date out of range", call)
     return replace(result, range=integer_range(result) & finite_range(DATE))
 
 
-def lower_epoch_units(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_epoch_units(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """Micro- or nanoseconds since 1970; infinities have none."""
-    value, _ = finite_part(encoder, arguments[0])
+    value, _ = finite_part(lowerer, arguments[0])
     units = MICROSECONDS_PER_DAY if isinstance(value.type, Date) else 1
-    return scaled(encoder, call, value, units * (1000 if call.function == "epoch_ns" else 1))
+    return scaled(lowerer, call, value, units * (1000 if call.function == "epoch_ns" else 1))
 
 
-def lower_epoch(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_epoch(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """Seconds since 1970, with their fraction."""
-    value, _ = finite_part(encoder, arguments[0])
+    value, _ = finite_part(lowerer, arguments[0])
     if isinstance(value.type, Date):
-        return as_double(encoder, whole(encoder, value) * 86_400, value.valid)
-    return as_double(encoder, whole(encoder, value), value.valid, float(SECOND))
+        return as_double(lowerer, whole(lowerer, value) * 86_400, value.valid)
+    return as_double(lowerer, whole(lowerer, value), value.valid, float(SECOND))
 
 
-def lower_julian(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_julian(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The Julian day, its fraction that of the day since midnight."""
-    value, _ = finite_part(encoder, arguments[0])
-    moment = moment_of(encoder, value)
-    days = as_double(encoder, moment.day + JULIAN_OF_1970, value.valid)
+    value, _ = finite_part(lowerer, arguments[0])
+    moment = moment_of(lowerer, value)
+    days = as_double(lowerer, moment.day + JULIAN_OF_1970, value.valid)
     if isinstance(value.type, Date):
         return days
-    fraction = as_double(encoder, moment.time, None, float(MICROSECONDS_PER_DAY))
-    data = encoder.builder.emit("add", days.data, fraction.data, dtype="float64")
+    fraction = as_double(lowerer, moment.time, None, float(MICROSECONDS_PER_DAY))
+    data = lowerer.builder.emit("add", days.data, fraction.data, dtype="float64")
     return Value(DOUBLE, data, value.valid, may_be_nan=False)
 
 
-def as_double(encoder: Encoder, number: Whole, valid: Ref | None, divisor: float | None = None) -> Value:
-    data = encoder.builder.convert(number.ref, "float64")
+def as_double(lowerer: Lowerer, number: Whole, valid: Ref | None, divisor: float | None = None) -> Value:
+    data = lowerer.builder.convert(number.ref, "float64")
     if divisor is not None:
-        data = encoder.builder.emit("divide", data, encoder.builder.constant(divisor, "float64"), dtype="float64")
+        data = lowerer.builder.emit("divide", data, lowerer.builder.constant(divisor, "float64"), dtype="float64")
     return Value(DOUBLE, data, valid, may_be_nan=False)
 
 
-def lower_epoch_ms(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_epoch_ms(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """Milliseconds since 1970, halves rounded away from zero; of a BIGINT the other way round."""
     (value,) = arguments
     if call.type == TIMESTAMP:
-        return scaled(encoder, call, value, 1000)
-    value, _ = finite_part(encoder, value)
+        return scaled(lowerer, call, value, 1000)
+    value, _ = finite_part(lowerer, value)
     if isinstance(value.type, Date):
-        return valued(encoder, whole(encoder, value) * 86_400_000, BIGINT, value.valid)
-    data = whole(encoder, value)
+        return valued(lowerer, whole(lowerer, value) * 86_400_000, BIGINT, value.valid)
+    data = whole(lowerer, value)
     bounds = Range(data.range.low // 1000, -(-data.range.high // 1000))
-    return valued(encoder, data.apply("rounded_quotient", bounds, data.lift(1000)), BIGINT, value.valid)
+    return valued(lowerer, data.apply("rounded_quotient", bounds, data.lift(1000)), BIGINT, value.valid)
 
 
-def scaled(encoder: Encoder, call: Call, value: Value, unit: int) -> Value:
+def scaled(lowerer: Lowerer, call: Call, value: Value, unit: int) -> Value:
     """An integer times `unit`; an error beyond the range of the type of `call`."""
-    scale = Value(call.type, encoder.integer(unit), range=Range(unit, unit))
-    return checked(encoder, call, "multiply", value, scale, integer_range(value) * Range(unit, unit))
+    scale = Value(call.type, lowerer.integer(unit), range=Range(unit, unit))
+    return checked(lowerer, call, "multiply", value, scale, integer_range(value) * Range(unit, unit))
 
 
 # --- units of time ------------------------------------------------------------------------------------------------------------
@@ -242,18 +242,18 @@ FIRST_DAYS: dict[str, Callable[[Moment], Whole]] = {
 }
 
 
-def lower_date_trunc(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_date_trunc(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The first moment of the unit that a moment lies in."""
     unit, value = unit_of(call), arguments[1]
-    finite, infinite = finite_part(encoder, value)
-    moment = moment_of(encoder, finite)
+    finite, infinite = finite_part(lowerer, value)
+    moment = moment_of(lowerer, finite)
     day = FIRST_DAYS[unit](moment) if unit in FIRST_DAYS else moment.day
-    result = scaled(encoder, call, valued(encoder, day, DATE, finite.valid), MICROSECONDS_PER_DAY)
+    result = scaled(lowerer, call, valued(lowerer, day, DATE, finite.valid), MICROSECONDS_PER_DAY)
     if unit not in FIRST_DAYS and not isinstance(value.type, Date):
         bounds = integer_range(finite) | integer_range(result)
-        cut = whole(encoder, result).apply("add", bounds, moment.time // LENGTHS[unit] * LENGTHS[unit])
-        result = valued(encoder, cut, TIMESTAMP, finite.valid)
-    return with_infinities(encoder, result, value, infinite, value.valid)
+        cut = whole(lowerer, result).apply("add", bounds, moment.time // LENGTHS[unit] * LENGTHS[unit])
+        result = valued(lowerer, cut, TIMESTAMP, finite.valid)
+    return with_infinities(lowerer, result, value, infinite, value.valid)
 
 
 NUMBERS: dict[str, Callable[[Moment], Whole]] = {
@@ -268,58 +268,58 @@ NUMBERS: dict[str, Callable[[Moment], Whole]] = {
 }
 
 
-def unit_number(encoder: Encoder, call: Call, value: Value, unit: str) -> Value:
+def unit_number(lowerer: Lowerer, call: Call, value: Value, unit: str) -> Value:
     """By how many units after some fixed one a finite date or moment lies."""
     if unit in NUMBERS:
-        number = NUMBERS[unit](moment_of(encoder, value))
+        number = NUMBERS[unit](moment_of(lowerer, value))
     else:
         if isinstance(value.type, Date):
-            return scaled(encoder, call, value, MICROSECONDS_PER_DAY // LENGTHS[unit])
-        number = whole(encoder, value) // LENGTHS[unit]
-    return valued(encoder, number, BIGINT, value.valid)
+            return scaled(lowerer, call, value, MICROSECONDS_PER_DAY // LENGTHS[unit])
+        number = whole(lowerer, value) // LENGTHS[unit]
+    return valued(lowerer, number, BIGINT, value.valid)
 
 
-def lower_date_diff(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_date_diff(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """How many boundaries of units lie between two moments; of weeks, how many whole ones between their days, as in DuckDB."""
-    unit, (start, end) = unit_of(call), (finite_part(encoder, value)[0] for value in arguments[1:])
-    numbers = [unit_number(encoder, call, value, "day" if unit == "week" else unit) for value in (start, end)]
-    difference = subtracted(encoder, call, *numbers)
+    unit, (start, end) = unit_of(call), (finite_part(lowerer, value)[0] for value in arguments[1:])
+    numbers = [unit_number(lowerer, call, value, "day" if unit == "week" else unit) for value in (start, end)]
+    difference = subtracted(lowerer, call, *numbers)
     if unit == "week":
-        return valued(encoder, whole(encoder, difference).truncated(7), BIGINT, difference.valid)
+        return valued(lowerer, whole(lowerer, difference).truncated(7), BIGINT, difference.valid)
     return difference
 
 
-def subtracted(encoder: Encoder, call: Call, start: Value, end: Value) -> Value:
+def subtracted(lowerer: Lowerer, call: Call, start: Value, end: Value) -> Value:
     """From one number to another, an error where that is beyond a BIGINT."""
-    return checked(encoder, call, "subtract", end, start, integer_range(end) - integer_range(start))
+    return checked(lowerer, call, "subtract", end, start, integer_range(end) - integer_range(start))
 
 
 MONTHS = {"millennium": 12_000, "century": 1200, "decade": 120, "year": 12, "isoyear": 12, "quarter": 3, "month": 1}
 
 
-def lower_date_sub(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_date_sub(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """How many whole units lie between two moments; negative if the second is the earlier."""
-    unit, (start, end) = unit_of(call), (finite_part(encoder, value)[0] for value in arguments[1:])
-    moments = [moment_of(encoder, value) for value in (start, end)]
-    valid = encoder.builder.both(start.valid, end.valid)
+    unit, (start, end) = unit_of(call), (finite_part(lowerer, value)[0] for value in arguments[1:])
+    moments = [moment_of(lowerer, value) for value in (start, end)]
+    valid = lowerer.builder.both(start.valid, end.valid)
     if unit in MONTHS:
-        backwards = whole(encoder, end).less(whole(encoder, start))
+        backwards = whole(lowerer, end).less(whole(lowerer, start))
         forth, back = whole_months(*moments), whole_months(*reversed(moments)) * -1
-        return valued(encoder, back.where(backwards, forth).truncated(MONTHS[unit]), BIGINT, valid)
+        return valued(lowerer, back.where(backwards, forth).truncated(MONTHS[unit]), BIGINT, valid)
     length = {"week": 7 * MICROSECONDS_PER_DAY, "day": MICROSECONDS_PER_DAY}.get(unit) or LENGTHS[unit]
-    elapsed = subtracted(encoder, call, *(in_microseconds(encoder, call, value) for value in (start, end)))
-    return valued(encoder, whole(encoder, elapsed).truncated(length), BIGINT, valid)
+    elapsed = subtracted(lowerer, call, *(in_microseconds(lowerer, call, value) for value in (start, end)))
+    return valued(lowerer, whole(lowerer, elapsed).truncated(length), BIGINT, valid)
 
 
-def in_microseconds(encoder: Encoder, call: Call, value: Value) -> Value:
+def in_microseconds(lowerer: Lowerer, call: Call, value: Value) -> Value:
     """A finite date or moment as microseconds since 1970."""
-    return scaled(encoder, call, value, MICROSECONDS_PER_DAY if isinstance(value.type, Date) else 1)
+    return scaled(lowerer, call, value, MICROSECONDS_PER_DAY if isinstance(value.type, Date) else 1)
 
 
 def whole_months(start: Moment, end: Moment) -> Whole:
     """From the earlier to the later: the last day of a month ends it for every day that the month lacks."""
     day_of_start, day_of_end = start.day_of_month, end.day_of_month
-    builder = start.day.encoder.builder
+    builder = start.day.lowerer.builder
     is_last = day_of_end.equals(days_in_month(end))
     cut = builder.definite(builder.both(is_last, day_of_end.less(day_of_start)))
     position = day_of_end.where(cut, day_of_start) * MICROSECONDS_PER_DAY + start.time
@@ -328,81 +328,81 @@ def whole_months(start: Moment, end: Moment) -> Whole:
     return (months - 1).where(unfinished, months)
 
 
-def lower_make_date(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_make_date(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The day of a year, a month and a day of the month, an error where there is no such day; or of days since 1970."""
     if len(arguments) == 1:
         return replace(arguments[0], type=DATE)
-    valid = encoder.builder.both(*(value.valid for value in arguments))
-    result = valued(encoder, civil_days(encoder, call, arguments, valid), DATE, valid)
-    check_bounds(encoder, result, finite_range(DATE), "a date out of range", call)
+    valid = lowerer.builder.both(*(value.valid for value in arguments))
+    result = valued(lowerer, civil_days(lowerer, call, arguments, valid), DATE, valid)
+    check_bounds(lowerer, result, finite_range(DATE), "a date out of range", call)
     return replace(result, range=integer_range(result) & finite_range(DATE))
 
 
-def civil_days(encoder: Encoder, call: Call, arguments: list[Value], valid: Ref | None) -> Whole:
-    year, month, day = (whole(encoder, value) for value in arguments)
+def civil_days(lowerer: Lowerer, call: Call, arguments: list[Value], valid: Ref | None) -> Whole:
+    year, month, day = (whole(lowerer, value) for value in arguments)
     # Beyond these years, a DATE is refused in any case.
     years, months, days = Range(-5_877_641, 5_881_580), Range(1, 12), Range(1, 31)
     parts = []
     for part, bounds in ((year, years), (month, months), (day, days)):
-        wrong = encoder.builder.either(part.less(bounds.low), part.lift(bounds.high).less(part))
-        encoder.check(wrong, valid, "a date out of range", call.span)
+        wrong = lowerer.builder.either(part.less(bounds.low), part.lift(bounds.high).less(part))
+        lowerer.check(wrong, valid, "a date out of range", call.span)
         parts.append(part.lift(bounds.low).where(wrong, part).within(bounds))
     first = first_of(parts[0], parts[1])
     result = first + parts[2] - 1
     wrong = days_in_month(Moment(first, first.lift(0))).less(parts[2])
-    encoder.check(wrong, valid, "a date out of range: the month has fewer days", call.span)
+    lowerer.check(wrong, valid, "a date out of range: the month has fewer days", call.span)
     return result
 
 
-def lower_make_timestamp(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_make_timestamp(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """Of microseconds since 1970, or of year, month, day, hour, minute and seconds."""
     if len(arguments) == 1:
-        return scaled(encoder, call, arguments[0], 1)
-    builder, valid = encoder.builder, encoder.builder.both(*(value.valid for value in arguments))
-    days = civil_days(encoder, call, arguments[:3], valid)
+        return scaled(lowerer, call, arguments[0], 1)
+    builder, valid = lowerer.builder, lowerer.builder.both(*(value.valid for value in arguments))
+    days = civil_days(lowerer, call, arguments[:3], valid)
     time = days.lift(0)
     for value, length, most in zip(arguments[3:5], (HOUR, MINUTE), (24, 59), strict=True):
-        part = whole(encoder, value)
+        part = whole(lowerer, value)
         wrong = builder.either(part.less(0), part.lift(most).less(part))
-        encoder.check(wrong, valid, "a time of day out of range", call.span)
+        lowerer.check(wrong, valid, "a time of day out of range", call.span)
         time = time + part.lift(0).where(wrong, part).within(Range(0, most)) * length
-    time = time + seconds_read(encoder, call, arguments[5].data, valid)
+    time = time + seconds_read(lowerer, call, arguments[5].data, valid)
     late = time.lift(MICROSECONDS_PER_DAY).less(time)  # 24:00:00 is the last time that there is
-    encoder.check(late, valid, "a time of day out of range", call.span)
-    start = scaled(encoder, call, valued(encoder, days, DATE, valid), MICROSECONDS_PER_DAY)
-    return checked(encoder, call, "add", start, valued(encoder, time, BIGINT, valid), integer_range(start) + time.range)
+    lowerer.check(late, valid, "a time of day out of range", call.span)
+    start = scaled(lowerer, call, valued(lowerer, days, DATE, valid), MICROSECONDS_PER_DAY)
+    return checked(lowerer, call, "add", start, valued(lowerer, time, BIGINT, valid), integer_range(start) + time.range)
 
 
-def seconds_read(encoder: Encoder, call: Call, seconds: Ref, valid: Ref | None) -> Whole:
+def seconds_read(lowerer: Lowerer, call: Call, seconds: Ref, valid: Ref | None) -> Whole:
     """Seconds as microseconds, the fraction rounded on its own."""
-    builder = encoder.builder
+    builder = lowerer.builder
     zero, most = builder.constant(0.0, "float64"), builder.constant(60.0, "float64")
     cut = builder.emit("truncate", seconds, dtype="float64")
     in_range = (builder.compare("greater_equal", cut, zero), builder.compare("less_equal", cut, most))
     inside = builder.definite(builder.both(*in_range))
-    encoder.check(builder.negation(inside), valid, "a time of day out of range", call.span)
+    lowerer.check(builder.negation(inside), valid, "a time of day out of range", call.span)
     kept, read = builder.select(inside, cut, zero), builder.select(inside, seconds, zero)
     fraction = builder.emit("subtract", read, kept, dtype="float64")
     million = builder.constant(1e6, "float64")
     rounded = builder.emit("round_away", builder.emit("multiply", fraction, million, dtype="float64"), dtype="float64")
-    microseconds = Whole(encoder, builder.convert(rounded, "int32"), Range(0, SECOND))
-    return Whole(encoder, builder.convert(kept, "int32"), Range(0, 60)) * SECOND + microseconds
+    microseconds = Whole(lowerer, builder.convert(rounded, "int32"), Range(0, SECOND))
+    return Whole(lowerer, builder.convert(kept, "int32"), Range(0, 60)) * SECOND + microseconds
 
 
-def lower_finite_moment(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_finite_moment(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The moment, 1970 in place of infinities."""
-    finite, _ = finite_part(encoder, arguments[0])
+    finite, _ = finite_part(lowerer, arguments[0])
     return replace(finite, valid=arguments[0].valid)
 
 
-def lower_infinite_day(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_infinite_day(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The day of an infinity, 1970-01-01 of all else: of columns without any, it is a constant."""
     (value,) = arguments
-    _, infinite = finite_part(encoder, value)
-    return with_infinities(encoder, Value(DATE, encoder.integer(0), value.valid, range=Range(0, 0)), value, infinite, value.valid)
+    _, infinite = finite_part(lowerer, value)
+    return with_infinities(lowerer, Value(DATE, lowerer.integer(0), value.valid, range=Range(0, 0)), value, infinite, value.valid)
 
 
-FUNCTIONS: dict[str, Callable[[Encoder, Call, list[Value]], Value]] = {
+FUNCTIONS: dict[str, Callable[[Lowerer, Call, list[Value]], Value]] = {
     **dict.fromkeys(PARTS, lower_part),
     "last_day": lower_last_day,
     "epoch": lower_epoch,

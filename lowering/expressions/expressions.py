@@ -1,4 +1,4 @@
-"""Encodes any expression: dispatch over the closed union of nodes, and the nodes that are no functions."""
+"""Lowers any expression: dispatch over the closed union of nodes, and the nodes that are no functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qtensor.errors import InternalError, Span, UnsupportedError
 from qtensor.expressions import MIRRORED, Call, Case, Cast, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, children
 from qtensor.functions.scalars.registry import SCALARS
 from qtensor.lowering.expressions import arithmetic, calendar, casts, comparison, dates, logic, membership, models, numbers, text
-from qtensor.lowering.expressions.encoder import Encoder, called_late
+from qtensor.lowering.expressions.lowerer import Lowerer, called_late
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.values import CalledDictionary, Value
 from qtensor.types import Array, Interval
 
-Lowering: TypeAlias = Callable[[Encoder, Call, list[Value]], Value]
+Lowering: TypeAlias = Callable[[Lowerer, Call, list[Value]], Value]
 
 FUNCTIONS: dict[str, Lowering] = {
     "add": arithmetic.lower_add,
@@ -48,13 +48,13 @@ FUNCTIONS: dict[str, Lowering] = {
 }
 
 
-def encode(encoder: Encoder, expr: Expr) -> Value:
+def lower(lowerer: Lowerer, expr: Expr) -> Value:
     """The value of `expr` for every row of the batch; ARRAYs and two-limb sums come as they are.
 
     Raises UnsupportedError: at the innermost expression whose place is known.
     """
     try:
-        return encode_node(encoder, expr)
+        return lower_node(lowerer, expr)
     except UnsupportedError as error:
         raise error.shown_in("", place_of(expr)) from None
 
@@ -65,153 +65,153 @@ def place_of(expr: Expr) -> Span | None:
     return own or next(filter(None, map(place_of, children(expr))), None)
 
 
-def encode_node(encoder: Encoder, expr: Expr) -> Value:
+def lower_node(lowerer: Lowerer, expr: Expr) -> Value:
     match expr:
         case ColumnRef(index=index):
-            return encoder.columns[index]
+            return lowerer.columns[index]
         case Literal():
-            return encoder.literal(expr)
+            return lowerer.literal(expr)
         case Call(function="coalesce"):
-            return lower_coalesce(encoder, expr)
+            return lower_coalesce(lowerer, expr)
         case Call(function="and" | "or"):
-            return lower_junction(encoder, expr)
+            return lower_junction(lowerer, expr)
         case Call(function="in") if membership.numbers_of(expr):
-            return lower_long_in(encoder, expr)
+            return lower_long_in(lowerer, expr)
         case Call(function="subscript"):
-            return lower_subscript(encoder, expr)
+            return lower_subscript(lowerer, expr)
         case Call(function="try"):
-            return lower_try(encoder, expr)
+            return lower_try(lowerer, expr)
         case Call():
             known = SCALARS.get(expr.function)
             if known is not None and known.evaluate is not None:
-                return text.lower_host_call(encoder, expr, [encode_argument(encoder, part) for part in expr.arguments], known)
+                return text.lower_host_call(lowerer, expr, [lower_argument(lowerer, part) for part in expr.arguments], known)
             if expr.function not in FUNCTIONS:
                 raise UnsupportedError(f"the function {expr.function} is not supported")
-            operand = encode if expr.function in MIRRORED else encode_operand  # those compare two-limb sums too
+            operand = lower if expr.function in MIRRORED else lower_operand  # those compare two-limb sums too
             if expr.function in logic.NULL_TESTS:
-                operand = encode_key
-            arguments = [operand(encoder, argument) for argument in expr.arguments]
+                operand = lower_key
+            arguments = [operand(lowerer, argument) for argument in expr.arguments]
             if any(isinstance(argument.type, Interval) for argument in arguments) and expr.function not in dates.TAKE_INTERVALS:
                 raise UnsupportedError("not supported yet: an INTERVAL but to add to a date or a timestamp, or take from one")
-            return FUNCTIONS[expr.function](encoder, expr, arguments)
+            return FUNCTIONS[expr.function](lowerer, expr, arguments)
         case Cast():
-            return casts.lower_cast(encoder, expr, encode(encoder, expr.operand))
+            return casts.lower_cast(lowerer, expr, lower(lowerer, expr.operand))
         case Case():
-            return lower_case(encoder, expr)
+            return lower_case(lowerer, expr)
         case Predict():
-            return models.lower_predict(encoder, expr, [encode_operand(encoder, argument) for argument in expr.arguments])
+            return models.lower_predict(lowerer, expr, [lower_operand(lowerer, argument) for argument in expr.arguments])
         case OuterColumn() | Subquery():
             raise InternalError("a subquery was left in the plan")
         case _:
             assert_never(expr)
 
 
-def lower_long_in(encoder: Encoder, call: Call) -> Value:
+def lower_long_in(lowerer: Lowerer, call: Call) -> Value:
     """IN (...) of many numbers; the literals are no instructions."""
     numbers = membership.numbers_of(call)
-    value = encode_operand(encoder, call.arguments[0])
+    value = lower_operand(lowerer, call.arguments[0])
     known = set(map(id, numbers))
-    others = [(item, encode_operand(encoder, item)) for item in call.arguments[1:] if id(item) not in known]
-    return membership.lower_in_numbers(encoder, call, value, numbers, others)
+    others = [(item, lower_operand(lowerer, item)) for item in call.arguments[1:] if id(item) not in known]
+    return membership.lower_in_numbers(lowerer, call, value, numbers, others)
 
 
-def encode_argument(encoder: Encoder, expr: Expr) -> Value:
-    """As `encode_operand`, but also a text that is made after the run, which another may be made of."""
-    value = encode(encoder, expr)
-    return value if isinstance(value.dictionary, CalledDictionary) else as_operand(encoder, value)
+def lower_argument(lowerer: Lowerer, expr: Expr) -> Value:
+    """As `lower_operand`, but also a text that is made after the run, which another may be made of."""
+    value = lower(lowerer, expr)
+    return value if isinstance(value.dictionary, CalledDictionary) else as_operand(lowerer, value)
 
 
-def encode_operand(encoder: Encoder, expr: Expr) -> Value:
-    """As `encode`, a two-limb sum brought to one int64. Raises UnsupportedError: the value cannot be computed with."""
-    return operand_of(encoder, encode(encoder, expr), expr)
+def lower_operand(lowerer: Lowerer, expr: Expr) -> Value:
+    """As `lower`, a two-limb sum brought to one int64. Raises UnsupportedError: the value cannot be computed with."""
+    return operand_of(lowerer, lower(lowerer, expr), expr)
 
 
-def encode_key(encoder: Encoder, expr: Expr) -> Value:
-    """As `encode_operand`, but also an ARRAY: rows can be put together and in order by its elements."""
-    value = encode(encoder, expr)
-    return value if isinstance(value.type, Array) else operand_of(encoder, value, expr)
+def lower_key(lowerer: Lowerer, expr: Expr) -> Value:
+    """As `lower_operand`, but also an ARRAY: rows can be put together and in order by its elements."""
+    value = lower(lowerer, expr)
+    return value if isinstance(value.type, Array) else operand_of(lowerer, value, expr)
 
 
-def operand_of(encoder: Encoder, value: Value, expr: Expr) -> Value:
+def operand_of(lowerer: Lowerer, value: Value, expr: Expr) -> Value:
     """The value of `expr` as an operand; what cannot be one is refused at its place."""
     try:
-        return as_operand(encoder, value)
+        return as_operand(lowerer, value)
     except UnsupportedError as error:
         raise error.shown_in("", place_of(expr)) from None
 
 
-def as_operand(encoder: Encoder, value: Value) -> Value:
+def as_operand(lowerer: Lowerer, value: Value) -> Value:
     if isinstance(value.dictionary, CalledDictionary):
         raise called_late()
     if value.elements:
         raise UnsupportedError(f"scores, of type {value.type}, are no values to compute with: subscript one of them")
-    return encoder.narrow(value)
+    return lowerer.narrow(value)
 
 
-def encode_condition(encoder: Encoder, expr: Expr) -> Ref:
+def lower_condition(lowerer: Lowerer, expr: Expr) -> Ref:
     """Where `expr` (BOOLEAN) is true: NULL counts as false."""
-    value = encode_operand(encoder, expr)
-    return encoder.builder.definite(encoder.builder.both(value.data, value.valid))
+    value = lower_operand(lowerer, expr)
+    return lowerer.builder.definite(lowerer.builder.both(value.data, value.valid))
 
 
-def lower_case(encoder: Encoder, case: Case) -> Value:
+def lower_case(lowerer: Lowerer, case: Case) -> Value:
     """Branches are taken in order; what a row does not reach raises no error for it."""
     branches: list[tuple[Ref, Value]] = []
     open_rows: Ref | None = None
     for condition, result in case.branches:
-        with encoder.guarded(open_rows):
-            taken = encode_condition(encoder, condition)
-        with encoder.guarded(encoder.builder.both(open_rows, taken)):
-            branches.append((taken, encode_key(encoder, result)))
-        open_rows = encoder.builder.both(open_rows, encoder.builder.negation(taken))
-    with encoder.guarded(open_rows):
-        otherwise = encode_key(encoder, case.otherwise)
-    return encoder.merge(case.type, branches, otherwise)
+        with lowerer.guarded(open_rows):
+            taken = lower_condition(lowerer, condition)
+        with lowerer.guarded(lowerer.builder.both(open_rows, taken)):
+            branches.append((taken, lower_key(lowerer, result)))
+        open_rows = lowerer.builder.both(open_rows, lowerer.builder.negation(taken))
+    with lowerer.guarded(open_rows):
+        otherwise = lower_key(lowerer, case.otherwise)
+    return lowerer.merge(case.type, branches, otherwise)
 
 
-def lower_junction(encoder: Encoder, call: Call) -> Value:
+def lower_junction(lowerer: Lowerer, call: Call) -> Value:
     """AND and OR, from left to right: an argument raises no error for rows that those before it decide."""
     decides, combine = (logic.is_false, logic.lower_and) if call.function == "and" else (logic.is_true, logic.lower_or)
     values: list[Value] = []
     open_rows: Ref | None = None
     for argument in call.arguments:
-        with encoder.guarded(open_rows):
-            values.append(encode_operand(encoder, argument))
-        undecided = encoder.builder.negation(decides(encoder, values[-1]))
-        open_rows = encoder.builder.both(open_rows, undecided)
-    return combine(encoder, call, values)
+        with lowerer.guarded(open_rows):
+            values.append(lower_operand(lowerer, argument))
+        undecided = lowerer.builder.negation(decides(lowerer, values[-1]))
+        open_rows = lowerer.builder.both(open_rows, undecided)
+    return combine(lowerer, call, values)
 
 
-def lower_coalesce(encoder: Encoder, call: Call) -> Value:
+def lower_coalesce(lowerer: Lowerer, call: Call) -> Value:
     """The first argument that is not NULL."""
     branches: list[tuple[Ref, Value]] = []
     open_rows: Ref | None = None
     for argument in call.arguments[:-1]:
-        with encoder.guarded(open_rows):
-            value = encode_key(encoder, argument)
-        branches.append((encoder.builder.definite(value.valid), value))
-        open_rows = encoder.builder.both(open_rows, encoder.builder.negation(branches[-1][0]))
-    with encoder.guarded(open_rows):
-        otherwise = encode_key(encoder, call.arguments[-1])
-    return encoder.merge(call.type, branches, otherwise)
+        with lowerer.guarded(open_rows):
+            value = lower_key(lowerer, argument)
+        branches.append((lowerer.builder.definite(value.valid), value))
+        open_rows = lowerer.builder.both(open_rows, lowerer.builder.negation(branches[-1][0]))
+    with lowerer.guarded(open_rows):
+        otherwise = lower_key(lowerer, call.arguments[-1])
+    return lowerer.merge(call.type, branches, otherwise)
 
 
-def lower_try(encoder: Encoder, call: Call) -> Value:
+def lower_try(lowerer: Lowerer, call: Call) -> Value:
     """NULL for rows for which the argument is an error."""
-    outer, encoder.pending = encoder.pending, []
-    value = encode_key(encoder, call.arguments[0])
-    failing, encoder.pending = encoder.pending, outer
+    outer, lowerer.pending = lowerer.pending, []
+    value = lower_key(lowerer, call.arguments[0])
+    failing, lowerer.pending = lowerer.pending, outer
     valid = value.valid
     for condition, _ in failing:
-        valid = encoder.builder.both(valid, encoder.builder.negation(condition))
+        valid = lowerer.builder.both(valid, lowerer.builder.negation(condition))
     return replace(value, valid=valid)
 
 
-def lower_subscript(encoder: Encoder, call: Call) -> Value:
+def lower_subscript(lowerer: Lowerer, call: Call) -> Value:
     """One score of a model, counted from 1; NULL out of range."""
-    array, index = encode(encoder, call.arguments[0]), call.arguments[1]
+    array, index = lower(lowerer, call.arguments[0]), call.arguments[1]
     if not isinstance(index, Literal) or not isinstance(index.value, int):
         raise UnsupportedError("a subscript must be a constant")
     if not 1 <= index.value <= len(array.elements):
-        return encoder.null(call.type)
+        return lowerer.null(call.type)
     return Value(call.type, array.elements[index.value - 1], array.valid)

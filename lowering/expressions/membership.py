@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.lowering.expressions.comparison import compare, compare_with_literal, members, order_key
-from qtensor.lowering.expressions.encoder import Encoder
 from qtensor.lowering.expressions.logic import lower_or
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.ranges import INT64_MAX, INT64_MIN
 from qtensor.lowering.ir.values import DOMAIN, LiteralDictionary, NumbersTable, NumberTable, Value
@@ -26,7 +26,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and INT64_MIN <= value <= INT64_MAX)
 
 
-def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
+def lower_in(lowerer: Lowerer, call: Call, arguments: list[Value]) -> Value:
     """The disjunction of equalities; text among literals is one look-up in a table of the dictionary's members."""
     value, *items = arguments
     expr, *item_exprs = call.arguments
@@ -39,38 +39,38 @@ def lower_in(encoder: Encoder, call: Call, arguments: list[Value]) -> Value:
             assert isinstance(source, LiteralDictionary)
             slots.append(source.literals[0])
             continue
-        data = compare(encoder, "equal", (expr, value), (item_expr, item))
-        results.append(Value(BOOLEAN, data, encoder.builder.both(value.valid, item.valid)))
+        data = compare(lowerer, "equal", (expr, value), (item_expr, item))
+        results.append(Value(BOOLEAN, data, lowerer.builder.both(value.valid, item.valid)))
     if slots:
         if len(slots) == 1:
-            found = compare_with_literal(encoder, "equal", value, slots[0])
+            found = compare_with_literal(lowerer, "equal", value, slots[0])
         else:
-            found = members(encoder, value, tuple(slots))
+            found = members(lowerer, value, tuple(slots))
         results.append(Value(BOOLEAN, found, value.valid))
-    return replace(lower_or(encoder, call, results), type=BOOLEAN)
+    return replace(lower_or(lowerer, call, results), type=BOOLEAN)
 
 
 def lower_in_numbers(
-    encoder: Encoder, call: Call, value: Value, numbers: tuple[Literal, ...], others: list[tuple[Expr, Value]]
+    lowerer: Lowerer, call: Call, value: Value, numbers: tuple[Literal, ...], others: list[tuple[Expr, Value]]
 ) -> Value:
     """The same of many numbers and some other items: one look-up for the numbers."""
-    slots = tuple(sorted({encoder.bindings.literal(number) for number in numbers}))
-    results = [Value(BOOLEAN, is_among(encoder, value, slots), value.valid)]
+    slots = tuple(sorted({lowerer.bindings.literal(number) for number in numbers}))
+    results = [Value(BOOLEAN, is_among(lowerer, value, slots), value.valid)]
     for other in others:
-        data = compare(encoder, "equal", (call.arguments[0], value), other)
-        results.append(Value(BOOLEAN, data, encoder.builder.both(value.valid, other[1].valid)))
-    return replace(lower_or(encoder, call, results), type=BOOLEAN)
+        data = compare(lowerer, "equal", (call.arguments[0], value), other)
+        results.append(Value(BOOLEAN, data, lowerer.builder.both(value.valid, other[1].valid)))
+    return replace(lower_or(lowerer, call, results), type=BOOLEAN)
 
 
-def is_among(encoder: Encoder, value: Value, slots: tuple[int, ...]) -> Ref:
+def is_among(lowerer: Lowerer, value: Value, slots: tuple[int, ...]) -> Ref:
     """Whether a number is one of the literals: by its place in the range of the column, or by searching in the sorted list."""
     if isinstance(value.type, Float):
-        key = encoder.builder.convert(order_key(encoder, value), "int64")
-        return encoder.search(NumbersTable(slots, value.type.bits), len(slots), key)
+        key = lowerer.builder.convert(order_key(lowerer, value), "int64")
+        return lowerer.search(NumbersTable(slots, value.type.bits), len(slots), key)
     assert value.range is not None
-    data = encoder.builder.convert(value.data, "int64")
+    data = lowerer.builder.convert(value.data, "int64")
     size = value.range.high - value.range.low + 1
     if size > DOMAIN:
-        return encoder.search(NumbersTable(slots, None), len(slots), data)
-    place = encoder.builder.emit("subtract", data, encoder.integer(value.range.low), dtype="int64")
-    return encoder.look_up(NumberTable(slots, value.range.low, value.range.high), size, place, "bool")
+        return lowerer.search(NumbersTable(slots, None), len(slots), data)
+    place = lowerer.builder.emit("subtract", data, lowerer.integer(value.range.low), dtype="int64")
+    return lowerer.look_up(NumberTable(slots, value.range.low, value.range.high), size, place, "bool")

@@ -8,7 +8,7 @@ from qtensor.errors import Span, UnsupportedError
 from qtensor.expressions import Predict
 from qtensor.lowering.expressions.arithmetic import integer_range, outside_of
 from qtensor.lowering.expressions.casts import decimal_to_double
-from qtensor.lowering.expressions.encoder import Encoder, slot_of
+from qtensor.lowering.expressions.lowerer import Lowerer, slot_of
 from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import ModelUse
 from qtensor.lowering.ir.ranges import BIT, INT64, INT64_MAX, Range, range_of_type
@@ -17,23 +17,23 @@ from qtensor.lowering.models.model import Model, argument_called
 from qtensor.types import Array, Float, Integer, Varchar, scale_of
 
 
-def lower_predict(encoder: Encoder, predict: Predict, values: list[Value]) -> Value:
+def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Value:
     """Call a model: arguments are converted to its machine types, NULL in any gives NULL.
 
     Errors, for rows without NULLs: a value that an integer or Boolean input cannot hold, and whatever the model fails for.
     """
-    model = encoder.bindings.models[predict.model]
-    valid = encoder.builder.both(*(value.valid for value in values))
+    model = lowerer.bindings.models[predict.model]
+    valid = lowerer.builder.both(*(value.valid for value in values))
     operands = tuple(
-        model_argument(encoder, model, position, value, valid, predict.span) for position, value in enumerate(values)
+        model_argument(lowerer, model, position, value, valid, predict.span) for position, value in enumerate(values)
     )
-    slot = slot_of(encoder.bindings.used_models, ModelUse(model.name, model.digest))
+    slot = slot_of(lowerer.bindings.used_models, ModelUse(model.name, model.digest))
     if model.fails is not None:
-        failed = encoder.builder.emit("model", *operands, dtype="bool", attribute=(slot, "failed"))
-        encoder.check(failed, valid, f'the model "{model.name}" has no result for a row: {model.fails}', predict.span)
+        failed = lowerer.builder.emit("model", *operands, dtype="bool", attribute=(slot, "failed"))
+        lowerer.check(failed, valid, f'the model "{model.name}" has no result for a row: {model.fails}', predict.span)
 
     def output(dtype: DType, element: int | None = None) -> Ref:
-        return encoder.builder.emit("model", *operands, dtype=dtype, attribute=(slot, element))
+        return lowerer.builder.emit("model", *operands, dtype=dtype, attribute=(slot, element))
 
     match model.result:
         case Array(Float(bits), length):
@@ -43,7 +43,7 @@ def lower_predict(encoder: Encoder, predict: Predict, values: list[Value]) -> Va
         case Float(bits):
             return Value(model.result, output("float32" if bits == 32 else "float64"), valid)
         case Integer(64, signed=False):
-            return unsigned_result(encoder, model, output("int64"), valid, predict.span)
+            return unsigned_result(lowerer, model, output("int64"), valid, predict.span)
         case Integer():
             bounds = Range(0, model.classes - 1) if model.classes else range_of_type(model.result)
             return Value(model.result, output(bounds.dtype), valid, range=bounds)
@@ -51,15 +51,15 @@ def lower_predict(encoder: Encoder, predict: Predict, values: list[Value]) -> Va
             return Value(model.result, output("bool"), valid)
 
 
-def unsigned_result(encoder: Encoder, model: Model, data: Ref, valid: Ref | None, span: Span | None) -> Value:
+def unsigned_result(lowerer: Lowerer, model: Model, data: Ref, valid: Ref | None, span: Span | None) -> Value:
     """A UBIGINT whose bits are read as an int64: those from 2**63 on are an error."""
-    zero = encoder.integer(0)
-    beyond = encoder.builder.compare("less", data, zero)
-    encoder.check(beyond, valid, f'the model "{model.name}" gives a number beyond 64 bits with a sign', span)
-    return Value(model.result, encoder.builder.select(beyond, zero, data), valid, range=Range(0, INT64_MAX))
+    zero = lowerer.integer(0)
+    beyond = lowerer.builder.compare("less", data, zero)
+    lowerer.check(beyond, valid, f'the model "{model.name}" gives a number beyond 64 bits with a sign', span)
+    return Value(model.result, lowerer.builder.select(beyond, zero, data), valid, range=Range(0, INT64_MAX))
 
 
-def model_argument(encoder: Encoder, model: Model, position: int, value: Value, valid: Ref | None, span: Span | None) -> Ref:
+def model_argument(lowerer: Lowerer, model: Model, position: int, value: Value, valid: Ref | None, span: Span | None) -> Ref:
     """A number as a model takes it. Floats are rounded to the nearest; integers and Booleans must have the very value.
 
     valid: where no argument of the call is NULL.
@@ -68,18 +68,18 @@ def model_argument(encoder: Encoder, model: Model, position: int, value: Value, 
         raise UnsupportedError("text cannot be an argument of a model")
     dtype = model.arguments[position]
     if dtype.kind == "f":
-        data = decimal_to_double(encoder, value) if scale_of(value.type) else value.data
-        return encoder.builder.convert(data, str(dtype))  # type: ignore[arg-type]  # a NumPy name is a DType
+        data = decimal_to_double(lowerer, value) if scale_of(value.type) else value.data
+        return lowerer.builder.convert(data, str(dtype))  # type: ignore[arg-type]  # a NumPy name is a DType
     bounds = BIT if dtype.kind == "b" else Range(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) & INT64
-    data, wrong = whole_float(encoder, value, bounds) if isinstance(value.type, Float) else whole_number(encoder, value, bounds)
+    data, wrong = whole_float(lowerer, value, bounds) if isinstance(value.type, Float) else whole_number(lowerer, value, bounds)
     if wrong is not None:
         kind = "no BOOLEAN, 0 or 1" if dtype.kind == "b" else f"not a whole number from {bounds.low} to {bounds.high}"
-        encoder.check(wrong, valid, f'{argument_called(model, position)} of the model "{model.name}" is {kind}', span)
-        data = encoder.builder.select(wrong, encoder.integer(0, encoder.builder.dtype(data)), data)
-    return encoder.builder.convert(data, str(dtype))  # type: ignore[arg-type]
+        lowerer.check(wrong, valid, f'{argument_called(model, position)} of the model "{model.name}" is {kind}', span)
+        data = lowerer.builder.select(wrong, lowerer.integer(0, lowerer.builder.dtype(data)), data)
+    return lowerer.builder.convert(data, str(dtype))  # type: ignore[arg-type]
 
 
-def whole_number(encoder: Encoder, value: Value, bounds: Range) -> tuple[Ref, Ref | None]:
+def whole_number(lowerer: Lowerer, value: Value, bounds: Range) -> tuple[Ref, Ref | None]:
     """An integer or DECIMAL as an integer, and where it is none of `bounds` (None: nowhere)."""
     fraction = None
     factor = 10 ** scale_of(value.type)
@@ -89,27 +89,27 @@ def whole_number(encoder: Encoder, value: Value, bounds: Range) -> tuple[Ref, Re
         else:
             span = integer_range(value)
             dtype = (span | Range(-factor, factor)).arithmetic_dtype
-            operands = encoder.builder.convert(value.data, dtype), encoder.integer(factor, dtype)
-            rest = encoder.builder.emit("remainder", *operands, dtype=dtype)
-            fraction = encoder.builder.compare("not_equal", rest, encoder.integer(0, dtype))
-            quotient = encoder.builder.emit("quotient", *operands, dtype=dtype)
+            operands = lowerer.builder.convert(value.data, dtype), lowerer.integer(factor, dtype)
+            rest = lowerer.builder.emit("remainder", *operands, dtype=dtype)
+            fraction = lowerer.builder.compare("not_equal", rest, lowerer.integer(0, dtype))
+            quotient = lowerer.builder.emit("quotient", *operands, dtype=dtype)
             value = Value(value.type, quotient, range=Range(-(-span.low // factor) - 1, span.high // factor + 1))
-    beyond = outside_of(encoder, value, bounds)
+    beyond = outside_of(lowerer, value, bounds)
     if fraction is None or beyond is None:
         return value.data, fraction if beyond is None else beyond
-    return value.data, encoder.builder.either(fraction, beyond)
+    return value.data, lowerer.builder.either(fraction, beyond)
 
 
-def whole_float(encoder: Encoder, value: Value, bounds: Range) -> tuple[Ref, Ref]:
+def whole_float(lowerer: Lowerer, value: Value, bounds: Range) -> tuple[Ref, Ref]:
     """A float as an integer, and where it is none of `bounds`: fractions, NaN, infinities and numbers out of range."""
-    data = encoder.builder.convert(value.data, "float64")
+    data = lowerer.builder.convert(value.data, "float64")
     # 2**63 - 1 is no double: the bound above is exclusive.
-    low, high = (encoder.builder.constant(float(end), "float64") for end in (bounds.low, bounds.high + 1))
-    right = encoder.builder.both(
-        encoder.builder.compare("equal", data, encoder.builder.emit("truncate", data, dtype="float64")),
-        encoder.builder.compare("greater_equal", data, low),
-        encoder.builder.compare("less", data, high),
+    low, high = (lowerer.builder.constant(float(end), "float64") for end in (bounds.low, bounds.high + 1))
+    right = lowerer.builder.both(
+        lowerer.builder.compare("equal", data, lowerer.builder.emit("truncate", data, dtype="float64")),
+        lowerer.builder.compare("greater_equal", data, low),
+        lowerer.builder.compare("less", data, high),
     )
-    right = encoder.builder.definite(right)
-    safe = encoder.builder.select(right, data, encoder.builder.constant(0.0, "float64"))
-    return encoder.builder.convert(safe, bounds.dtype), encoder.builder.negation(right)
+    right = lowerer.builder.definite(right)
+    safe = lowerer.builder.select(right, data, lowerer.builder.constant(0.0, "float64"))
+    return lowerer.builder.convert(safe, bounds.dtype), lowerer.builder.negation(right)

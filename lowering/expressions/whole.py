@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.expressions.arithmetic import integer_range
-from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.ranges import INT64, Range
 from qtensor.lowering.ir.values import Value
@@ -19,7 +19,7 @@ JULIAN_OF_1970 = 2_440_588
 class Whole:
     """An integer while it is computed with: its machine value, and the range that holds it for every row."""
 
-    encoder: Encoder
+    lowerer: Lowerer
     ref: Ref
     range: Range
 
@@ -51,12 +51,12 @@ class Whole:
         return self._binary("quotient", self.lift(divisor), bounds)
 
     def within(self, bounds: Range) -> Whole:
-        return Whole(self.encoder, self.ref, self.range & bounds)
+        return Whole(self.lowerer, self.ref, self.range & bounds)
 
     def lift(self, other: Whole | int) -> Whole:
         if isinstance(other, Whole):
             return other
-        return Whole(self.encoder, self.encoder.integer(other, Range(other, other).arithmetic_dtype), Range(other, other))
+        return Whole(self.lowerer, self.lowerer.integer(other, Range(other, other).arithmetic_dtype), Range(other, other))
 
     def less(self, other: Whole | int) -> Ref:
         return self._compare("less", self.lift(other))
@@ -68,9 +68,9 @@ class Whole:
         """This where `condition` holds, else `otherwise`."""
         other = self.lift(otherwise)
         bounds = self.range | other.range
-        builder, dtype = self.encoder.builder, bounds.arithmetic_dtype
+        builder, dtype = self.lowerer.builder, bounds.arithmetic_dtype
         chosen = builder.select(condition, builder.convert(self.ref, dtype), builder.convert(other.ref, dtype))
-        return Whole(self.encoder, chosen, bounds)
+        return Whole(self.lowerer, chosen, bounds)
 
     def apply(self, op: str, bounds: Range, *others: Whole) -> Whole:
         """A machine operation over integers, with room for `bounds` and what is computed on the way there."""
@@ -79,9 +79,9 @@ class Whole:
         wide = bounds
         for operand in operands:
             wide = wide | (operand.range + room)
-        dtype, builder = wide.arithmetic_dtype, self.encoder.builder
+        dtype, builder = wide.arithmetic_dtype, self.lowerer.builder
         return Whole(
-            self.encoder, builder.emit(op, *(builder.convert(part.ref, dtype) for part in operands), dtype=dtype), bounds
+            self.lowerer, builder.emit(op, *(builder.convert(part.ref, dtype) for part in operands), dtype=dtype), bounds
         )
 
     def _binary(self, op: str, other: Whole, bounds: Range) -> Whole:
@@ -90,14 +90,14 @@ class Whole:
         return self.apply(op, bounds, other)
 
     def _compare(self, op: str, other: Whole) -> Ref:
-        builder, dtype = self.encoder.builder, (self.range | other.range).arithmetic_dtype
+        builder, dtype = self.lowerer.builder, (self.range | other.range).arithmetic_dtype
         return builder.compare(op, builder.convert(self.ref, dtype), builder.convert(other.ref, dtype))
 
 
-def whole(encoder: Encoder, value: Value) -> Whole:
-    return Whole(encoder, value.data, integer_range(value))
+def whole(lowerer: Lowerer, value: Value) -> Whole:
+    return Whole(lowerer, value.data, integer_range(value))
 
 
-def valued(encoder: Encoder, result: Whole, type: SqlType, valid: Ref | None) -> Value:
+def valued(lowerer: Lowerer, result: Whole, type: SqlType, valid: Ref | None) -> Value:
     bounds = result.range
-    return Value(type, encoder.builder.convert(result.ref, bounds.dtype), valid, range=bounds & INT64)
+    return Value(type, lowerer.builder.convert(result.ref, bounds.dtype), valid, range=bounds & INT64)

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 Ref: TypeAlias = int
 DType: TypeAlias = Literal["bool", "int8", "int16", "int32", "int64", "float32", "float64"]
 
-FETCHES = ("fetch", "any_row", "search_left", "search_right")  # what reads earlier pipelines' results
+READING_RESULTS = ("fetch", "any_row", "search_left", "search_right")  # what reads earlier pipelines' results
 INTEGER_WIDTHS: tuple[tuple[DType, int], ...] = (("int8", 7), ("int16", 15), ("int32", 31), ("int64", 63))
 
 

@@ -11,6 +11,8 @@ result.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal as Literals
@@ -108,7 +110,7 @@ class UnionSource:
         return slots_for(self.rows)
 
 
-Source: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
+PipelineSource: TypeAlias = TableSource | ResultSource | ExpandSource | UnionSource
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ class Accumulator:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it is a count, or a sum of integers: the same in any order, and of a part what is left without the rest."""
+        """Whether it is a count or a sum of integers. Then the order of rows does not matter, and rows can be taken out again by
+        subtraction: what a frame adds up to is one prefix sum less another. Sums of floats round, so neither holds of them.
+        """
         return self.op == "count" or (self.op == "sum" and self.range is not None)
 
 
@@ -275,6 +279,11 @@ AnyAccumulator: TypeAlias = (
 )
 
 
+def lists_of(accumulators: Iterable[AnyAccumulator]) -> tuple[int, ...]:
+    """The numbers of the program's lists that `accumulators` make."""
+    return tuple(accumulator.number for accumulator in accumulators if isinstance(accumulator, ListAccumulator))
+
+
 @dataclass(frozen=True)
 class DenseGroupSink:
     """Group by a mixed-radix code of the keys: state is one slot for each possible key. No keys: one group, always live.
@@ -289,10 +298,7 @@ class DenseGroupSink:
 
     @property
     def domain(self) -> int:
-        result = 1
-        for key in self.keys:
-            result *= key.radix
-        return result
+        return math.prod(key.radix for key in self.keys)
 
 
 @dataclass(frozen=True)
@@ -309,7 +315,7 @@ class SortedGroupSink:
     @property
     def lists(self) -> tuple[int, ...]:
         """The numbers of the program's lists that this sink makes."""
-        return tuple(accumulator.number for accumulator in self.accumulators if isinstance(accumulator, ListAccumulator))
+        return lists_of(self.accumulators)
 
 
 @dataclass(frozen=True)
@@ -372,10 +378,7 @@ class DirectLookupSink:
 
     @property
     def domain(self) -> int:
-        result = 1
-        for key in self.keys:
-            result *= key.radix
-        return result
+        return math.prod(key.radix for key in self.keys)
 
 
 @dataclass(frozen=True)
@@ -494,8 +497,7 @@ class WindowSink:
     @property
     def lists(self) -> tuple[int, ...]:
         """The numbers of the program's lists that this sink makes."""
-        accumulators = (function.accumulator for function in self.functions if isinstance(function, FrameFunction))
-        return tuple(accumulator.number for accumulator in accumulators if isinstance(accumulator, ListAccumulator))
+        return lists_of(function.accumulator for function in self.functions if isinstance(function, FrameFunction))
 
 
 LookupSink: TypeAlias = DirectLookupSink | SortedLookupSink
@@ -506,7 +508,7 @@ Sink: TypeAlias = (
 
 @dataclass(frozen=True)
 class Pipeline:
-    source: Source
+    source: PipelineSource
     kernel: Kernel
     steps: tuple[Step, ...]
     sink: Sink

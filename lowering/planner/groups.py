@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from qtensor.expressions import AggregateCall, ColumnRef
 from qtensor.logical import Aggregate
-from qtensor.lowering.expressions.encoder import Encoder
-from qtensor.lowering.expressions.expressions import encode_key
+from qtensor.lowering.expressions.expressions import lower_key
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import (
     MANY_ROWS,
@@ -45,18 +45,18 @@ SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows 
 def plan_aggregate(planner: Planner, plan: Aggregate) -> Stream:
     """The groups of a plan's rows."""
     stream = planner.stream(plan.input)
-    grouping = Grouping.of(planner, plan, stream)
+    grouping = GroupPlanner.of(planner, plan, stream)
     thin = planner.is_thin(plan.input, stream)
     if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(planner, plan, stream, grouping)):
         return grouping.by_slots(stream)
     if thin or not stream.bounded:
-        stream.encoder.columns, stream.encoder.pending = grouping.columns, []
+        stream.lowerer.columns, stream.lowerer.pending = grouping.columns, []
         stream = planner.thinned(plan.input, planner.bounded(stream))
-        grouping = Grouping.of(planner, plan, stream)
+        grouping = GroupPlanner.of(planner, plan, stream)
     return grouping.by_slots(stream) if grouping.dense is not None else grouping.by_sorting(stream)
 
 
-def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, grouping: Grouping) -> bool:
+def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, grouping: GroupPlanner) -> bool:
     """Whether bringing the rows together costs less than to scatter them all, most of them to nowhere."""
     assert planner.estimator is not None
     hardly_any = planner.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
@@ -64,7 +64,7 @@ def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, groupin
 
 
 @dataclass(frozen=True)
-class Grouping:
+class GroupPlanner:
     """One Aggregate over the rows of a stream: the keys that make the groups, and what is computed of each.
 
     `others` are keys that have one value in every group that the first ones make, computed as its least value.
@@ -79,24 +79,24 @@ class Grouping:
     dense: DenseGroupSink | None
 
     @staticmethod
-    def of(planner: Planner, plan: Aggregate, stream: Stream) -> Grouping:
-        encoder, columns = stream.encoder, stream.encoder.columns
+    def of(planner: Planner, plan: Aggregate, stream: Stream) -> GroupPlanner:
+        lowerer, columns = stream.lowerer, stream.lowerer.columns
         making = making_keys(planner, plan)
-        keys = {at: encode_key(encoder, plan.keys[at].expr) for at in making}
-        aggregates = AggregatePlanner(encoder, stream.source.capacity, grouped=bool(keys))
+        keys = {at: lower_key(lowerer, plan.keys[at].expr) for at in making}
+        aggregates = AggregatePlanner(lowerer, stream.source.capacity, grouped=bool(keys))
         others = {
             at: aggregates.plan(AggregateCall("min", (key.expr,), key.expr.type), alike=True)
             for at, key in enumerate(plan.keys)
             if at not in keys
         }
         finishers = [aggregates.plan(aggregate.call) for aggregate in plan.aggregates]
-        group_keys = [group_key(encoder, key) for key in keys.values()]
+        group_keys = [group_key(lowerer, key) for key in keys.values()]
         dense = None
         if all(key is not None for key in group_keys):
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
             rows = min(stream.source.capacity, planner.usual_rows or MANY_ROWS)
             dense = dense if fits_dense(dense.domain, rows, aggregates) else None
-        return Grouping(planner, columns, keys, others, finishers, aggregates, dense)
+        return GroupPlanner(planner, columns, keys, others, finishers, aggregates, dense)
 
     def by_slots(self, stream: Stream) -> Stream:
         """A slot for every possible group."""
@@ -104,24 +104,24 @@ class Grouping:
         presence = self.aggregates.count(None) if self.keys else None
         sink = replace(self.dense, accumulators=tuple(self.aggregates.accumulators), presence=presence)
         result = self.planner.finish(stream, sink, sink.domain)
-        encoder = result.encoder
-        code = encoder.builder.emit("row", dtype="int64")
+        lowerer = result.lowerer
+        code = lowerer.builder.emit("row", dtype="int64")
         values: dict[int, Value] = {}
         for key, (at, value) in reversed(list(zip(sink.keys, self.keys.items(), strict=True))):
-            radix = encoder.integer(key.radix)
-            digit = encoder.builder.emit("remainder", code, radix, dtype="int64")
-            code = encoder.builder.emit("quotient", code, radix, dtype="int64")
-            values[at] = key_of_digit(encoder, key, value, digit)
+            radix = lowerer.integer(key.radix)
+            digit = lowerer.builder.emit("remainder", code, radix, dtype="int64")
+            code = lowerer.builder.emit("quotient", code, radix, dtype="int64")
+            values[at] = key_of_digit(lowerer, key, value, digit)
         return self.finished(result, values, 0)
 
     def by_sorting(self, stream: Stream) -> Stream:
         """The rows sorted by their keys."""
-        encoder, keys = stream.encoder, list(self.keys.values())
-        order = pack(encoder, [word for key in keys for word in words_of(encoder, key)])
-        carried = Stored.of(encoder, keys)
+        lowerer, keys = stream.lowerer, list(self.keys.values())
+        order = pack(lowerer, [word for key in keys for word in words_of(lowerer, key)])
+        carried = Stored.of(lowerer, keys)
         sink = SortedGroupSink(order, carried.columns, tuple(self.aggregates.accumulators))
         result = self.planner.finish(stream, sink, stream.source.capacity if keys else 1)
-        loaded = carried.load(slots(result.encoder))
+        loaded = carried.load(slots(result.lowerer))
         result = self.finished(result, dict(zip(self.keys, loaded, strict=True)), len(carried.columns))
         result.ordered = True
         return result
@@ -129,9 +129,9 @@ class Grouping:
     def finished(self, result: Stream, keys: dict[int, Value], first: int) -> Stream:
         """The result's columns: keys and aggregates in their order. Accumulators begin at column `first`."""
         positions = accumulator_slots(self.aggregates, first)
-        values = keys | {at: finisher(result.encoder, positions) for at, finisher in self.others.items()}
-        aggregates = [finisher(result.encoder, positions) for finisher in self.finishers]
-        result.encoder.columns = (*(values[at] for at in sorted(values)), *aggregates)
+        values = keys | {at: finisher(result.lowerer, positions) for at, finisher in self.others.items()}
+        aggregates = [finisher(result.lowerer, positions) for finisher in self.finishers]
+        result.lowerer.columns = (*(values[at] for at in sorted(values)), *aggregates)
         return result
 
 
@@ -151,30 +151,30 @@ def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
     return kept
 
 
-def group_key(encoder: Encoder, value: Value) -> GroupKey | None:
+def group_key(lowerer: Lowerer, value: Value) -> GroupKey | None:
     """The key as a digit; None for floats and ARRAYs of them, whose values cannot be enumerated."""
-    encoder.require(value, "unique")
+    lowerer.require(value, "unique")
     match value.type:
         case Float() | Array():
             return None
         case Boolean():
-            return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
+            return GroupKey(lowerer.builder.convert(value.data, "int8"), 0, 2, value.valid)
         case _:
             bounds = value.range or BIT
             return GroupKey(value.data, bounds.low, bounds.size, value.valid)
 
 
-def key_of_digit(encoder: Encoder, key: GroupKey, value: Value, digit: Ref) -> Value:
+def key_of_digit(lowerer: Lowerer, key: GroupKey, value: Value, digit: Ref) -> Value:
     """A group's key from its digit: the inverse of `group_key`."""
     valid = None
     if key.valid is not None:
-        valid = encoder.builder.compare("not_equal", digit, encoder.integer(key.size))
-        digit = encoder.builder.select(valid, digit, encoder.integer(0))
+        valid = lowerer.builder.compare("not_equal", digit, lowerer.integer(key.size))
+        digit = lowerer.builder.select(valid, digit, lowerer.integer(0))
     if isinstance(value.type, Boolean):
-        return Value(value.type, encoder.builder.compare("not_equal", digit, encoder.integer(0)), valid)
+        return Value(value.type, lowerer.builder.compare("not_equal", digit, lowerer.integer(0)), valid)
     bounds = Range(key.low, key.low + key.size - 1)
-    data = encoder.builder.emit("add", digit, encoder.integer(key.low), dtype="int64")
-    return replace(value, data=encoder.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
+    data = lowerer.builder.emit("add", digit, lowerer.integer(key.low), dtype="int64")
+    return replace(value, data=lowerer.builder.convert(data, bounds.dtype), valid=valid, range=bounds)
 
 
 def fits_dense(domain: int, rows: int, planner: AggregatePlanner) -> bool:

@@ -16,8 +16,8 @@ from qtensor.errors import UnsupportedError
 from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children
 from qtensor.logical import Join, NamedExpr, Plan, Project, Union
 from qtensor.lowering.expressions.comparison import order_key
-from qtensor.lowering.expressions.encoder import Encoder
-from qtensor.lowering.expressions.expressions import encode_condition, encode_operand
+from qtensor.lowering.expressions.expressions import lower_condition, lower_operand
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import (
     CollectSink,
@@ -85,7 +85,7 @@ def plan_join(planner: Planner, join: Join) -> Stream:
     build = planner.thinned(join.right, planner.bounded(planner.stream(join.right)))
     if unique and build.source.capacity >= FAR:
         probe = planner.thinned(join.left, probe)
-    values = [] if exists else list(build.encoder.columns)
+    values = [] if exists else list(build.lowerer.columns)
     lookup = look_up(planner, join, probe, build, values, duplicates=not unique)
     if unique:
         return with_partner(probe, lookup, join)
@@ -118,29 +118,29 @@ def exchanged(condition: Expr, left: int, right: int) -> Expr:
 
 def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: list[Value], duplicates: bool) -> Lookup:
     """Finish the build side, and find each probe row's partner in it."""
-    stored_keys = [encode_operand(build.encoder, key.right) for key in join.keys]
+    stored_keys = [lower_operand(build.lowerer, key.right) for key in join.keys]
     build.flush()
     for key, value in zip(join.keys, stored_keys, strict=True):
         if not key.null_safe:
             build.keep(value.valid)  # NULL equals nothing
-    before = len(probe.encoder.pending)
-    wanted = [encode_operand(probe.encoder, key.left) for key in join.keys]
-    checks = probe.encoder.pending[before:]
+    before = len(probe.lowerer.pending)
+    wanted = [lower_operand(probe.lowerer, key.left) for key in join.keys]
+    checks = probe.lowerer.pending[before:]
     stored_keys = [
         value if key.null_safe else replace(value, valid=None) for key, value in zip(join.keys, stored_keys, strict=True)
     ]
-    pairs = [matching(probe.encoder, stored, value) for stored, value in zip(stored_keys, wanted, strict=True)]
+    pairs = [matching(probe.lowerer, stored, value) for stored, value in zip(stored_keys, wanted, strict=True)]
     to_rank = too_wide([stored for stored, _ in pairs], build.source.capacity)
     if to_rank:
         build, values, pairs = ranked(planner, probe, build, values, pairs, to_rank)
-    keys = tuple(digit_key(build.encoder, stored) for stored, _ in pairs)
-    code, inside = probe_code(probe.encoder, keys, [value for _, value in pairs])
+    keys = tuple(digit_key(build.lowerer, stored) for stored, _ in pairs)
+    code, inside = probe_code(probe.lowerer, keys, [value for _, value in pairs])
     lookup = closed(planner, probe, build, values, keys, code, inside, duplicates)
     if checks:  # where nothing can be found, nothing is looked for: keys that cannot be computed are no error then
-        builder = probe.encoder.builder
+        builder = probe.lowerer.builder
         there = builder.emit("any_row", dtype="bool", attribute=(lookup.number, None))
         failing = [(builder.definite(builder.both(condition, there)), check) for condition, check in checks]
-        probe.encoder.pending[before : before + len(checks)] = failing
+        probe.lowerer.pending[before : before + len(checks)] = failing
     return lookup
 
 
@@ -155,42 +155,42 @@ def closed(
     duplicates: bool,
 ) -> Lookup:
     """Finish the build side with the look-up that its keys allow."""
-    builder = probe.encoder.builder
-    stored = Stored.of(build.encoder, values)
+    builder = probe.lowerer.builder
+    stored = Stored.of(build.lowerer, values)
     direct = DirectLookupSink(keys, stored.columns, duplicates)
     width = len(stored.columns)
     rows = min(build.source.capacity, planner.usual_rows or build.source.capacity)
     index = builder.convert(code, "int32")
     origin = None if duplicates else where_stored(build, stored)
     if origin is not None and DIRECT_SMALL < direct.domain <= ADDRESSES_LIMIT and direct.domain > ADDRESSES_SHARE * rows:
-        row = build.encoder.builder.convert(build.encoder.builder.emit("row", dtype="int64"), "int32")
+        row = build.lowerer.builder.convert(build.lowerer.builder.emit("row", dtype="int64"), "int32")
         number = planner.close(build, DirectLookupSink(keys, (row,), duplicates=False))
         position = builder.emit("fetch", index, dtype="int32", attribute=(number, 0))
         found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
-        loader = rows_of(probe.encoder, origin.pipeline, position, origin.slots)
+        loader = rows_of(probe.lowerer, origin.pipeline, position, origin.slots)
         return Lookup(number, stored, position, builder.definite(builder.both(inside, found)), None, loader)
     if direct.domain <= max(DIRECT_SMALL, min(DIRECT_SPARSITY * rows, DIRECT_LIMIT)):
         number = planner.close(build, direct)
         if not duplicates:
             found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
-            loader = rows_of(probe.encoder, number, index)
+            loader = rows_of(probe.lowerer, number, index)
             return Lookup(number, stored, index, builder.definite(builder.both(inside, found)), None, loader)
-        following = builder.emit("add", index, probe.encoder.integer(1, "int32"), dtype="int32")
+        following = builder.emit("add", index, probe.lowerer.integer(1, "int32"), dtype="int32")
         start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, width)) for at in (index, following))
     else:
-        word = word_of(build.encoder, keys)
+        word = word_of(build.lowerer, keys)
         number = planner.close(build, SortedLookupSink(word, direct.domain, stored.columns))
         start = builder.emit("search_left", code, dtype="int32", attribute=(number, width))
         if not duplicates:
             same = builder.compare("equal", builder.emit("fetch", start, dtype="int64", attribute=(number, width)), code)
-            loader = rows_of(probe.encoder, number, start)
+            loader = rows_of(probe.lowerer, number, start)
             return Lookup(number, stored, start, builder.definite(builder.both(inside, same)), None, loader)
         end = builder.emit("search_right", code, dtype="int32", attribute=(number, width))
     count = builder.emit("subtract", end, start, dtype="int32")
     if inside is not None:
-        count = builder.select(inside, count, probe.encoder.integer(0, "int32"))
-    found = builder.compare("greater", count, probe.encoder.integer(0, "int32"))
-    return Lookup(number, stored, start, found, count, rows_of(probe.encoder, number, start))
+        count = builder.select(inside, count, probe.lowerer.integer(0, "int32"))
+    found = builder.compare("greater", count, probe.lowerer.integer(0, "int32"))
+    return Lookup(number, stored, start, found, count, rows_of(probe.lowerer, number, start))
 
 
 @dataclass(frozen=True)
@@ -205,19 +205,19 @@ def where_stored(build: Stream, stored: Stored) -> Origin | None:
     """Where the stored columns lie already, so that the look-up need only say in which row."""
     if not isinstance(build.source, ResultSource):
         return None
-    instructions = [build.encoder.builder.instructions[ref] for ref in stored.columns]
+    instructions = [build.lowerer.builder.instructions[ref] for ref in stored.columns]
     slots_read = [instruction.attribute for instruction in instructions if instruction.op == "load"]
     if len(slots_read) < len(instructions):
         return None
     return Origin(build.source.pipeline, tuple(slot for slot in slots_read if isinstance(slot, int)))
 
 
-def matching(encoder: Encoder, stored: Value, wanted: Value) -> tuple[Value, Value]:
+def matching(lowerer: Lowerer, stored: Value, wanted: Value) -> tuple[Value, Value]:
     """Both sides of a key as comparable data: text of the probe side as codes of the build side's dictionary, -1 if not there."""
     if isinstance(stored.type, Varchar):
         assert stored.dictionary is not None
-        encoder.require(stored, "unique")
-        return stored, encoder.translate(wanted, stored.dictionary)
+        lowerer.require(stored, "unique")
+        return stored, lowerer.translate(wanted, stored.dictionary)
     return stored, wanted
 
 
@@ -239,10 +239,10 @@ def too_wide(keys: list[Value], capacity: int) -> set[int]:
     return chosen
 
 
-def key_word(encoder: Encoder, value: Value) -> Ref:
+def key_word(lowerer: Lowerer, value: Value) -> Ref:
     """An unbounded key as int64: equal values, and only they, are equal."""
-    data = order_key(encoder, value) if isinstance(value.type, Float) else value.data
-    return encoder.builder.convert(data, "int64")
+    data = order_key(lowerer, value) if isinstance(value.type, Float) else value.data
+    return lowerer.builder.convert(data, "int64")
 
 
 def ranked(
@@ -255,49 +255,49 @@ def ranked(
 ) -> tuple[Stream, list[Value], list[tuple[Value, Value]]]:
     """Some keys replaced by their rank among the build side's, which are kept for that."""
     stored_keys = [stored for stored, _ in pairs]
-    stored = Stored.of(build.encoder, [*values, *stored_keys])
+    stored = Stored.of(build.lowerer, [*values, *stored_keys])
     capacity = build.source.capacity
     number = planner.close(build, CollectSink(stored.columns))
     kept = planner.begin(ResultSource(number, capacity))
-    loaded = stored.load(slots(kept.encoder))
+    loaded = stored.load(slots(kept.lowerer))
     new_pairs = []
     for index, (value, (_, wanted)) in enumerate(zip(loaded[len(values) :], pairs, strict=True)):
         if index not in to_rank:
             new_pairs.append((value, wanted))
             continue
         words = planner.begin(ResultSource(number, capacity))
-        again = stored.load(slots(words.encoder))[len(values) + index]
+        again = stored.load(slots(words.lowerer))[len(values) + index]
         words.keep(again.valid)
-        ordered = planner.close(words, SortedLookupSink(key_word(words.encoder, again), None, ()))
+        ordered = planner.close(words, SortedLookupSink(key_word(words.lowerer, again), None, ()))
         bounds = Range(0, capacity)
-        own = rank(kept.encoder, ordered, key_word(kept.encoder, value))
+        own = rank(kept.lowerer, ordered, key_word(kept.lowerer, value))
         rank_value = Value(BIGINT, own, value.valid, range=bounds)
-        word = key_word(probe.encoder, wanted)
-        position = rank(probe.encoder, ordered, word)
-        builder = probe.encoder.builder
+        word = key_word(probe.lowerer, wanted)
+        position = rank(probe.lowerer, ordered, word)
+        builder = probe.lowerer.builder
         there = builder.emit("fetch", position, dtype="bool", attribute=(ordered, None))
         same = builder.compare("equal", builder.emit("fetch", position, dtype="int64", attribute=(ordered, 0)), word)
         known = builder.definite(builder.both(there, same))
-        code = builder.select(known, position, probe.encoder.integer(-1, "int32"))
+        code = builder.select(known, position, probe.lowerer.integer(-1, "int32"))
         new_pairs.append((rank_value, Value(BIGINT, code, wanted.valid, range=Range(-1, capacity))))
     return kept, loaded[: len(values)], new_pairs
 
 
-def rank(encoder: Encoder, pipeline: int, word: Ref) -> Ref:
-    return encoder.builder.emit("search_left", word, dtype="int32", attribute=(pipeline, 0))
+def rank(lowerer: Lowerer, pipeline: int, word: Ref) -> Ref:
+    return lowerer.builder.emit("search_left", word, dtype="int32", attribute=(pipeline, 0))
 
 
-def digit_key(encoder: Encoder, value: Value) -> GroupKey:
+def digit_key(lowerer: Lowerer, value: Value) -> GroupKey:
     """A key of the build side as a digit."""
     if isinstance(value.type, Boolean):
-        return GroupKey(encoder.builder.convert(value.data, "int8"), 0, 2, value.valid)
+        return GroupKey(lowerer.builder.convert(value.data, "int8"), 0, 2, value.valid)
     bounds = value.range or BIT
     return GroupKey(value.data, bounds.low, bounds.size, value.valid)
 
 
-def probe_code(encoder: Encoder, keys: tuple[GroupKey, ...], values: list[Value]) -> tuple[Ref, Ref | None]:
+def probe_code(lowerer: Lowerer, keys: tuple[GroupKey, ...], values: list[Value]) -> tuple[Ref, Ref | None]:
     """The probe rows' codes, int64, 0 where there can be no partner; and whether there can be one (None: always)."""
-    builder = encoder.builder
+    builder = lowerer.builder
     code: Ref | None = None
     inside: Ref | None = None
     for key, value in zip(keys, values, strict=True):
@@ -308,12 +308,12 @@ def probe_code(encoder: Encoder, keys: tuple[GroupKey, ...], values: list[Value]
         allowed = Range(key.low, key.low + key.size - 1)
         possible: Ref | None = None
         if bounds is None or bounds not in allowed:
-            above = builder.compare("greater_equal", data, encoder.integer(allowed.low))
-            below = builder.compare("less_equal", data, encoder.integer(allowed.high))
+            above = builder.compare("greater_equal", data, lowerer.integer(allowed.low))
+            below = builder.compare("less_equal", data, lowerer.integer(allowed.high))
             possible = builder.both(above, below)
-        digit = builder.emit("subtract", data, encoder.integer(key.low), dtype="int64")
+        digit = builder.emit("subtract", data, lowerer.integer(key.low), dtype="int64")
         if value.valid is not None and key.valid is not None:
-            digit = builder.select(value.valid, digit, encoder.integer(key.size))
+            digit = builder.select(value.valid, digit, lowerer.integer(key.size))
             possible = None if possible is None else builder.either(builder.negation(value.valid), possible)
         else:
             possible = builder.both(possible, value.valid)
@@ -321,23 +321,23 @@ def probe_code(encoder: Encoder, keys: tuple[GroupKey, ...], values: list[Value]
         if code is None:
             code = digit
         else:
-            scaled = builder.emit("multiply", code, encoder.integer(key.radix), dtype="int64")
+            scaled = builder.emit("multiply", code, lowerer.integer(key.radix), dtype="int64")
             code = builder.emit("add", scaled, digit, dtype="int64")
     if code is None:
-        return encoder.integer(0), None
-    return (code if inside is None else builder.select(inside, code, encoder.integer(0))), inside
+        return lowerer.integer(0), None
+    return (code if inside is None else builder.select(inside, code, lowerer.integer(0))), inside
 
 
-def word_of(encoder: Encoder, keys: tuple[GroupKey, ...]) -> Ref:
+def word_of(lowerer: Lowerer, keys: tuple[GroupKey, ...]) -> Ref:
     """The build rows' codes, int64."""
-    builder = encoder.builder
-    code = encoder.integer(0)
+    builder = lowerer.builder
+    code = lowerer.integer(0)
     for key in keys:
         data = builder.convert(key.code, "int64")
-        digit = builder.emit("subtract", data, encoder.integer(key.low), dtype="int64")
+        digit = builder.emit("subtract", data, lowerer.integer(key.low), dtype="int64")
         if key.valid is not None:
-            digit = builder.select(key.valid, digit, encoder.integer(key.size))
-        scaled = builder.emit("multiply", code, encoder.integer(key.radix), dtype="int64")
+            digit = builder.select(key.valid, digit, lowerer.integer(key.size))
+        scaled = builder.emit("multiply", code, lowerer.integer(key.radix), dtype="int64")
         code = builder.emit("add", scaled, digit, dtype="int64")
     return code
 
@@ -347,24 +347,24 @@ def word_of(encoder: Encoder, keys: tuple[GroupKey, ...]) -> Ref:
 
 def with_partner(probe: Stream, lookup: Lookup, join: Join) -> Stream:
     """The probe side's rows with what was looked up, where each has one partner at most."""
-    encoder = probe.encoder
-    own = encoder.columns
+    lowerer = probe.lowerer
+    own = lowerer.columns
     fetched = lookup.stored.load(lookup.loader)
     match join.kind:
         case "inner":
             probe.keep(lookup.found)
-            encoder.columns = (*own, *fetched)
+            lowerer.columns = (*own, *fetched)
             if join.condition is not None:
                 probe.filter(join.condition)
             return probe
         case "left" | "single":
             matched = matching_condition(probe, own, fetched, join.condition, lookup.found)
-            encoder.columns = (*own, *(only_where(encoder, matched, value) for value in fetched))
+            lowerer.columns = (*own, *(only_where(lowerer, matched, value) for value in fetched))
             probe.ordered = False
             return probe
         case _:
             matched = matching_condition(probe, own, fetched, join.condition, lookup.found)
-            encoder.columns = own
+            lowerer.columns = own
             return marked(probe, join, matched)
 
 
@@ -372,41 +372,41 @@ def matching_condition(stream: Stream, own: tuple[Value, ...], fetched: list[Val
     """Whether a row has a partner for which the condition is true."""
     if condition is None:
         return found
-    encoder = stream.encoder
-    encoder.columns = (*own, *(only_where(encoder, found, value) for value in fetched))
-    with encoder.guarded(found):
-        holds = encode_condition(encoder, condition)
+    lowerer = stream.lowerer
+    lowerer.columns = (*own, *(only_where(lowerer, found, value) for value in fetched))
+    with lowerer.guarded(found):
+        holds = lower_condition(lowerer, condition)
     stream.flush()
-    return encoder.builder.definite(encoder.builder.both(found, holds))
+    return lowerer.builder.definite(lowerer.builder.both(found, holds))
 
 
-def only_where(encoder: Encoder, condition: Ref, value: Value) -> Value:
+def only_where(lowerer: Lowerer, condition: Ref, value: Value) -> Value:
     """NULL where the condition does not hold."""
-    return replace(value, valid=encoder.builder.both(condition, value.valid))
+    return replace(value, valid=lowerer.builder.both(condition, value.valid))
 
 
 def marked(stream: Stream, join: Join, matched: Ref) -> Stream:
     """SEMI, ANTI and mark joins, once it is known which rows have a partner."""
-    builder = stream.encoder.builder
+    builder = stream.lowerer.builder
     match join.kind:
         case "semi":
             stream.keep(matched)
         case "anti":
             stream.keep(builder.negation(matched))
         case _:
-            stream.encoder.columns = (*stream.encoder.columns, Value(BOOLEAN, matched))
+            stream.lowerer.columns = (*stream.lowerer.columns, Value(BOOLEAN, matched))
     return stream
 
 
 def with_only_partner(probe: Stream, lookup: Lookup) -> Stream:
     """A single join whose right side may hold several partners: an error if one row has two."""
-    encoder = probe.encoder
+    lowerer = probe.lowerer
     assert lookup.count is not None
-    several = encoder.builder.compare("greater", lookup.count, encoder.integer(1, "int32"))
-    encoder.check(several, None, MORE_THAN_ONE_ROW, None)
+    several = lowerer.builder.compare("greater", lookup.count, lowerer.integer(1, "int32"))
+    lowerer.check(several, None, MORE_THAN_ONE_ROW, None)
     probe.flush()
     fetched = lookup.stored.load(lookup.loader)
-    encoder.columns = (*encoder.columns, *(only_where(encoder, lookup.found, value) for value in fetched))
+    lowerer.columns = (*lowerer.columns, *(only_where(lowerer, lookup.found, value) for value in fetched))
     return probe
 
 
@@ -419,64 +419,64 @@ MORE_THAN_ONE_ROW = "a subquery used as a value has more than one row: use LIMIT
 def expanded(planner: Planner, probe: Stream, lookup: Lookup, join: Join) -> Stream:
     """A join whose left rows may have several partners: they are kept, and the pairs are the rows of a new pipeline."""
     assert lookup.count is not None
-    own = Stored.of(probe.encoder, probe.encoder.columns)
+    own = Stored.of(probe.lowerer, probe.lowerer.columns)
     capacity = probe.source.capacity
     number = planner.close(probe, CollectSink((*own.columns, lookup.position, lookup.count)))
     width = len(lookup.stored.columns)
     outer = join.kind == "left" and join.condition is None
     pairs = planner.begin(ExpandSource(number, lookup.number, width, outer, CHUNK))
-    encoder = pairs.encoder
-    left = own.load(slots(encoder))
-    right = lookup.stored.load(slots(encoder, len(own.columns)))
-    further = slots(encoder, len(own.columns) + width)
+    lowerer = pairs.lowerer
+    left = own.load(slots(lowerer))
+    right = lookup.stored.load(slots(lowerer, len(own.columns)))
+    further = slots(lowerer, len(own.columns) + width)
     row, matched = further(0, "int64"), further(1, "bool")
     if outer:
-        right = [only_where(encoder, matched, value) for value in right]
-    encoder.columns = (*left, *right)
+        right = [only_where(lowerer, matched, value) for value in right]
+    lowerer.columns = (*left, *right)
     if join.condition is not None:
         pairs.filter(join.condition)
     if join.kind == "inner" or outer:
         return pairs
     row_key = Value(BIGINT, row, range=Range(0, capacity - 1))
     back = planner.begin(ResultSource(number, capacity))
-    back.encoder.columns = tuple(own.load(slots(back.encoder)))
+    back.lowerer.columns = tuple(own.load(slots(back.lowerer)))
     if join.kind in ("semi", "anti", "mark"):
-        found = planner.close(pairs, DirectLookupSink((digit_key(encoder, row_key),), (), duplicates=False))
-        return marked(back, join, partner_of_row(back.encoder, found))
-    encoder.columns = (*encoder.columns, row_key)
+        found = planner.close(pairs, DirectLookupSink((digit_key(lowerer, row_key),), (), duplicates=False))
+        return marked(back, join, partner_of_row(back.lowerer, found))
+    lowerer.columns = (*lowerer.columns, row_key)
     if join.kind == "single":
         return single_of_pairs(planner, planner.bounded(pairs), back, len(left))
     return left_of_pairs(planner, pairs, back, right)
 
 
-def partner_of_row(encoder: Encoder, pipeline: int) -> Ref:
+def partner_of_row(lowerer: Lowerer, pipeline: int) -> Ref:
     """Whether the row at hand is among those that a pipeline has found, by their numbers."""
-    row = encoder.builder.convert(encoder.builder.emit("row", dtype="int64"), "int32")
-    return encoder.builder.emit("fetch", row, dtype="bool", attribute=(pipeline, None))
+    row = lowerer.builder.convert(lowerer.builder.emit("row", dtype="int64"), "int32")
+    return lowerer.builder.emit("fetch", row, dtype="bool", attribute=(pipeline, None))
 
 
 def left_of_pairs(planner: Planner, pairs: Stream, back: Stream, right: list[Value]) -> Stream:
     """A LEFT JOIN whose pairs were filtered: the pairs that are left, then the left rows that have none of them."""
     joined, again = planner.twice(pairs)
-    *_, row_key = again.encoder.columns
-    found = planner.close(again, DirectLookupSink((digit_key(again.encoder, row_key),), (), duplicates=False))
-    joined.encoder.columns = joined.encoder.columns[:-1]
-    back.keep(back.encoder.builder.negation(partner_of_row(back.encoder, found)))
-    back.encoder.columns = (*back.encoder.columns, *(back.encoder.null(value.type) for value in right))
+    *_, row_key = again.lowerer.columns
+    found = planner.close(again, DirectLookupSink((digit_key(again.lowerer, row_key),), (), duplicates=False))
+    joined.lowerer.columns = joined.lowerer.columns[:-1]
+    back.keep(back.lowerer.builder.negation(partner_of_row(back.lowerer, found)))
+    back.lowerer.columns = (*back.lowerer.columns, *(back.lowerer.null(value.type) for value in right))
     return plan_union(planner, [joined, back])
 
 
 def single_of_pairs(planner: Planner, pairs: Stream, back: Stream, width: int) -> Stream:
     """A single join whose pairs were filtered."""
-    *values, row_key = pairs.encoder.columns
-    stored = Stored.of(pairs.encoder, values[width:])
-    number = planner.close(pairs, DirectLookupSink((digit_key(pairs.encoder, row_key),), stored.columns, duplicates=True))
-    encoder = back.encoder
-    builder = encoder.builder
+    *values, row_key = pairs.lowerer.columns
+    stored = Stored.of(pairs.lowerer, values[width:])
+    number = planner.close(pairs, DirectLookupSink((digit_key(pairs.lowerer, row_key),), stored.columns, duplicates=True))
+    lowerer = back.lowerer
+    builder = lowerer.builder
     row = builder.convert(builder.emit("row", dtype="int64"), "int32")
-    following = builder.emit("add", row, encoder.integer(1, "int32"), dtype="int32")
+    following = builder.emit("add", row, lowerer.integer(1, "int32"), dtype="int32")
     start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, len(stored.columns))) for at in (row, following))
     count = builder.emit("subtract", end, start, dtype="int32")
-    found = builder.compare("greater", count, encoder.integer(0, "int32"))
-    lookup = Lookup(number, stored, start, found, count, rows_of(encoder, number, start))
+    found = builder.compare("greater", count, lowerer.integer(0, "int32"))
+    lookup = Lookup(number, stored, start, found, count, rows_of(lowerer, number, start))
     return with_only_partner(back, lookup)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from qtensor.expressions import Literal
 from qtensor.logical import OneRow, Plan, Project
-from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import FilterStep, TableSource
 from qtensor.lowering.ir.ranges import INT64, Range
@@ -45,51 +45,51 @@ def plan_listed_rows(planner: Planner, branches: Sequence[Project]) -> Stream:
     """The rows in their order. The program depends on how many there are only up to the next power of two."""
     slots = max(FEWEST_SLOTS, 1 << (len(branches) - 1).bit_length())
     stream = planner.begin(TableSource("", (), 1, 1, slots, rows=slots))
-    encoder = stream.encoder
-    row = encoder.builder.emit("row", dtype="int64")
+    lowerer = stream.lowerer
+    row = lowerer.builder.emit("row", dtype="int64")
     present = Literal(True, BOOLEAN)
-    stream.steps.append(FilterStep(listed(encoder, [present] * len(branches), slots, row, "bool")))
+    stream.steps.append(FilterStep(listed(lowerer, [present] * len(branches), slots, row, "bool")))
     columns = zip(*(branch.expressions for branch in branches), strict=True)
-    encoder.columns = tuple(column_of(encoder, [named.expr for named in column], slots, row) for column in columns)
+    lowerer.columns = tuple(column_of(lowerer, [named.expr for named in column], slots, row) for column in columns)
     return stream
 
 
-def column_of(encoder: Encoder, literals: Sequence[Literal], slots: int, row: Ref) -> Value:
+def column_of(lowerer: Lowerer, literals: Sequence[Literal], slots: int, row: Ref) -> Value:
     """A column of literals of one type."""
     type = literals[0].type
     there = [literal for literal in literals if literal.value is not None]
     if isinstance(type, Null) or not there:
-        return encoder.null(type)
+        return lowerer.null(type)
     valid = None
     if len(there) < len(literals):
-        valid = listed(encoder, [Literal(literal.value is not None, BOOLEAN) for literal in literals], slots, row, "bool")
+        valid = listed(lowerer, [Literal(literal.value is not None, BOOLEAN) for literal in literals], slots, row, "bool")
     match type:
         case Varchar():
-            numbers = dict.fromkeys(encoder.bindings.literal(literal) for literal in there)
+            numbers = dict.fromkeys(lowerer.bindings.literal(literal) for literal in there)
             dictionary = LiteralDictionary(tuple(numbers))
-            data = listed(encoder, literals, slots, row, "int32", dictionary)
+            data = listed(lowerer, literals, slots, row, "int32", dictionary)
             return Value(type, data, valid, range=Range(0, len(numbers) - 1), dictionary=dictionary)
         case Boolean():
-            return Value(type, listed(encoder, literals, slots, row, "bool"), valid)
+            return Value(type, listed(lowerer, literals, slots, row, "bool"), valid)
         case Float(bits):
             nan = any(literal.value != literal.value for literal in there)
-            data = listed(encoder, literals, slots, row, "float32" if bits == 32 else "float64")
+            data = listed(lowerer, literals, slots, row, "float32" if bits == 32 else "float64")
             return Value(type, data, valid, may_be_nan=nan)
         case _:
             bounds = Range(0, 0)
             for literal in there:
                 assert isinstance(literal.value, int)
-                bounds = bounds | encoder.bindings.range_of(literal, literal.value)
-            return Value(type, listed(encoder, literals, slots, row, bounds.dtype), valid, range=bounds)
+                bounds = bounds | lowerer.bindings.range_of(literal, literal.value)
+            return Value(type, listed(lowerer, literals, slots, row, bounds.dtype), valid, range=bounds)
 
 
 def listed(
-    encoder: Encoder,
+    lowerer: Lowerer,
     literals: Sequence[Literal],
     slots: int,
     row: Ref,
     dtype: DType,
     dictionary: LiteralDictionary | None = None,
 ) -> Ref:
-    numbers = tuple(NOTHING if literal.value is None else encoder.bindings.literal(literal) for literal in literals)
-    return encoder.look_up(ListedTable(numbers, dictionary), slots, row, dtype)
+    numbers = tuple(NOTHING if literal.value is None else lowerer.bindings.literal(literal) for literal in literals)
+    return lowerer.look_up(ListedTable(numbers, dictionary), slots, row, dtype)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qtensor.expressions import AggregateCall
-from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import MomentsAccumulator, SortWord
 from qtensor.lowering.ir.ranges import Range
@@ -16,16 +16,16 @@ from qtensor.lowering.planner.finishing import Finisher, load
 MOST_ROWS = (1 << 32) - 1  # what a UINTEGER, the type of regr_count, holds
 
 
-def accumulator(encoder: Encoder, values: list[Value], mask: Ref | None, distinct: tuple[SortWord, ...]) -> MomentsAccumulator:
+def accumulator(lowerer: Lowerer, values: list[Value], mask: Ref | None, distinct: tuple[SortWord, ...]) -> MomentsAccumulator:
     """Of one value, or of y and x."""
-    return MomentsAccumulator(tuple(encoder.builder.convert(value.data, "float64") for value in values), mask, distinct)
+    return MomentsAccumulator(tuple(lowerer.builder.convert(value.data, "float64") for value in values), mask, distinct)
 
 
 @dataclass(frozen=True)
 class Moments:
     """The accumulated columns of a group, as float64 but for `rows`: of one value that of `y` alone."""
 
-    encoder: Encoder
+    lowerer: Lowerer
     rows: Ref
     mean_y: Ref
     squares_y: Ref
@@ -34,28 +34,28 @@ class Moments:
     products: Ref
 
     @staticmethod
-    def at(encoder: Encoder, slot: int, pair: bool) -> Moments:
+    def at(lowerer: Lowerer, slot: int, pair: bool) -> Moments:
         y, x = slot + 1, slot + 3 if pair else slot + 1
-        refs = [load(encoder, position, "float64") for position in (y, y + 1, x, x + 1, slot + 5 if pair else y + 1)]
-        return Moments(encoder, load(encoder, slot, "int64"), *refs)
+        refs = [load(lowerer, position, "float64") for position in (y, y + 1, x, x + 1, slot + 5 if pair else y + 1)]
+        return Moments(lowerer, load(lowerer, slot, "int64"), *refs)
 
     @property
     def count(self) -> Ref:
-        return self.encoder.builder.convert(self.rows, "float64")
+        return self.lowerer.builder.convert(self.rows, "float64")
 
     def number(self, value: float) -> Ref:
-        return self.encoder.builder.constant(value, "float64")
+        return self.lowerer.builder.constant(value, "float64")
 
     def apply(self, op: str, *operands: Ref) -> Ref:
-        return self.encoder.builder.emit(op, *operands, dtype="float64")
+        return self.lowerer.builder.emit(op, *operands, dtype="float64")
 
     def more_than(self, rows: int) -> Ref:
         """Whether the group has more than so many rows."""
-        return self.encoder.builder.compare("greater", self.rows, self.encoder.integer(rows))
+        return self.lowerer.builder.compare("greater", self.rows, self.lowerer.integer(rows))
 
     def squares(self, of: Ref) -> Ref:
         """A sum of squared distances; that of a single row is 0, infinite or NaN as it may be."""
-        return self.encoder.builder.select(self.more_than(1), of, self.number(0.0))
+        return self.lowerer.builder.select(self.more_than(1), of, self.number(0.0))
 
     def population(self, of: Ref) -> Ref:
         return self.apply("divide", of, self.count)
@@ -67,7 +67,7 @@ class Moments:
         return self.apply("sqrt", of)
 
     def is_zero(self, of: Ref) -> Ref:
-        return self.encoder.builder.compare("equal", of, self.number(0.0))
+        return self.lowerer.builder.compare("equal", of, self.number(0.0))
 
     def correlation(self) -> Ref:
         """NaN where a value does not vary."""
@@ -85,18 +85,18 @@ class Moments:
         """The square of the correlation; 1 where y does not vary."""
         correlation = self.correlation()
         still = self.is_zero(self.squares(self.squares_y))
-        return self.encoder.builder.select(still, self.number(1.0), self.apply("multiply", correlation, correlation))
+        return self.lowerer.builder.select(still, self.number(1.0), self.apply("multiply", correlation, correlation))
 
     def varies(self) -> Ref | None:
         """Whether there are rows, and x differs among them."""
-        varies = self.encoder.builder.negation(self.is_zero(self.squares(self.squares_x)))
-        return self.encoder.builder.both(self.more_than(0), varies)
+        varies = self.lowerer.builder.negation(self.is_zero(self.squares(self.squares_x)))
+        return self.lowerer.builder.both(self.more_than(0), varies)
 
     def slopes(self) -> Ref | None:
         """Whether there are rows, and their slope is finite."""
         size = self.apply("abs", self.slope())
-        finite = self.encoder.builder.compare("less", size, self.number(float("inf")))
-        return self.encoder.builder.both(self.more_than(0), finite)
+        finite = self.lowerer.builder.compare("less", size, self.number(float("inf")))
+        return self.lowerer.builder.both(self.more_than(0), finite)
 
 
 FORMULAS: dict[str, Callable[[Moments], Ref]] = {
@@ -121,8 +121,8 @@ OF_TWO_ROWS = ("var_samp", "stddev_samp", "covar_samp")
 def finisher(call: AggregateCall, index: int) -> Finisher:
     """The value of `call` from accumulator `index`."""
 
-    def finish(encoder: Encoder, slots: dict[int, int]) -> Value:
-        moments = Moments.at(encoder, slots[index], pair=len(call.arguments) == 2)
+    def finish(lowerer: Lowerer, slots: dict[int, int]) -> Value:
+        moments = Moments.at(lowerer, slots[index], pair=len(call.arguments) == 2)
         if call.function == "regr_count":
             return Value(call.type, moments.rows, range=Range(0, MOST_ROWS))
         data = FORMULAS[call.function](moments)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from qtensor.expressions import AggregateCall, Literal
 from qtensor.lowering.expressions.casts import decimal_to_double
-from qtensor.lowering.expressions.encoder import Encoder
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import AnyAccumulator, ModeAccumulator, PickAccumulator, QuantileAccumulator, SortWord
 from qtensor.lowering.ir.values import Value
@@ -18,8 +18,8 @@ from qtensor.types import Decimal, Float, Integer, Timestamp
 RATIO_LIMIT = 1 << 31  # positions at a fraction of a decimal with fewer units than that are computed exactly
 
 
-# Given the encoder over the sink's result and the slot of the accumulator's first column: the aggregate's value.
-ValueOf: TypeAlias = Callable[[Encoder, int], Value]
+# Given the lowerer over the sink's result and the slot of the accumulator's first column: the aggregate's value.
+ValueOf: TypeAlias = Callable[[Lowerer, int], Value]
 
 
 @dataclass(frozen=True)
@@ -30,49 +30,49 @@ class Planned:
     finish: ValueOf
 
     def finisher(self, index: int) -> Finisher:
-        return lambda encoder, slots: self.finish(encoder, slots[index])
+        return lambda lowerer, slots: self.finish(lowerer, slots[index])
 
 
-def pick(encoder: Encoder, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:
+def pick(lowerer: Lowerer, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:
     """first and last: the value, NULL or not, of the first or last row."""
     columns = (value.data,) if value.valid is None else (value.data, value.valid)
-    dtype = encoder.builder.dtype(value.data)
+    dtype = lowerer.builder.dtype(value.data)
 
-    def finish(encoder: Encoder, slot: int) -> Value:
-        valid = load(encoder, slot + len(columns), "bool")
+    def finish(lowerer: Lowerer, slot: int) -> Value:
+        valid = load(lowerer, slot + len(columns), "bool")
         if len(columns) == 2:
-            valid = encoder.builder.definite(encoder.builder.both(valid, load(encoder, slot + 1, "bool")))
-        return replace(value, data=load(encoder, slot, dtype), valid=valid)
+            valid = lowerer.builder.definite(lowerer.builder.both(valid, load(lowerer, slot + 1, "bool")))
+        return replace(value, data=load(lowerer, slot, dtype), valid=valid)
 
     return Planned(PickAccumulator(order, columns, mask, last=call.function == "last"), finish)
 
 
 def mode(
-    encoder: Encoder, value: Value, order: tuple[SortWord, ...], mask: Ref | None, sequence: tuple[SortWord, ...]
+    lowerer: Lowerer, value: Value, order: tuple[SortWord, ...], mask: Ref | None, sequence: tuple[SortWord, ...]
 ) -> Planned:
     """The most frequent value, of several the first in `sequence`; NULL for no rows."""
-    dtype = encoder.builder.dtype(value.data)
+    dtype = lowerer.builder.dtype(value.data)
 
-    def finish(encoder: Encoder, slot: int) -> Value:
-        some = encoder.builder.compare("greater", load(encoder, slot + 1, "int64"), encoder.integer(0))
-        return replace(value, data=load(encoder, slot, dtype), valid=some)
+    def finish(lowerer: Lowerer, slot: int) -> Value:
+        some = lowerer.builder.compare("greater", load(lowerer, slot + 1, "int64"), lowerer.integer(0))
+        return replace(value, data=load(lowerer, slot, dtype), valid=some)
 
     return Planned(ModeAccumulator(order, value.data, mask, sequence), finish)
 
 
-def quantile(encoder: Encoder, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:
+def quantile(lowerer: Lowerer, call: AggregateCall, value: Value, order: tuple[SortWord, ...], mask: Ref | None) -> Planned:
     """The value at a fraction of the rows, of a continuous quantile interpolated between its neighbours; NULL for no rows."""
     fraction, ratio = fraction_of(call)
-    dtype = encoder.builder.dtype(value.data)
+    dtype = lowerer.builder.dtype(value.data)
     continuous = call.function == "quantile_cont"
 
-    def finish(encoder: Encoder, slot: int) -> Value:
-        some = encoder.builder.compare("greater", load(encoder, slot, "int64"), encoder.integer(0))
-        at = replace(value, data=load(encoder, slot + 1, dtype), valid=some)
+    def finish(lowerer: Lowerer, slot: int) -> Value:
+        some = lowerer.builder.compare("greater", load(lowerer, slot, "int64"), lowerer.integer(0))
+        at = replace(value, data=load(lowerer, slot + 1, dtype), valid=some)
         if not continuous:
             return at
-        above = replace(at, data=load(encoder, slot + 2, dtype))
-        return interpolated(encoder, call, at, above, load(encoder, slot + 3, "float64"))
+        above = replace(at, data=load(lowerer, slot + 2, dtype))
+        return interpolated(lowerer, call, at, above, load(lowerer, slot + 3, "float64"))
 
     return Planned(QuantileAccumulator(order, value.data, mask, continuous, fraction, ratio, call.distinct), finish)
 
@@ -87,11 +87,11 @@ def fraction_of(call: AggregateCall) -> tuple[float, tuple[int, int] | None]:
     return literal.value / unit, (literal.value, unit) if unit < RATIO_LIMIT else None
 
 
-def interpolated(encoder: Encoder, call: AggregateCall, low: Value, high: Value, part: Ref) -> Value:
+def interpolated(lowerer: Lowerer, call: AggregateCall, low: Value, high: Value, part: Ref) -> Value:
     """As in DuckDB low * (1 - part) + high * part; decimals: low + (high - low) * part, cut towards zero; moments: rounded."""
-    builder = encoder.builder
+    builder = lowerer.builder
     if isinstance(call.type, Float) and isinstance(low.type, Decimal):
-        ends = [decimal_to_double(encoder, end) for end in (low, high)]
+        ends = [decimal_to_double(lowerer, end) for end in (low, high)]
     else:
         ends = [builder.convert(end.data, "float64") for end in (low, high)]
     on_the_spot = builder.compare("equal", part, builder.constant(0.0, "float64"))  # then also an infinity is itself

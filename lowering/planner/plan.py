@@ -24,8 +24,8 @@ from qtensor.logical import (
     definitions_of,
     inputs,
 )
-from qtensor.lowering.expressions.encoder import Bindings, Encoder
-from qtensor.lowering.expressions.expressions import encode
+from qtensor.lowering.expressions.expressions import lower
+from qtensor.lowering.expressions.lowerer import Bindings, Lowerer
 from qtensor.lowering.ir.kernel import KernelBuilder, Ref
 from qtensor.lowering.ir.physical import (
     MANY_ROWS,
@@ -37,13 +37,13 @@ from qtensor.lowering.ir.physical import (
     OutputColumn,
     PhysicalPlan,
     Pipeline,
+    PipelineSource,
     PlannedQuery,
     ResultSource,
     Sink,
     Slot,
     SortSink,
     SortWord,
-    Source,
     SourceSlot,
     TableSource,
     TopKSink,
@@ -83,7 +83,7 @@ class TableStatistics(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRows:
     """Rows that were kept as the result of a pipeline, to be read any number of times."""
 
     pipeline: int
@@ -109,8 +109,8 @@ class Planner:
     estimator: Estimator | None = None
     finished: list[Pipeline] = field(default_factory=list)
     definitions: Mapping[int, Plan] = field(default_factory=dict)
-    shared: dict[Plan, Kept | None] = field(default_factory=dict)
-    common: dict[int, Kept] = field(default_factory=dict)
+    shared: dict[Plan, KeptRows | None] = field(default_factory=dict)
+    common: dict[int, KeptRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.unique = UniqueKeys(self.statistics.unique, self.definitions)
@@ -143,7 +143,7 @@ class Planner:
                 return stream
             case Project(input=input, expressions=expressions):
                 stream = self.stream(input)
-                stream.encoder.columns = tuple(encode(stream.encoder, named.expr) for named in expressions)
+                stream.lowerer.columns = tuple(lower(stream.lowerer, named.expr) for named in expressions)
                 stream.flush()
                 return stream
             case Aggregate():
@@ -169,34 +169,34 @@ class Planner:
 
     # --- streams and their results ----------------------------------------------------------------------------------------------
 
-    def begin(self, source: Source) -> Stream:
+    def begin(self, source: PipelineSource) -> Stream:
         """A stream of a source's rows, without columns yet."""
-        return Stream(source, Encoder(KernelBuilder(), (), self.bindings))
+        return Stream(source, Lowerer(KernelBuilder(), (), self.bindings))
 
     def close(self, stream: Stream, sink: Sink) -> int:
         """Close the pipeline with `sink`; its number."""
         stream.flush()
-        self.finished.append(Pipeline(stream.source, stream.encoder.builder.finish(), tuple(stream.steps), sink))
+        self.finished.append(Pipeline(stream.source, stream.lowerer.builder.finish(), tuple(stream.steps), sink))
         return len(self.finished) - 1
 
     def finish(self, stream: Stream, sink: Sink, rows: int) -> Stream:
         """Close the pipeline with `sink`; the stream of its result of `rows` rows, without columns yet."""
         return self.begin(ResultSource(self.close(stream, sink), rows))
 
-    def kept(self, stream: Stream) -> Kept:
+    def kept(self, stream: Stream) -> KeptRows:
         """The rows of a stream as a result that may be read several times."""
         if not stream.bounded:
             return self.compacted(stream, rounded_capacity(self.expected_rows(stream.source)))
-        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        stored = Stored.of(stream.lowerer, stream.lowerer.columns)
         capacity = stream.source.capacity
-        return Kept(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
+        return KeptRows(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
 
-    def compacted(self, stream: Stream, room: int) -> Kept:
+    def compacted(self, stream: Stream, room: int) -> KeptRows:
         """The live rows of a stream without gaps, in room for as many as are expected, or as former runs have shown."""
-        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        stored = Stored.of(stream.lowerer, stream.lowerer.columns)
         number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
         capacity = self.capacities[number] if number < len(self.capacities) else room
-        return Kept(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
+        return KeptRows(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
 
     def thinned(self, plan: Plan, stream: Stream) -> Stream:
         """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
@@ -216,7 +216,7 @@ class Planner:
             return False
         return roomy(self.estimator.rows(plan), 2) * THIN_SHARE <= capacity
 
-    def expected_rows(self, source: Source) -> int:
+    def expected_rows(self, source: PipelineSource) -> int:
         """A guess at the number of pairs: usually one side of a join holds the other's key."""
         assert isinstance(source, ExpandSource)
         return max(self.rows_of(source.probe), self.rows_of(source.build))
@@ -226,10 +226,10 @@ class Planner:
         source = self.finished[pipeline].source
         return max(1 << 16, source.capacity if source.capacity < MANY_ROWS else 0)
 
-    def read(self, kept: Kept) -> Stream:
+    def read(self, kept: KeptRows) -> Stream:
         """A stream of kept rows."""
         stream = self.begin(ResultSource(kept.pipeline, kept.capacity))
-        stream.encoder.columns = tuple(kept.stored.load(slots(stream.encoder)))
+        stream.lowerer.columns = tuple(kept.stored.load(slots(stream.lowerer)))
         stream.ordered = kept.ordered
         return stream
 
@@ -254,7 +254,7 @@ class Planner:
             dictionary = ColumnDictionary(scan.table, column.index, column.level) if isinstance(type_, Varchar) else None
             values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
         stream = self.begin(source)
-        stream.encoder = Encoder(builder, tuple(values), self.bindings)
+        stream.lowerer = Lowerer(builder, tuple(values), self.bindings)
         return stream
 
     def sort(self, plan: Sort, count: int | None) -> Stream:
@@ -262,12 +262,12 @@ class Planner:
         stream = self.stream(plan.input)
         if count is None or count > TOP_K_LIMIT:
             stream = self.thinned(plan.input, self.bounded(stream))
-        words = [word for key in plan.keys for word in sort_words(stream.encoder, key)]
-        return self.materialise(stream, pack(stream.encoder, words), count)
+        words = [word for key in plan.keys for word in sort_words(stream.lowerer, key)]
+        return self.materialise(stream, pack(stream.lowerer, words), count)
 
     def materialise(self, stream: Stream, order: tuple[SortWord, ...], count: int | None) -> Stream:
         """Order the rows, live ones first, and store the columns."""
-        stored = Stored.of(stream.encoder, stream.encoder.columns)
+        stored = Stored.of(stream.lowerer, stream.lowerer.columns)
         capacity = stream.source.capacity
         sink: Sink = SortSink(order, stored.columns, None)
         if count is not None and count * 2 <= capacity:
@@ -279,7 +279,7 @@ class Planner:
             else:
                 sink = SortSink(order, stored.columns, capacity)
         result = self.finish(stream, sink, capacity)
-        result.encoder.columns = tuple(stored.load(slots(result.encoder)))
+        result.lowerer.columns = tuple(stored.load(slots(result.lowerer)))
         result.ordered = True
         return result
 
@@ -289,14 +289,14 @@ class Planner:
         stream = self.sort(plan.input, count) if isinstance(plan.input, Sort) else self.stream(plan.input)
         if not stream.ordered:
             stream = self.materialise(stream if count is not None else self.bounded(stream), (), count)
-        builder = stream.encoder.builder
+        builder = stream.lowerer.builder
         row = builder.emit("row", dtype="int64")
         conditions: list[Ref] = []
         if plan.offset:
-            offset = stream.encoder.literal(Literal(plan.offset, BIGINT)).data
+            offset = stream.lowerer.literal(Literal(plan.offset, BIGINT)).data
             conditions.append(builder.compare("greater_equal", row, builder.convert(offset, "int64")))
         if count is not None:
-            end = stream.encoder.literal(Literal(count, BIGINT)).data
+            end = stream.lowerer.literal(Literal(count, BIGINT)).data
             conditions.append(builder.compare("less", row, builder.convert(end, "int64")))
         stream.steps += [FilterStep(condition) for condition in conditions]
         stream.ordered = plan.offset == 0
@@ -312,7 +312,7 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
     if isinstance(source, TableSource):
         loads = [SourceSlot(column.index, part) for column in source.columns for part in (False, True)[: 1 + column.nullable]]
         for ref in columns:
-            instruction = stream.encoder.builder.instructions[ref]
+            instruction = stream.lowerer.builder.instructions[ref]
             if instruction.op == "load" and isinstance(instruction.attribute, int):
                 passed[ref] = loads[instruction.attribute]
     collected = tuple(ref for ref in columns if ref not in passed)
@@ -365,10 +365,10 @@ def plan_query(
     capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
     """
     bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
-    shared: dict[Plan, Kept | None] = dict.fromkeys(repeated(plan))
+    shared: dict[Plan, KeptRows | None] = dict.fromkeys(repeated(plan))
     planner = Planner(statistics, bindings, usual_rows, capacities, estimator, definitions=definitions_of(plan), shared=shared)
     stream = planner.bounded(planner.stream(plan))
-    stored = Stored.of(stream.encoder, stream.encoder.columns)
+    stored = Stored.of(stream.lowerer, stream.lowerer.columns)
     found, collected = output_slots(stream, stored.columns)
     planner.finish(stream, CollectSink(collected), stream.source.capacity)
     output = tuple(

@@ -1,6 +1,6 @@
 """Removes what no pipeline uses from a physical plan: dead instructions, and the run-time inputs that only they read.
 
-Encoding computes every operand before it is known whether a cheaper form makes it useless (a literal compared by a
+Lowering computes every operand before it is known whether a cheaper form makes it useless (a literal compared by a
 clamped scalar). Dead code would make plans differ that are the same, and be recompiled.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from qtensor.lowering.ir.kernel import FETCHES, Instruction, Ref
+from qtensor.lowering.ir.kernel import READING_RESULTS, Instruction, Ref
 from qtensor.lowering.ir.physical import (
     CollectSink,
     CompactSink,
@@ -88,7 +88,7 @@ def with_passed(sink: Sink, kept: Sequence[int], columns: Sequence[Ref] | None =
 
 def fetched_from(pipeline: Pipeline) -> list[int]:
     """The pipelines whose results one reads, as its source or by looking rows up."""
-    found = {fetched(instruction)[0] for instruction in pipeline.kernel if instruction.op in FETCHES}
+    found = {fetched(instruction)[0] for instruction in pipeline.kernel if instruction.op in READING_RESULTS}
     match pipeline.source:
         case TableSource():
             return [*found]
@@ -116,7 +116,7 @@ class Reads:
             for number in source.pipelines:
                 self.add(number, *range(len(columns_of(self.pipelines[number].sink))))
         for instruction in pipeline.kernel:
-            if instruction.op in FETCHES:
+            if instruction.op in READING_RESULTS:
                 number, column = fetched(instruction)
                 if column is not None:
                     self.add(number, column)
@@ -164,7 +164,7 @@ class Moves:
         return replace(pipeline, kernel=tuple(self.instruction(source, one) for one in pipeline.kernel))
 
     def instruction(self, source: object, instruction: Instruction) -> Instruction:
-        if instruction.op in FETCHES:
+        if instruction.op in READING_RESULTS:
             number, column = fetched(instruction)
             return instruction if column is None else replace(instruction, attribute=(number, self.column(number, column)))
         if instruction.op != "load":

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from qtensor.expressions import Expr, conjuncts
-from qtensor.lowering.expressions.encoder import Encoder
-from qtensor.lowering.expressions.expressions import encode_condition
+from qtensor.lowering.expressions.expressions import lower_condition
+from qtensor.lowering.expressions.lowerer import Lowerer
 from qtensor.lowering.ir.kernel import DType, Ref
-from qtensor.lowering.ir.physical import CheckStep, ExpandSource, FilterStep, Source, Step
+from qtensor.lowering.ir.physical import CheckStep, ExpandSource, FilterStep, PipelineSource, Step
 from qtensor.lowering.ir.values import Value
 
 # Gives the instruction that reads column number `position`, of a machine type, of a result.
@@ -19,10 +19,10 @@ Loader: TypeAlias = Callable[[int, DType], Ref]
 
 @dataclass
 class Stream:
-    """A pipeline under construction: its columns are `encoder.columns`; `ordered` if live rows come first, in final order."""
+    """A pipeline under construction: its columns are `lowerer.columns`; `ordered` if live rows come first, in final order."""
 
-    source: Source
-    encoder: Encoder
+    source: PipelineSource
+    lowerer: Lowerer
     steps: list[Step] = field(default_factory=list)
     ordered: bool = False
 
@@ -32,19 +32,19 @@ class Stream:
         return not isinstance(self.source, ExpandSource)
 
     def flush(self) -> None:
-        """Turn the checks of what was encoded so far into steps."""
-        self.steps += [CheckStep(condition, check) for condition, check in self.encoder.pending]
-        self.encoder.pending.clear()
+        """Turn the checks of what was lowered so far into steps."""
+        self.steps += [CheckStep(condition, check) for condition, check in self.lowerer.pending]
+        self.lowerer.pending.clear()
 
     def filter(self, predicate: Expr) -> None:
         """Keep the rows for which an expression over the columns is true."""
         for part in conjuncts(predicate):  # one by one: an error in one is none for rows that those before it drop
-            self.keep(encode_condition(self.encoder, part))
+            self.keep(lower_condition(self.lowerer, part))
 
     def keep(self, condition: Ref | None) -> None:
         """Keep the rows for which a condition holds."""
         self.flush()
-        if not self.encoder.builder.is_constant(condition, True) and condition is not None:
+        if not self.lowerer.builder.is_constant(condition, True) and condition is not None:
             self.steps.append(FilterStep(condition))
             self.ordered = False
 
@@ -58,7 +58,7 @@ class Stored:
     values: tuple[tuple[Value, int, int | None, int | None, tuple[int, ...]], ...]
 
     @staticmethod
-    def of(encoder: Encoder, values: Sequence[Value]) -> Stored:
+    def of(lowerer: Lowerer, values: Sequence[Value]) -> Stored:
         columns: list[Ref] = []
 
         def position(ref: Ref) -> int:
@@ -76,7 +76,7 @@ class Stored:
             )
             for value in values
         )
-        return Stored(tuple(columns), tuple(encoder.builder.dtype(ref) for ref in columns), stored)
+        return Stored(tuple(columns), tuple(lowerer.builder.dtype(ref) for ref in columns), stored)
 
     def load(self, loader: Loader) -> list[Value]:
         """The values as they are read from the result."""
@@ -96,16 +96,16 @@ class Stored:
         ]
 
 
-def slots(encoder: Encoder, first: int = 0) -> Loader:
+def slots(lowerer: Lowerer, first: int = 0) -> Loader:
     """Reads the columns of the pipeline's source, the result's being those from number `first` on."""
-    return lambda position, dtype: encoder.builder.emit("load", dtype=dtype, attribute=first + position)
+    return lambda position, dtype: lowerer.builder.emit("load", dtype=dtype, attribute=first + position)
 
 
-def rows_of(encoder: Encoder, pipeline: int, row: Ref, columns: Sequence[int] | None = None) -> Loader:
+def rows_of(lowerer: Lowerer, pipeline: int, row: Ref, columns: Sequence[int] | None = None) -> Loader:
     """Looks up row number `row` of an earlier pipeline's result, whose columns are numbered as in `columns`."""
 
     def load(position: int, dtype: DType) -> Ref:
         column = position if columns is None else columns[position]
-        return encoder.builder.emit("fetch", row, dtype=dtype, attribute=(pipeline, column))
+        return lowerer.builder.emit("fetch", row, dtype=dtype, attribute=(pipeline, column))
 
     return load

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.expressions.comparison import limbs
-from qtensor.lowering.expressions.encoder import Encoder, called_late, union_of
+from qtensor.lowering.expressions.lowerer import Lowerer, called_late, union_of
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import CollectSink, UnionSource
 from qtensor.lowering.ir.ranges import BIT, Range
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 def plan_union(planner: Planner, streams: Sequence[Stream]) -> Stream:
     """All rows of the streams, whose columns have the same SQL types."""
     settled = [planner.bounded(stream) for stream in streams]
-    for position in range(len(settled[0].encoder.columns)):
-        align([stream.encoder for stream in settled], position)
-    stored = [Stored.of(stream.encoder, distinct_parts(stream.encoder)) for stream in settled]
+    for position in range(len(settled[0].lowerer.columns)):
+        align([stream.lowerer for stream in settled], position)
+    stored = [Stored.of(stream.lowerer, distinct_parts(stream.lowerer)) for stream in settled]
     numbers = tuple(planner.close(stream, CollectSink(columns.columns)) for stream, columns in zip(settled, stored, strict=True))
     result = planner.begin(UnionSource(numbers, sum(stream.source.capacity for stream in settled)))
-    result.encoder.columns = tuple(stored[0].load(slots(result.encoder)))
+    result.lowerer.columns = tuple(stored[0].load(slots(result.lowerer)))
     return result
 
 
-def align(encoders: Sequence[Encoder], position: int) -> None:
+def align(lowerers: Sequence[Lowerer], position: int) -> None:
     """Bring column `position` of all streams to the same machine types: ranges, dictionaries, limbs and validities joined."""
-    values = [encoder.columns[position] for encoder in encoders]
+    values = [lowerer.columns[position] for lowerer in lowerers]
     nullable = any(value.valid is not None for value in values)
     wide = any(value.low is not None for value in values)
     elements = max(len(value.elements) for value in values)
@@ -48,20 +48,20 @@ def align(encoders: Sequence[Encoder], position: int) -> None:
         ranges = [value.range or BIT for value in values]
         bounds = Range(min(part.low for part in ranges), max(part.high for part in ranges))
     if dictionary is not None and not isinstance(dictionary, WrittenDictionary):
-        bounds = Range(0, max(1, encoders[0].bindings.size_of(dictionary)) - 1)
+        bounds = Range(0, max(1, lowerers[0].bindings.size_of(dictionary)) - 1)
     nan = any(value.may_be_nan for value in values)
-    for encoder, value in zip(encoders, values, strict=True):
+    for lowerer, value in zip(lowerers, values, strict=True):
         common = value
         if dictionary is not None:
-            common = encoder.recode(value, dictionary)
+            common = lowerer.recode(value, dictionary)
         if wide:
-            high, low = limbs(encoder, value)
+            high, low = limbs(lowerer, value)
             common = replace(value, data=high, low=low, range=bounds)
         elif bounds is not None:
-            common = replace(common, data=encoder.builder.convert(common.data, bounds.dtype), range=bounds)
-        valid = encoder.builder.definite(value.valid) if nullable else None
+            common = replace(common, data=lowerer.builder.convert(common.data, bounds.dtype), range=bounds)
+        valid = lowerer.builder.definite(value.valid) if nullable else None
         changed = replace(common, valid=valid, may_be_nan=nan)
-        encoder.columns = (*encoder.columns[:position], changed, *encoder.columns[position + 1 :])
+        lowerer.columns = (*lowerer.columns[:position], changed, *lowerer.columns[position + 1 :])
 
 
 def common_dictionary(values: Sequence[Value]) -> Dictionary | None:
@@ -71,9 +71,9 @@ def common_dictionary(values: Sequence[Value]) -> Dictionary | None:
     return union_of([value.dictionary for value in values if value.dictionary is not None])
 
 
-def distinct_parts(encoder: Encoder) -> Sequence[Value]:
+def distinct_parts(lowerer: Lowerer) -> Sequence[Value]:
     """The columns, none of whose parts is another's: the streams' results must have the same shape."""
-    builder = encoder.builder
+    builder = lowerer.builder
     seen: set[int] = set()
 
     def own(part: Ref | None) -> Ref | None:
@@ -87,7 +87,7 @@ def distinct_parts(encoder: Encoder) -> Sequence[Value]:
         return ref
 
     values = []
-    for value in encoder.columns:
+    for value in lowerer.columns:
         elements = tuple(ref for element in value.elements if (ref := own(element)) is not None)
         data = elements[0] if isinstance(value.type, Array) else own(value.data)
         assert data is not None

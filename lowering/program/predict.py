@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.models.model import Model, Prediction
-from qtensor.lowering.program.sinks.compact import LiveRows
+from qtensor.lowering.program.sinks.live_rows import LiveRows
 
 Array: TypeAlias = jax.Array
 Columns: TypeAlias = Sequence[Array]  # a model's arguments

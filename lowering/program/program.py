@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.ir.kernel import FETCHES, Ref
+from qtensor.lowering.ir.kernel import READING_RESULTS, Ref
 from qtensor.lowering.ir.physical import (
     STOP_SLOTS,
     CheckStep,
@@ -44,7 +44,7 @@ from qtensor.lowering.program.evaluate import Evaluation, Pieces, RuntimeInputs
 from qtensor.lowering.program.predict import BLOCK
 from qtensor.lowering.program.sinks.base import Batch, Extent, Result, SinkProgram, State, TextList
 from qtensor.lowering.program.sinks.collect import Collect
-from qtensor.lowering.program.sinks.compacted import Compacted
+from qtensor.lowering.program.sinks.compact import Compact
 from qtensor.lowering.program.sinks.dense_group import DenseGroup
 from qtensor.lowering.program.sinks.first_rows import FirstRows
 from qtensor.lowering.program.sinks.lookup import DirectLookup, SortedLookup
@@ -131,7 +131,7 @@ def sink_program(sink: Sink) -> SinkProgram:
         case CollectSink():
             return Collect(sink)
         case CompactSink():
-            return Compacted(sink)
+            return Compact(sink)
         case WindowSink():
             return Window(sink)
         case DirectLookupSink():
@@ -317,7 +317,7 @@ def reads(pipeline: Pipeline) -> set[int]:
     """The pipelines whose results a pipeline reads."""
     found = set()
     for instruction in pipeline.kernel:
-        if instruction.op in FETCHES:
+        if instruction.op in READING_RESULTS:
             assert isinstance(instruction.attribute, tuple)
             found.add(instruction.attribute[0])
     match pipeline.source:

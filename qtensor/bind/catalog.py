@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from qtensor.statement import Definition, Kind, View
+from qtensor.statement import Kind, TableDefinition, View
 from qtensor.types import Schema, SqlType
 
 
@@ -47,7 +47,7 @@ class Catalog(Protocol):
 class StatementCatalog(Catalog, Protocol):
     """What statements ask beside that."""
 
-    def definition(self, name: str) -> Definition | None:
+    def definition(self, name: str) -> TableDefinition | None:
         """What CREATE TABLE said of the table `name`, None if there is none that was created."""
 
     def kind(self, name: str) -> Kind | None:

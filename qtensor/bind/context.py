@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.select.branches import Branch
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.errors import BindError, ExecutionError, Span, with_article
 from qtensor.expressions import Literal
 from qtensor.logical import Plan
@@ -65,7 +65,7 @@ class Context:
     the plans of views that were read, so that a view that is read twice is one plan.
     """
 
-    source: Source
+    source: QueryText
     catalog: Catalog
     parameters: Parameters
     findings: list[tuple[str, Span | None]] = field(default_factory=list)

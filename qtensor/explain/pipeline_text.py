@@ -25,6 +25,7 @@ from qtensor.lowering.ir.physical import (
     MomentsAccumulator,
     PickAccumulator,
     Pipeline,
+    PipelineSource,
     PlaceFunction,
     PlannedQuery,
     QuantileAccumulator,
@@ -34,7 +35,6 @@ from qtensor.lowering.ir.physical import (
     SortedLookupSink,
     SortSink,
     SortWord,
-    Source,
     Step,
     TableSource,
     TopKSink,
@@ -66,7 +66,7 @@ def pipeline_lines(number: int, pipeline: Pipeline, checks: tuple[Check, ...]) -
     return [*lines, f"  {sink_text(pipeline.sink)}"]
 
 
-def source_text(source: Source) -> str:
+def source_text(source: PipelineSource) -> str:
     match source:
         case TableSource():
             columns = ", ".join(
@@ -145,7 +145,7 @@ def sink_text(sink: Sink) -> str:
         case SortSink(order=order, columns=columns, capacity=capacity):
             by = ", ".join(f"%{word.word}" for word in order)
             kept = "" if capacity is None else f", first {capacity}"
-            return f"{f'sort by {by}' if order else 'compact'}: {refs_text(columns)}{kept}"
+            return f"{f'sort by {by}' if order else 'live rows to the front'}: {refs_text(columns)}{kept}"
         case TopKSink(order=order, columns=columns, count=count):
             return f"top {count} by {', '.join(f'%{word.word}' for word in order)}: {refs_text(columns)}"
         case FirstRowsSink(columns=columns, count=count):

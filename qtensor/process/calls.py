@@ -59,7 +59,7 @@ class Signal:
         self._numbers[:] = 1
 
 
-class Call(Generic[Result]):
+class ThreadCall(Generic[Result]):
     """One piece of work in a thread of its own."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
@@ -135,11 +135,11 @@ class Call(Generic[Result]):
             self._ended.set()
 
 
-_current: ContextVar[Call[Any] | None] = ContextVar("_current", default=None)
+_current: ContextVar[ThreadCall[Any] | None] = ContextVar("_current", default=None)
 _stays: ContextVar[bool] = ContextVar("_stays", default=False)
 _stacks = threading.Lock()
 _depth = threading.RLock()
-running: set[Call[Any]] = set()
+running: set[ThreadCall[Any]] = set()
 
 
 class Calls:
@@ -148,7 +148,7 @@ class Calls:
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._under_way: set[Call[Any]] = set()
+        self._under_way: set[ThreadCall[Any]] = set()
 
     def run(self, work: Callable[[], Result]) -> Result:
         """What `work` gives, which runs in a thread of its own; as a part of the call under way if there is one.
@@ -160,7 +160,7 @@ class Calls:
             return work()
         if _stays.get():
             raise HandOverError
-        call = Call(work)
+        call = ThreadCall(work)
         del work  # for what it holds to go with the call
         with self._lock:
             self._under_way.add(call)

@@ -21,7 +21,7 @@ _ACCEPTED = (
 )
 
 
-def open_table(name: str, source: object, weak: bool = False) -> Table:
+def open_table(name: str, source: object, weak: bool = False, stream: bool = False) -> Table:
     """A table called `name` over `source`.
 
     Accepted are relations (run here, and again when what they read has changed); pandas and polars DataFrames and LazyFrames;
@@ -34,14 +34,15 @@ def open_table(name: str, source: object, weak: bool = False) -> Table:
     Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
     queries that read it.
 
-    weak: whether the table does not keep `source` alive. Once that is gone, the table is not current.
+    weak: whether the table does not keep `source` alive. Once that is gone, the table is not current. stream: whether queries
+    read it block by block.
 
     Raises:
         DataError: the data cannot be read, or `source` is nothing of the above.
         CapacityError: it needs more memory than there is.
     """
     with enough_memory(f"the table {name}"):
-        return Table(name, _source(name, source, weak))
+        return Table(name, _source(name, source, weak), stream=stream)
 
 
 def _source(name: str, source: object, weak: bool) -> Source:

@@ -86,9 +86,10 @@ class Table:
     source did, `is_current` says so, and a new Table is to be opened.
     """
 
-    def __init__(self, name: str, source: Source, numbers: RowNumbers | None = None) -> None:
-        """numbers: of the rows, for `numbered`; from 0 if None."""
+    def __init__(self, name: str, source: Source, numbers: RowNumbers | None = None, stream: bool = False) -> None:
+        """numbers: of the rows, for `numbered`; from 0 if None. stream: whether queries read it block by block."""
         self.name = name
+        self.stream = stream
         self.fields = with_distinct_names(source.fields)  # names and types of the columns, in order
         self.identity = next(_identities)
         self._source = source
@@ -100,6 +101,11 @@ class Table:
         self._heads: dict[int, Table] = {}
 
     @property
+    def source(self) -> Source:
+        """Where its data comes from."""
+        return self._source
+
+    @property
     def rows(self) -> int:
         """The number of rows."""
         return self._source.rows
@@ -109,7 +115,7 @@ class Table:
         """The same table with the number of each row as one more column, for statements and queries that name it."""
         with self._lock:
             if self._numbered is None:
-                self._numbered = Table(numbered(self.name), NumberedSource(self._source, self._numbers))
+                self._numbered = Table(numbered(self.name), NumberedSource(self._source, self._numbers), stream=self.stream)
             return self._numbered
 
     def head(self, rows: int) -> Table:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError
 from qtensor.lowering.storage.machine import machine_values, validity
-from qtensor.statement import Definition, Key
+from qtensor.statement import Key, TableDefinition
 from qtensor.statements.created import CreatedTable
 
 MOST_CHUNKS = 32  # of a column: every INSERT adds one, and each costs time in all that reads the column
 
 
-def arrow_rows(definition: Definition, rows: pa.Table) -> pa.Table:
+def arrow_rows(definition: TableDefinition, rows: pa.Table) -> pa.Table:
     """`rows` under the names of the table's columns.
 
     Raises:

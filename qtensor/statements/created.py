@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qtensor.sources.table import Table
 from qtensor.sources.typed import TypedSource
-from qtensor.statement import Definition
+from qtensor.statement import TableDefinition
 
 
 class CreatedTable:
@@ -19,7 +19,11 @@ class CreatedTable:
     """
 
     def __init__(
-        self, definition: Definition, rows: pa.Table, numbers: NDArray[np.int64] | None = None, next_number: int | None = None
+        self,
+        definition: TableDefinition,
+        rows: pa.Table,
+        numbers: NDArray[np.int64] | None = None,
+        next_number: int | None = None,
     ) -> None:
         self.definition = definition
         self.rows = rows

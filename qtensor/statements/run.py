@@ -33,7 +33,6 @@ from qtensor.statement import (
     Copy,
     CreateTable,
     CreateView,
-    Definition,
     Delete,
     Describe,
     Drop,
@@ -43,6 +42,7 @@ from qtensor.statement import (
     ShowTables,
     Statement,
     Summarize,
+    TableDefinition,
     Update,
 )
 from qtensor.statements.changes import appended, arrow_rows, changed, without
@@ -145,7 +145,7 @@ class Runner:
         with committing():
             self.registry.replace(self._table(name), new)
 
-    def _create(self, definition: Definition, plan: Plan | None) -> Result:
+    def _create(self, definition: TableDefinition, plan: Plan | None) -> Result:
         rows = empty_table(definition.schema) if plan is None else arrow_rows(definition, self._rows(plan))
         table = CreatedTable(definition, rows)
         with committing():

@@ -11,7 +11,7 @@ import pyarrow as pa
 from qtensor.catalog import Registry, Scope
 from qtensor.run.prepared import Query
 from qtensor.run.session import Session
-from qtensor.statement import Column, Definition
+from qtensor.statement import Column, TableDefinition
 from qtensor.statements.created import CreatedTable
 from qtensor.statements.result import Result, answer
 from qtensor.streaming.prepare import prepare, rows_of
@@ -53,7 +53,7 @@ def summarize(session: Session, schema: Schema, rows: pa.Table) -> Result:
     values that are there.
     """
     fields = [Field(f"c{number}", field.type) for number, field in enumerate(schema)]
-    definition = Definition("rows", tuple(Column(field.name, field.type) for field in fields))
+    definition = TableDefinition("rows", tuple(Column(field.name, field.type) for field in fields))
     registry = Registry()
     registry.create(CreatedTable(definition, rows.rename_columns([field.name for field in fields])))
     asked = ", ".join(expression for field in fields for expression in statistics_of(field))

@@ -101,8 +101,8 @@ class Order:
 
     def precedes(self, first: Any, second: Any) -> bool:
         """Whether one key, as `samples` gives them, comes before another."""
-        one, other = (key.encode() if isinstance(key, str) else key for key in (first, second))
-        return bool(one > other if self.descending else one < other)
+        one, other = in_order(first), in_order(second)
+        return bool(one > other) if self.descending else bool(one < other)
 
     def samples(self, keys: pa.Array, every: int) -> list[Any]:
         """Some of the keys that are no NULL, as `before` takes them."""
@@ -112,8 +112,13 @@ class Order:
 
     def bounds(self, samples: Sequence[Any], parts: int) -> list[Any]:
         """Keys that cut rows into about `parts` parts of about the same size, in order, no two of them equal."""
-        ordered = sorted(samples, key=lambda text: text.encode() if isinstance(text, str) else text, reverse=self.descending)
+        ordered = sorted(samples, key=in_order, reverse=self.descending)
         return list(dict.fromkeys(ordered[len(ordered) * part // parts] for part in range(1, parts))) if ordered else []
+
+
+def in_order(key: Any) -> Any:
+    """A key as Python orders it: texts by code points, which is the order of their bytes."""
+    return key.encode() if isinstance(key, str) else key
 
 
 def is_text(type: pa.DataType) -> bool:

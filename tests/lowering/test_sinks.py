@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from qtensor.lowering.ir.physical import SortWord, TopKSink
 from qtensor.lowering.program.sinks.base import Batch, Extent
-from qtensor.lowering.program.sinks.compact import live_rows
-from qtensor.lowering.program.sinks.sorting import LAST, sorted_rows
+from qtensor.lowering.program.sinks.live_rows import live_rows
+from qtensor.lowering.program.sinks.packed_sort import LAST, sorted_rows
 from qtensor.lowering.program.sinks.top_k import TopK
 
 

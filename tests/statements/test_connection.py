@@ -9,7 +9,7 @@ import pytest
 
 import qtensor
 from qtensor.errors import BindError, DataError, ExecutionError, UnsupportedError
-from qtensor.statement import Definition
+from qtensor.statement import TableDefinition
 from tests.oracle import Engines
 from tests.statements.scripts import check_statement, check_tables, refused
 
@@ -124,7 +124,7 @@ def test_a_table_that_changed_meanwhile_is_not_overwritten(engines: Engines) -> 
     ours.sql("INSERT INTO t VALUES (1)")
     with pytest.raises(DataError, match="changed while a statement was about to change it"):
         registry.replace(old, old)
-    assert isinstance(old.definition, Definition)
+    assert isinstance(old.definition, TableDefinition)
 
 
 def test_a_closed_connection(engines: Engines) -> None:

@@ -7,23 +7,16 @@ import jax.numpy as jnp
 from qtensor.lowering.ir.physical import Accumulator
 from qtensor.lowering.ir.ranges import Range
 from qtensor.lowering.program.sinks.base import Array, Batch, State
+from qtensor.lowering.program.sinks.combining import OPERATIONS, identity_of
 from qtensor.lowering.program.sinks.slots import Slots
 
 LIMB_BITS = 32
 SIMPLE = ("count", "sum", "min", "max")
 
 
-def identity_of(accumulator: Accumulator) -> int:
-    """The value that min and max leave unchanged: the far end of the range."""
-    assert accumulator.range is not None
-    return accumulator.range.high if accumulator.op == "min" else accumulator.range.low
-
-
 def initial(accumulator: Accumulator, slots: int) -> State:
     """`slots` groups of no rows: one array [slots], or one for each limb."""
-    if accumulator.op in ("min", "max"):
-        return (jnp.full(slots, identity_of(accumulator), accumulator.dtype),)
-    return tuple(jnp.zeros(slots, accumulator.dtype) for _ in range(accumulator.limbs))
+    return tuple(jnp.full(slots, identity_of(accumulator), accumulator.dtype) for _ in range(accumulator.limbs))
 
 
 def candidates(accumulator: Accumulator, batch: Batch) -> Array:
@@ -86,10 +79,8 @@ def limbs_of(value: Array, bounds: Range, limbs: int) -> list[tuple[Array, Range
 
 
 def combine(accumulator: Accumulator, left: State, right: State) -> State:
-    if accumulator.op in ("min", "max"):
-        choose = jnp.minimum if accumulator.op == "min" else jnp.maximum
-        return (choose(left[0], right[0]),)
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+    """What the same groups have of the rows of both, array by array."""
+    return tuple(OPERATIONS[accumulator.op](a, b) for a, b in zip(left, right, strict=True))
 
 
 def carried(state: State) -> State:

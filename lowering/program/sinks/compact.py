@@ -1,69 +1,67 @@
-"""Which rows are live, as a list: bitmap rank/select, whose work grows with the rows kept, not with the rows read."""
+"""The live rows without gaps, for as many as there is room: what a join of unknown size, or a sharp filter, leaves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.program.sinks.prefix import positions, running_sum
+from qtensor.lowering.ir.physical import CompactSink
+from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State
+from qtensor.lowering.program.sinks.live_rows import LiveRows
 
-Array = jax.Array
-
-
-def words_of_bits(live: Array) -> Array:
-    """bool[n] (n a multiple of 64) as uint64[n / 64], row i in bit i % 64."""
-    bits = live.reshape(-1, 8, 8).astype(jnp.uint8) << jnp.arange(8, dtype=jnp.uint8)[None, None, :]
-    return lax.bitcast_convert_type(bits.sum(-1, dtype=jnp.uint8), jnp.uint64)
-
-
-def select_bit(word: Array, rank: Array) -> Array:
-    """int32: the position of the set bit of uint64 `word` that has `rank` set bits below it, by six halvings."""
-    position = jnp.zeros(rank.shape, jnp.int32)
-    for step in (32, 16, 8, 4, 2, 1):
-        lower = (word >> position.astype(jnp.uint64)) & jnp.uint64((1 << step) - 1)
-        below = lax.population_count(lower).astype(jnp.int32)
-        above = rank >= below
-        rank = jnp.where(above, rank - below, rank)
-        position = jnp.where(above, position + step, position)
-    return position
+PIECES = 16  # live rows are written a sixteenth of a batch at a time, so that few of them cost little
 
 
 @dataclass(frozen=True)
-class LiveRows:
-    """Which rows are live, ready to be listed from any of them on.
+class Compact:
+    """State: columns [room], filled from the front, and how many rows there were, int64, also those there was no room for.
 
-    Source: the select of succinct bit vectors, Jacobson, "Space-efficient Static Trees and Graphs", FOCS 1989.
+    The room is the capacity and one batch more, so that every batch is written whole where the last one ended.
     """
 
-    words: Array
-    counts: Array
-    ends: Array
+    sink: CompactSink
 
-    @staticmethod
-    def of(live: Array) -> LiveRows:
-        """live: bool[n], n a multiple of 64."""
-        words = words_of_bits(live)
-        counts = lax.population_count(words).astype(jnp.int32)
-        return LiveRows(words, counts, running_sum(counts))
+    def init(self, extent: Extent) -> State:
+        room = self.sink.capacity + extent.chunk
+        return (*(jnp.zeros(room, extent.dtypes[ref]) for ref in self.sink.columns), jnp.zeros((), jnp.int64))
 
-    @property
-    def total(self) -> Array:
-        """How many there are, int32."""
-        return self.ends[-1]
+    def step(self, state: State, batch: Batch) -> State:
+        *stored, seen = state
+        columns = [batch.column(ref) for ref in self.sink.columns]
+        found = LiveRows.of(batch.live)
+        piece = max(64, batch.live.shape[0] // PIECES)
+        start = jnp.minimum(seen, self.sink.capacity).astype(jnp.int32)
 
-    def listed(self, capacity: int, first: Array | int = 0) -> Array:
-        """The numbers of `capacity` live rows from the `first` of them on, int32[capacity]; arbitrary past the last."""
-        wanted = jnp.arange(capacity, dtype=jnp.int32) + first
-        word = jnp.minimum(positions(self.ends, wanted, after_equals=True), self.words.shape[0] - 1)
-        rank = wanted - (self.ends[word] - self.counts[word])
-        rows = word * 64 + select_bit(self.words[word], jnp.maximum(rank, 0))
-        return jnp.minimum(rows, self.words.shape[0] * 64 - 1)
+        def write(loop: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
+            """The next live rows behind those that are there; what is arbitrary past the last is overwritten or never read."""
+            first, stored = loop
+            rows = found.listed(piece, first)
+            target = start + first
+            new = [
+                lax.dynamic_update_slice_in_dim(old, column[rows], target, 0) for old, column in zip(stored, columns, strict=True)
+            ]
+            return first + piece, new
 
+        end = lax.min(found.total, jnp.int32(batch.live.shape[0]))  # so that a reader of the program sees the loop end
+        _, new = lax.while_loop(lambda loop: loop[0] < end, write, (jnp.int32(0), stored))
+        return (*new, seen + found.total.astype(jnp.int64))
 
-def live_rows(live: Array, capacity: int) -> tuple[Array, Array]:
-    """The indices of the first `capacity` live rows, int32[capacity] (arbitrary past the last), and how many are live, int32."""
-    found = LiveRows.of(live)
-    return found.listed(capacity), found.total
+    def merge(self, left: State, right: State) -> State:
+        *stored, seen = left
+        *added, more = right
+        room = jnp.minimum(seen, self.sink.capacity)
+        new = (
+            lax.dynamic_update_slice_in_dim(jnp.concatenate([old, jnp.zeros_like(rows)]), rows, room, 0)[: old.shape[0]]
+            for old, rows in zip(stored, added, strict=True)
+        )
+        return (*new, seen + more)
+
+    def done(self, state: State) -> Array | None:
+        return None
+
+    def finish(self, state: State) -> Result:
+        *columns, seen = state
+        capacity = self.sink.capacity
+        return Result(tuple(column[:capacity] for column in columns), jnp.arange(capacity, dtype=jnp.int64) < seen)

@@ -1,4 +1,6 @@
-"""Group by a dense code: a slot for every possible group; a query without keys has one."""
+"""GROUP BY keys that have few possible values: there is a slot for each combination of them, and a row's keys, read as digits of
+a number, say which slot is its own. No hash table, no sorting. A query without keys has one slot.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ PACKED_SHARE = 8  # sums are packed while taking a chunk's fields apart, once fo
 
 @dataclass(frozen=True)
 class DenseGroup:
-    """State: of each accumulator in turn its limbs, [domain]; a bitmap, if it is distinct; or what its reducer has."""
+    """State: the arrays of each accumulator, one accumulator after the other; each array has an entry for every slot, [domain].
+
+    A count, a sum or an extreme has one array, a sum of two limbs two (see `Accumulator`). With DISTINCT it has a bitmap
+    instead, bool[domain, values]: which values the slot has seen. Any other accumulator has the arrays of its `Reducer`.
+    `positions` says which arrays are whose.
+    """
 
     sink: DenseGroupSink
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from qtensor.lowering.program.sinks.base import Array, apart
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.prefix import running_sum
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 SLOT_BITS = 17  # a table of row numbers that stays in L2
 MANY_WORDS = 8  # as many are compared in loops

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from qtensor.lowering.ir.physical import FirstRowsSink
 from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State
-from qtensor.lowering.program.sinks.compact import live_rows
+from qtensor.lowering.program.sinks.live_rows import live_rows
 
 
 @dataclass(frozen=True)

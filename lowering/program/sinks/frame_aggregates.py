@@ -18,14 +18,15 @@ from qtensor.lowering.ir.physical import (
     WindowFrame,
 )
 from qtensor.lowering.program.sinks.accumulate import carried
-from qtensor.lowering.program.sinks.base import Array
+from qtensor.lowering.program.sinks.base import Array, State
 from qtensor.lowering.program.sinks.frame_distinct import distinct_folds, distinct_quantiles, distinct_sums
 from qtensor.lowering.program.sinks.frame_folds import Fold, fold_of, from_tree, scanned, split
 from qtensor.lowering.program.sinks.frame_inputs import addends, distinct_words, mask_of
-from qtensor.lowering.program.sinks.frame_modes import of_score, sliding_modes
+from qtensor.lowering.program.sinks.frame_modes import sliding_modes
 from qtensor.lowering.program.sinks.frame_quantiles import frame_quantiles
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
-from qtensor.lowering.program.sinks.scans import State, prefix_sums
+from qtensor.lowering.program.sinks.ranks import of_score
+from qtensor.lowering.program.sinks.scans import prefix_sums
 
 
 def aggregate_frames(

@@ -11,8 +11,8 @@ from qtensor.lowering.ir.physical import SortWord
 from qtensor.lowering.program.sinks.base import Array
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frames import Columns, Partitions
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.prefix import running_sum
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 class Classes(NamedTuple):

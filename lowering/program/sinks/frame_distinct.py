@@ -14,16 +14,15 @@ import jax.numpy as jnp
 from qtensor.lowering.ir.physical import FrameFunction, QuantileAccumulator, SortWord, WindowFrame
 from qtensor.lowering.program.loops import bounded_loop
 from qtensor.lowering.program.sinks.accumulate import carried
-from qtensor.lowering.program.sinks.base import Array
+from qtensor.lowering.program.sinks.base import Array, State
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frame_classes import Classes
 from qtensor.lowering.program.sinks.frame_folds import Fold, split
 from qtensor.lowering.program.sinks.frame_inputs import addends, distinct_words, mask_of
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.ranks import quantile_ranks
-from qtensor.lowering.program.sinks.scans import State
 from qtensor.lowering.program.sinks.sliding import at, next_move, put
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 from qtensor.lowering.program.sinks.wavelet import sums_below
 
 

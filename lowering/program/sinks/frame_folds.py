@@ -27,12 +27,12 @@ from qtensor.lowering.ir.physical import (
     WindowFrame,
 )
 from qtensor.lowering.program.loops import bounded_loop
-from qtensor.lowering.program.sinks.accumulate import identity_of
-from qtensor.lowering.program.sinks.base import Array
+from qtensor.lowering.program.sinks.base import Array, State
+from qtensor.lowering.program.sinks.combining import OPERATIONS, JoinedMoments, identity_of, precedes
 from qtensor.lowering.program.sinks.frame_inputs import counted_rows
 from qtensor.lowering.program.sinks.frame_modes import scores
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
-from qtensor.lowering.program.sinks.scans import Combine, State, segmented_scan
+from qtensor.lowering.program.sinks.scans import Combine, segmented_scan
 
 BLOCKS = (4096, 64, 1)  # how many nodes of a tree are computed at once
 
@@ -72,10 +72,10 @@ def fold_of(function: FrameFunction, partitions: Partitions, column: Columns) ->
     accumulator = function.accumulator
     counted = counted_rows(function, partitions, column)
     match accumulator:
-        case Accumulator(op=op, value=value):
+        case Accumulator(op=op, value=value, dtype=dtype):
             assert value is not None
-            identity, combine = operation(accumulator, op)
-            values = column(value).astype(identity.dtype)
+            identity, combine = jnp.asarray(identity_of(accumulator), dtype), OPERATIONS[op]
+            values = column(value).astype(dtype)
             return Fold((jnp.where(counted, values, identity),), (identity,), lambda a, b: (combine(a[0], b[0]),))
         case MomentsAccumulator(values=refs):
             return moments(counted, [column(ref) for ref in refs])
@@ -90,28 +90,8 @@ def fold_of(function: FrameFunction, partitions: Partitions, column: Columns) ->
             assert_never(accumulator)
 
 
-def operation(accumulator: Accumulator, op: str) -> tuple[Array, Callable[[Array, Array], Array]]:
-    """What the function leaves unchanged, and the function."""
-    dtype = np.dtype(accumulator.dtype)
-    match op:
-        case "sum":
-            return jnp.zeros((), dtype), lambda a, b: a + b
-        case "min":
-            return jnp.asarray(identity_of(accumulator), dtype), jnp.minimum
-        case "max":
-            return jnp.asarray(identity_of(accumulator), dtype), jnp.maximum
-        case "product":
-            return jnp.ones((), dtype), lambda a, b: a * b
-        case "bit_and":
-            return jnp.asarray(-1, dtype), lambda a, b: a & b
-        case "bit_or":
-            return jnp.zeros((), dtype), lambda a, b: a | b
-        case _:
-            return jnp.zeros((), dtype), lambda a, b: a ^ b
-
-
 def moments(counted: Array, values: list[Array]) -> Fold:
-    """The columns of `MomentsAccumulator`, merged by the formula of Chan, Golub and LeVeque (1979)."""
+    """The columns of `MomentsAccumulator`."""
     zero = jnp.zeros((), jnp.float64)
     zeros = jnp.zeros(counted.shape, jnp.float64)
     single: list[Array] = [counted.astype(jnp.int64)]
@@ -121,27 +101,19 @@ def moments(counted: Array, values: list[Array]) -> Fold:
         single.append(zeros)
 
     def combine(left: State, right: State) -> State:
-        n, m = left[0].astype(jnp.float64), right[0].astype(jnp.float64)
-        rows = jnp.maximum(n + m, 1.0)
-        result = [left[0] + right[0]]
-        distances = []
-        for place in range(1, 1 + 2 * len(values), 2):
-            distance = right[place] - left[place]
-            mean = left[place] + distance * (m / rows)
-            spread = left[place + 1] + right[place + 1] + distance * distance * (n * m / rows)
-            distances.append(distance)
-            # Beside no rows a state stays what it is: infinities would leave NaN.
-            result += [either(n, m, left[place], right[place], mean), either(n, m, left[place + 1], right[place + 1], spread)]
+        rows = JoinedMoments.of(left[0], right[0])
+        merged: list[Array] = []
+        apart: list[Array] = []
+        for at in range(1, 1 + 2 * len(values), 2):
+            distance = right[at] - left[at]
+            merged += [rows.mean(left[at], distance), rows.products(left[at + 1], right[at + 1], distance, distance)]
+            apart.append(distance)
         if len(values) == 2:
-            product = left[5] + right[5] + distances[0] * distances[1] * (n * m / rows)
-            result.append(either(n, m, left[5], right[5], product))
-        return tuple(result)
+            merged.append(rows.products(left[5], right[5], *apart))
+        kept = [rows.unless_alone(*each) for each in zip(left[1:], right[1:], merged, strict=True)]
+        return (left[0] + right[0], *kept)
 
     return Fold(tuple(single), (jnp.zeros((), jnp.int64), *(zero for _ in single[1:])), combine)
-
-
-def either(n: Array, m: Array, left: Array, right: Array, both: Array) -> Array:
-    return jnp.where(n == 0, right, jnp.where(m == 0, left, both))
 
 
 def pick(accumulator: PickAccumulator, counted: Array, column: Columns) -> Fold:
@@ -153,10 +125,7 @@ def pick(accumulator: PickAccumulator, counted: Array, column: Columns) -> Fold:
     values = (*(jnp.where(counted, word, greatest) for word in words), jnp.where(counted, row, behind))
 
     def combine(left: State, right: State) -> State:
-        before = jnp.zeros(left[0].shape, jnp.bool_)
-        same = ~before
-        for a, b in zip(left, right, strict=True):
-            before, same = before | (same & (a < b)), same & (a == b)
+        before = precedes(left, right, jnp.zeros(left[0].shape, jnp.bool_))
         return tuple(jnp.where(before, a, b) for a, b in zip(left, right, strict=True))
 
     return Fold(values, (*(greatest for _ in words), behind), combine)

@@ -9,9 +9,9 @@ from qtensor.lowering.program.sinks.base import Array, TextList
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frame_inputs import mask_of
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.prefix import running_sum
 from qtensor.lowering.program.sinks.scans import prefix_sums
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 def frame_list(function: FrameFunction, frames: Frames, partitions: Partitions, column: Columns) -> tuple[list[Array], TextList]:

@@ -19,10 +19,8 @@ from qtensor.lowering.program.sinks.base import Array
 from qtensor.lowering.program.sinks.frame_classes import Classes
 from qtensor.lowering.program.sinks.frame_inputs import mask_of
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.program.sinks.ranks import mode_score
 from qtensor.lowering.program.sinks.sliding import at, next_move, put
-
-ROW_BITS = 32  # a row's number fits
-LAST = (1 << ROW_BITS) - 1
 
 
 def mode_of(function: FrameFunction) -> ModeAccumulator:
@@ -42,14 +40,8 @@ def scores(function: FrameFunction, partitions: Partitions, column: Columns, bac
     number, place = classes.number[classes.rows], partitions.row
     count = classes.end[number] - place if backwards else place - classes.start[number] + 1
     first = classes.rows if backwards else classes.rows[classes.start[number]]
-    score = (count.astype(jnp.int64) << ROW_BITS) + (LAST - first.astype(jnp.int64))
-    by_row = jnp.zeros(partitions.rows, jnp.int64).at[classes.rows].set(score, unique_indices=True)
+    by_row = jnp.zeros(partitions.rows, jnp.int64).at[classes.rows].set(mode_score(count, first), unique_indices=True)
     return jnp.where(classes.counted, by_row, 0)
-
-
-def of_score(score: Array) -> tuple[Array, Array]:
-    """A row that has the mode, and how many have it, int64; 0 of no rows."""
-    return (LAST - (score & LAST)).astype(jnp.int32), score >> ROW_BITS
 
 
 def sliding_modes(
@@ -79,7 +71,7 @@ class Turn(NamedTuple):
     start: Array
 
 
-class Window(NamedTuple):
+class Frequencies(NamedTuple):
     """What is inside a window. counts: of each class how many rows; order: the classes by that; place: where each stands there;
     first[c]: from where on classes have c rows or more.
     """
@@ -89,8 +81,8 @@ class Window(NamedTuple):
     place: Array
     first: Array
 
-    def turned(self, turn: Turn) -> Window:
-        return Window(
+    def turned(self, turn: Turn) -> Frequencies:
+        return Frequencies(
             put(self.counts, turn.changed, turn.size),
             put(put(self.order, turn.place, turn.other), turn.target, turn.changed),
             put(put(self.place, turn.other, turn.place), turn.changed, turn.target),
@@ -114,7 +106,7 @@ class Sliding(NamedTuple):
     row: Array
     low: Array
     high: Array
-    window: Window
+    window: Frequencies
     turn: Turn
     found: Array
     most: Array
@@ -144,7 +136,7 @@ def slide(classes: Classes, frames: Frames) -> tuple[Array, Array]:
 
     number = jnp.arange(rows, dtype=jnp.int32)
     nothing = jnp.zeros(rows + 1, jnp.int32)
-    empty = Window(nothing[:-1], number, number, jnp.full(rows + 2, rows, jnp.int32).at[0].set(0))
+    empty = Frequencies(nothing[:-1], number, number, jnp.full(rows + 2, rows, jnp.int32).at[0].set(0))
     zero, never = jnp.int32(0), jnp.zeros((), jnp.bool_)
     begin = Sliding(zero, zero, zero, empty, empty.turn(zero, never, never), nothing, nothing)
     # A frame's window is reached by moving each of its two ends over all rows at most.

@@ -10,9 +10,9 @@ from qtensor.lowering.ir.physical import FrameFunction, QuantileAccumulator, Win
 from qtensor.lowering.program.sinks.base import Array
 from qtensor.lowering.program.sinks.frame_inputs import counted_rows
 from qtensor.lowering.program.sinks.frames import Columns, Frames, Partitions
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.ranks import quantile_ranks
 from qtensor.lowering.program.sinks.scans import prefix_sums
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 from qtensor.lowering.program.sinks.wavelet import smallest
 
 

@@ -1,5 +1,8 @@
-"""Reductions by group as the aggregates that are more than one scatter need them: the same for rows that go into slots
-chunk by chunk and for all rows at once.
+"""Rows that belong to groups, reduced group by group: a total, a least, a greatest and a product for each group.
+
+Aggregates that are more than a count, a sum or an extreme (`reducers.py`) are made of these four, and so need not know how groups
+are told apart. There are two ways: `SlotGroups` are the rows of one chunk, for groups that have a slot each in the sink's state;
+`RunGroups` are all rows of the input, which a sink has kept and numbered by their group.
 """
 
 from __future__ import annotations
@@ -17,7 +20,11 @@ from qtensor.lowering.program.sinks.slots import Slots
 
 
 class Groups(Protocol):
-    """Rows that belong to groups; `values` are [rows], already neutral in rows that do not count; results are [count]."""
+    """Rows that belong to groups.
+
+    values: one for each row, [rows]; in rows that do not count it must be what the reduction leaves unchanged, such as 0 for
+    `total`. Results: one for each group, [count].
+    """
 
     @property
     def count(self) -> int: ...
@@ -34,7 +41,7 @@ class Groups(Protocol):
 
 @dataclass(frozen=True)
 class SlotGroups:
-    """The groups of a chunk's rows, as slots."""
+    """The rows of one chunk; the number of a row's group is the slot that `slots` has for it."""
 
     slots: Slots
 
@@ -68,7 +75,7 @@ class SlotGroups:
 
 @dataclass(frozen=True)
 class RunGroups:
-    """Rows and the number of each one's group, `group` int32[rows]."""
+    """All rows of the input; `group` int32[rows] is the number of each row's group, in [0, count)."""
 
     group: Array
     count: int

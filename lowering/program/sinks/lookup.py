@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import DirectLookupSink, SortedLookupSink
 from qtensor.lowering.program.sinks.base import AllRows, Array, Batch, Extent, Result, State, append, buffers, flat, store
+from qtensor.lowering.program.sinks.packed_sort import LAST, sorted_rows
 from qtensor.lowering.program.sinks.prefix import running_sum
 from qtensor.lowering.program.sinks.slots import codes
-from qtensor.lowering.program.sinks.sorting import LAST, sorted_rows
 
 
 @dataclass(frozen=True)

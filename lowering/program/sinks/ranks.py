@@ -12,6 +12,17 @@ from qtensor.lowering.program.sinks.groups import RunGroups
 from qtensor.lowering.program.sinks.prefix import running_sum
 
 ROW_BITS = 32  # a row's number fits
+LAST = (1 << ROW_BITS) - 1
+
+
+def mode_score(count: Array, row: Array) -> Array:
+    """int64, of which the greatest tells the mode: how often a value came, above how early that in `row` did."""
+    return (count.astype(jnp.int64) << ROW_BITS) + (LAST - row.astype(jnp.int64))
+
+
+def of_score(score: Array) -> tuple[Array, Array]:
+    """A row that has the mode, int32, and how many have it, int64; 0 of no rows, which have the score 0."""
+    return (LAST - (score & LAST)).astype(jnp.int32), score >> ROW_BITS
 
 
 @dataclass(frozen=True)
@@ -74,14 +85,12 @@ def most_frequent(
     run = jnp.maximum(running_sum(starts.astype(jnp.int32)) - 1, 0)
     runs = RunGroups(run, rows.shape[0])
     length = runs.of_rows(runs.total(live.astype(jnp.int64)))
-    last = (1 << ROW_BITS) - 1
     place = rows
     if sequence is not None:
         place = jnp.zeros_like(rows).at[sequence].set(jnp.arange(rows.shape[0], dtype=jnp.int32), unique_indices=True)[rows]
         place = runs.of_rows(runs.least(jnp.where(live, place, rows.shape[0])))
-    score = jnp.where(starts, (length << ROW_BITS) + (last - place.astype(jnp.int64)), 0)
-    best = groups.greatest(score)
-    row = last - (best & last)
+    best = groups.greatest(jnp.where(starts, mode_score(length, place), 0))
+    row, count = of_score(jnp.maximum(best, 0))
     if sequence is not None:
         row = sequence.at[row].get(mode="clip")
-    return column.at[row].get(mode="clip"), jnp.maximum(best, 0) >> ROW_BITS
+    return column.at[row].get(mode="clip"), count

@@ -4,6 +4,7 @@ small states, and states are merged.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -13,7 +14,9 @@ import jax.numpy as jnp
 
 from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import Accumulator, MomentsAccumulator, PickAccumulator
+from qtensor.lowering.program.sinks.accumulate import combine, initial
 from qtensor.lowering.program.sinks.base import Array, State
+from qtensor.lowering.program.sinks.combining import JoinedMoments, precedes
 from qtensor.lowering.program.sinks.groups import Groups, greatest_of
 
 Columns: TypeAlias = Callable[[Ref], Array]  # [rows] each
@@ -45,8 +48,8 @@ class Reducer(Protocol):
 
 
 @dataclass(frozen=True)
-class Product:
-    """State: the product of the values."""
+class Reduction(ABC):
+    """State: the values combined by an operation of two of them."""
 
     accumulator: Accumulator
 
@@ -55,31 +58,33 @@ class Product:
         return 1
 
     def init(self, dtypes: Sequence[DType], groups: int) -> State:
-        return (jnp.ones(groups, self.accumulator.dtype),)
+        return initial(self.accumulator, groups)
 
-    def reduce(self, column: Columns, mask: Array, groups: Groups) -> State:
-        assert self.accumulator.value is not None
-        value = column(self.accumulator.value)
-        return (groups.product(jnp.where(mask, value, jnp.ones_like(value))),)
+    @abstractmethod
+    def reduce(self, column: Columns, mask: Array, groups: Groups) -> State: ...
 
     def merge(self, left: State, right: State) -> State:
-        return (left[0] * right[0],)
+        return combine(self.accumulator, left, right)
 
     def finish(self, state: State) -> State:
         return state
 
 
 @dataclass(frozen=True)
-class Bits:
-    """State: the bits combined, int64. Bit by bit, since there is no scatter by bitwise operations: an or is a count that is
-    not 0, an xor one that is odd, an and the complement of the or of complements.
+class Product(Reduction):
+    """Multiplied in the order that XLA takes."""
+
+    def reduce(self, column: Columns, mask: Array, groups: Groups) -> State:
+        assert self.accumulator.value is not None
+        value = column(self.accumulator.value)
+        return (groups.product(jnp.where(mask, value, jnp.ones_like(value))),)
+
+
+@dataclass(frozen=True)
+class Bits(Reduction):
+    """Combined bit by bit, since there is no scatter by bitwise operations: an or is a count that is not 0, an xor one that is
+    odd, an and the complement of the or of complements.
     """
-
-    accumulator: Accumulator
-
-    @property
-    def arrays(self) -> int:
-        return 1
 
     @property
     def bits(self) -> int:
@@ -87,9 +92,6 @@ class Bits:
         bounds = self.accumulator.range
         assert bounds is not None
         return min(64, max(bounds.low.bit_length(), bounds.high.bit_length()) + 1)
-
-    def init(self, dtypes: Sequence[DType], groups: int) -> State:
-        return (jnp.full(groups, -1 if self.accumulator.op == "bit_and" else 0, jnp.int64),)
 
     def reduce(self, column: Columns, mask: Array, groups: Groups) -> State:
         assert self.accumulator.value is not None
@@ -107,26 +109,13 @@ class Bits:
         combined = (combined << above) >> above  # the highest bit is the sign
         return (~combined if complement else combined,)
 
-    def merge(self, left: State, right: State) -> State:
-        match self.accumulator.op:
-            case "bit_and":
-                return (left[0] & right[0],)
-            case "bit_or":
-                return (left[0] | right[0],)
-            case _:
-                return (left[0] ^ right[0],)
-
-    def finish(self, state: State) -> State:
-        return state
-
 
 @dataclass(frozen=True)
 class Moments:
     """State: the number of rows; for each value some value of the group, the mean's distance from it, and the sum of squared
     distances from the mean; for two values the sum of the products of theirs.
 
-    Nothing cancels in values like 1e9 + noise, and values that are all the same have the distance 0 exactly. States are merged
-    by the formula of Chan, Golub and LeVeque (Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979).
+    Nothing cancels in values like 1e9 + noise, and values that are all the same have the distance 0 exactly.
     """
 
     accumulator: MomentsAccumulator
@@ -160,22 +149,17 @@ class Moments:
         return (count, *columns)
 
     def merge(self, left: State, right: State) -> State:
-        counts = [state[0].astype(jnp.float64) for state in (left, right)]
-        share = counts[1] / jnp.maximum(counts[0] + counts[1], 1.0)
-        weight = counts[0] * share
+        rows = JoinedMoments.of(left[0], right[0])
         merged: list[Array] = []
         apart: list[Array] = []
         for at in range(1, self.arrays - 1, 3):
             distance = (right[at] - left[at]) + (right[at + 1] - left[at + 1])
-            squares = left[at + 2] + right[at + 2] + distance * distance * weight
-            merged += [left[at], left[at + 1] + distance * share, squares]
+            squares = rows.products(left[at + 2], right[at + 2], distance, distance)
+            merged += [left[at], rows.mean(left[at + 1], distance), squares]
             apart.append(distance)
         if self.pair:
-            merged.append(left[7] + right[7] + apart[0] * apart[1] * weight)
-        kept = [
-            jnp.where(right[0] == 0, before, jnp.where(left[0] == 0, after, both))
-            for before, after, both in zip(left[1:], right[1:], merged, strict=True)
-        ]
+            merged.append(rows.products(left[7], right[7], *apart))
+        kept = [rows.unless_alone(*each) for each in zip(left[1:], right[1:], merged, strict=True)]
         return (left[0] + right[0], *kept)
 
     def finish(self, state: State) -> State:
@@ -222,11 +206,9 @@ class Pick:
         return (*words, found, *columns)
 
     def merge(self, left: State, right: State) -> State:
-        comes_first = jnp.full(left[0].shape, self.accumulator.last)  # what follows in the rows' order, when all words are equal
-        for word in reversed(range(self.words)):
-            comes_first = (right[word] < left[word]) | ((right[word] == left[word]) & comes_first)
         found = self.words
-        taken = right[found] & (comes_first | ~left[found])
+        follows = jnp.full(left[0].shape, self.accumulator.last)  # which is what counts where all words are equal
+        taken = right[found] & (precedes(right[:found], left[:found], follows) | ~left[found])
         return tuple(
             before | after if position == found else jnp.where(taken, after, before)
             for position, (before, after) in enumerate(zip(left, right, strict=True))

@@ -12,10 +12,9 @@ from typing import TypeAlias
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.program.sinks.base import Array
+from qtensor.lowering.program.sinks.base import Array, State
 from qtensor.lowering.program.sinks.prefix import running_sums
 
-State: TypeAlias = tuple[Array, ...]
 Combine: TypeAlias = Callable[[State, State], State]
 
 MOST_LANES = 1024

@@ -8,7 +8,7 @@ against 42; headline, 4: 18 against 11), since each evaluates the row's values a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,10 +17,10 @@ from jax import lax
 
 from qtensor.lowering.ir.physical import GroupKey
 from qtensor.lowering.program.sinks.base import Array, Batch, apart
+from qtensor.lowering.program.sinks.combining import OPERATIONS
 
 TOGETHER = 8  # so many sums or extremes of a single group are reduced in one pass, where there are as many
 Operation: TypeAlias = Literal["sum", "min", "max"]
-COMBINED: dict[Operation, Callable[..., Array]] = {"sum": lax.add, "min": lax.min, "max": lax.max}
 LANES = 64  # a sum down to rows of 64 uses whole vector registers, one down to a scalar does not
 
 
@@ -118,7 +118,7 @@ class Slots:
             return [extremes[each](total, value) for total, value, each in zip(totals, values, operations, strict=True)]
         lanes = self.reduced(values, operations, [value.reshape(-1)[0] for value in values])
         found = reduced_alike(lanes, operations)
-        return [COMBINED[each](total, one) for total, one, each in zip(totals, found, operations, strict=True)]
+        return [OPERATIONS[each](total, one) for total, one, each in zip(totals, found, operations, strict=True)]
 
     def least(self, total: Array, values: Array) -> Array:
         """`total` [count] lowered to the least value of each group."""
@@ -138,7 +138,7 @@ class Slots:
 
 def combined(operations: Sequence[Operation], left: Sequence[Array], right: Sequence[Array]) -> tuple[Array, ...]:
     """What each operation makes of its two operands."""
-    return tuple(COMBINED[operation](*operands) for operation, *operands in zip(operations, left, right, strict=True))
+    return tuple(OPERATIONS[operation](*operands) for operation, *operands in zip(operations, left, right, strict=True))
 
 
 def reduced_alike(lanes: Sequence[Array], operations: Sequence[Operation]) -> list[Array]:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from qtensor.lowering.ir.physical import SortSink
 from qtensor.lowering.program.sinks.base import AllRows, Result, State, flat
-from qtensor.lowering.program.sinks.compact import live_rows
-from qtensor.lowering.program.sinks.sorting import sorted_rows
+from qtensor.lowering.program.sinks.live_rows import live_rows
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from qtensor.lowering.ir.physical import (
     SortedGroupSink,
     SortWord,
 )
-from qtensor.lowering.program.sinks.accumulate import SIMPLE, carried, identity_of, limbs_of
+from qtensor.lowering.program.sinks.accumulate import SIMPLE, carried, limbs_of
 from qtensor.lowering.program.sinks.base import (
     AllRows,
     Array,
@@ -31,11 +31,12 @@ from qtensor.lowering.program.sinks.base import (
     TextList,
     flat,
 )
+from qtensor.lowering.program.sinks.combining import identity_of
 from qtensor.lowering.program.sinks.equal_rows import by_sorting, equal_rows
 from qtensor.lowering.program.sinks.groups import RunGroups
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.ranks import most_frequent, quantile
 from qtensor.lowering.program.sinks.reducers import reducer_of
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from qtensor.lowering.ir.physical import TopKSink
 from qtensor.lowering.program.loops import bounded_loop
 from qtensor.lowering.program.sinks.base import Array, Batch, Extent, Result, State
-from qtensor.lowering.program.sinks.compact import LiveRows
-from qtensor.lowering.program.sinks.sorting import sorted_rows
+from qtensor.lowering.program.sinks.live_rows import LiveRows
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 
 CANDIDATES = 2_048
 

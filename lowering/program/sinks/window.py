@@ -14,13 +14,13 @@ from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import FetchFunction, FrameFunction, ListAccumulator, PlaceFunction, WindowFrame, WindowSink
 from qtensor.lowering.planner.prune import map_sink
 from qtensor.lowering.program.sinks.base import AllRows, Array, Result, State, flat
-from qtensor.lowering.program.sinks.compact import live_rows
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frame_aggregates import aggregate_frames
 from qtensor.lowering.program.sinks.frame_lists import frame_list
 from qtensor.lowering.program.sinks.frames import Frames, Partitions, frames_of
+from qtensor.lowering.program.sinks.live_rows import live_rows
+from qtensor.lowering.program.sinks.packed_sort import sorted_rows
 from qtensor.lowering.program.sinks.scans import prefix_sums
-from qtensor.lowering.program.sinks.sorting import sorted_rows
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from qtensor.bind.expressions.tuples import bind_tuples, is_tuple
 from qtensor.bind.select.aggregates import has_aggregate, has_window
 from qtensor.bind.select.calls import CallBinder
 from qtensor.bind.select.correlation import from_inside
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.select.windows import WindowBinder
 from qtensor.bind.text.syntax import connected, schema_of, subscript_value, whole_number
 from qtensor.errors import Span, UnsupportedError, suggestion
@@ -79,18 +79,35 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 _REGULAR = exp.RegexpFullMatch | exp.RegexpLike | exp.RegexpILike
 
 
+class ColumnSpans:
+    """Where in the query the columns of its expressions are named. Columns that are equal may be named in many places, so each
+    is known by its own object, which is kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ColumnRef, Span | None]] = {}
+
+    def note(self, column: ColumnRef, span: Span | None) -> None:
+        self._known[id(column)] = (column, span)
+
+    def of(self, column: ColumnRef) -> Span | None:
+        """None for a column that no query names."""
+        return self._known.get(id(column), (column, None))[1]
+
+
 @dataclass
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
 
-    Aggregate calls are collected by `calls`, window functions by `windows`; they stand as columns of
-    negative index. In a subquery, `outer` binds the expressions around it; `query` binds the queries inside of expressions.
+    Aggregate calls are collected by `calls`, window functions by `windows`; for what stands in their place see
+    `qtensor/bind/select/collected.py`. In a subquery, `outer` binds the expressions around it; `query` binds the queries inside
+    of expressions.
     """
 
     context: Context
-    scope: Scope
+    scope: ColumnScope
     alias: Callable[[str, Span | None], Operand | None] = no_alias
-    places: dict[int, tuple[ColumnRef, Span | None]] = field(default_factory=dict)
+    spans: ColumnSpans = field(default_factory=ColumnSpans)
     outer: ExpressionBinder | None = None
     query: Callable[[exp.Expr, ExpressionBinder], Plan] | None = None
     calls: CallBinder = field(init=False)
@@ -238,7 +255,7 @@ class ExpressionBinder:
         if column is not None:
             if self.context.refuse_type(column.name, column.type, span):
                 return plain(Literal(None, NULL), span)
-            self.places[id(column)] = (column, span)
+            self.spans.note(column, span)
             return plain(column, span)
         binder, depth = self.outer, 1
         while binder is not None:
@@ -246,7 +263,7 @@ class ExpressionBinder:
             if column is not None and self.context.refuse_type(column.name, column.type, span):
                 return plain(Literal(None, NULL), span)
             if column is not None:
-                binder.places[id(column)] = (column, span)
+                binder.spans.note(column, span)
                 return plain(OuterColumn(column.index, column.type, column.name, depth), span)
             aliased = None if node.table else binder.alias(node.name, span)
             if aliased is not None:

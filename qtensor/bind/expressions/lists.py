@@ -10,7 +10,7 @@ from sqlglot import exp
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.errors import Span
 from qtensor.expressions import Call, Case, ColumnRef, Literal, Subquery
 from qtensor.functions.operators import STRING_LITERAL, common_type
@@ -20,7 +20,7 @@ from qtensor.types import BOOLEAN, Null, Varchar
 LONGEST_COMPARED = 64  # values of a list, each an instruction of the program; compiling a thousand takes seconds
 
 
-def in_brackets(node: exp.In, source: Source) -> bool:
+def in_brackets(node: exp.In, source: QueryText) -> bool:
     """Whether a list is written as IN [...], which sqlglot reads as IN (...)."""
     first = source.span(node.expressions[0]) if node.expressions else None
     return first is not None and source.upper_at(source.token_before(first)) == "["

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog, ModelSignature
 from qtensor.bind.context import Context
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
 
@@ -16,12 +16,12 @@ NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
 
 
-def model_called(node: exp.Expr | None, source: Source, catalog: Catalog) -> ModelSignature | None:
+def model_called(node: exp.Expr | None, source: QueryText, catalog: Catalog) -> ModelSignature | None:
     """The model that `node` calls; None if it is no call of a model."""
     return catalog.model(called_name(node, source)) if isinstance(node, exp.Func) else None
 
 
-def called_name(node: exp.Expr, source: Source) -> str:
+def called_name(node: exp.Expr, source: QueryText) -> str:
     """The name of a function as a query writes it, without quotes; "" where the text does not tell."""
     if isinstance(node, exp.Anonymous):
         return node.name

@@ -13,7 +13,7 @@ from qtensor.bind.expressions.build import Operand
 from qtensor.bind.expressions.functions import bind_function
 from qtensor.bind.expressions.macros import MACROS
 from qtensor.bind.text.grammar_units import GRAMMAR_UNITS
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.errors import Span
 from qtensor.functions.operators import StringLiteral
@@ -69,7 +69,7 @@ _UNWRITTEN = ("glob", "append", "log_of_base", "part_number", "finite_moment", "
 _SCALES = {"3": "epoch_ms", "6": "make_timestamp"}
 
 
-def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) -> ScalarCall | None:
+def scalar_call(node: exp.Expr, source: QueryText, catalog: Catalog | None = None) -> ScalarCall | None:
     """The call of one of DuckDB's scalar functions that `node` is, as far as they are supported; None for all else.
 
     A model of the catalog comes before a function of the same name.
@@ -80,7 +80,7 @@ def scalar_call(node: exp.Expr, source: Source, catalog: Catalog | None = None) 
     return call
 
 
-def _read(node: exp.Expr, source: Source) -> ScalarCall | None:
+def _read(node: exp.Expr, source: QueryText) -> ScalarCall | None:
     match node:
         case exp.Anonymous():
             name, arguments = node.name.lower(), list(node.expressions)
@@ -145,7 +145,7 @@ def _written_unit(part: Token) -> exp.Expr:
     return exp.Literal.string(known or part.text)
 
 
-def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: Source | None = None) -> exp.Expr:
+def _unit(unit: exp.Expr | None, node: exp.Func | None = None, source: QueryText | None = None) -> exp.Expr:
     """A unit as the text that DuckDB takes. sqlglot makes no difference between 'year' and a column of the name year."""
     if unit is None:
         return exp.Literal.string("DAY")

@@ -11,10 +11,11 @@ from sqlglot import exp
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand
+from qtensor.bind.select.collected import AggregateRef, WindowRef
 from qtensor.bind.select.correlation import reads
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.errors import Span
-from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, SortKey, children
+from qtensor.expressions import AggregateCall, Call, Expr, Literal, SortKey, children
 from qtensor.functions.aggregates import ALIASES, ARITIES, IDEMPOTENT, resolve_aggregate
 from qtensor.functions.operators import TypeRuleError, natural_type
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, Boolean, Decimal, Float, Integer, Interval, Null, SqlType, Varchar
@@ -86,18 +87,14 @@ def aggregate_name(node: exp.Expr) -> str | None:
             return CLASSES.get(type(node))
 
 
-# Window functions stand in expressions as columns of this index or less, below those of aggregates.
-FIRST_WINDOW = -(1 << 32)
-
-
 def has_window(expr: Expr) -> bool:
     """Whether `expr` refers to a window function."""
-    return (isinstance(expr, ColumnRef) and expr.index <= FIRST_WINDOW) or any(has_window(child) for child in children(expr))
+    return isinstance(expr, WindowRef) or any(has_window(child) for child in children(expr))
 
 
 def has_aggregate(expr: Expr) -> bool:
-    """Whether `expr` refers to an aggregate call, which stands in it as a column of negative index, or asks for GROUPING."""
-    return asks_for_grouping(expr) or any(depth == 0 and FIRST_WINDOW < index < 0 for depth, index in reads(expr))
+    """Whether `expr` refers to an aggregate call, or asks for GROUPING."""
+    return asks_for_grouping(expr) or any(depth == 0 and isinstance(column, AggregateRef) for depth, column in reads(expr))
 
 
 def asks_for_grouping(expr: Expr) -> bool:

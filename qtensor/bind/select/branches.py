@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Branch:
     node: exp.Expr
     names: tuple[str, ...]
     listed: tuple[exp.Expr, ...] = ()
-    scope: Scope = field(default_factory=Scope)
+    scope: ColumnScope = field(default_factory=ColumnScope)
 
     @cached_property
     def written(self) -> frozenset[exp.Expr]:
@@ -81,7 +81,7 @@ def _names(node: exp.Expr, known: Known) -> list[str]:
     return names
 
 
-def canonical(node: exp.Expr, scopes: Sequence[Scope] = ()) -> exp.Expr:
+def canonical(node: exp.Expr, scopes: Sequence[ColumnScope] = ()) -> exp.Expr:
     """An expression in one spelling, without parentheses, its columns qualified by the first scope that has them."""
     tree = exp.Paren(this=node.copy())
     for column in list(tree.find_all(exp.Column)):

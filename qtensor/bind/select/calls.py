@@ -13,12 +13,13 @@ from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
 from qtensor.bind.expressions.model_calls import called_name, in_order
 from qtensor.bind.select.aggregates import aggregate_name, bind_aggregate
+from qtensor.bind.select.collected import AggregateRef, as_outer
 from qtensor.bind.select.correlation import reads
 from qtensor.bind.select.window_syntax import FUNCTIONS
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.errors import Span, suggestion, with_article
-from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Predict
+from qtensor.expressions import Call, Expr, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
 from qtensor.logical import NamedAggregate
 from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
@@ -47,7 +48,7 @@ class CallBinder:
     aggregates: list[NamedAggregate] = field(default_factory=list)
 
     def bind(self, node: exp.Expr) -> Operand:
-        """The value of a call: of an aggregate, a reference to column -1 - its position in `aggregates`.
+        """The value of a call: of an aggregate, an `AggregateRef` to its position in `aggregates`.
 
         Raises:
             BindError: no such function, arguments that do not fit it, nested aggregates.
@@ -102,10 +103,10 @@ class CallBinder:
         depth = min((depth for part in parts for depth, _ in reads(part)), default=0)
         if depth:  # an aggregate of columns of a query further out is that query's
             found = self.rows.calls_around(depth).bind(node).expr
-            assert isinstance(found, ColumnRef)
-            return plain(OuterColumn(found.index, found.type, found.name, depth), span)
+            assert isinstance(found, AggregateRef)
+            return plain(as_outer(found, depth), span)
         position = next((i for i, known in enumerate(self.aggregates) if known.call == call), None)
         if position is None:
             position = len(self.aggregates)
             self.aggregates.append(NamedAggregate(expression_name(node, self.context.source), call))
-        return plain(ColumnRef(-1 - position, call.type, self.aggregates[position].name), span)
+        return plain(AggregateRef(position, call.type, self.aggregates[position].name), span)

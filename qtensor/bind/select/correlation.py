@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from qtensor.bind.select.collected import as_outer, as_own
 from qtensor.expressions import ColumnRef, Expr, OuterColumn, Subquery, children, with_children
 from qtensor.logical import Plan, inputs, with_inputs
 from qtensor.optimise.rewriting import expressions_of, map_expressions
@@ -29,7 +30,7 @@ def from_inside(expr: Expr, depth: int) -> Expr | None:
     """`expr` of a query as a subquery `depth` levels further in sees it; None if there is a subquery in it."""
     match expr:
         case ColumnRef():
-            return OuterColumn(expr.index, expr.type, expr.name, depth)
+            return as_outer(expr, depth)
         case OuterColumn():
             return replace(expr, depth=expr.depth + depth)
         case Subquery():
@@ -46,9 +47,9 @@ def with_outer_moved(plan: Plan, move: Move) -> Plan:
     def change(column: OuterColumn, inside: int) -> OuterColumn:
         if column.depth != inside + 1:
             return column
-        moved = move(ColumnRef(column.index, column.type, column.name))
+        moved = move(as_own(column))
         assert isinstance(moved, ColumnRef)
-        return replace(column, index=moved.index)
+        return replace(as_outer(moved, column.depth), name=column.name)
 
     return _with_outer(plan, change)
 
@@ -86,21 +87,21 @@ def _with_outer(plan: Plan, change: Callable[[OuterColumn, int], OuterColumn]) -
     return visit_plan(plan, 0)
 
 
-def reads(expr: Expr) -> Iterator[tuple[int, int]]:
-    """The columns that `expr` reads, also in subqueries: how many queries further out each is (0: this one), and its index."""
+def reads(expr: Expr) -> Iterator[tuple[int, ColumnRef]]:
+    """The columns that `expr` reads, also in subqueries: how many queries further out each is (0: this one), and which."""
     match expr:
         case ColumnRef():
-            yield 0, expr.index
+            yield 0, expr
         case OuterColumn():
-            yield expr.depth, expr.index
+            yield expr.depth, as_own(expr)
         case Subquery(plan=plan):
-            yield from ((depth - 1, index) for depth, index in plan_reads(plan))
+            yield from ((depth - 1, column) for depth, column in plan_reads(plan))
     for child in children(expr):
         yield from reads(child)
 
 
-def plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
-    """The columns that a plan reads from outside: how many queries further out each is, and its index."""
+def plan_reads(plan: Plan) -> Iterator[tuple[int, ColumnRef]]:
+    """The columns that a plan reads from outside: how many queries further out each is, and which."""
     pending, seen = [plan], set()
     while pending:
         part = pending.pop()
@@ -108,5 +109,5 @@ def plan_reads(plan: Plan) -> Iterator[tuple[int, int]]:
             continue
         seen.add(id(part))
         for expr in expressions_of(part):
-            yield from ((depth, index) for depth, index in reads(expr) if depth)
+            yield from ((depth, column) for depth, column in reads(expr) if depth)
         pending += inputs(part)

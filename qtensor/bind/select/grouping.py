@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from qtensor.bind.context import Context
 from qtensor.bind.expressions.build import Operand, plain
 from qtensor.bind.expressions.expression import ExpressionBinder
-from qtensor.bind.select.aggregates import FIRST_WINDOW, has_aggregate, has_window
+from qtensor.bind.select.aggregates import has_aggregate, has_window
 from qtensor.bind.select.calls import CallBinder
+from qtensor.bind.select.collected import AggregateRef, WindowRef
 from qtensor.bind.select.correlation import reads, with_outer_moved
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Aggregate, NamedAggregate, NamedExpr, Plan, Project, Union
@@ -20,8 +21,8 @@ from qtensor.types import BIGINT
 
 
 def has_column(expr: Expr) -> bool:
-    """Whether `expr` reads a column of the input (aggregates' results are none)."""
-    return any(depth == 0 and index >= 0 for depth, index in reads(expr))
+    """Whether `expr` reads a column of the input."""
+    return any(depth == 0 and not isinstance(column, AggregateRef | WindowRef) for depth, column in reads(expr))
 
 
 @dataclass
@@ -33,7 +34,7 @@ class HavingBinder(ExpressionBinder):
     @staticmethod
     def over(rows: ExpressionBinder, keys: Collection[Expr]) -> HavingBinder:
         """The binder above `rows`, which binds the arguments of aggregates and has collected those of SELECT."""
-        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.places, rows.outer, rows.query, keys)
+        having = HavingBinder(rows.context, rows.scope, rows.alias, rows.spans, rows.outer, rows.query, keys)
         having.calls = CallBinder(rows.context, having, rows, rows.calls.aggregates)
         return having
 
@@ -93,7 +94,7 @@ class Grouping:
         if expr in self._positions:
             return []
         if isinstance(expr, ColumnRef):
-            return [expr] if expr.index >= 0 else []
+            return [] if isinstance(expr, AggregateRef | WindowRef) else [expr]
         return [column for child in children(expr) for column in self.ungrouped(child)]
 
     def having(self) -> HavingBinder:
@@ -151,11 +152,11 @@ class Grouping:
             return replace(expr, operands=operands, plan=moved)
         if not isinstance(expr, ColumnRef):
             return with_children(expr, tuple(self.above(child, clause) for child in children(expr)))
-        if expr.index <= FIRST_WINDOW:
+        if isinstance(expr, WindowRef):
             return expr
-        if expr.index < 0:
-            return ColumnRef(len(self.keys) - 1 - expr.index, expr.type, expr.name)
-        _, span = self.binder.places.get(id(expr), (expr, None))
+        if isinstance(expr, AggregateRef):
+            return ColumnRef(len(self.keys) + expr.index, expr.type, expr.name)
+        span = self.binder.spans.of(expr)
         message = f'column "{expr.name}" must appear in the GROUP BY clause or must be part of an aggregate function'
         raise self.context.error(message, span, f"It stands in {clause}." if span is None else "")
 

@@ -18,7 +18,7 @@ from qtensor.bind.select.grouping_sets import grouping_sets
 from qtensor.bind.select.ordering import bind_order, limited, order_expression, output_position
 from qtensor.bind.select.relation import CommonTable, RelationBinder
 from qtensor.bind.select.result_order import ResultOrder
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.select.sets import bind_set_operation
 from qtensor.bind.select.values import bind_values
 from qtensor.bind.select.views import bind_view
@@ -61,7 +61,7 @@ def bind_query(
     def nested(inner: exp.Expr, known: dict[str, CommonTable]) -> Plan:
         return bind_query(context, inner, known, outer)
 
-    def beside(inner: exp.Expr, known: dict[str, CommonTable], before: Scope) -> tuple[Plan, bool]:
+    def beside(inner: exp.Expr, known: dict[str, CommonTable], before: ColumnScope) -> tuple[Plan, bool]:
         """The plan of a subquery in FROM behind relations that it may read, and whether it does."""
         sibling = expression_binder(context, before, known, outer)
         plan = bind_query(context, inner, known, sibling)
@@ -72,7 +72,7 @@ def bind_query(
         depths = {depth for depth, _ in plan_reads(plan)}
         return (plan if 1 in depths or not depths else without_level(plan)), 1 in depths
 
-    def condition(inner: exp.Expr, scope: Scope, known: dict[str, CommonTable]) -> Operand:
+    def condition(inner: exp.Expr, scope: ColumnScope, known: dict[str, CommonTable]) -> Operand:
         bound = expression_binder(context, scope, known, outer).condition(inner)
         if has_aggregate(bound.expr):
             raise context.error("the condition of a JOIN cannot contain aggregates", bound.span)
@@ -92,13 +92,13 @@ def bind_query(
         inner = exp.select("*").from_(node.this) if isinstance(node.this, exp.Table) else node.this  # `(t)`
         if not _moved_inside(node, inner):
             plan = nested(inner, relations.common_tables)
-            binder = expression_binder(context, Scope(), relations.common_tables, outer)
+            binder = expression_binder(context, ColumnScope(), relations.common_tables, outer)
             return ResultOrder(context, plan, binder, inner).bind(node)
         node = inner
     if isinstance(node, exp.Table):
         node = exp.select("*").from_(node)
     if isinstance(node, exp.SetOperation | exp.Values):
-        binder = expression_binder(context, Scope(), relations.common_tables, outer)
+        binder = expression_binder(context, ColumnScope(), relations.common_tables, outer)
         if isinstance(node, exp.Values):
             plan = bind_values(context, node, binder)
             context.branches[id(node)] = Branch(node, tuple(column.name for column in plan.schema))
@@ -124,7 +124,7 @@ def _moved_inside(node: exp.Subquery, inner: exp.Expr) -> bool:
 
 
 def expression_binder(
-    context: Context, scope: Scope, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None
+    context: Context, scope: ColumnScope, common_tables: dict[str, CommonTable], outer: ExpressionBinder | None
 ) -> ExpressionBinder:
     """The binder of expressions over `scope`, whose subqueries see it and what is around it."""
     binder = ExpressionBinder(context, scope, outer=outer)
@@ -147,7 +147,7 @@ class SelectBinder:
         self.binder.alias = self.alias
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> ColumnScope:
         return self.binder.scope
 
     def bind(self) -> Plan:
@@ -252,7 +252,7 @@ class SelectBinder:
             if replaced is not None:
                 items.append(SelectItem(replaced.alias, replaced.this))
                 continue
-            self.binder.places[id(reference)] = (reference, span)
+            self.binder.spans.note(reference, span)
             name = changes.renamed.get(reference.index, reference.name)
             items.append(SelectItem(name, bound=plain(reference, span)))
         return items

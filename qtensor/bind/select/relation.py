@@ -15,7 +15,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.expressions.build import Operand, coalesce, comparison, plain
 from qtensor.bind.select.correlation import plan_reads, with_columns_moved, with_outer_moved
 from qtensor.bind.select.lateral import lateral_join
-from qtensor.bind.select.scope import Scope, renamed
+from qtensor.bind.select.scope import ColumnScope, renamed
 from qtensor.bind.select.views import refuse_cycle
 from qtensor.bind.text.syntax import is_comma, is_system_function, schema_of
 from qtensor.errors import BindError, Span, UnsupportedError, suggestion
@@ -23,7 +23,7 @@ from qtensor.expressions import Call, ColumnRef, Expr
 from qtensor.files.paths import NOT_REMOTE, is_path, is_remote
 from qtensor.logical import Join, JoinKind, NamedExpr, OneRow, Plan, Project, Scan
 from qtensor.optimise.unsupported_columns import unsupported_column
-from qtensor.row_numbers import ROW, ROWID, ROWS_NUMBERED, numbered
+from qtensor.row_numbers import ROW, ROWID, numbered, table_numbered
 from qtensor.statement import View
 from qtensor.types import BOOLEAN, Field, Schema, Unsupported
 
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     """
 
     plan: Plan
-    scope: Scope
+    scope: ColumnScope
     lateral: bool = False
     own: tuple[int, int] = (0, 0)
 
@@ -60,8 +60,8 @@ class RelationBinder:
 
     context: Context
     bind_query: Callable[[exp.Expr, dict[str, CommonTable]], Plan]
-    bind_beside: Callable[[exp.Expr, dict[str, CommonTable], Scope], tuple[Plan, bool]]
-    condition: Callable[[exp.Expr, Scope, dict[str, CommonTable]], Operand]
+    bind_beside: Callable[[exp.Expr, dict[str, CommonTable], ColumnScope], tuple[Plan, bool]]
+    condition: Callable[[exp.Expr, ColumnScope, dict[str, CommonTable]], Operand]
     bind_view: Callable[[View, Span | None], Plan]
     common_tables: dict[str, CommonTable] = field(default_factory=dict)
     unnamed: int = 0  # how many relations so far had no name
@@ -76,10 +76,10 @@ class RelationBinder:
             seen.add(name)
             self.common_tables = {**self.common_tables, name: CommonTable(node, self.common_tables)}
 
-    def bind(self, clause: exp.From | None, joins: Sequence[exp.Join]) -> tuple[Plan, Scope]:
+    def bind(self, clause: exp.From | None, joins: Sequence[exp.Join]) -> tuple[Plan, ColumnScope]:
         """The plan of FROM, and the names of its columns; without FROM one row without columns."""
         if clause is None:
-            return OneRow(), Scope()
+            return OneRow(), ColumnScope()
         return self._joined(clause.this, joins)[:2]
 
     # --- joins ----------------------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class RelationBinder:
     def _joined(self, first: exp.Expr, joins: Sequence[exp.Join]) -> Part:
         """A list of relations: commas bind weaker than JOIN."""
         whole: Part | None = None
-        part = self._relation(first, Scope())
+        part = self._relation(first, ColumnScope())
         for join in joins:
             right = self._relation(join.this, part.scope if whole is None else whole.scope.beside(part.scope))
             if right.lateral:
@@ -102,7 +102,7 @@ class RelationBinder:
     def _within_reach(self, whole: Part | None, part: Part, right: Part, node: exp.Join) -> tuple[Part | None, Part, Part]:
         """The same three, `right` reading columns of `part` alone: what it reads of `whole` makes one part of these two."""
         comma, width = is_comma(node), 0 if whole is None else len(whole.scope.fields)
-        if not comma and all(index >= width for depth, index in plan_reads(right.plan) if depth == 1):
+        if not comma and all(column.index >= width for depth, column in plan_reads(right.plan) if depth == 1):
             plan = with_outer_moved(right.plan, lambda column: replace(column, index=column.index - width))
             return whole, part, right._replace(plan=plan)
         columns, relations = part.own
@@ -116,7 +116,7 @@ class RelationBinder:
     def _crossed(self, left: Part, right: Part, node: exp.Join) -> Part:
         return Part(Join(left.plan, right.plan, "inner"), self._beside(left.scope, right.scope, node))
 
-    def _beside(self, left: Scope, right: Scope, node: exp.Join) -> Scope:
+    def _beside(self, left: ColumnScope, right: ColumnScope, node: exp.Join) -> ColumnScope:
         for relation in right.relations:
             if left.relation(relation.qualifiers[0]) is not None:
                 name = relation.qualifiers[0]
@@ -166,7 +166,7 @@ class RelationBinder:
             return "left", node.side == "RIGHT"
         return "inner", False
 
-    def _using(self, left: Scope, right: Scope, node: exp.Join) -> list[tuple[ColumnRef, ColumnRef]]:
+    def _using(self, left: ColumnScope, right: ColumnScope, node: exp.Join) -> list[tuple[ColumnRef, ColumnRef]]:
         """The columns that USING or NATURAL joins, as columns of both sides' row."""
         width = len(left.fields)
         names: list[tuple[str, Span | None]]
@@ -209,8 +209,8 @@ class RelationBinder:
         return comparison(self.context, "equal", plain(left, span), plain(right, span), span).expr
 
     def _merged(
-        self, plan: Plan, scope: Scope, pairs: list[tuple[ColumnRef, ColumnRef]], kind: JoinKind, mirrored: bool
-    ) -> tuple[Plan, Scope]:
+        self, plan: Plan, scope: ColumnScope, pairs: list[tuple[ColumnRef, ColumnRef]], kind: JoinKind, mirrored: bool
+    ) -> tuple[Plan, ColumnScope]:
         """USING columns visible once: the left one, of a RIGHT JOIN the right one, of a FULL JOIN whichever is not NULL."""
         chosen = {left.index: right.index if mirrored else left.index for left, right in pairs}
         if kind == "full":
@@ -230,7 +230,7 @@ class RelationBinder:
 
     # --- relations ------------------------------------------------------------------------------------------------------------
 
-    def _relation(self, node: exp.Expr, before: Scope) -> Part:
+    def _relation(self, node: exp.Expr, before: ColumnScope) -> Part:
         """A relation of FROM, which may read those of `before`."""
         if node.args.get("joins"):
             first = node.copy()
@@ -260,14 +260,14 @@ class RelationBinder:
             name = f"{UNNAMED}{self.unnamed}" if self.unnamed > 1 else UNNAMED
         return Part(plan, self._scope(plan.schema, (name,), aliases, span), lateral)
 
-    def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> Scope:
+    def _scope(self, schema: Schema, names: tuple[str, ...], aliases: list[str], span: Span | None) -> ColumnScope:
         width = sum(field.name != ROW for field in schema)
         if len(aliases) > width:
             message = f'"{names[0]}" has {width} columns, and {len(aliases)} names are given for them'
             raise self.context.error(message, span)
-        return Scope.of(renamed(schema, aliases), names)
+        return ColumnScope.of(renamed(schema, aliases), names)
 
-    def _table(self, node: exp.Table, alias: str, aliases: list[str]) -> tuple[Plan, Scope]:
+    def _table(self, node: exp.Table, alias: str, aliases: list[str]) -> tuple[Plan, ColumnScope]:
         span = self.context.source.span(node.this)
         called = node.this.name.lower() if is_system_function(node) else ""
         name = f"{called}()" if called else ".".join(part.name for part in node.parts)
@@ -292,14 +292,14 @@ class RelationBinder:
         if table is None:
             raise self._no_table(name, span)
         if (
-            not name.endswith(ROWS_NUMBERED)
+            table_numbered(name) is None
             and self.context.source.mentions(ROWID)
             and all(field.name.lower() != ROWID for field in table)
         ):
             with_numbers = catalog.table(numbered(name))
             name, table = (name, table) if with_numbers is None else (numbered(name), with_numbers)
         # DuckDB calls the columns of 'folder/trips.parquet' trips.column.
-        own = name.removesuffix(ROWS_NUMBERED)
+        own = table_numbered(name) or name
         names = (alias,) if alias else tuple(dict.fromkeys((called or node.name, PurePath(own).stem, own)))
         return Scan(name, table, tuple(range(len(table))), span), self._scope(table, names, aliases, span)
 

@@ -39,7 +39,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Scope:
+class ColumnScope:
     """The columns of FROM: the row of all relations, one after the other, and which of its columns `*` stands for.
 
     A column that USING has joined is visible once: `merged` has it, and the columns that it was made of.
@@ -51,10 +51,10 @@ class Scope:
     merged: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     @staticmethod
-    def of(schema: Schema, qualifiers: tuple[str, ...]) -> Scope:
+    def of(schema: Schema, qualifiers: tuple[str, ...]) -> ColumnScope:
         """The scope of one relation."""
         visible = (position for position, field in enumerate(schema) if field.name != ROW)
-        return Scope(schema, (Relation(qualifiers, schema),), tuple(visible))
+        return ColumnScope(schema, (Relation(qualifiers, schema),), tuple(visible))
 
     def column(self, name: str) -> ColumnRef | None:
         """A new reference to the column `name`, case ignored; None if there is none, the first if there are several."""
@@ -102,15 +102,15 @@ class Scope:
         """The names of all columns."""
         return [field.name for relation in self.relations for field in relation.fields]
 
-    def beside(self, right: Scope) -> Scope:
+    def beside(self, right: ColumnScope) -> ColumnScope:
         """The scope of two relations, the row of the other following this one's."""
         width = len(self.fields)
         moved = (replace(relation, first=relation.first + width) for relation in right.relations)
         visible = (*self.visible, *(position + width for position in right.visible))
         merged = ((one + width, tuple(part + width for part in parts)) for one, parts in right.merged)
-        return Scope((*self.fields, *right.fields), (*self.relations, *moved), visible, (*self.merged, *merged))
+        return ColumnScope((*self.fields, *right.fields), (*self.relations, *moved), visible, (*self.merged, *merged))
 
-    def from_on(self, column: int, relation: int) -> Scope:
+    def from_on(self, column: int, relation: int) -> ColumnScope:
         """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
         return replace(self, relations=self.relations[relation:], visible=tuple(at for at in self.visible if at >= column))
 

@@ -12,7 +12,8 @@ from sqlglot import exp
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.select.aggregates import FIRST_WINDOW, aggregate_name, bind_aggregate, has_window
+from qtensor.bind.select.aggregates import aggregate_name, bind_aggregate, has_window
+from qtensor.bind.select.collected import WindowRef
 from qtensor.bind.select.window_syntax import FUNCTIONS, WindowError, WrittenBound, WrittenWindow, written_window
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
@@ -52,7 +53,7 @@ class WindowEntry:
 class WindowBinder:
     """Binds the calls of one SELECT, and keeps each distinct one once.
 
-    In expressions call number `i` stands as column `FIRST_WINDOW - i`, until `columns` says which it is.
+    In expressions a call stands as the `WindowRef` of its position in `entries`, until `plan` says which column it is.
     """
 
     context: Context
@@ -80,16 +81,16 @@ class WindowBinder:
         entry = WindowEntry(partition, order, NamedWindow(expression_name(node, self.context.source), call))
         return plain(self.kept(entry), span)
 
-    def kept(self, entry: WindowEntry) -> ColumnRef:
-        """The column that the call of `entry` will be."""
+    def kept(self, entry: WindowEntry) -> WindowRef:
+        """What stands for the call of `entry`."""
         call = entry.named.call
         same = [known for known in self.entries if replace(known, named=entry.named) == entry and known.named.call == call]
         if not same:
             self.entries.append(entry)
         position = self.entries.index(same[0] if same else entry)
-        return ColumnRef(FIRST_WINDOW - position, call.type, entry.named.name)
+        return WindowRef(position, call.type, entry.named.name)
 
-    def number_of_peers(self, partition: tuple[Expr, ...], order: tuple[SortKey, ...], span: Span | None) -> ColumnRef:
+    def number_of_peers(self, partition: tuple[Expr, ...], order: tuple[SortKey, ...], span: Span | None) -> WindowRef:
         """Rows that are peers counted as one: by this number, a frame of GROUPS is one of RANGE."""
         return self.kept(WindowEntry(partition, order, NamedWindow("peers", WindowCall("dense_rank", (), BIGINT, span=span))))
 
@@ -251,9 +252,7 @@ class WindowBinder:
         columns: dict[int, int] = {}
 
         def placed(expr: Expr) -> Expr:
-            if isinstance(expr, ColumnRef) and expr.index <= FIRST_WINDOW:
-                return replace(expr, index=columns[FIRST_WINDOW - expr.index])
-            return expr
+            return ColumnRef(columns[expr.index], expr.type, expr.name) if isinstance(expr, WindowRef) else expr
 
         for (partition, order), numbers in sorted(
             groups.items(), key=lambda group: any(has_window(key.expr) for key in group[0][1])

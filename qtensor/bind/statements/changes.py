@@ -12,7 +12,7 @@ from qtensor.bind.expressions.build import convert, plain
 from qtensor.bind.expressions.expression import ExpressionBinder
 from qtensor.bind.select.aggregates import aggregate_name, has_aggregate
 from qtensor.bind.select.query import bind_query, expression_binder
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.select.views import placed
 from qtensor.bind.statements.targets import changed_table, positions, refuse_parts
 from qtensor.bind.text.parse import parse
@@ -21,7 +21,7 @@ from qtensor.errors import ParseError, Span, suggestion
 from qtensor.expressions import ColumnRef, Expr, Literal
 from qtensor.logical import NamedExpr, OneRow, Plan, Project, Union
 from qtensor.row_numbers import ROW, numbered
-from qtensor.statement import Column, Definition, Delete, Insert, Update
+from qtensor.statement import Column, Delete, Insert, TableDefinition, Update
 
 _NAMES = {"returning": "RETURNING", "conflict": "ON CONFLICT", "alternative": "INSERT OR"}
 
@@ -60,9 +60,9 @@ def bind_insert(context: Context, catalog: StatementCatalog, node: exp.Insert) -
     return Insert(definition.name, Project(plan, _all_columns(context, definition, given)))
 
 
-def _rows(context: Context, catalog: StatementCatalog, definition: Definition, columns: list[int], node: exp.Values) -> Plan:
+def _rows(context: Context, catalog: StatementCatalog, definition: TableDefinition, columns: list[int], node: exp.Values) -> Plan:
     """VALUES, each value as the type of its column: they need no type in common."""
-    binder = expression_binder(context, Scope(), {}, None)
+    binder = expression_binder(context, ColumnScope(), {}, None)
     rows = [part.expressions if isinstance(part, exp.Tuple) else [part] for part in node.expressions]
     for row, part in zip(rows, node.expressions, strict=True):
         if len(row) != len(rows[0]):
@@ -101,10 +101,10 @@ def _default(context: Context, column: Column) -> Expr:
         return Literal(None, column.type)
     tree, source = parse(f"SELECT {column.default}", "duckdb")
     inner = Context(source, context.catalog, Parameters({}))
-    return placed(convert(inner, ExpressionBinder(inner, Scope()).bind(tree.expressions[0]), column.type), None)
+    return placed(convert(inner, ExpressionBinder(inner, ColumnScope()).bind(tree.expressions[0]), column.type), None)
 
 
-def _all_columns(context: Context, definition: Definition, given: Mapping[int, Expr]) -> tuple[NamedExpr, ...]:
+def _all_columns(context: Context, definition: TableDefinition, given: Mapping[int, Expr]) -> tuple[NamedExpr, ...]:
     """A value for every column of the table: that which is given, or its default."""
     return tuple(
         NamedExpr(column.name, given[index] if index in given else _default(context, column))
@@ -112,7 +112,7 @@ def _all_columns(context: Context, definition: Definition, given: Mapping[int, E
     )
 
 
-def _by_name(context: Context, definition: Definition, plan: Plan, query: exp.Expr) -> list[int]:
+def _by_name(context: Context, definition: TableDefinition, plan: Plan, query: exp.Expr) -> list[int]:
     """INSERT BY NAME: the columns that the query's columns are called like."""
     names = [column.name.lower() for column in definition.columns]
     found = []
@@ -126,7 +126,7 @@ def _by_name(context: Context, definition: Definition, plan: Plan, query: exp.Ex
     return found
 
 
-def _check_width(context: Context, definition: Definition, columns: Sequence[int], width: int, span: Span | None) -> None:
+def _check_width(context: Context, definition: TableDefinition, columns: Sequence[int], width: int, span: Span | None) -> None:
     if width != len(columns):
         whose = definition.name if len(columns) == len(definition.columns) else "the list"
         raise context.error(f"{whose} has {len(columns)} columns, and {width} values are given", span)
@@ -226,7 +226,7 @@ def _matching(
     context: Context,
     catalog: StatementCatalog,
     node: exp.Expr,
-    definition: Definition,
+    definition: TableDefinition,
     others: Sequence[exp.Expr],
     values: Sequence[exp.Expr],
 ) -> Plan:

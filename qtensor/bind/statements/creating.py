@@ -10,7 +10,7 @@ from qtensor.bind.expressions.build import convert
 from qtensor.bind.expressions.data_types import sql_type
 from qtensor.bind.expressions.expression import ExpressionBinder
 from qtensor.bind.select.query import bind_query
-from qtensor.bind.select.scope import Scope
+from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.statements.targets import plain_name, refuse_parts, table_name, taken
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.parse import QUERY_WORDS, dialect_named
@@ -18,7 +18,7 @@ from qtensor.bind.text.support import raise_unsupported, reject_unsupported
 from qtensor.bind.text.tokens import tokens_of
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
 from qtensor.logical import Limit, Plan
-from qtensor.statement import Column, CreateTable, CreateView, Definition, Drop, Key, Kind, Nothing, Statement, View
+from qtensor.statement import Column, CreateTable, CreateView, Drop, Key, Kind, Nothing, Statement, TableDefinition, View
 from qtensor.types import Array, Interval, SqlType, Unsupported, distinct_names
 
 _SKIPPED = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL"})
@@ -45,7 +45,7 @@ def bind_create(context: Context, catalog: StatementCatalog, node: exp.Create, d
     without_rows = _properties(context, node)
     is_table = node.args["kind"] == "TABLE"
     query = node.args.get("expression")
-    definition, plan, text = Definition(name, ()), None, ""
+    definition, plan, text = TableDefinition(name, ()), None, ""
     names = tuple(column.name for column in listed)
     if query is not None:
         text = _text_after_as(context)
@@ -84,7 +84,7 @@ def _query(context: Context, catalog: StatementCatalog, query: exp.Expr, views: 
     return bind_query(context, query, {})
 
 
-def _of_query(context: Context, name: str, names: tuple[str, ...], plan: Plan, span: Span | None) -> Definition:
+def _of_query(context: Context, name: str, names: tuple[str, ...], plan: Plan, span: Span | None) -> TableDefinition:
     """The columns that the query gives, the first of them under `names`."""
     if len(names) > len(plan.schema):
         raise context.error(f"{len(names)} names are given for {len(plan.schema)} columns", span)
@@ -92,7 +92,7 @@ def _of_query(context: Context, name: str, names: tuple[str, ...], plan: Plan, s
     for field in plan.schema:
         if not isinstance(field.type, Unsupported):  # a view may pass such a column on, and to read it is refused
             _storable(context, field.type, span)
-    return Definition(name, tuple(Column(new, field.type) for new, field in zip(called, plan.schema, strict=True)))
+    return TableDefinition(name, tuple(Column(new, field.type) for new, field in zip(called, plan.schema, strict=True)))
 
 
 def _storable(context: Context, type: SqlType, span: Span | None) -> None:
@@ -140,7 +140,7 @@ def _text_after_as(context: Context) -> str:
 # --- columns ------------------------------------------------------------------------------------------------------------------
 
 
-def _of_columns(context: Context, name: str, parts: list[exp.Expr]) -> Definition:
+def _of_columns(context: Context, name: str, parts: list[exp.Expr]) -> TableDefinition:
     """The columns and keys that are written out."""
     nodes = [part for part in parts if isinstance(part, exp.ColumnDef)]
     names: list[str] = []
@@ -170,7 +170,7 @@ def _of_columns(context: Context, name: str, parts: list[exp.Expr]) -> Definitio
     inside = primary[0].columns if primary else ()
     described = (Column(c.name, c.type, c.nullable and i not in inside, c.default, c.shown) for i, c in enumerate(columns))
     raise_unsupported(context.findings, context.source)
-    return Definition(name, tuple(described), tuple(dict.fromkeys(keys)))
+    return TableDefinition(name, tuple(described), tuple(dict.fromkeys(keys)))
 
 
 def _column(context: Context, node: exp.ColumnDef, index: int, keys: list[Key]) -> Column:
@@ -211,7 +211,7 @@ def _default(context: Context, node: exp.Expr, column: Column) -> tuple[str, str
         raise context.error("a DEFAULT contains neither columns nor queries nor parameters", span)
     reject_unsupported(node, context.source, context.catalog)
     if not isinstance(column.type, Interval):
-        convert(context, ExpressionBinder(context, Scope()).bind(node), column.type)
+        convert(context, ExpressionBinder(context, ColumnScope()).bind(node), column.type)
     return str(node.sql("duckdb")), expression_name(node, context.source)
 
 

@@ -10,7 +10,7 @@ from qtensor.bind.catalog import StatementCatalog
 from qtensor.bind.context import Context
 from qtensor.bind.text.syntax import schema_of
 from qtensor.errors import BindError, ParseError, Span, suggestion
-from qtensor.statement import Definition
+from qtensor.statement import TableDefinition
 
 _WHY_NOT = {
     "view": "is a view",
@@ -35,7 +35,7 @@ def plain_name(context: Context, node: exp.Expr) -> tuple[str, Span | None]:
     return str(node.name), span
 
 
-def changed_table(context: Context, catalog: StatementCatalog, node: exp.Expr) -> Definition:
+def changed_table(context: Context, catalog: StatementCatalog, node: exp.Expr) -> TableDefinition:
     """The created table that a statement changes.
 
     Raises:
@@ -54,7 +54,7 @@ def changed_table(context: Context, catalog: StatementCatalog, node: exp.Expr) -
     raise context.error(f'"{name}" {_WHY_NOT[kind]} and cannot be changed: only what CREATE TABLE made can', span, hint)
 
 
-def positions(context: Context, definition: Definition, columns: Sequence[exp.Expr], clause: str) -> list[int]:
+def positions(context: Context, definition: TableDefinition, columns: Sequence[exp.Expr], clause: str) -> list[int]:
     """Which columns of the table are named, each once.
 
     Raises:

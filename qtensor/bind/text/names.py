@@ -11,7 +11,7 @@ from qtensor.bind.expressions.lists import in_brackets
 from qtensor.bind.expressions.scalars import scalar_call
 from qtensor.bind.select.window_syntax import WindowError, WrittenBound, written_window
 from qtensor.bind.text.query_names import query_text
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.syntax import call_arguments, connected, subscript_value
 from qtensor.bind.text.words import quoted
 from qtensor.functions.aggregates import AGGREGATES
@@ -82,7 +82,7 @@ _DOUBLE_UNITS = ("SECOND", "MILLISECOND")
 _UNIT_PLURALS = {"MILLENNIUM": "millennia", "CENTURY": "centuries"}
 
 
-def expression_name(node: exp.Expr, source: Source) -> str:
+def expression_name(node: exp.Expr, source: QueryText) -> str:
     """The output name of the expression `node` when it has no alias."""
 
     def name(part: exp.Expr) -> str:
@@ -189,7 +189,7 @@ def expression_name(node: exp.Expr, source: Source) -> str:
             return node.sql("duckdb")
 
 
-def _power_sign(node: exp.Pow, source: Source) -> str:
+def _power_sign(node: exp.Pow, source: QueryText) -> str:
     """^ or **, as the query writes it."""
     operand = source.span(node.this)
     after = source.token_after(operand) if operand is not None else -1
@@ -198,7 +198,7 @@ def _power_sign(node: exp.Pow, source: Source) -> str:
     return source.upper_at(after) if source.upper_at(after) in ("^", "**") else "^"
 
 
-def _negation_name(node: exp.Neg, source: Source) -> str:
+def _negation_name(node: exp.Neg, source: QueryText) -> str:
     inner = node.this.unnest()
     shown = expression_name(inner, source)
     if isinstance(inner, exp.Literal) and not inner.is_string:
@@ -208,14 +208,14 @@ def _negation_name(node: exp.Neg, source: Source) -> str:
     return f"(-({shown}))"
 
 
-def _not_name(node: exp.Not, source: Source) -> str:
+def _not_name(node: exp.Not, source: QueryText) -> str:
     inner = node.this
     if isinstance(inner, exp.Is) and _is_not(inner, source):
         return _is_name(inner, source, negated=True)
     return f"(NOT {expression_name(inner, source)})"
 
 
-def _is_not(node: exp.Is, source: Source) -> bool:
+def _is_not(node: exp.Is, source: QueryText) -> bool:
     """Whether the query says `x IS NOT ...` and not `NOT x IS ...`, for which sqlglot has one tree."""
     operand = source.span(node.this)
     if operand is None:
@@ -226,7 +226,7 @@ def _is_not(node: exp.Is, source: Source) -> bool:
     return source.upper_at(after) == "NOTNULL" or source.upper_at(after + 1) == "NOT"
 
 
-def _is_name(node: exp.Is, source: Source, negated: bool) -> str:
+def _is_name(node: exp.Is, source: QueryText, negated: bool) -> str:
     operand = expression_name(node.this, source)
     if isinstance(node.expression, exp.Null):
         return f"({operand} IS {'NOT ' if negated else ''}NULL)"
@@ -234,7 +234,7 @@ def _is_name(node: exp.Is, source: Source, negated: bool) -> str:
     return f"(CAST({operand} AS BOOLEAN) {relation} {expression_name(node.expression, source)})"
 
 
-def _case_name(node: exp.Case, source: Source) -> str:
+def _case_name(node: exp.Case, source: QueryText) -> str:
     subject = expression_name(node.this, source) if node.this else None
     parts = ["CASE "]
     for branch in node.args["ifs"]:
@@ -246,7 +246,7 @@ def _case_name(node: exp.Case, source: Source) -> str:
     return "".join(parts)
 
 
-def _type_name(node: exp.Cast, source: Source) -> str:
+def _type_name(node: exp.Cast, source: QueryText) -> str:
     written = source.written_type(node)
     if written is None:
         shown = node.to.sql("duckdb")
@@ -254,7 +254,7 @@ def _type_name(node: exp.Cast, source: Source) -> str:
     return replace(written, name=_GRAMMAR_TYPES.get(written.name.upper(), written.name)).text
 
 
-def _interval_name(node: exp.Interval, source: Source) -> str:
+def _interval_name(node: exp.Interval, source: QueryText) -> str:
     if node.this is None or node.args.get("unit") is None:
         return f"CAST({expression_name(node.this, source)} AS INTERVAL)"
     quantity = node.this.unnest()
@@ -273,7 +273,7 @@ def _interval_name(node: exp.Interval, source: Source) -> str:
     return f"{function}(CAST(trunc(CAST({shown} AS DOUBLE)) AS {width}))"
 
 
-def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
+def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: QueryText) -> str:
     like = node.this if isinstance(node, exp.Escape) else node
     operand, pattern = expression_name(like.this, source), expression_name(like.expression, source)
     negated, ignores_case = bool(like.args.get("negate")), isinstance(like, exp.ILike)
@@ -284,7 +284,7 @@ def _like_name(node: exp.Escape | exp.Like | exp.ILike, source: Source) -> str:
     return f"(NOT {call})" if negated else call
 
 
-def _ordered_name(node: exp.Ordered, source: Source) -> str:
+def _ordered_name(node: exp.Ordered, source: QueryText) -> str:
     """A key of ORDER BY with the directions that the query writes."""
     words = []
     span = source.span(node.this)
@@ -295,7 +295,7 @@ def _ordered_name(node: exp.Ordered, source: Source) -> str:
     return " ".join([expression_name(node.this, source), *words])
 
 
-def _window_name(node: exp.Window, source: Source) -> str:
+def _window_name(node: exp.Window, source: QueryText) -> str:
     """A call and its window, of a named one what it stands for."""
     try:
         window = written_window(node)
@@ -315,13 +315,13 @@ def _window_name(node: exp.Window, source: Source) -> str:
     return f"{shown} OVER ({' '.join(parts)})"
 
 
-def _bound_name(bound: WrittenBound, source: Source) -> str:
+def _bound_name(bound: WrittenBound, source: QueryText) -> str:
     if bound.side == "CURRENT ROW":
         return bound.side
     return f"{'UNBOUNDED' if bound.offset is None else expression_name(bound.offset, source)} {bound.side}"
 
 
-def _within_group_name(node: exp.WithinGroup, source: Source) -> str:
+def _within_group_name(node: exp.WithinGroup, source: QueryText) -> str:
     keys = ", ".join(_ordered_name(key, source) for key in node.expression.expressions)
     if isinstance(node.this, exp.Mode):
         return f'"mode"() WITHIN GROUP ( ORDER BY {keys})'
@@ -329,7 +329,7 @@ def _within_group_name(node: exp.WithinGroup, source: Source) -> str:
     return f"{function}({expression_name(node.this.this, source)} ORDER BY {keys})"
 
 
-def _call_name(node: exp.Expr, source: Source) -> str:
+def _call_name(node: exp.Expr, source: QueryText) -> str:
     if isinstance(node, exp.Count) and (node.this is None or isinstance(node.this, exp.Star)):
         return "count_star()"
     call = scalar_call(node, source)

@@ -13,7 +13,7 @@ from sqlglot.errors import ParseError as SqlglotParseError
 
 from qtensor.bind.select.window_syntax import FUNCTIONS
 from qtensor.bind.text.parser import parser_of
-from qtensor.bind.text.source import TYPE_WORDS, Source
+from qtensor.bind.text.source import TYPE_WORDS, QueryText
 from qtensor.bind.text.syntax import is_text, whole_number
 from qtensor.bind.text.tokens import duckdb_tokens, tokens_of
 from qtensor.errors import ParseError, Span, UnsupportedError, suggestion
@@ -44,7 +44,7 @@ def dialect_named(name: str) -> Dialect:
         raise ParseError(f'unknown SQL dialect "{name}"', hint=hint) from error
 
 
-def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
+def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, QueryText]:
     """The syntax tree of the one query that `sql` holds, and its places in the text.
 
     Raises:
@@ -58,7 +58,7 @@ def parse(sql: str, dialect_name: str) -> tuple[exp.Expr, Source]:
     return tree, source
 
 
-def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = ()) -> tuple[exp.Expr, Source]:
+def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = ()) -> tuple[exp.Expr, QueryText]:
     """The same of a query, or of a statement that begins with one of `known`."""
     dialect = dialect_named(dialect_name)
     try:
@@ -84,7 +84,7 @@ def parse_statement(sql: str, dialect_name: str, known: Collection[TokenType] = 
     if "@" in sql and any(node.this is None for node in statements[0].find_all(exp.Abs)):
         signs = [Span(token.start, token.end + 1) for token in tokens if token.text == "@"]
         raise ParseError("syntax error: an operand is missing after @", sql, signs[:1])
-    source = Source(sql, tokens)
+    source = QueryText(sql, tokens)
     _refuse_incomplete(statements[0], sql)
     if is_duckdb:
         _refuse_table(statements[0], source)
@@ -107,7 +107,7 @@ def _parsed(sql: str, tokens: list[Token], dialect: Dialect) -> list[exp.Expr]:
         raise ParseError(f'syntax error at or near "{token.text}"', sql, [Span(token.start, token.end + 1)]) from error
 
 
-def _refuse_table(tree: exp.Expr, source: Source) -> None:
+def _refuse_table(tree: exp.Expr, source: QueryText) -> None:
     """Refuse what may stand in FROM only: a query in parentheses that is joined, or rows that have a name."""
     token = None
     if isinstance(tree, exp.Subquery) and tree.args.get("joins"):
@@ -198,7 +198,7 @@ def _mend_quantifier(node: exp.Anonymous) -> None:
         node.replace(made(this=node.expressions[0]))
 
 
-def _mend_typed_literals(tree: exp.Expr, source: Source) -> None:
+def _mend_typed_literals(tree: exp.Expr, source: QueryText) -> None:
     """DATE 'x'::T is CAST(DATE 'x' AS T), which sqlglot reads as DATE ('x'::T)."""
     seen: set[int] = set()
     for outer in list(tree.find_all(exp.Cast)):

@@ -28,7 +28,7 @@ class WrittenType:
 
 
 @dataclass
-class Source:
+class QueryText:
     """The text of one query, its tokens, and the places of the syntax tree's nodes in it."""
 
     sql: str

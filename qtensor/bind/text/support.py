@@ -13,7 +13,7 @@ from qtensor.bind.expressions.scalars import scalar_call
 from qtensor.bind.expressions.tuples import is_compared
 from qtensor.bind.select.aggregates import CLASSES, aggregate_name
 from qtensor.bind.select.window_syntax import FUNCTIONS
-from qtensor.bind.text.source import Source
+from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.syntax import is_system_function
 from qtensor.bind.text.words import DUCKDB_FUNCTIONS
 from qtensor.errors import Span, UnsupportedError
@@ -105,12 +105,12 @@ _PART_NAMES = {
 }
 
 
-def reject_unsupported(tree: exp.Expr, source: Source, catalog: Catalog) -> None:
+def reject_unsupported(tree: exp.Expr, source: QueryText, catalog: Catalog) -> None:
     """Raise one UnsupportedError that names everything in `tree` that no later step can bind; nothing if there is nothing."""
     raise_unsupported(_walk(tree, source, catalog), source)
 
 
-def raise_unsupported(findings: Collection[Finding], source: Source) -> None:
+def raise_unsupported(findings: Collection[Finding], source: QueryText) -> None:
     """Raise one UnsupportedError for all `findings`, in the order of the text; do nothing if there are none."""
     if not findings:
         return
@@ -123,7 +123,7 @@ def raise_unsupported(findings: Collection[Finding], source: Source) -> None:
     raise UnsupportedError(message, source.sql, spans)
 
 
-def _walk(tree: exp.Expr, source: Source, catalog: Catalog) -> list[Finding]:
+def _walk(tree: exp.Expr, source: QueryText, catalog: Catalog) -> list[Finding]:
     findings: list[Finding] = []
     pending: list[exp.Expr] = [tree]
     while pending:
@@ -147,12 +147,12 @@ def _part_name(key: str, children: list[exp.Expr]) -> str:
     return known or key.strip("_").replace("_", " ").upper()
 
 
-def _part_place(node: exp.Expr, children: list[exp.Expr], source: Source) -> Span | None:
+def _part_place(node: exp.Expr, children: list[exp.Expr], source: QueryText) -> Span | None:
     spans = [span for child in children if (span := source.span(child))]
     return Span(spans[0].start, spans[-1].end) if spans else source.span(node)
 
 
-def _place(node: exp.Expr, source: Source) -> Span | None:
+def _place(node: exp.Expr, source: QueryText) -> Span | None:
     if isinstance(node, exp.CTE):
         return source.find_words("RECURSIVE")
     named = source.find_words(node.sql_name()) if isinstance(node, exp.Func) and source.span(node) is None else None
@@ -165,7 +165,7 @@ def _place(node: exp.Expr, source: Source) -> Span | None:
     return named
 
 
-def _unsupported_node(node: exp.Expr, source: Source, catalog: Catalog) -> str | None:
+def _unsupported_node(node: exp.Expr, source: QueryText, catalog: Catalog) -> str | None:
     if isinstance(node, exp.BitwiseNot) and _goes_further(node):
         return "~ before an arithmetic operator, to whose result DuckDB applies it: write parentheses"
     if scalar_call(node, source, catalog) is not None:

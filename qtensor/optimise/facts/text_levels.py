@@ -1,7 +1,7 @@
 """What a plan needs of the codes of each text column: known before the columns are encoded, so that no more is done than that.
 
 Sound because it errs on one side: whatever is not known here to need less is given codes in the order of the strings. That a
-column is weaker than an operation needs is an InternalError there (`Encoder.require`), never a wrong row.
+column is weaker than an operation needs is an InternalError there (`Lowerer.require`), never a wrong row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The encoder: an expression tree to a `Value`; the sibling files hold one function for each kind of node."""
+"""The lowerer: an expression tree to a `Value`; the sibling files hold one function for each kind of node."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def slot_of(items: list[Item], item: Item) -> int:
 
 @dataclass
 class Bindings:
-    """What the kernels of one query take at run time, collected while encoding: literals, scalars, tables, models, checks."""
+    """What the kernels of one query take at run time, collected while lowering: literals, scalars, tables, models, checks."""
 
     dictionary_sizes: Mapping[tuple[str, int], int]
     models: Mapping[str, Model]
@@ -99,11 +99,11 @@ class Bindings:
 
 
 @dataclass
-class Encoder:
-    """Encodes expressions over `columns` into `builder`.
+class Lowerer:
+    """Lowers expressions over `columns` into `builder`.
 
     `guard` is the condition under which the expression at hand is evaluated (the branch of a CASE): an error elsewhere is none.
-    `pending` are the checks of the expressions encoded so far, for the pipeline to turn into steps.
+    `pending` are the checks of the expressions lowered so far, for the pipeline to turn into steps.
     """
 
     builder: KernelBuilder
