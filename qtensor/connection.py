@@ -70,8 +70,9 @@ class Connection:
     threads: how many cores a query over a large table uses (default: all that this process may use).
     timeout: the seconds that a call which asks or runs a query, or registers the file of a model, may take, a QueryTimeoutError
         ends it; None: any.
-    memory_limit: bytes, or a text like "2GB", of encoded columns that are kept for the next queries (default: half of the
-        machine's memory). Those used last are kept; what a query needs while it runs is not limited by it.
+    memory_limit: bytes, or a text like "2GB", that queries may take (default: 70 % of the machine's memory). Half of it is for
+        encoded columns, which are kept for the next queries as long as there is room, those used last. Tables whose columns do
+        not fit there are read block by block; what must see all rows at once is then spilled to temporary files.
     """
 
     def __init__(self, threads: int | None = None, timeout: float | None = None, memory_limit: int | str | None = None) -> None:

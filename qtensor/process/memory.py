@@ -37,10 +37,15 @@ def keep_heap() -> bool:
 
 def half_of_memory() -> int:
     """Half of the bytes of memory that this process may have."""
+    return all_memory() // 2
+
+
+def all_memory() -> int:
+    """The bytes of memory that this process may have."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
         found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found) // 2
+    return min(found)
 
 
 def shown_size(size: int) -> str:

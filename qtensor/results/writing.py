@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 FileFormat: TypeAlias = Literal["csv", "json", "parquet", "arrow"]
 
 ROWS_AT_ONCE = 65_536
+ROWS_OF_GROUP = 1 << 18  # of Parquet
 SUFFIXES: dict[str, FileFormat] = {
     ".arrow": "arrow",
     ".arrows": "arrow",
@@ -65,9 +65,8 @@ def write_rows(reader: pa.RecordBatchReader, options: FileOptions, file: BinaryI
     if options.compression is not None and options.format in ("csv", "json"):
         import pyarrow as pa
 
-        plain = io.BytesIO()
-        write_text(reader, options, plain)
-        file.write(pa.Codec(options.compression).compress(plain.getvalue(), asbytes=True))
+        with pa.CompressedOutputStream(pa.PythonFile(Unclosed(file), "w"), options.compression) as compressed:
+            write_text(reader, options, compressed)
         return
     match options.format:
         case "csv" | "json":
@@ -130,11 +129,43 @@ def write_arrow(reader: pa.RecordBatchReader, file: BinaryIO, footer: bool) -> N
 
 
 def write_parquet(reader: pa.RecordBatchReader, file: BinaryIO, compression: str | None) -> None:
+    """Row groups of ROWS_OF_GROUP rows or a few more, the last one of fewer."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    memory = io.BytesIO()  # a pipe cannot tell its position, which Parquet's writer asks for
-    pq.write_table(reader.read_all(), memory, compression=compression or "snappy")
-    file.write(memory.getbuffer())
+    with pq.ParquetWriter(pa.PythonFile(Unclosed(file), "w"), reader.schema, compression=compression or "snappy") as writer:
+        held: list[pa.RecordBatch] = []
+        for batch in reader:
+            held.append(batch)
+            if sum(one.num_rows for one in held) >= ROWS_OF_GROUP:
+                writer.write_table(pa.Table.from_batches(held))
+                held = []
+        if held:
+            writer.write_table(pa.Table.from_batches(held))
+
+
+class Unclosed:
+    """A file that is written to and left open, and that tells its position even if it is a pipe: Arrow's writers ask for it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._position = 0
+
+    def write(self, octets: bytes) -> int:
+        self._file.write(octets)
+        self._position += len(octets)
+        return len(octets)
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        """Nothing: who opened the file closes it."""
 
 
 def pieces(reader: pa.RecordBatchReader) -> Iterable[pa.RecordBatch]:

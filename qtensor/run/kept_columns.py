@@ -10,7 +10,7 @@ from typing import TypeAlias
 from weakref import ReferenceType, ref
 
 from qtensor.errors import DataError
-from qtensor.process.memory import half_of_memory
+from qtensor.process.memory import all_memory
 from qtensor.sources.table import Table
 
 Columns: TypeAlias = frozenset[tuple[Table, int]]
@@ -78,7 +78,7 @@ class KeptColumns:
 
 
 def memory_limit(given: int | str | None) -> int:
-    """A limit in bytes: given so, or as "500MB", "2 GiB"; without one, half of the machine's memory.
+    """A limit in bytes: given so, or as "500MB", "2 GiB"; without one, 70 % of the machine's memory.
 
     Raises DataError: it is neither.
 
@@ -86,7 +86,7 @@ def memory_limit(given: int | str | None) -> int:
     (1500, 2048)
     """
     if given is None:
-        return half_of_memory()
+        return all_memory() * 7 // 10
     if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
         return given
     match = _SIZE.fullmatch(given) if isinstance(given, str) else None

@@ -37,11 +37,12 @@ class Session:
     """Everything a query needs that outlives it: the compiler with its caches, buffers, threads."""
 
     def __init__(self, threads: int, compiler: Compiler, limit: int) -> None:
-        """limit: bytes of encoded columns that are kept."""
+        """limit: bytes that the connection may take; half of them are for columns that are kept, the rest for what runs."""
         self.threads = threads
+        self.limit = limit
         self.compiler = compiler
         self.memory = DeviceMemory(threads)
-        self.columns = KeptColumns(limit)
+        self.columns = KeptColumns(limit // 2)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="qtensor")
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ def prepare_plan(
     clock = clock or Clock()
     tables = dict(scope.tables)
     by_name = {model.name: model for model in models.values()}
-    limit = session.columns.limit
+    limit = session.limit
     try:
         unread = large_tables(bound, tables, limit)
         with closing(MeasuredTables(tables, session.threads, unread=unread)) as measured:

@@ -1,6 +1,6 @@
 """Damaged Parquet files give pyarrow's rows or an error of qtensor's, and never end the process. pyarrow is the oracle."""
 
-from __future__ import annotations
+from __future__ import base64
 
 import datetime
 import io
@@ -225,3 +225,15 @@ def test_more_rows_in_a_pipe_than_a_table_has(tmp_path: Path) -> None:
     with_rows(path, 1 << 40)
     with pytest.raises(CapacityError, match="stdin has 1,099,511,627,776 rows, of which there may be 2,147,483,647"):
         read_pipe("stdin", io.BytesIO(path.read_bytes()))
+
+
+def test_a_footer_without_row_groups_that_cannot_be_followed(tmp_path: Path) -> None:
+    """Found by `make fuzz-files`: pyarrow reads no row of it, and its facts were asked for all the same."""
+    octets = base64.b64decode(
+        "UEFSMRUEFQAVAkwVABUAEgAAABUEGSw1ABgGc2NoZW1hFQIAFQQlAhgBaQAWABkAAAAAAAAAAAAAAAAAAAAAFQIWABYcFh4mACYI"
+        "KRwVBBUAFQIAAAAWHBYAJggWHgAoIHBhcnF1ZXQtY3BwLWFycm93IHZlcnNpb24gMjYuMC4xGRwcAAAAdAAAAFBBUjE="
+    )
+    (tmp_path / "t.parquet").write_bytes(octets)
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == 0
+    assert qtensor.connect().sql(f"SELECT count(*) FROM '{tmp_path}/t.parquet'").fetchall() == [(0,)]
+    assert qtensor.connect().sql(f"SELECT * FROM '{tmp_path}/t.parquet'").fetchall() == []

@@ -107,7 +107,7 @@ GROUPED = [
     "SELECT k, count(*), sum(d), min(u), max(day) FROM events GROUP BY k",
     "SELECT u, count(*), sum(id) FROM events GROUP BY u",
     "SELECT id, count(*) FROM events GROUP BY id",
-    "SELECT f, count(*) FROM events WHERE NOT isnan(f) GROUP BY f",
+    "SELECT f, count(*) FROM events WHERE NOT isnan(f) GROUP BY f ORDER BY f",
     "SELECT count(*), sum(n), count(f) FROM (SELECT f, count(*) AS n FROM events GROUP BY f)",
     "SELECT day, moment, count(*) FROM events GROUP BY day, moment",
     "SELECT id % 10, sum(wide * 1000) FROM events GROUP BY 1",
