@@ -1,7 +1,8 @@
 """Damaged Parquet files give pyarrow's rows or an error of qtensor's, and never end the process. pyarrow is the oracle."""
 
-from __future__ import base64
+from __future__ import annotations
 
+import base64
 import datetime
 import io
 import resource
