@@ -269,18 +269,18 @@ class Connection:
         with closing(Scope(self._registry, variables)) as scope:
             yield scope
 
-    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
+    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Prepared:
         """The query ready to run: from the cache if everything it was prepared for is still the same."""
         key = query.key
         with self._scope(variables) as scope:
             if observe is not None:
-                return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+                return self._calls.run(lambda: self._prepare(query, scope, key, observe)).prepared
             try:
                 with staying_here():
                     known = self._known(key, scope)
             except HandOverError:  # a table is a relation, which is to be prepared anew
-                return self._calls.run(lambda: self._known(key, scope) or self._prepare(query, scope, key, None))
-            return known or self._calls.run(lambda: self._prepare(query, scope, key, None))
+                known = self._calls.run(lambda: self._known(key, scope) or self._prepare(query, scope, key, None))
+            return (known or self._calls.run(lambda: self._prepare(query, scope, key, None))).prepared
 
     def _known(self, key: tuple[str, str, str], scope: Scope) -> Kept | None:
         """What was prepared, if it still holds. Asks tables whether they are current, while their locks are held."""
@@ -304,7 +304,7 @@ class Connection:
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""
-        prepared = self._prepared(query, variables).prepared.current
+        prepared = self._prepared(query, variables).current
         with enough_memory():
             return self._session.run(prepared) if prepared.is_short else self._calls.run(lambda: self._session.run(prepared))
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from qtensor.bind import normalised
 from qtensor.errors import QTensorError
 from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
-
-if TYPE_CHECKING:
-    from qtensor.connection import Connection
-    from qtensor.run.session import Session
+from qtensor.run.session import Session
 
 Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
 
 
-def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
-    """The text of one level. Raises QTensorError for a level that does not exist."""
+def explain(session: Session, prepared: Prepared, level: Level) -> str:
+    """The text of one level; `session` runs the query for its timings. Raises QTensorError for a level that does not exist."""
     match level:
         case "sql":
             return normalised(prepared.query.sql, prepared.query.dialect)
@@ -30,7 +27,7 @@ def explain(connection: Connection, prepared: Prepared, level: Level) -> str:
         case "hlo":
             return "\n".join(module.hlo() for module in prepared.compiled.modules)
         case "timings":
-            return timings(connection._session, prepared)
+            return timings(session, prepared)
         case _:
             raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
 
