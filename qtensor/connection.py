@@ -37,13 +37,13 @@ from qtensor.process.memory import enough_memory, keep_heap, release_heap
 from qtensor.relation import Relation
 from qtensor.run.kept_columns import Columns
 from qtensor.run.kept_columns import memory_limit as limit_in_bytes
-from qtensor.run.prepared import Parameters, Prepared, Query
+from qtensor.run.prepared import Parameters, Query
 from qtensor.run.session import Session
 from qtensor.sources.arrow import without_rows
 from qtensor.sources.table import Table
 from qtensor.statement import View
 from qtensor.statements.run import Runner
-from qtensor.streaming.prepare import PreparedStream, batches_of, prepare, rows_of
+from qtensor.streaming.prepare import Runnable, batches_of, prepare, rows_of
 from qtensor.types import Schema
 
 PLANS_KEPT = 256
@@ -54,7 +54,7 @@ _MUCH = 32 << 20  # bytes: to look for free pages takes longer than smaller colu
 class Kept:
     """A prepared query, and what it was prepared for."""
 
-    prepared: Prepared | PreparedStream
+    prepared: Runnable
     tables: tuple[tuple[str, Table], ...]
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
@@ -272,18 +272,18 @@ class Connection:
         with closing(Scope(self._registry, variables)) as scope:
             yield scope
 
-    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Kept:
+    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Runnable:
         """The query ready to run: from the cache if everything it was prepared for is still the same."""
         key = query.key
         with self._scope(variables) as scope:
             if observe is not None:
-                return self._calls.run(lambda: self._prepare(query, scope, key, observe))
+                return self._calls.run(lambda: self._prepare(query, scope, key, observe)).prepared
             try:
                 with staying_here():
                     known = self._known(key, scope)
             except HandOverError:  # a table is a relation, which is to be prepared anew
-                return self._calls.run(lambda: self._known(key, scope) or self._prepare(query, scope, key, None))
-            return known or self._calls.run(lambda: self._prepare(query, scope, key, None))
+                known = self._calls.run(lambda: self._known(key, scope) or self._prepare(query, scope, key, None))
+            return (known or self._calls.run(lambda: self._prepare(query, scope, key, None))).prepared
 
     def _known(self, key: tuple[str, str, str], scope: Scope) -> Kept | None:
         """What was prepared, if it still holds. Asks tables whether they are current, while their locks are held."""
@@ -307,7 +307,7 @@ class Connection:
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""
-        prepared = self._prepared(query, variables).prepared.current
+        prepared = self._prepared(query, variables).current
         with enough_memory():
             if prepared.is_short:
                 return rows_of(self._session, prepared)
@@ -315,7 +315,7 @@ class Connection:
 
     def _batches(self, query: Query, variables: Mapping[str, object]) -> Iterator[pa.Table]:
         """The rows of a query as they come, each part of them computed when it is asked for."""
-        batches = batches_of(self._session, self._prepared(query, variables).prepared)
+        batches = batches_of(self._session, self._prepared(query, variables))
         while True:
             with enough_memory():
                 rows = self._calls.run(lambda: next(batches, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -13,21 +13,40 @@ import pyarrow as pa
 from qtensor.errors import DataError
 from qtensor.explain.levels import Level, explain
 from qtensor.given import given_count
+from qtensor.logical import Plan
 from qtensor.lowering.storage import arrow_type
+from qtensor.optimise.driver import Observer
 from qtensor.results.display import render_html, render_text
 from qtensor.results.fetching import Cursor, Row, data_frame, jax_ready, numpy_column, python_rows, rows_in_batches
 from qtensor.results.libraries import needs
-from qtensor.run.prepared import Prepared, Query
+from qtensor.run.prepared import Query
+from qtensor.run.session import Session
 from qtensor.sources.typed import TypedRows
-from qtensor.streaming.prepare import PreparedStream
+from qtensor.streaming.prepare import Runnable
 from qtensor.types import Field, Schema, distinct_names
 
 if TYPE_CHECKING:
     import pandas
     import polars
 
-    from qtensor.connection import Connection
-    from qtensor.logical import Plan
+
+class Engine(Protocol):
+    """What a relation asks of its connection: to prepare its query, to run it, to export it.
+
+    variables: what those variables of the caller held that the query names as tables, when the relation was made.
+    """
+
+    @property
+    def _session(self) -> Session: ...
+    @property
+    def _closed(self) -> bool: ...
+    def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Runnable: ...
+    def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table: ...
+    def _batches(self, query: Query, variables: Mapping[str, object]) -> Iterator[pa.Table]: ...
+    def _export(self, query: Query, variables: Mapping[str, object], path: str | os.PathLike[str]) -> None: ...
+    def _export_native(
+        self, query: Query, variables: Mapping[str, object], folder: str | os.PathLike[str], name: str
+    ) -> None: ...
 
 
 class Relation(TypedRows):
@@ -41,14 +60,14 @@ class Relation(TypedRows):
     answers = True
     _cursor: Cursor | None = None  # where fetchone and fetchmany are; opened by the first of them
 
-    def __init__(self, connection: Connection, query: Query, sources: Mapping[str, object], schema: Schema) -> None:
+    def __init__(self, connection: Engine, query: Query, sources: Mapping[str, object], schema: Schema) -> None:
         self._connection = connection
         self._query = query
         self._sources = sources
         self._schema = schema
 
-    def _prepare(self) -> Prepared | PreparedStream:
-        return self._connection._prepared(self._query, self._sources).prepared.current
+    def _prepare(self) -> Runnable:
+        return self._connection._prepared(self._query, self._sources).current
 
     @property
     def fields(self) -> Schema:
@@ -59,7 +78,7 @@ class Relation(TypedRows):
         """The query as it is prepared now: another one when its tables, views or models have changed."""
         if self._connection._closed:
             raise DataError("a relation is used as a table after its connection was closed: make it anew on an open one")
-        return self._connection._prepared(self._query, self._sources).prepared
+        return self._connection._prepared(self._query, self._sources)
 
     @property
     def schema(self) -> pa.Schema:
@@ -193,7 +212,7 @@ class Relation(TypedRows):
 
         level: "sql", "logical", "physical", "hlo" or "timings" (which runs the query once).
         """
-        return explain(self._connection, self._prepare(), level)
+        return explain(self._connection._session, self._prepare(), level)
 
     def hlo(self) -> str:
         """The optimised HLO of the modules that run: one for the whole query, or `partial` and `final` on several cores."""
@@ -224,7 +243,7 @@ class Relation(TypedRows):
     def plans(self) -> list[tuple[str, Plan]]:
         """The logical plan as bound, and after each optimiser rule that changed it."""
         seen: list[tuple[str, Plan]] = []
-        prepared = self._connection._prepared(self._query, self._sources, lambda rule, plan: seen.append((rule, plan))).prepared
+        prepared = self._connection._prepared(self._query, self._sources, lambda rule, plan: seen.append((rule, plan)))
         return [("bound", prepared.bound), *seen]
 
     def stream(self) -> pa.RecordBatchReader:

@@ -27,7 +27,7 @@ from qtensor.logical import Plan, scans_of
 from qtensor.lowering.ir.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.ir.ranges import Range, range_of_type
 from qtensor.lowering.models.model import Model
-from qtensor.lowering.planner.joins import rounded_capacity
+from qtensor.lowering.planner.pipelines import rounded_capacity
 from qtensor.optimise.driver import optimise
 from qtensor.optimise.facts.statistics import PlanStatistics
 from qtensor.sources.table import Table

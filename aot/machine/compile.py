@@ -36,7 +36,7 @@ CompiledKey: TypeAlias = tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], 
 
 
 @dataclass(frozen=True)
-class Module:
+class CompiledModule:
     """One compiled XLA module; called with its arguments flattened, returns its results flattened. Thread-safe."""
 
     name: str
@@ -59,8 +59,8 @@ class CompiledStage:
     """
 
     pipelines: range
-    partial: Module | None
-    final: Module | None
+    partial: CompiledModule | None
+    final: CompiledModule | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class CompiledQuery:
     stages: tuple[CompiledStage, ...]
 
     @property
-    def modules(self) -> tuple[Module, ...]:
+    def modules(self) -> tuple[CompiledModule, ...]:
         return tuple(module for stage in self.stages for module in (stage.partial, stage.final) if module is not None)
 
 
@@ -141,7 +141,7 @@ class Compiler:
         plan, first = program.plan, pipelines.start
         suffix = f"_{first}" if first else ""
 
-        def compiling(kind: str, traced: Traced) -> Future[Module]:
+        def compiling(kind: str, traced: Traced) -> Future[CompiledModule]:
             return pool.submit(copy_context().run, self._module, f"{kind}{suffix}", keys.of(kind, pipelines), traced)
 
         scans = [number for number in plan.scans if number in pipelines]
@@ -164,7 +164,7 @@ class Compiler:
         final = compiling("final", rest)
         return lambda: CompiledStage(pipelines, partial.result(), final.result()), rest.result
 
-    def _module(self, name: str, key: str, traced: Traced) -> Module:
+    def _module(self, name: str, key: str, traced: Traced) -> CompiledModule:
         """A module from the cache on disk, else from memory if one of the same StableHLO is there, else compiled."""
         split = traced.split_fusions
         key = digest_of(f"{key} split") if split else key
@@ -173,7 +173,7 @@ class Compiler:
         code = self._cache.load(key) if self._cache else None
         if code is not None:
             again = functools.partial(self._load, key, traced.stablehlo, split)
-            return Module(name, Loaded(again, code), True, time.perf_counter() - start)
+            return CompiledModule(name, Loaded(again, code), True, time.perf_counter() - start)
         bytecode = traced.stablehlo()
         check()
         digest = f"{hashlib.sha256(bytecode).hexdigest()}-{split}"
@@ -181,14 +181,14 @@ class Compiler:
             known, loaded = self._modules[digest]
             if self._cache:
                 self._cache.share(known, key)
-            return Module(name, loaded, True, time.perf_counter() - start)
+            return CompiledModule(name, loaded, True, time.perf_counter() - start)
         # Of the bytecode, and not of `traced`, which by now holds all that was traced.
         again = functools.partial(self._load, key, lambda: bytecode, split)
         loaded = Loaded(again, self._compile(key, bytecode, split))
         self._modules[digest] = (key, loaded)
         if len(self._modules) > MODULES_KEPT:
             self._modules.pop(next(iter(self._modules)), None)
-        return Module(name, loaded, False, time.perf_counter() - start)
+        return CompiledModule(name, loaded, False, time.perf_counter() - start)
 
     def _load(self, key: str, bytecode: Callable[[], bytes], split: bool) -> Code:
         return (self._cache.load(key) if self._cache else None) or self._compile(key, bytecode(), split)

@@ -45,7 +45,7 @@ from qtensor.lowering.ir.physical import (
     WindowFunction,
     WindowSink,
 )
-from qtensor.lowering.planner.prune import refs_outside
+from qtensor.lowering.ir.references import refs_outside
 from qtensor.lowering.storage.layout import slots_for
 
 SWITCH = "QTENSOR_VERIFY"

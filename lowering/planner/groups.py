@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from qtensor.expressions import AggregateCall, ColumnRef
 from qtensor.logical import Aggregate
@@ -29,12 +29,10 @@ from qtensor.lowering.ir.values import Value
 from qtensor.lowering.planner.aggregates import AggregatePlanner
 from qtensor.lowering.planner.finishing import Finisher
 from qtensor.lowering.planner.ordering import pack, words_of
+from qtensor.lowering.planner.pipelines import Pipelines
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.optimise.facts.uniqueness import determined
 from qtensor.types import Array, Boolean, Float
-
-if TYPE_CHECKING:
-    from qtensor.lowering.planner.plan import Planner
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
 DENSE_LIMIT = 1 << 24
@@ -42,24 +40,24 @@ HARDLY_ANY = 32  # of so many rows one is live: it is brought together with the 
 SCATTERS = 3  # so many accumulators of groups cost more than to bring the rows together first
 
 
-def plan_aggregate(planner: Planner, plan: Aggregate) -> Stream:
+def plan_aggregate(pipelines: Pipelines, plan: Aggregate) -> Stream:
     """The groups of a plan's rows."""
-    stream = planner.stream(plan.input)
-    grouping = GroupPlanner.of(planner, plan, stream)
-    thin = planner.is_thin(plan.input, stream)
-    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(planner, plan, stream, grouping)):
+    stream = pipelines.stream(plan.input)
+    grouping = GroupPlanner.of(pipelines, plan, stream)
+    thin = pipelines.is_thin(plan.input, stream)
+    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(pipelines, plan, stream, grouping)):
         return grouping.by_slots(stream)
     if thin or not stream.bounded:
         stream.lowerer.columns, stream.lowerer.pending = grouping.columns, []
-        stream = planner.thinned(plan.input, planner.bounded(stream))
-        grouping = GroupPlanner.of(planner, plan, stream)
+        stream = pipelines.thinned(plan.input, pipelines.bounded(stream))
+        grouping = GroupPlanner.of(pipelines, plan, stream)
     return grouping.by_slots(stream) if grouping.dense is not None else grouping.by_sorting(stream)
 
 
-def is_worth_thinning(planner: Planner, plan: Aggregate, stream: Stream, grouping: GroupPlanner) -> bool:
+def is_worth_thinning(pipelines: Pipelines, plan: Aggregate, stream: Stream, grouping: GroupPlanner) -> bool:
     """Whether bringing the rows together costs less than to scatter them all, most of them to nowhere."""
-    assert planner.estimator is not None
-    hardly_any = planner.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
+    assert pipelines.estimator is not None
+    hardly_any = pipelines.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
     return hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS
 
 
@@ -70,7 +68,7 @@ class GroupPlanner:
     `others` are keys that have one value in every group that the first ones make, computed as its least value.
     """
 
-    planner: Planner
+    pipelines: Pipelines
     columns: tuple[Value, ...]
     keys: dict[int, Value]
     others: dict[int, Finisher]
@@ -79,9 +77,9 @@ class GroupPlanner:
     dense: DenseGroupSink | None
 
     @staticmethod
-    def of(planner: Planner, plan: Aggregate, stream: Stream) -> GroupPlanner:
+    def of(pipelines: Pipelines, plan: Aggregate, stream: Stream) -> GroupPlanner:
         lowerer, columns = stream.lowerer, stream.lowerer.columns
-        making = making_keys(planner, plan)
+        making = making_keys(pipelines, plan)
         keys = {at: lower_key(lowerer, plan.keys[at].expr) for at in making}
         aggregates = AggregatePlanner(lowerer, stream.source.capacity, grouped=bool(keys))
         others = {
@@ -94,16 +92,16 @@ class GroupPlanner:
         dense = None
         if all(key is not None for key in group_keys):
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
-            rows = min(stream.source.capacity, planner.usual_rows or MANY_ROWS)
+            rows = min(stream.source.capacity, pipelines.usual_rows or MANY_ROWS)
             dense = dense if fits_dense(dense.domain, rows, aggregates) else None
-        return GroupPlanner(planner, columns, keys, others, finishers, aggregates, dense)
+        return GroupPlanner(pipelines, columns, keys, others, finishers, aggregates, dense)
 
     def by_slots(self, stream: Stream) -> Stream:
         """A slot for every possible group."""
         assert self.dense is not None
         presence = self.aggregates.count(None) if self.keys else None
         sink = replace(self.dense, accumulators=tuple(self.aggregates.accumulators), presence=presence)
-        result = self.planner.finish(stream, sink, sink.domain)
+        result = self.pipelines.finish(stream, sink, sink.domain)
         lowerer = result.lowerer
         code = lowerer.builder.emit("row", dtype="int64")
         values: dict[int, Value] = {}
@@ -120,7 +118,7 @@ class GroupPlanner:
         order = pack(lowerer, [word for key in keys for word in words_of(lowerer, key)])
         carried = Stored.of(lowerer, keys)
         sink = SortedGroupSink(order, carried.columns, tuple(self.aggregates.accumulators))
-        result = self.planner.finish(stream, sink, stream.source.capacity if keys else 1)
+        result = self.pipelines.finish(stream, sink, stream.source.capacity if keys else 1)
         loaded = carried.load(slots(result.lowerer))
         result = self.finished(result, dict(zip(self.keys, loaded, strict=True)), len(carried.columns))
         result.ordered = True
@@ -135,7 +133,7 @@ class GroupPlanner:
         return result
 
 
-def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
+def making_keys(pipelines: Pipelines, plan: Aggregate) -> list[int]:
     """The keys that make the groups, by position: without those that others determine, as a primary key does its row."""
     kept = list(range(len(plan.keys)))
     if len(kept) == 1:
@@ -146,7 +144,7 @@ def making_keys(planner: Planner, plan: Aggregate) -> list[int]:
         known = [other.index for other in rest if isinstance(other, ColumnRef)]
         if not isinstance(expr, ColumnRef) or isinstance(expr.type, Array) or not known:
             continue
-        if expr.index in determined(plan.input, known, planner.keys):
+        if expr.index in determined(plan.input, known, pipelines.keys):
             kept.remove(at)
     return kept
 

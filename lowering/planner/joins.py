@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
 
 from qtensor.errors import UnsupportedError
 from qtensor.expressions import ColumnRef, Expr, Literal, children, with_children
@@ -29,14 +28,13 @@ from qtensor.lowering.ir.physical import (
 )
 from qtensor.lowering.ir.ranges import BIT, Range
 from qtensor.lowering.ir.values import Value
+from qtensor.lowering.planner.pipelines import Pipelines
+from qtensor.lowering.planner.pipelines import rounded_capacity as rounded_capacity  # qtensor/run/session.py takes it from here
 from qtensor.lowering.planner.stream import Loader, Stored, Stream, rows_of, slots
 from qtensor.lowering.planner.unions import plan_union
 from qtensor.lowering.storage.layout import CHUNK
 from qtensor.optimise.facts.uniqueness import has_unique_partner
 from qtensor.types import BIGINT, BOOLEAN, Boolean, Float, Varchar
-
-if TYPE_CHECKING:
-    from qtensor.lowering.planner.plan import Planner
 
 DIRECT_SMALL = 1 << 16  # a table of that many addresses is never too large
 DIRECT_LIMIT = 1 << 26
@@ -45,15 +43,6 @@ ADDRESSES_SHARE = 4  # many more addresses than rows hold row numbers, not the c
 ADDRESSES_LIMIT = 1 << 25
 WORD_LIMIT = 1 << 62
 FAR = 1 << 17  # a look-up among so many rows costs by the row more than to bring a few live ones together first
-
-
-def rounded_capacity(rows: int) -> int:
-    """The room for `rows` rows: a power of two, so that similar data share a program.
-
-    >>> rounded_capacity(1000), rounded_capacity(0)
-    (1024, 64)
-    """
-    return 1 << max(6, (max(rows, 1) - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -71,27 +60,27 @@ class Lookup:
     loader: Loader
 
 
-def plan_join(planner: Planner, join: Join) -> Stream:
+def plan_join(pipelines: Pipelines, join: Join) -> Stream:
     """The stream of a join's rows."""
     if join.kind == "full":
-        return planner.stream(full_as_union(join))
+        return pipelines.stream(full_as_union(join))
     exists = join.condition is None and join.kind in ("semi", "anti", "mark")
-    unique = exists or has_unique_partner(join, planner.unique)
-    probe = planner.stream(join.left)
+    unique = exists or has_unique_partner(join, pipelines.unique)
+    probe = pipelines.stream(join.left)
     if not unique and not probe.bounded:
-        probe = planner.bounded(probe)
+        probe = pipelines.bounded(probe)
     elif not unique:
-        probe = planner.thinned(join.left, probe)
-    build = planner.thinned(join.right, planner.bounded(planner.stream(join.right)))
+        probe = pipelines.thinned(join.left, probe)
+    build = pipelines.thinned(join.right, pipelines.bounded(pipelines.stream(join.right)))
     if unique and build.source.capacity >= FAR:
-        probe = planner.thinned(join.left, probe)
+        probe = pipelines.thinned(join.left, probe)
     values = [] if exists else list(build.lowerer.columns)
-    lookup = look_up(planner, join, probe, build, values, duplicates=not unique)
+    lookup = look_up(pipelines, join, probe, build, values, duplicates=not unique)
     if unique:
         return with_partner(probe, lookup, join)
     if join.kind == "single" and join.condition is None:
         return with_only_partner(probe, lookup)
-    return expanded(planner, probe, lookup, join)
+    return expanded(pipelines, probe, lookup, join)
 
 
 def full_as_union(join: Join) -> Plan:
@@ -116,7 +105,7 @@ def exchanged(condition: Expr, left: int, right: int) -> Expr:
 # --- the look-up ----------------------------------------------------------------------------------------------------------------
 
 
-def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: list[Value], duplicates: bool) -> Lookup:
+def look_up(pipelines: Pipelines, join: Join, probe: Stream, build: Stream, values: list[Value], duplicates: bool) -> Lookup:
     """Finish the build side, and find each probe row's partner in it."""
     stored_keys = [lower_operand(build.lowerer, key.right) for key in join.keys]
     build.flush()
@@ -132,10 +121,10 @@ def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: 
     pairs = [matching(probe.lowerer, stored, value) for stored, value in zip(stored_keys, wanted, strict=True)]
     to_rank = too_wide([stored for stored, _ in pairs], build.source.capacity)
     if to_rank:
-        build, values, pairs = ranked(planner, probe, build, values, pairs, to_rank)
+        build, values, pairs = ranked(pipelines, probe, build, values, pairs, to_rank)
     keys = tuple(digit_key(build.lowerer, stored) for stored, _ in pairs)
     code, inside = probe_code(probe.lowerer, keys, [value for _, value in pairs])
-    lookup = closed(planner, probe, build, values, keys, code, inside, duplicates)
+    lookup = closed(pipelines, probe, build, values, keys, code, inside, duplicates)
     if checks:  # where nothing can be found, nothing is looked for: keys that cannot be computed are no error then
         builder = probe.lowerer.builder
         there = builder.emit("any_row", dtype="bool", attribute=(lookup.number, None))
@@ -145,7 +134,7 @@ def look_up(planner: Planner, join: Join, probe: Stream, build: Stream, values: 
 
 
 def closed(
-    planner: Planner,
+    pipelines: Pipelines,
     probe: Stream,
     build: Stream,
     values: list[Value],
@@ -159,18 +148,18 @@ def closed(
     stored = Stored.of(build.lowerer, values)
     direct = DirectLookupSink(keys, stored.columns, duplicates)
     width = len(stored.columns)
-    rows = min(build.source.capacity, planner.usual_rows or build.source.capacity)
+    rows = min(build.source.capacity, pipelines.usual_rows or build.source.capacity)
     index = builder.convert(code, "int32")
     origin = None if duplicates else where_stored(build, stored)
     if origin is not None and DIRECT_SMALL < direct.domain <= ADDRESSES_LIMIT and direct.domain > ADDRESSES_SHARE * rows:
         row = build.lowerer.builder.convert(build.lowerer.builder.emit("row", dtype="int64"), "int32")
-        number = planner.close(build, DirectLookupSink(keys, (row,), duplicates=False))
+        number = pipelines.close(build, DirectLookupSink(keys, (row,), duplicates=False))
         position = builder.emit("fetch", index, dtype="int32", attribute=(number, 0))
         found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
         loader = rows_of(probe.lowerer, origin.pipeline, position, origin.slots)
         return Lookup(number, stored, position, builder.definite(builder.both(inside, found)), None, loader)
     if direct.domain <= max(DIRECT_SMALL, min(DIRECT_SPARSITY * rows, DIRECT_LIMIT)):
-        number = planner.close(build, direct)
+        number = pipelines.close(build, direct)
         if not duplicates:
             found = builder.emit("fetch", index, dtype="bool", attribute=(number, None))
             loader = rows_of(probe.lowerer, number, index)
@@ -179,7 +168,7 @@ def closed(
         start, end = (builder.emit("fetch", at, dtype="int32", attribute=(number, width)) for at in (index, following))
     else:
         word = word_of(build.lowerer, keys)
-        number = planner.close(build, SortedLookupSink(word, direct.domain, stored.columns))
+        number = pipelines.close(build, SortedLookupSink(word, direct.domain, stored.columns))
         start = builder.emit("search_left", code, dtype="int32", attribute=(number, width))
         if not duplicates:
             same = builder.compare("equal", builder.emit("fetch", start, dtype="int64", attribute=(number, width)), code)
@@ -246,7 +235,7 @@ def key_word(lowerer: Lowerer, value: Value) -> Ref:
 
 
 def ranked(
-    planner: Planner,
+    pipelines: Pipelines,
     probe: Stream,
     build: Stream,
     values: list[Value],
@@ -257,18 +246,18 @@ def ranked(
     stored_keys = [stored for stored, _ in pairs]
     stored = Stored.of(build.lowerer, [*values, *stored_keys])
     capacity = build.source.capacity
-    number = planner.close(build, CollectSink(stored.columns))
-    kept = planner.begin(ResultSource(number, capacity))
+    number = pipelines.close(build, CollectSink(stored.columns))
+    kept = pipelines.begin(ResultSource(number, capacity))
     loaded = stored.load(slots(kept.lowerer))
     new_pairs = []
     for index, (value, (_, wanted)) in enumerate(zip(loaded[len(values) :], pairs, strict=True)):
         if index not in to_rank:
             new_pairs.append((value, wanted))
             continue
-        words = planner.begin(ResultSource(number, capacity))
+        words = pipelines.begin(ResultSource(number, capacity))
         again = stored.load(slots(words.lowerer))[len(values) + index]
         words.keep(again.valid)
-        ordered = planner.close(words, SortedLookupSink(key_word(words.lowerer, again), None, ()))
+        ordered = pipelines.close(words, SortedLookupSink(key_word(words.lowerer, again), None, ()))
         bounds = Range(0, capacity)
         own = rank(kept.lowerer, ordered, key_word(kept.lowerer, value))
         rank_value = Value(BIGINT, own, value.valid, range=bounds)
@@ -416,15 +405,15 @@ MORE_THAN_ONE_ROW = "a subquery used as a value has more than one row: use LIMIT
 # --- several partners -----------------------------------------------------------------------------------------------------------
 
 
-def expanded(planner: Planner, probe: Stream, lookup: Lookup, join: Join) -> Stream:
+def expanded(pipelines: Pipelines, probe: Stream, lookup: Lookup, join: Join) -> Stream:
     """A join whose left rows may have several partners: they are kept, and the pairs are the rows of a new pipeline."""
     assert lookup.count is not None
     own = Stored.of(probe.lowerer, probe.lowerer.columns)
     capacity = probe.source.capacity
-    number = planner.close(probe, CollectSink((*own.columns, lookup.position, lookup.count)))
+    number = pipelines.close(probe, CollectSink((*own.columns, lookup.position, lookup.count)))
     width = len(lookup.stored.columns)
     outer = join.kind == "left" and join.condition is None
-    pairs = planner.begin(ExpandSource(number, lookup.number, width, outer, CHUNK))
+    pairs = pipelines.begin(ExpandSource(number, lookup.number, width, outer, CHUNK))
     lowerer = pairs.lowerer
     left = own.load(slots(lowerer))
     right = lookup.stored.load(slots(lowerer, len(own.columns)))
@@ -438,15 +427,15 @@ def expanded(planner: Planner, probe: Stream, lookup: Lookup, join: Join) -> Str
     if join.kind == "inner" or outer:
         return pairs
     row_key = Value(BIGINT, row, range=Range(0, capacity - 1))
-    back = planner.begin(ResultSource(number, capacity))
+    back = pipelines.begin(ResultSource(number, capacity))
     back.lowerer.columns = tuple(own.load(slots(back.lowerer)))
     if join.kind in ("semi", "anti", "mark"):
-        found = planner.close(pairs, DirectLookupSink((digit_key(lowerer, row_key),), (), duplicates=False))
+        found = pipelines.close(pairs, DirectLookupSink((digit_key(lowerer, row_key),), (), duplicates=False))
         return marked(back, join, partner_of_row(back.lowerer, found))
     lowerer.columns = (*lowerer.columns, row_key)
     if join.kind == "single":
-        return single_of_pairs(planner, planner.bounded(pairs), back, len(left))
-    return left_of_pairs(planner, pairs, back, right)
+        return single_of_pairs(pipelines, pipelines.bounded(pairs), back, len(left))
+    return left_of_pairs(pipelines, pairs, back, right)
 
 
 def partner_of_row(lowerer: Lowerer, pipeline: int) -> Ref:
@@ -455,22 +444,22 @@ def partner_of_row(lowerer: Lowerer, pipeline: int) -> Ref:
     return lowerer.builder.emit("fetch", row, dtype="bool", attribute=(pipeline, None))
 
 
-def left_of_pairs(planner: Planner, pairs: Stream, back: Stream, right: list[Value]) -> Stream:
+def left_of_pairs(pipelines: Pipelines, pairs: Stream, back: Stream, right: list[Value]) -> Stream:
     """A LEFT JOIN whose pairs were filtered: the pairs that are left, then the left rows that have none of them."""
-    joined, again = planner.twice(pairs)
+    joined, again = pipelines.twice(pairs)
     *_, row_key = again.lowerer.columns
-    found = planner.close(again, DirectLookupSink((digit_key(again.lowerer, row_key),), (), duplicates=False))
+    found = pipelines.close(again, DirectLookupSink((digit_key(again.lowerer, row_key),), (), duplicates=False))
     joined.lowerer.columns = joined.lowerer.columns[:-1]
     back.keep(back.lowerer.builder.negation(partner_of_row(back.lowerer, found)))
     back.lowerer.columns = (*back.lowerer.columns, *(back.lowerer.null(value.type) for value in right))
-    return plan_union(planner, [joined, back])
+    return plan_union(pipelines, [joined, back])
 
 
-def single_of_pairs(planner: Planner, pairs: Stream, back: Stream, width: int) -> Stream:
+def single_of_pairs(pipelines: Pipelines, pairs: Stream, back: Stream, width: int) -> Stream:
     """A single join whose pairs were filtered."""
     *values, row_key = pairs.lowerer.columns
     stored = Stored.of(pairs.lowerer, values[width:])
-    number = planner.close(pairs, DirectLookupSink((digit_key(pairs.lowerer, row_key),), stored.columns, duplicates=True))
+    number = pipelines.close(pairs, DirectLookupSink((digit_key(pairs.lowerer, row_key),), stored.columns, duplicates=True))
     lowerer = back.lowerer
     builder = lowerer.builder
     row = builder.convert(builder.emit("row", dtype="int64"), "int32")

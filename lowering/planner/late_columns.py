@@ -21,7 +21,7 @@ from qtensor.lowering.ir.physical import (
     SourceSlot,
     TableSource,
 )
-from qtensor.lowering.planner.prune import refs_outside
+from qtensor.lowering.ir.references import refs_outside
 from qtensor.lowering.planner.prune_results import columns_of, fetched_from, with_passed
 
 NUMBER: DType = "int32"

@@ -6,7 +6,7 @@ A UNION of one row each would be a pipeline for each row, and a program that gro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 from qtensor.expressions import Literal
 from qtensor.logical import OneRow, Plan, Project
@@ -15,11 +15,9 @@ from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import FilterStep, TableSource
 from qtensor.lowering.ir.ranges import INT64, Range
 from qtensor.lowering.ir.values import ListedTable, LiteralDictionary, Value
+from qtensor.lowering.planner.pipelines import Pipelines
 from qtensor.lowering.planner.stream import Stream
 from qtensor.types import BOOLEAN, Boolean, Float, Interval, Null, Varchar
-
-if TYPE_CHECKING:
-    from qtensor.lowering.planner.plan import Planner
 
 FEWEST_SLOTS = 64  # rows of a batch
 NOTHING = -1  # in place of a literal's number: NULL
@@ -41,10 +39,10 @@ def is_listed(literal: Literal) -> bool:
     return fits and not isinstance(literal.type, Interval)
 
 
-def plan_listed_rows(planner: Planner, branches: Sequence[Project]) -> Stream:
+def plan_listed_rows(pipelines: Pipelines, branches: Sequence[Project]) -> Stream:
     """The rows in their order. The program depends on how many there are only up to the next power of two."""
     slots = max(FEWEST_SLOTS, 1 << (len(branches) - 1).bit_length())
-    stream = planner.begin(TableSource("", (), 1, 1, slots, rows=slots))
+    stream = pipelines.begin(TableSource("", (), 1, 1, slots, rows=slots))
     lowerer = stream.lowerer
     row = lowerer.builder.emit("row", dtype="int64")
     present = Literal(True, BOOLEAN)

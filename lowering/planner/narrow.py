@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from qtensor.lowering.ir.kernel import Instruction, Kernel, Ref
 from qtensor.lowering.ir.physical import PhysicalPlan, Pipeline, TableSource
-from qtensor.lowering.planner.prune import refs_outside
+from qtensor.lowering.ir.references import refs_outside
 
 
 def narrow_loads(plan: PhysicalPlan) -> PhysicalPlan:

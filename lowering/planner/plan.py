@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from qtensor.expressions import Literal
 from qtensor.logical import (
@@ -22,24 +21,17 @@ from qtensor.logical import (
     Window,
     With,
     definitions_of,
-    inputs,
 )
 from qtensor.lowering.expressions.expressions import lower
 from qtensor.lowering.expressions.lowerer import Bindings, Lowerer
 from qtensor.lowering.ir.kernel import KernelBuilder, Ref
 from qtensor.lowering.ir.physical import (
-    MANY_ROWS,
     CollectSink,
-    CompactSink,
-    ExpandSource,
     FilterStep,
     FirstRowsSink,
     OutputColumn,
     PhysicalPlan,
-    Pipeline,
-    PipelineSource,
     PlannedQuery,
-    ResultSource,
     Sink,
     Slot,
     SortSink,
@@ -52,11 +44,12 @@ from qtensor.lowering.ir.values import ColumnDictionary, Value
 from qtensor.lowering.ir.verify import is_wanted, verify
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.planner.groups import plan_aggregate
-from qtensor.lowering.planner.joins import plan_join, rounded_capacity
+from qtensor.lowering.planner.joins import plan_join
 from qtensor.lowering.planner.late_columns import late_columns
 from qtensor.lowering.planner.listed_rows import are_listed, plan_listed_rows
 from qtensor.lowering.planner.narrow import narrow_loads
 from qtensor.lowering.planner.ordering import pack, sort_words
+from qtensor.lowering.planner.pipelines import KeptRows, Pipelines, TableStatistics
 from qtensor.lowering.planner.prune import prune
 from qtensor.lowering.planner.prune_results import prune_results
 from qtensor.lowering.planner.stream import Stored, Stream, slots
@@ -64,57 +57,13 @@ from qtensor.lowering.planner.unions import plan_union
 from qtensor.lowering.planner.windows import plan_window
 from qtensor.optimise.facts.estimates import Estimator
 from qtensor.optimise.facts.repeated import repeated
-from qtensor.optimise.facts.uniqueness import UniqueKeys
 from qtensor.types import BIGINT, Varchar
 
 TOP_K_LIMIT = 1 << 10
-THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
-THIN_SHARE = 3  # nor are more than one in three
 
 
-class TableStatistics(Protocol):
-    """What planning needs to know of a table: its layout and what holds of its columns."""
-
-    def source(self, table: str, columns: Sequence[int]) -> TableSource: ...
-
-    def unique(self, table: str, columns: Sequence[int]) -> bool:
-        """Whether no two rows are equal in all of `columns`, rows with a NULL left aside."""
-        ...
-
-
-@dataclass(frozen=True)
-class KeptRows:
-    """Rows that were kept as the result of a pipeline, to be read any number of times."""
-
-    pipeline: int
-    capacity: int
-    stored: Stored
-    ordered: bool
-
-
-@dataclass
-class Planner:
-    """Builds pipelines bottom-up; `finished` are the ones whose sink is known.
-
-    `usual_rows`: how many rows the table usually has, if not as many as fit its source. `capacities`: the room of each
-    `CompactSink`, as far as former runs have shown it. `estimator`: how many rows plans have, about; None where that must decide
-    nothing, since the program is to serve other tables. `definitions`: what `CommonScan`s read; `common`: the results of those
-    that were read. `shared`: other plans that occur more than once, and their results.
-    """
-
-    statistics: TableStatistics
-    bindings: Bindings
-    usual_rows: int | None = None
-    capacities: Sequence[int] = ()
-    estimator: Estimator | None = None
-    finished: list[Pipeline] = field(default_factory=list)
-    definitions: Mapping[int, Plan] = field(default_factory=dict)
-    shared: dict[Plan, KeptRows | None] = field(default_factory=dict)
-    common: dict[int, KeptRows] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.unique = UniqueKeys(self.statistics.unique, self.definitions)
-        self.keys = UniqueKeys(self.is_key, self.definitions)  # unique, and never NULL
+class Planner(Pipelines):
+    """Plans each operator over the streams of its inputs."""
 
     def stream(self, plan: Plan) -> Stream:
         """The rows of a plan; one that occurs more than once is computed once."""
@@ -166,81 +115,6 @@ class Planner:
                 return self.stream(input)
             case _:
                 assert_never(plan)
-
-    # --- streams and their results ----------------------------------------------------------------------------------------------
-
-    def begin(self, source: PipelineSource) -> Stream:
-        """A stream of a source's rows, without columns yet."""
-        return Stream(source, Lowerer(KernelBuilder(), (), self.bindings))
-
-    def close(self, stream: Stream, sink: Sink) -> int:
-        """Close the pipeline with `sink`; its number."""
-        stream.flush()
-        self.finished.append(Pipeline(stream.source, stream.lowerer.builder.finish(), tuple(stream.steps), sink))
-        return len(self.finished) - 1
-
-    def finish(self, stream: Stream, sink: Sink, rows: int) -> Stream:
-        """Close the pipeline with `sink`; the stream of its result of `rows` rows, without columns yet."""
-        return self.begin(ResultSource(self.close(stream, sink), rows))
-
-    def kept(self, stream: Stream) -> KeptRows:
-        """The rows of a stream as a result that may be read several times."""
-        if not stream.bounded:
-            return self.compacted(stream, rounded_capacity(self.expected_rows(stream.source)))
-        stored = Stored.of(stream.lowerer, stream.lowerer.columns)
-        capacity = stream.source.capacity
-        return KeptRows(self.close(stream, CollectSink(stored.columns)), capacity, stored, stream.ordered)
-
-    def compacted(self, stream: Stream, room: int) -> KeptRows:
-        """The live rows of a stream without gaps, in room for as many as are expected, or as former runs have shown."""
-        stored = Stored.of(stream.lowerer, stream.lowerer.columns)
-        number = sum(isinstance(pipeline.sink, CompactSink) for pipeline in self.finished)
-        capacity = self.capacities[number] if number < len(self.capacities) else room
-        return KeptRows(self.close(stream, CompactSink(stored.columns, capacity, number)), capacity, stored, True)
-
-    def thinned(self, plan: Plan, stream: Stream) -> Stream:
-        """The rows of `plan`, brought together where few of many are expected to be live and the next step costs by the row."""
-        if self.estimator is None or not self.is_thin(plan, stream):
-            return stream
-        return self.read(self.compacted(stream, roomy(self.estimator.rows(plan), slack_of(plan))))
-
-    def is_key(self, table: str, columns: Sequence[int]) -> bool:
-        """Whether no two rows of a table are equal in `columns`, none of which is ever NULL."""
-        read = self.statistics.source(table, columns).columns
-        return not any(column.nullable for column in read) and self.statistics.unique(table, columns)
-
-    def is_thin(self, plan: Plan, stream: Stream) -> bool:
-        """Whether few of many rows are expected to be live."""
-        capacity = stream.source.capacity
-        if self.estimator is None or not THIN_ROWS < capacity < MANY_ROWS:
-            return False
-        return roomy(self.estimator.rows(plan), 2) * THIN_SHARE <= capacity
-
-    def expected_rows(self, source: PipelineSource) -> int:
-        """A guess at the number of pairs: usually one side of a join holds the other's key."""
-        assert isinstance(source, ExpandSource)
-        return max(self.rows_of(source.probe), self.rows_of(source.build))
-
-    def rows_of(self, pipeline: int) -> int:
-        """How many rows a finished pipeline reads at most, as far as that is known."""
-        source = self.finished[pipeline].source
-        return max(1 << 16, source.capacity if source.capacity < MANY_ROWS else 0)
-
-    def read(self, kept: KeptRows) -> Stream:
-        """A stream of kept rows."""
-        stream = self.begin(ResultSource(kept.pipeline, kept.capacity))
-        stream.lowerer.columns = tuple(kept.stored.load(slots(stream.lowerer)))
-        stream.ordered = kept.ordered
-        return stream
-
-    def bounded(self, stream: Stream) -> Stream:
-        """A stream of which it is known how many rows there are at most."""
-        return stream if stream.bounded else self.read(self.kept(stream))
-
-    def twice(self, stream: Stream) -> tuple[Stream, Stream]:
-        """Two streams of the same rows."""
-        kept = self.kept(stream)
-        return self.read(kept), self.read(kept)
 
     def scan(self, scan: Scan) -> Stream:
         source = self.statistics.source(scan.table, scan.columns)
@@ -317,37 +191,6 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
                 passed[ref] = loads[instruction.attribute]
     collected = tuple(ref for ref in columns if ref not in passed)
     return [passed[ref] if ref in passed else collected.index(ref) for ref in columns], collected
-
-
-def slack_of(plan: Plan) -> int:
-    """How many times the expected rows of a plan there may well be. Where a semi join takes its keys from rows of the same table,
-    those that occur often are more likely among them.
-    """
-    return 4 if isinstance(plan, Join) and plan.kind == "semi" and tables_of(plan.left) & tables_of(plan.right) else 2
-
-
-def tables_of(plan: Plan) -> set[str | int]:
-    """The tables, and the definitions of a `With`, that a plan reads itself."""
-    match plan:
-        case Scan(table=table):
-            return {table}
-        case CommonScan(number=number):
-            return {number}
-        case _:
-            return set().union(*map(tables_of, inputs(plan)))
-
-
-def roomy(rows: float, slack: int) -> int:
-    """The room for about so many rows: in powers of two, so that other literals seldom need another program.
-
-    >>> roomy(100, 2), roomy(10_000, 2), roomy(40_000, 2)
-    (4096, 32768, 131072)
-    """
-    wanted = slack * rows
-    room = 1 << 12
-    while room < wanted:
-        room <<= 1
-    return room
 
 
 def plan_query(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from qtensor.errors import UnsupportedError
 from qtensor.lowering.expressions.comparison import limbs
@@ -13,21 +12,21 @@ from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import CollectSink, UnionSource
 from qtensor.lowering.ir.ranges import BIT, Range
 from qtensor.lowering.ir.values import CalledDictionary, Dictionary, Value, WrittenDictionary
+from qtensor.lowering.planner.pipelines import Pipelines
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.types import Array, Varchar
 
-if TYPE_CHECKING:
-    from qtensor.lowering.planner.plan import Planner
 
-
-def plan_union(planner: Planner, streams: Sequence[Stream]) -> Stream:
+def plan_union(pipelines: Pipelines, streams: Sequence[Stream]) -> Stream:
     """All rows of the streams, whose columns have the same SQL types."""
-    settled = [planner.bounded(stream) for stream in streams]
+    settled = [pipelines.bounded(stream) for stream in streams]
     for position in range(len(settled[0].lowerer.columns)):
         align([stream.lowerer for stream in settled], position)
     stored = [Stored.of(stream.lowerer, distinct_parts(stream.lowerer)) for stream in settled]
-    numbers = tuple(planner.close(stream, CollectSink(columns.columns)) for stream, columns in zip(settled, stored, strict=True))
-    result = planner.begin(UnionSource(numbers, sum(stream.source.capacity for stream in settled)))
+    numbers = tuple(
+        pipelines.close(stream, CollectSink(columns.columns)) for stream, columns in zip(settled, stored, strict=True)
+    )
+    result = pipelines.begin(UnionSource(numbers, sum(stream.source.capacity for stream in settled)))
     result.lowerer.columns = tuple(stored[0].load(slots(result.lowerer)))
     return result
 

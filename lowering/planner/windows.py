@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from qtensor.errors import Span
 from qtensor.expressions import AggregateCall, Frame, FrameBound, SortKey, WindowCall
@@ -27,11 +27,9 @@ from qtensor.lowering.ir.values import Value
 from qtensor.lowering.planner.aggregates import AggregatePlanner
 from qtensor.lowering.planner.finishing import load
 from qtensor.lowering.planner.ordering import pack, sort_words, words_of
+from qtensor.lowering.planner.pipelines import Pipelines
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.types import BIGINT, DOUBLE, Float
-
-if TYPE_CHECKING:
-    from qtensor.lowering.planner.plan import Planner
 
 FETCH_KINDS = {"first_value": "first", "last_value": "last", "nth_value": "nth", "lag": "lag", "lead": "lead"}
 
@@ -49,7 +47,7 @@ class Sorted:
 Finish: TypeAlias = Callable[[Sorted], Value]
 
 
-def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
+def plan_window(pipelines: Pipelines, plan: Window, stream: Stream) -> Stream:
     """The rows of `stream`, which are bounded, with the functions' values as more columns."""
     lowerer = stream.lowerer
     partition = [word for part in plan.partition for word in words_of(lowerer, lower_key(lowerer, part))]
@@ -60,7 +58,7 @@ def plan_window(planner: Planner, plan: Window, stream: Stream) -> Stream:
     stored = Stored.of(lowerer, [*lowerer.columns, *builder.carried])
     functions = tuple(builder.functions)
     sink = WindowSink(pack(lowerer, partition), pack(lowerer, partition + order), stored.columns, functions)
-    result = planner.finish(stream, sink, stream.source.capacity)
+    result = pipelines.finish(stream, sink, stream.source.capacity)
     positions = [len(stored.columns)]
     for function in functions:
         positions.append(positions[-1] + function.width)

@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from qtensor.cli.inputs import import_tensorflow, named_parameter, open_source
-from qtensor.cli.output import FORMATS, choose_output
+from qtensor.cli.output import FORMATS, Output, choose_output
 from qtensor.cli.query import LEVELS
 from qtensor.errors import DataError, suggestion
 
 if TYPE_CHECKING:
-    from qtensor.cli.shell import Shell
+    from qtensor.connection import Connection
+    from qtensor.relation import Relation
+
+
+class Shell(Protocol):
+    """What commands ask of the shell that they are given to. reading: the files that .read is in."""
+
+    output: Output
+    timer: bool
+    parameters: dict[str, object]
+    reading: list[str]
+
+    @property
+    def connection(self) -> Connection: ...
+    def query(self, sql: str) -> Relation: ...
+    def run_text(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from qtensor.bind import normalised
 from qtensor.errors import QTensorError, UnsupportedError
 from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
-from qtensor.streaming.prepare import PreparedStream
-
-if TYPE_CHECKING:
-    from qtensor.connection import Connection
-    from qtensor.run.session import Session
+from qtensor.run.session import Session
+from qtensor.streaming.prepare import PreparedStream, Runnable
 
 Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
 
 
-def explain(connection: Connection, prepared: Prepared | PreparedStream, level: Level) -> str:
-    """The text of one level. Raises QTensorError for a level that does not exist."""
+def explain(session: Session, prepared: Runnable, level: Level) -> str:
+    """The text of one level; `session` runs the query for its timings. Raises QTensorError for a level that does not exist."""
     match level:
         case "sql":
             return normalised(prepared.query.sql, prepared.query.dialect)
@@ -31,12 +28,12 @@ def explain(connection: Connection, prepared: Prepared | PreparedStream, level: 
         case "hlo":
             return hlo(prepared)
         case "timings":
-            return timings(connection._session, prepared)
+            return timings(session, prepared)
         case _:
             raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
 
 
-def physical(prepared: Prepared | PreparedStream) -> str:
+def physical(prepared: Runnable) -> str:
     """The pipelines that are compiled; of a query that streams the plan, and what of it comes block by block."""
     if isinstance(prepared, Prepared):
         return physical_text(prepared.planned)
@@ -47,7 +44,7 @@ def physical(prepared: Prepared | PreparedStream) -> str:
     return "\n".join([*lines, plan_text(prepared.optimised)])
 
 
-def hlo(prepared: Prepared | PreparedStream) -> str:
+def hlo(prepared: Runnable) -> str:
     """The optimised HLO of the modules that run."""
     if isinstance(prepared, Prepared):
         return "\n".join(module.hlo() for module in prepared.compiled.modules)
@@ -56,7 +53,7 @@ def hlo(prepared: Prepared | PreparedStream) -> str:
     )
 
 
-def timings(session: Session, prepared: Prepared | PreparedStream) -> str:
+def timings(session: Session, prepared: Runnable) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
     if isinstance(prepared, PreparedStream):
         return streamed_timings(session, prepared)

@@ -224,9 +224,11 @@ class Run:
 
     @property
     def capacities(self) -> list[int]:
-        """The room that the next run should have.
+        """The room that each `CompactSink` should have in the next run, in their order.
 
-        After one that was short of room, less was counted than there is: about as much less as that one could not keep.
+        A sink that had too little gets what it said it needs; the others keep at least what they had. But a sink behind one that
+        had too little saw only a part of the rows that it will see, and counted too few: its count is multiplied by the factor by
+        which the other was short.
         """
         found, short = [], 1
         for needed, room in zip(map(int, self.needed), self.room, strict=True):

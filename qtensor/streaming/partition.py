@@ -122,7 +122,7 @@ def in_order(key: Any) -> Any:
 
 
 def is_text(type: pa.DataType) -> bool:
-    return arrow.is_string(type) or arrow.is_large_string(type)
+    return bool(arrow.is_string(type) or arrow.is_large_string(type))
 
 
 def joined(column: pa.ChunkedArray) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -73,9 +74,12 @@ class PreparedStream:
             raise error.shown_in(self.query.sql) from None
 
 
+Runnable: TypeAlias = Prepared | PreparedStream
+
+
 def prepare(
     session: Session, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None
-) -> Prepared | PreparedStream:
+) -> Runnable:
     """All stages of a query up to where it can run."""
     clock = Clock()
     bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
@@ -90,7 +94,7 @@ def prepare_plan(
     models: Mapping[str, Model],
     observe: Observer | None = None,
     clock: Clock | None = None,
-) -> Prepared | PreparedStream:
+) -> Runnable:
     """The stages after binding. query: the text that errors are shown under, which may be a statement's."""
     clock = clock or Clock()
     tables = dict(scope.tables)
@@ -110,7 +114,7 @@ def prepare_plan(
         raise error.shown_in(query.sql) from None
 
 
-def batches_of(session: Session, prepared: Prepared | PreparedStream) -> Iterator[pa.Table]:
+def batches_of(session: Session, prepared: Runnable) -> Iterator[pa.Table]:
     """The rows of a query as they come: at least one table, which may be empty."""
     if isinstance(prepared, PreparedStream):
         yield from prepared.batches(session)
@@ -118,7 +122,7 @@ def batches_of(session: Session, prepared: Prepared | PreparedStream) -> Iterato
         yield session.run(prepared.current)
 
 
-def rows_of(session: Session, prepared: Prepared | PreparedStream) -> pa.Table:
+def rows_of(session: Session, prepared: Runnable) -> pa.Table:
     """All rows of a query."""
     if isinstance(prepared, PreparedStream):
         return pa.concat_tables(prepared.batches(session))

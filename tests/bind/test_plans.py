@@ -6,9 +6,24 @@ import pytest
 
 from qtensor import types as t
 from qtensor.bind import bind, normalised
+from qtensor.bind.select.collected import AggregateRef, OuterAggregate, WindowRef
 from qtensor.errors import Span
-from qtensor.expressions import AggregateCall, Call, Case, Cast, ColumnRef, Expr, Literal, Predict
-from qtensor.logical import Aggregate, Filter, Limit, NamedAggregate, NamedExpr, OneRow, Plan, Project, Scan, Sort, SortKey
+from qtensor.expressions import AggregateCall, Call, Case, Cast, ColumnRef, Expr, Literal, Predict, Subquery, children
+from qtensor.logical import (
+    Aggregate,
+    Filter,
+    Limit,
+    NamedAggregate,
+    NamedExpr,
+    OneRow,
+    Plan,
+    Project,
+    Scan,
+    Sort,
+    SortKey,
+    inputs,
+)
+from qtensor.optimise.rewriting import expressions_of
 from tests.bind.catalog import TABLES, MemoryCatalog
 
 CATALOG = MemoryCatalog()
@@ -309,3 +324,36 @@ def test_null_decides_no_type() -> None:
 def test_texts_are_joined(text: str, joined: str) -> None:
     assert expression(text) == Literal(joined, t.VARCHAR)
     assert expression(f"NULL || {text}") == Literal(None, t.NULL)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT i4, sum(i8) + count(*) FROM t GROUP BY i4 HAVING max(i8) > 1 ORDER BY min(i1)",
+        "SELECT rank() OVER (PARTITION BY i4 ORDER BY sum(i8)) + sum(i1) FROM t GROUP BY i4 QUALIFY sum(sum(i8)) OVER () > 2",
+        "SELECT DISTINCT ON (sum(i8)) sum(i8) FROM t GROUP BY ROLLUP (i4, i1) ORDER BY sum(i8), grouping(i4)",
+        "SELECT sum(i8) FROM t GROUP BY i4 HAVING EXISTS (SELECT 1 FROM t u WHERE u.i8 > sum(t.i8))",
+        "SELECT (SELECT (SELECT max(t.i8) + min(u.i8)) FROM t u WHERE u.i4 = count(t.i4)) FROM t",
+        "SELECT lag(i8) OVER w FROM t WINDOW w AS (ORDER BY i4) ORDER BY row_number() OVER w DESC",
+    ],
+)
+def test_a_bound_plan_refers_to_columns_only(query: str) -> None:
+    """What stands for aggregates and window functions while a SELECT is bound is gone; in subqueries, too."""
+    found: set[type] = set()
+
+    def note(expr: Expr) -> None:
+        found.add(type(expr))
+        if isinstance(expr, Subquery):
+            visit(expr.plan)
+        for child in children(expr):
+            note(child)
+
+    def visit(part: Plan) -> None:
+        for expr in expressions_of(part):
+            note(expr)
+        for below in inputs(part):
+            visit(below)
+
+    visit(plan(query))
+    assert ColumnRef in found
+    assert not found & {AggregateRef, OuterAggregate, WindowRef}

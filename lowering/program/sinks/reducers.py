@@ -71,7 +71,7 @@ class Reduction(ABC):
 
 
 @dataclass(frozen=True)
-class Product(Reduction):
+class ProductReducer(Reduction):
     """Multiplied in the order that XLA takes."""
 
     def reduce(self, column: Columns, mask: Array, groups: Groups) -> State:
@@ -81,7 +81,7 @@ class Product(Reduction):
 
 
 @dataclass(frozen=True)
-class Bits(Reduction):
+class BitsReducer(Reduction):
     """Combined bit by bit, since there is no scatter by bitwise operations: an or is a count that is not 0, an xor one that is
     odd, an and the complement of the or of complements.
     """
@@ -111,7 +111,7 @@ class Bits(Reduction):
 
 
 @dataclass(frozen=True)
-class Moments:
+class MomentsReducer:
     """State: the number of rows; for each value some value of the group, the mean's distance from it, and the sum of squared
     distances from the mean; for two values the sum of the products of theirs.
 
@@ -170,7 +170,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Pick:
+class PickReducer:
     """State: the least words so far, whether there is a row, and its columns."""
 
     accumulator: PickAccumulator
@@ -222,10 +222,10 @@ class Pick:
 def reducer_of(accumulator: Accumulator | MomentsAccumulator | PickAccumulator) -> Reducer:
     match accumulator:
         case MomentsAccumulator():
-            return Moments(accumulator)
+            return MomentsReducer(accumulator)
         case PickAccumulator():
-            return Pick(accumulator)
+            return PickReducer(accumulator)
         case Accumulator(op="product"):
-            return Product(accumulator)
+            return ProductReducer(accumulator)
         case Accumulator():
-            return Bits(accumulator)
+            return BitsReducer(accumulator)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from qtensor.lowering.ir.kernel import Ref
 from qtensor.lowering.ir.physical import FetchFunction, FrameFunction, ListAccumulator, PlaceFunction, WindowFrame, WindowSink
-from qtensor.lowering.planner.prune import map_sink
+from qtensor.lowering.ir.references import refs_of_sink
 from qtensor.lowering.program.sinks.base import AllRows, Array, Result, State, flat
 from qtensor.lowering.program.sinks.equal_rows import differs_from_previous
 from qtensor.lowering.program.sinks.frame_aggregates import aggregate_frames
@@ -30,14 +30,7 @@ class Window(AllRows):
     @property
     def refs(self) -> tuple[Ref, ...]:
         """Everything a row must keep until the sort, each once."""
-        found: dict[Ref, None] = {}
-
-        def note(ref: Ref) -> Ref:
-            found[ref] = None
-            return ref
-
-        map_sink(self.sink, note)
-        return tuple(found)
+        return refs_of_sink(self.sink)
 
     def finish(self, state: State) -> Result:
         *stored, live = flat(state)

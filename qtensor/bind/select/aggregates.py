@@ -66,7 +66,7 @@ CLASSES: dict[type[exp.Expr], str] = {
 
 
 class RowBinder(Protocol):
-    """The binder of expressions over the rows that are aggregated."""
+    """What binds expressions over the rows that calls are computed of."""
 
     def bind(self, node: exp.Expr) -> Operand: ...
     def condition(self, node: exp.Expr) -> Operand: ...

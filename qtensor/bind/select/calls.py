@@ -12,7 +12,7 @@ from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
 from qtensor.bind.expressions.model_calls import called_name, in_order
-from qtensor.bind.select.aggregates import aggregate_name, bind_aggregate
+from qtensor.bind.select.aggregates import RowBinder, aggregate_name, bind_aggregate
 from qtensor.bind.select.collected import AggregateRef, as_outer
 from qtensor.bind.select.correlation import reads
 from qtensor.bind.select.window_syntax import FUNCTIONS
@@ -27,11 +27,9 @@ from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
 
-class Binder(Protocol):
-    """The binder of a call's arguments."""
+class Binder(RowBinder, Protocol):
+    """The binder of a call's arguments, which knows those of the queries around."""
 
-    def bind(self, node: exp.Expr) -> Operand: ...
-    def condition(self, node: exp.Expr) -> Operand: ...
     def calls_around(self, depth: int) -> CallBinder: ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sqlglot import exp
 
@@ -18,8 +18,18 @@ from qtensor.types import BIGINT, Boolean, Decimal, Float, Integer, Varchar
 from qtensor.values.literals import convert_literal
 from qtensor.values.texts import ConversionError
 
-if TYPE_CHECKING:
-    from qtensor.bind.select.query import SelectBinder
+
+class OrderedSelect(Protocol):
+    """What ORDER BY asks of the SELECT that it orders."""
+
+    @property
+    def context(self) -> Context: ...
+    @property
+    def select(self) -> exp.Expr: ...
+    @property
+    def binder(self) -> ExpressionBinder: ...
+    def position(self, node: exp.Expr, clause: str) -> int | None: ...
+    def output_named(self, name: str) -> int | None: ...
 
 
 def output_position(context: Context, node: exp.Expr, clause: str, width: int) -> int | None:
@@ -40,7 +50,7 @@ def output_position(context: Context, node: exp.Expr, clause: str, width: int) -
     return number - 1
 
 
-def bind_order(select: SelectBinder, outputs: list[Expr]) -> list[SortKey]:
+def bind_order(select: OrderedSelect, outputs: list[Expr]) -> list[SortKey]:
     """The keys of ORDER BY, over the same columns as `outputs`, the expressions of SELECT's list.
 
     A lone name is one of the list before it is a column; inside an expression it is a column before it is an alias.
@@ -62,7 +72,7 @@ def stands_for_all(node: exp.Expr) -> bool:
     return (isinstance(node, exp.Var) and node.name.upper() == "ALL") or (isinstance(node, exp.Star) and not changed)
 
 
-def order_expression(select: SelectBinder, node: exp.Expr, outputs: list[Expr], clause: str = "ORDER BY") -> Expr:
+def order_expression(select: OrderedSelect, node: exp.Expr, outputs: list[Expr], clause: str = "ORDER BY") -> Expr:
     """What an expression of `clause` means: the position or the alias of an output column, else any expression."""
     position = select.position(node, clause)
     if position is None and isinstance(node, exp.Column) and not node.table:

@@ -11,7 +11,7 @@ from qtensor.types import Field, Schema, distinct_names
 
 
 @dataclass(frozen=True)
-class Relation:
+class FromRelation:
     """One relation of FROM: what it may be called, its columns by its own names, and where they begin in the row of FROM."""
 
     qualifiers: tuple[str, ...]
@@ -46,7 +46,7 @@ class ColumnScope:
     """
 
     fields: Schema = ()
-    relations: tuple[Relation, ...] = ()
+    relations: tuple[FromRelation, ...] = ()
     visible: tuple[int, ...] = ()
     merged: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
@@ -54,7 +54,7 @@ class ColumnScope:
     def of(schema: Schema, qualifiers: tuple[str, ...]) -> ColumnScope:
         """The scope of one relation."""
         visible = (position for position, field in enumerate(schema) if field.name != ROW)
-        return ColumnScope(schema, (Relation(qualifiers, schema),), tuple(visible))
+        return ColumnScope(schema, (FromRelation(qualifiers, schema),), tuple(visible))
 
     def column(self, name: str) -> ColumnRef | None:
         """A new reference to the column `name`, case ignored; None if there is none, the first if there are several."""
@@ -80,7 +80,7 @@ class ColumnScope:
         """The columns that column `index` was made of by USING, or itself."""
         return dict(self.merged).get(index, (index,))
 
-    def relation(self, name: str) -> Relation | None:
+    def relation(self, name: str) -> FromRelation | None:
         """The relation that may be called `name`."""
         return next((relation for relation in self.relations if relation.is_called(name)), None)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal as Literals
-from typing import Protocol
 
 from sqlglot import exp
 
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.select.aggregates import aggregate_name, bind_aggregate, has_window
+from qtensor.bind.select.aggregates import RowBinder, aggregate_name, bind_aggregate, has_window
 from qtensor.bind.select.collected import WindowRef
 from qtensor.bind.select.window_syntax import FUNCTIONS, WindowError, WrittenBound, WrittenWindow, written_window
 from qtensor.bind.text.names import expression_name
@@ -31,13 +30,6 @@ _ARITIES = {
     "nth_value": (2, 2),
 }
 _IGNORING_NULLS = ("lag", "lead", "first_value", "last_value", "nth_value")
-
-
-class RowBinder(Protocol):
-    """The binder of expressions over the rows of a SELECT, in which aggregates may stand."""
-
-    def bind(self, node: exp.Expr) -> Operand: ...
-    def condition(self, node: exp.Expr) -> Operand: ...
 
 
 @dataclass(frozen=True)
