@@ -38,7 +38,7 @@ def physical(prepared: Runnable) -> str:
     if isinstance(prepared, Prepared):
         return physical_text(prepared.planned)
     lines = [
-        f"{name}: {table.table.rows:,} rows in {len(table.parts):,} blocks, read one after the other"
+        f"{name}: {table.table.rows:,} rows in {len(table.parts()):,} blocks, read one after the other"
         for name, table in prepared.streamed.items()
     ]
     return "\n".join([*lines, plan_text(prepared.optimised)])

@@ -35,23 +35,26 @@ class TableParts:
     def __init__(
         self,
         name: str,
-        parts: Sequence[Table],
+        cut: Callable[[], Sequence[Table]],
         threads: int,
         hints: Mapping[int, tuple[int, int]],
         keep: Callable[[Table], bool],
     ) -> None:
-        """hints: the ranges of columns, as the source says. keep: whether a part may hold a row that is wanted."""
+        """cut: the parts, of which each reads its rows but once. hints: the ranges of columns, as the source says. keep: whether
+        a part may hold a row that is wanted.
+        """
         self._name = name
-        self._parts = parts
+        self._cut = cut
         self._keep = keep
-        self._room = layout_for(max((part.rows for part in parts), default=0), threads)
+        self._room = layout_for(max((part.rows for part in cut()), default=0), threads)
         self.learned = {name: Learned(self._room.capacity, hints)}
 
     def blocks(self) -> Iterator[Tables]:
         """The blocks from the first to the last; each call begins anew."""
-        wanted = [part for part in self._parts if self._keep(part)]
-        for part in wanted or self._parts[:1]:  # without any block nobody would know of the empty result
-            yield {self._name: Block(self._name, part.source, self._room)}
+        parts = list(self._cut())
+        parts = [part for part in parts if self._keep(part)] or parts[:1]  # without a block nobody would know that there is none
+        while parts:
+            yield {self._name: Block(self._name, parts.pop(0).source, self._room)}
 
 
 class Rows(ArrowSource):

@@ -23,13 +23,19 @@ _TEXT = 16  # bytes of a text of which nothing is known
 
 @dataclass(frozen=True)
 class Streamed:
-    """A table that a query reads part by part: `columns` of it."""
+    """A table that a query reads part by part, of up to `rows` rows each: `columns` of it."""
 
     name: str
     table: Table
-    parts: Sequence[Table]
+    rows: int
     columns: Sequence[int]
     threads: int
+
+    def parts(self) -> Sequence[Table]:
+        """The parts, none of them read yet."""
+        parts = self.table.parts(self.rows)
+        assert parts is not None, "a table that cannot be cut"
+        return parts
 
     def leaf(self, conditions: Sequence[Condition]) -> TableParts:
         """The table's rows; without parts of which no row meets the conditions."""
@@ -52,10 +58,9 @@ def streamed_tables(plan: Plan, tables: Mapping[str, Table], limit: int, threads
         if table.rows and (table.stream or needed > limit // _SHARE_OF_COLUMNS):
             width = max(1, sizes[name] // table.rows)
             rows = max(LEAST_ROWS, min(MOST_ROWS, limit // _SHARE_OF_BLOCK // width))
-            parts = table.parts(rows)
-            if parts is not None:
+            if table.parts(rows) is not None:
                 needed -= sizes[name]
-                found[name] = Streamed(name, table, parts, scans[name], threads)
+                found[name] = Streamed(name, table, rows, scans[name], threads)
     return found
 
 
