@@ -43,6 +43,9 @@ class _PlainPiece(NamedTuple):
     strings: pa.Array  # large_string, NULL where the row is
 
 
+_VIEW = 4  # words of 32 bits: of a text its length, and either the text itself or where it is
+
+
 class TextEncoder:
     """Collects pieces, each with a dictionary of its own or none, and at last puts them together."""
 
@@ -58,8 +61,12 @@ class TextEncoder:
             return
         if arrow.is_dictionary(array.type):
             self._refuse_unknown_codes(array)
+            if arrow.is_string_view(array.type.value_type) and array.dictionary.null_count:
+                array = pa.DictionaryArray.from_arrays(array.indices, _without_views_of_nulls(array.dictionary))
             self._pieces.append(_distinct(_present(start, array)))
             return
+        if arrow.is_string_view(array.type) and array.null_count:
+            array = _without_views_of_nulls(array)
         array = array.cast(pa.large_string())  # of `string` the text itself is shared; of views few kernels know
         if self._layout.rows > FEW_STRINGS and _nearly_distinct(array):
             self._plain.append(_PlainPiece(start, array))
@@ -219,3 +226,12 @@ def _sorted(strings: pa.Array, codes: list[NDArray[np.int32]]) -> tuple[pa.Array
     rank = np.empty(len(strings), np.int32)
     rank[order.to_numpy()] = np.arange(len(strings), dtype=np.int32)
     return strings.take(order), [rank[part] for part in codes]
+
+
+def _without_views_of_nulls(array: pa.Array) -> pa.Array:
+    """The same views, those of NULLs empty: Arrow's cast alone looks at them, and in a damaged file they are anything."""
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    _, views, *texts = array.buffers()
+    own = np.frombuffer(views, np.int32).reshape(-1, _VIEW)[array.offset : array.offset + len(array)] * valid[:, None]
+    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(array.type, len(array), [bitmap, pa.py_buffer(own.astype(np.int32)), *texts])

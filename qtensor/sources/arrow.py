@@ -24,8 +24,14 @@ _REMEDY = "cast it to a number, string, date or timestamp, or drop it"
 
 
 def schema_of(schema: pa.Schema) -> Schema:
-    """The fields of an Arrow schema; a type that is not supported is refused when a query reads the column."""
-    return tuple(Field(field.name, sql_type(field.type)) for field in schema)
+    """The fields of an Arrow schema; a type that is not supported is refused when a query reads the column.
+
+    Raises DataError: a name is not UTF-8, which Arrow's streams may have.
+    """
+    try:
+        return tuple(Field(field.name, sql_type(field.type)) for field in schema)
+    except UnicodeDecodeError as error:
+        raise DataError(f"the name of a column is not UTF-8: {error}") from error
 
 
 def without_rows(schema: pa.Schema) -> pa.Table:
