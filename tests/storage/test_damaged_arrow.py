@@ -176,7 +176,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not UTF-8"):
         open_table("t", read_pipe("stdin", io.BytesIO(damaged)))
     (tmp_path / "t.arrows").write_bytes(damaged)
-    with pytest.raises(DataError, match="UTF-8|utf-8"):
+    with pytest.raises(DataError, match=r"UTF-8|utf-8"):
         qtensor.connect().register("t", tmp_path / "t.arrows")
-    with pytest.raises(DataError, match="UTF-8|utf-8"):
+    with pytest.raises(DataError, match=r"UTF-8|utf-8"):
         qtensor.connect().register("t", pa.ipc.open_stream(io.BytesIO(damaged)))
