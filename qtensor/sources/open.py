@@ -21,7 +21,7 @@ _ACCEPTED = (
 )
 
 
-def open_table(name: str, source: object, weak: bool = False) -> Table:
+def open_table(name: str, source: object, weak: bool = False, stream: bool = False) -> Table:
     """A table called `name` over `source`.
 
     Accepted are relations (run here, and again when what they read has changed); pandas and polars DataFrames and LazyFrames;
@@ -34,6 +34,10 @@ def open_table(name: str, source: object, weak: bool = False) -> Table:
     Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
     queries that read it.
 
+    stream: whether CSV files and files of Arrow's stream format are to be read in parts (`Table.parts`), where otherwise they are
+    read here. All others can be read in parts anyway, but for a RecordBatchReader and other objects with `__arrow_c_stream__`:
+    these give their batches once, and so are read here in any case.
+
     weak: whether the table does not keep `source` alive. Once that is gone, the table is not current.
 
     Raises:
@@ -41,14 +45,14 @@ def open_table(name: str, source: object, weak: bool = False) -> Table:
         CapacityError: it needs more memory than there is.
     """
     with enough_memory(f"the table {name}"):
-        return Table(name, _source(name, source, weak))
+        return Table(name, _source(name, source, weak, stream))
 
 
-def _source(name: str, source: object, weak: bool) -> Source:
+def _source(name: str, source: object, weak: bool, stream: bool) -> Source:
     hold = weakly if weak else strongly
     match source:
         case str() | PathLike():
-            return open_path(source)
+            return open_path(source, stream)
         case list() | tuple() if source and all(isinstance(path, str | PathLike) for path in source):
             return open_paths(name, source)
         case dict():
