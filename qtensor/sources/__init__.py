@@ -12,7 +12,9 @@ parts      how sources are cut into parts
 parquet    a Parquet file (parquet_file), by what footer reads of it in Thrift's protocol (thrift)
 parquet_files   Parquet files of folders, patterns and lists
 csv_file   a CSV file: by csv_dialect (how it is written), csv_rows, csv_types and csv_dates
-ipc        a file or stream in Arrow's own format; ipc_footer tells how long its record batches are
+csv_parts  a CSV file that is read in parts: by csv_blocks (where rows end) and csv_typing (types over blocks)
+ipc        a file or stream in Arrow's own format; ipc_messages tells where its record batches are
+ipc_stream a stream in a file that is read in parts
 pipe       what comes by a pipe
 numbers    NumPy arrays as Arrow arrays, for frames
 footer     a Parquet footer: what it says of columns, and a copy that calls decimals integers

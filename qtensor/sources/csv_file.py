@@ -19,7 +19,7 @@ from qtensor.sources.csv_types import Kind, typed
 from qtensor.sources.signature import file_signature
 
 _SAMPLE = 1 << 20  # bytes by which the dialect is found
-_BLOCK, _LARGE_BLOCK = 1 << 20, 1 << 28
+_BLOCK, LARGE_BLOCK = 1 << 20, 1 << 28
 
 
 class CsvSource(ArrowSource):
@@ -44,14 +44,14 @@ def read_csv(shown: str, source: Path | pa.Buffer) -> pa.Table:
     shape, complete = shape_of(shown, source)
     if not shape.rows:
         return pa.table({"column0": pa.array([], pa.string())})
-    first = _first_row(shape)
+    first = first_row(shape)
     texts = _texts(shown, source, shape, complete)[: len(first)]
-    found = typed(texts if len(texts[0]) else _columns_of([first], len(first)))
-    if _is_header(first, [kind for kind, _ in found]):
+    found = typed(texts if len(texts[0]) else columns_of([first], len(first)))
+    if is_header(first, [kind for kind, _ in found]):
         values = [values for _, values in found] if len(texts[0]) else texts
-        return pa.Table.from_arrays(values, names=_names(first))
+        return pa.Table.from_arrays(values, names=names_of(first))
     rows = [pa.chunked_array([pa.array([text], pa.string()), *column.chunks]) for text, column in zip(first, texts, strict=True)]
-    return pa.Table.from_arrays([values for _, values in typed(rows)], names=_names([None] * len(first)))
+    return pa.Table.from_arrays([values for _, values in typed(rows)], names=names_of([None] * len(first)))
 
 
 # --- the sample ---------------------------------------------------------------------------------------------------------------
@@ -69,36 +69,39 @@ def _shapes(shown: str, source: Path | pa.Buffer) -> tuple[list[Shape], bool]:
     """The dialects that fit, and whether they were found by all lines; of long rows a larger sample is taken."""
     size = _SAMPLE
     while True:
-        content = _read(shown, source, size + 1)
+        content = read_octets(shown, source, size + 1)
         complete = len(content) <= size
-        lines = lines_of(_decoded(shown, content, complete))
+        lines = lines_of(decoded(shown, content, complete))
         shapes = shapes_of(lines if complete else lines[:-1], complete)
         if complete or (shapes and all(len(shape.rows) > 1 for shape in shapes)):
             return shapes, complete
         size *= 16
 
 
-def _opened(source: Path | pa.Buffer) -> Any:
+def opened(source: Path | pa.Buffer) -> Any:
+    """A stream of the bytes, decompressed if need be. Raises OSError."""
     return pa.BufferReader(source) if isinstance(source, pa.Buffer) else pa.input_stream(source, compression="detect")
 
 
-def _read(shown: str, source: Path | pa.Buffer, size: int | None = None) -> bytes:
+def read_octets(shown: str, source: Path | pa.Buffer, size: int | None = None) -> bytes:
+    """The first `size` bytes, decompressed; all if None. Raises DataError."""
     try:
-        with (
-            pa.BufferReader(source) if isinstance(source, pa.Buffer) else pa.input_stream(source, compression="detect") as stream
-        ):
+        with opened(source) as stream:
             content: bytes = stream.read(size) if size is not None else stream.read()
     except READ_ERRORS as error:
         raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
     return content
 
 
-def _decoded(shown: str, content: bytes, complete: bool = True) -> str:
-    """The text; what is cut at the end of an incomplete one may end within a character."""
+def decoded(shown: str, content: bytes, complete: bool = True, before: int = 0) -> str:
+    """The text; what is cut at the end of an incomplete one may end within a character. before: how many lines are before it.
+
+    Raises DataError.
+    """
     try:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(content, complete)
+        return codecs.getincrementaldecoder("utf-8" if before else "utf-8-sig")().decode(content, complete)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = before + content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{shown}: is not UTF-8: byte 0x{content[error.start]:02x} in line {line}; convert it: iconv -f LATIN1 -t UTF-8"
         ) from error
@@ -106,19 +109,19 @@ def _decoded(shown: str, content: bytes, complete: bool = True) -> str:
 
 def _texts_in_sample(shape: Shape) -> int:
     """How many columns a shape makes texts of, by which DuckDB chooses."""
-    columns = _columns_of([_values(row.fields) for row in shape.rows[1:]], shape.width)
+    columns = columns_of([values_of(row.fields) for row in shape.rows[1:]], shape.width)
     return sum(kind.is_text for kind, _ in typed(columns))
 
 
-def _first_row(shape: Shape) -> list[str | None]:
-    return _values(shape.rows[0].fields)
+def first_row(shape: Shape) -> list[str | None]:
+    return values_of(shape.rows[0].fields)
 
 
-def _values(fields: Sequence[str]) -> list[str | None]:
+def values_of(fields: Sequence[str]) -> list[str | None]:
     return [field or None for field in fields]
 
 
-def _columns_of(rows: Sequence[Sequence[str | None]], width: int) -> list[Texts]:
+def columns_of(rows: Sequence[Sequence[str | None]], width: int) -> list[Texts]:
     """The columns of rows of `width` values; a row that has one less has NULL there."""
     return [
         pa.chunked_array([pa.array([row[index] if index < len(row) else None for row in rows], pa.string())])
@@ -126,14 +129,14 @@ def _columns_of(rows: Sequence[Sequence[str | None]], width: int) -> list[Texts]
     ]
 
 
-def _is_header(first: Sequence[str | None], kinds: Sequence[Kind]) -> bool:
+def is_header(first: Sequence[str | None], kinds: Sequence[Kind]) -> bool:
     """Whether the first row has the columns' names: it is nothing, or not of the kinds of the others, or all are texts."""
     if all(text is None for text in first) or all(kind.is_text for kind in kinds):
         return True
     return not all(kind.accepts(text) for kind, text in zip(kinds, first, strict=True))
 
 
-def _names(first: Sequence[str | None]) -> list[str]:
+def names_of(first: Sequence[str | None]) -> list[str]:
     digits = len(str(len(first) - 1))
     return [(text or "").strip(" ") or f"column{index:0{digits}}" for index, text in enumerate(first)]
 
@@ -144,37 +147,55 @@ def _names(first: Sequence[str | None]) -> list[str]:
 def _texts(shown: str, source: Path | pa.Buffer, shape: Shape, complete: bool) -> list[Texts]:
     """The columns below the first row, as texts."""
     if complete and len(shape.rows) == 1:
-        return _columns_of([], shape.width)
+        return columns_of([], shape.width)
     if not shape.plain:
-        return _columns_of(list(_other_rows(shown, source, shape)), shape.width)
-    try:
-        table = _read_by_arrow(source, shape, whole=False)
-    except pa.ArrowInvalid:  # a field in quotes may go on beyond the end of a block, which then is no end of a row
+        lines = lines_of(decoded(shown, read_octets(shown, source)))[shape.rows[0].lines :]
         try:
-            table = _read_by_arrow(source, shape, whole=True)
+            return columns_of(list(other_rows(shown, lines, shape, shape.rows[0].lines)), shape.width)
+        except MalformedRowError as error:
+            raise malformed(shown, error, shape.rows[0].lines) from error
+    start = pyarrow.csv.ReadOptions(skip_rows=shape.rows[0].lines, block_size=_BLOCK)
+    try:
+        table = rows_by_arrow(source, shape, start)
+    except pa.ArrowInvalid:  # a field in quotes may go on beyond the end of a block, which then is no end of a row
+        start.block_size = LARGE_BLOCK  # which takes twice as long
+        try:
+            table = rows_by_arrow(source, shape, start, lines_in_quotes=True)
         except READ_ERRORS as error:
-            _decoded(shown, _read(shown, source))
+            decoded(shown, read_octets(shown, source))
             raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
     except OSError as error:
         raise DataError(f"{shown}: cannot be read as CSV: {error}") from error
     return list(table.columns)
 
 
-def _read_by_arrow(source: Path | pa.Buffer, shape: Shape, whole: bool) -> pa.Table:
-    """The rows below the first. whole: as blocks that end where rows do, and that are large, which takes twice as long."""
+def rows_by_arrow(
+    source: Path | pa.Buffer,
+    shape: Shape,
+    options: pyarrow.csv.ReadOptions,
+    columns: Sequence[int] | None = None,
+    *,
+    lines_in_quotes: bool = False,
+) -> pa.Table:
+    """Rows as texts, by pyarrow. columns: those that are wanted; None: all. lines_in_quotes: blocks end where rows do.
+
+    Raises ArrowInvalid, OSError.
+    """
     names = [str(index) for index in range(shape.width)]
     dialect = shape.dialect
+    options.column_names = names
     return pyarrow.csv.read_csv(
         pa.BufferReader(source) if isinstance(source, pa.Buffer) else source,
-        pyarrow.csv.ReadOptions(skip_rows=shape.rows[0].lines, column_names=names, block_size=_LARGE_BLOCK if whole else _BLOCK),
+        options,
         pyarrow.csv.ParseOptions(
             delimiter=dialect.delimiter,
             quote_char=dialect.quote or False,
-            newlines_in_values=whole,
+            newlines_in_values=lines_in_quotes,
             ignore_empty_lines=shape.width > 1,
         ),
         pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
+            include_columns=None if columns is None else [names[index] for index in columns],
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
@@ -182,17 +203,21 @@ def _read_by_arrow(source: Path | pa.Buffer, shape: Shape, whole: bool) -> pa.Ta
     )
 
 
-def _other_rows(shown: str, source: Path | pa.Buffer, shape: Shape) -> Iterator[list[str | None]]:
-    """The rows below the first, where comments are between them or spaces around quotes."""
-    start = shape.rows[0].lines
-    try:
-        for row in rows_of(lines_of(_decoded(shown, _read(shown, source))), shape.dialect):
-            if row.lines <= start or row.comment == "line" or (row.empty and shape.width > 1):
-                continue
-            if len(row.fields) != shape.width:
-                raise DataError(
-                    f"{shown}: cannot be read as CSV: Expected {shape.width} columns, got {len(row.fields)} in line {row.lines}"
-                )
-            yield _values(row.fields)
-    except MalformedRowError as error:
-        raise DataError(f"{shown}: cannot be read as CSV: {error} in line {error.line}") from error
+def other_rows(shown: str, lines: Sequence[str], shape: Shape, before: int) -> Iterator[list[str | None]]:
+    """The rows in `lines`, where comments are between them or spaces around quotes. before: how many lines are before these.
+
+    Raises:
+        DataError: they differ in their number of fields.
+        MalformedRowError: quotes are not where they should be.
+    """
+    for row in rows_of(lines, shape.dialect):
+        if row.comment == "line" or (row.empty and shape.width > 1):
+            continue
+        if len(row.fields) != shape.width:
+            found = f"Expected {shape.width} columns, got {len(row.fields)} in line {row.lines + before}"
+            raise DataError(f"{shown}: cannot be read as CSV: {found}")
+        yield values_of(row.fields)
+
+
+def malformed(shown: str, error: MalformedRowError, before: int) -> DataError:
+    return DataError(f"{shown}: cannot be read as CSV: {error} in line {error.line + before}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,7 +42,7 @@ _WHOLE = f"^{SPACE}-?[0-9]+{SPACE}$"
 _BASED = "^(0[xX][0-9a-fA-F]+|0[bB][01]+)$"
 _LEADING_ZERO = f"^{SPACE}0[0-9]"
 # As in DuckDB spaces may be around a whole number, and not behind one with a fraction.
-_REAL = f"(?i)^{SPACE}(-?[0-9]+{SPACE}|-?([0-9]+\\.?[0-9]*|\\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(nan|inf|infinity))$"
+_REAL = f"(?i)^{SPACE}(-?[0-9]+{SPACE}|-?([0-9]+\\.?[0-9]*|\\.[0-9]+)(e[+-]?[0-9]+)?|-?(nan(\\([0-9a-z_]*\\))?|inf|infinity))$"
 _INFINITE = re.compile(rf"(?i)^{SPACE}[+-]?inf")
 _TIME = r"^[0-9]{1,2}:([0-9]{2}|[0-9]{1,2}:[0-9]{1,2}(\.[0-9]+)?)$"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -52,11 +53,25 @@ _ZONED_IN_ORDER = ("^[0-9-]{10}[ T][0-9:]{8}Z$", "^[0-9-]{10}[ T][0-9:]{5}Z$", r
 
 @dataclass(frozen=True)
 class Kind:
-    """What the values of a column are. convert: the values, None if one of them is not of this kind. pattern: of a date."""
+    """What the values of a column are.
+
+    convert: the values, None if one of them is not of this kind; each by itself decides. pattern: of a date. some: a pattern
+    that at least one value has to match. in_order: if all values match one of these patterns, the column is of their texts, which
+    are in the order of the values.
+    """
 
     name: str
     convert: Callable[[Texts], Values | None]
     pattern: str = ""
+    some: str = ""
+    in_order: tuple[str, ...] = ()
+
+    def of_all(self, texts: Texts) -> Values | None:
+        """The values of a whole column; None if it is not of this kind."""
+        values = self.convert(texts)
+        if values is None or (self.some and not any_matches(texts, self.some)):
+            return None
+        return texts if any(all_match(texts, pattern) for pattern in self.in_order) else values
 
     @property
     def is_text(self) -> bool:
@@ -65,7 +80,7 @@ class Kind:
 
     def accepts(self, text: str | None) -> bool:
         """Whether a value in the column's first row would be of this kind, too."""
-        return self.convert(pa.chunked_array([pa.array([text], pa.string())])) is not None
+        return self.of_all(pa.chunked_array([pa.array([text], pa.string())])) is not None
 
 
 def typed(columns: Sequence[Texts]) -> list[tuple[Kind, Values]]:
@@ -84,29 +99,37 @@ class DateOrders:
     date: str | None = None
     timestamp: str | None = None
 
-
-def _typed(texts: Texts, dates: DateOrders) -> tuple[Kind, Values]:
-    for kind in _kinds(texts, dates):
-        values = kind.convert(texts)
-        if values is None:
-            continue
+    def learn(self, kind: Kind) -> None:
+        """Take note of a column's kind; the columns are to come in their order."""
         match kind.name:
             case "DATE":
-                dates.date = dates.date or kind.pattern
+                self.date = self.date or kind.pattern
             case "TIMESTAMP":
-                dates.timestamp = dates.timestamp or kind.pattern
+                self.timestamp = self.timestamp or kind.pattern
             case _:
                 pass
-        return kind, values
+
+
+def _typed(texts: Texts, dates: DateOrders) -> tuple[Kind, Values]:
+    for kind in kinds(first_text(texts), dates):
+        values = kind.of_all(texts)
+        if values is not None:
+            dates.learn(kind)
+            return kind, values
     raise InternalError("every value is a text")
 
 
-def _kinds(texts: Texts, dates: DateOrders) -> Iterator[Kind]:
-    """The kinds that `texts` may be of, in DuckDB's order."""
-    yield _NOTHING
+def first_text(texts: Texts) -> str | None:
+    """The first value that there is; None if there is none."""
+    return next((str(text) for chunk in texts.chunks for text in chunk.drop_null().slice(0, 1)), None)
+
+
+def kinds(first: str | None, dates: DateOrders) -> Iterator[Kind]:
+    """The kinds that a column may be of whose first value is `first`, in DuckDB's order."""
+    yield NOTHING
+    first = first or ""
     yield _BOOLEANS
     yield _TIMES
-    first = next((str(text) for chunk in texts.chunks for text in chunk.drop_null().slice(0, 1)), "")
     separated = SEPARATED.match(first)
     if separated:
         yield _ISO_DATES
@@ -124,7 +147,7 @@ def _kinds(texts: Texts, dates: DateOrders) -> Iterator[Kind]:
     yield _TEXTS
 
 
-def _any_matches(texts: Texts, pattern: str) -> bool:
+def any_matches(texts: Texts, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(texts, pattern), min_count=0).as_py())
 
 
@@ -140,18 +163,14 @@ def _booleans(texts: Texts) -> Values | None:
 
 
 def _times(texts: Texts) -> Values | None:
-    """As texts where these are in the order of the times, else of a type that is not supported."""
-    if not all_match(texts, _TIME):
-        return None
-    times = times_of_day(texts)
-    return texts if times is not None and any(all_match(texts, pattern) for pattern in _IN_ORDER) else times
+    return times_of_day(texts) if all_match(texts, _TIME) else None
 
 
 def _integers(texts: Texts) -> Values | None:
     if not all_match(texts.slice(0, _HEAD), f"{_WHOLE}|{_BASED}") or _has_leading_zeros(texts):
         return None
     values = cast(texts, pa.int64())
-    if values is not None and not _any_matches(texts, "[xX]"):  # Arrow reads negative numbers by 0xFF...
+    if values is not None and not any_matches(texts, "[xX]"):  # Arrow reads negative numbers by 0xFF...
         return values
     if all_match(texts, _WHOLE):
         return cast(pc.ascii_trim_whitespace(texts), pa.int64())
@@ -164,7 +183,7 @@ def _integers(texts: Texts) -> Values | None:
 def _has_leading_zeros(texts: Texts) -> bool:
     """Whether a number begins with 0 and a digit, so that it is none, but a code."""
     likely = pc.any(pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, " ")), min_count=0).as_py()
-    return likely and _any_matches(texts, _LEADING_ZERO)
+    return likely and any_matches(texts, _LEADING_ZERO)
 
 
 def _large(texts: Texts) -> Values | None:
@@ -175,39 +194,35 @@ def _large(texts: Texts) -> Values | None:
 def _reals(texts: Texts) -> Values | None:
     if not all_match(texts.slice(0, _HEAD), _REAL) or _has_leading_zeros(texts):
         return None
-    values = cast(texts, pa.float64())
+    signed = pc.any(pc.starts_with(texts, "+"), min_count=0).as_py()  # which Arrow takes for numbers, and DuckDB does not
+    values = None if signed else cast(texts, pa.float64())
     if values is not None or not all_match(texts, _REAL):
         return values
-    values = cast(pc.ascii_trim_whitespace(texts), pa.float64())
-    if values is not None:
-        return values
-    return pa.array([None if text is None else float(text) for text in texts.to_pylist()], pa.float64())
+    return cast(pc.ascii_trim_whitespace(texts), pa.float64())
 
 
+@cache
 def _dates(pattern: str) -> Kind:
     return Kind("DATE", lambda texts: dates_by(texts, pattern), pattern)
 
 
+@cache
 def _timestamps(pattern: str) -> Kind:
     return Kind("TIMESTAMP", lambda texts: timestamps_by(texts, pattern), pattern)
 
 
 def _zoned(texts: Texts) -> Values | None:
-    """As texts where these are in the order of the times, else of a type that is not supported."""
-    if not all_match(texts, _ZONED) or not _any_matches(texts, f":[0-9.]+{_ZONE}$"):
-        return None
-    if any(all_match(texts, pattern) for pattern in _ZONED_IN_ORDER):
-        return texts
-    return pa.nulls(len(texts), pa.timestamp("us", "UTC"))
+    """Of a type that is not supported, and so no values."""
+    return pa.nulls(len(texts), pa.timestamp("us", "UTC")) if all_match(texts, _ZONED) else None
 
 
 _ISO_DATES = Kind("DATE", iso_dates, next(pattern for pattern in date_patterns("-") if "year" in pattern))
 _ISO_TIMESTAMPS = Kind("TIMESTAMP", iso_timestamps, ISO_TIMESTAMP)
 _ISO_TIMESTAMPS_AND_DATES = Kind("TIMESTAMP", lambda texts: timestamps_by(texts, ISO_TIMESTAMP_OR_DATE), ISO_TIMESTAMP)
-_NOTHING = Kind("NULL", _nothing)
+NOTHING = Kind("NULL", _nothing)
 _BOOLEANS = Kind("BOOLEAN", _booleans)
-_TIMES = Kind("TIME", _times)
-_ZONED_TIMESTAMPS = Kind("TIMESTAMP WITH TIME ZONE", _zoned)
+_TIMES = Kind("TIME", _times, in_order=_IN_ORDER)
+_ZONED_TIMESTAMPS = Kind("TIMESTAMP WITH TIME ZONE", _zoned, some=f":[0-9.]+{_ZONE}$", in_order=_ZONED_IN_ORDER)
 _INTEGERS = Kind("BIGINT", _integers)
 _LARGE = Kind("HUGEINT", _large)
 _REALS = Kind("DOUBLE", _reals)

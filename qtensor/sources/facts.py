@@ -1,4 +1,4 @@
-"""What a source says of a column without reading it. It guides what is done, and rows never depend on it: files may lie."""
+"""What a source says of a column without reading it. It guides what is done: files may lie."""
 
 from __future__ import annotations
 

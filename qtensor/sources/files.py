@@ -9,14 +9,17 @@ from pathlib import Path
 from qtensor.errors import DataError
 from qtensor.files.paths import CSV_SUFFIXES, FILE_SUFFIXES, IPC_SUFFIXES, NOT_REMOTE, is_pattern, is_remote, is_there
 from qtensor.sources.csv_file import CsvSource
+from qtensor.sources.csv_parts import open_csv_parts
 from qtensor.sources.ipc import open_ipc
 from qtensor.sources.parquet import ParquetSource
 from qtensor.sources.parquet_files import FilesSource
 from qtensor.sources.table import Source
 
 
-def open_path(path: str | PathLike[str]) -> Source:
+def open_path(path: str | PathLike[str], stream: bool = False) -> Source:
     """The file, the folder of Parquet files, or the Parquet files of a pattern like `part-*.parquet`.
+
+    stream: whether files that otherwise are read at once, CSV and Arrow's streams, are to be read in parts.
 
     Raises:
         DataError: nothing is there, it cannot be read, or it is neither Parquet nor CSV nor Arrow.
@@ -39,9 +42,9 @@ def open_path(path: str | PathLike[str]) -> Source:
     if name.endswith(".parquet"):
         return ParquetSource(file)
     if name.endswith(CSV_SUFFIXES):
-        return CsvSource(file)
+        return open_csv_parts(file) if stream else CsvSource(file)
     if name.endswith(IPC_SUFFIXES):
-        return open_ipc(file)
+        return open_ipc(file, stream)
     raise DataError(f"{file}: the name must end in {', '.join(FILE_SUFFIXES[:-1])} or {FILE_SUFFIXES[-1]}")
 
 

@@ -17,7 +17,8 @@ from qtensor.errors import DataError
 from qtensor.lowering.storage import EncodedColumn, Layout, encode_column
 from qtensor.sources.arrow import READ_ERRORS, ArrowSource, schema_of
 from qtensor.sources.facts import NOTHING_SAID, ColumnFacts
-from qtensor.sources.ipc_footer import batch_lengths
+from qtensor.sources.ipc_messages import batch_lengths
+from qtensor.sources.ipc_stream import IpcStreamParts
 from qtensor.sources.parts import put_together
 from qtensor.sources.signature import file_signature
 from qtensor.sources.table import Source
@@ -26,8 +27,10 @@ FILE_MAGIC = b"ARROW1"
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 
 
-def open_ipc(path: Path) -> Source:
+def open_ipc(path: Path, stream: bool = False) -> Source:
     """A file in Arrow's file format (Feather 2) or stream format, told apart by its first bytes.
+
+    stream: whether one in stream format is to be read in parts, not at once.
 
     Raises:
         DataError: it cannot be read, or is in neither format.
@@ -40,7 +43,7 @@ def open_ipc(path: Path) -> Source:
     if magic == FILE_MAGIC:
         return IpcSource(path)
     if magic.startswith(STREAM_MAGIC):
-        return IpcStreamSource(path)
+        return IpcStreamParts(path) if stream else IpcStreamSource(path)
     raise DataError(f"{path}: is neither a file nor a stream in Arrow's format (Feather version 1 is not read)")
 
 

@@ -34,22 +34,25 @@ def open_table(name: str, source: object, weak: bool = False, stream: bool = Fal
     Arrow, polars or Parquet is NaN. A DataFrame's index is ignored. A column of a type that is not supported is refused by the
     queries that read it.
 
-    weak: whether the table does not keep `source` alive. Once that is gone, the table is not current. stream: whether queries
-    read it block by block.
+    stream: whether queries read it block by block; also CSV files and files of Arrow's stream format, which otherwise are read
+    here. All others can be read in parts anyway, but for a RecordBatchReader and other objects with `__arrow_c_stream__`:
+    these give their batches once, and so are read here in any case.
+
+    weak: whether the table does not keep `source` alive. Once that is gone, the table is not current.
 
     Raises:
         DataError: the data cannot be read, or `source` is nothing of the above.
         CapacityError: it needs more memory than there is.
     """
     with enough_memory(f"the table {name}"):
-        return Table(name, _source(name, source, weak), stream=stream)
+        return Table(name, _source(name, source, weak, stream), stream=stream)
 
 
-def _source(name: str, source: object, weak: bool) -> Source:
+def _source(name: str, source: object, weak: bool, stream: bool) -> Source:
     hold = weakly if weak else strongly
     match source:
         case str() | PathLike():
-            return open_path(source)
+            return open_path(source, stream)
         case list() | tuple() if source and all(isinstance(path, str | PathLike) for path in source):
             return open_paths(name, source)
         case dict():

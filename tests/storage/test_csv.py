@@ -140,6 +140,13 @@ def test_other_times_are_refused_when_used(tmp_path: Path) -> None:
             qtensor.sql(f"SELECT {name} FROM '{path}'")
 
 
+@pytest.mark.parametrize("last", ["+5", "nan(0)", "nan(a_1)", "-nan", "+inf", "+nan", "-inf", "5", " 5", "1e400", "1.e5"])
+def test_numbers_that_come_late(last: str, tmp_path: Path) -> None:
+    """Behind the first values, by which most kinds are seen not to be a column's."""
+    check(f"h\n1.5\n{last}\n", tmp_path)
+    check("h\n" + "1.5\n" * 300 + last + "\n", tmp_path)
+
+
 def test_every_row_decides_types(tmp_path: Path) -> None:
     """Where DuckDB has taken its sample already, and fails: the text that comes late makes texts of all."""
     path = tmp_path / "t.csv"

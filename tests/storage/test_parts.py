@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import re
 import threading
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -24,6 +27,7 @@ from qtensor.row_numbers import ROW
 from qtensor.sources import open_table
 from qtensor.sources.parts import MOST_PARTS
 from qtensor.sources.table import Table
+from qtensor.types import Unsupported
 from tests.storage.decoding import rows_of
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK]
@@ -314,6 +318,82 @@ def test_an_arrow_file_is_not_read_to_find_its_parts(tmp_path: Path, monkeypatch
     table = open_table("t", arrow_file(tmp_path / "t.arrow", data(25_000)))
     monkeypatch.setattr(pa.ipc, "open_file", None)
     assert [part.rows for part in parts_of(table, 10_000)] == [10_000, 10_000, 5_000]
+
+
+def arrow_stream(path: Path, batches: Sequence[pa.RecordBatch], **options: Any) -> Path:
+    written = pa.ipc.IpcWriteOptions(**options)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, batches[0].schema, options=written) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return path
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+@pytest.mark.parametrize("rows", [1, CHUNK + 1])
+def test_arrow_streams(tmp_path: Path, rows: int, compression: str | None) -> None:
+    path = arrow_stream(tmp_path / "t.arrows", data(rows).to_batches(max_chunksize=10_000), compression=compression)
+    table = open_table("t", path, stream=True)
+    for size in (CHUNK, 12_345, 1):
+        parts = parts_of(table, size)
+        assert max(part.rows for part in parts) <= max(size, 10_000)
+        assert_is_whole(table, parts, READ)
+        assert together(parts, READ).equals(plain(data(rows)).select(READ))
+
+
+@pytest.mark.parametrize("deltas", [False, True])
+def test_dictionaries_of_arrow_streams(tmp_path: Path, deltas: bool) -> None:
+    """Each batch has another dictionary, or one that is longer than the last one."""
+    batches = []
+    for number in range(5):
+        words = [f"w{n}" for n in range(2 * number + 1)] if deltas else [f"v{number}", f"w{number}"]
+        codes = pa.array([0, None, len(words) - 1], pa.int32())
+        other = pa.DictionaryArray.from_arrays(pa.array([0, 0, 0], pa.int8()), pa.array(["same"]))
+        batches.append(
+            pa.record_batch({"s": pa.DictionaryArray.from_arrays(codes, pa.array(words)), "o": other, "n": [number] * 3})
+        )
+    path = arrow_stream(tmp_path / "t.arrows", batches, emit_dictionary_deltas=deltas)
+    table = open_table("t", path, stream=True)
+    for size in (3, 7, 100):
+        parts = parts_of(table, size)
+        assert_is_whole(table, parts, ["s", "n", "o"])
+        assert together(parts, ["s"])["s"].to_pylist() == [text for batch in batches for text in batch["s"].to_pylist()]
+        for part in reversed(parts):
+            part.forget_all()
+            assert rows_of(part, ["n"]) == rows_of(part, ["s", "n"]).select(["n"])
+
+
+def test_what_is_behind_a_part_of_a_stream_may_be_damaged(tmp_path: Path) -> None:
+    path = arrow_stream(tmp_path / "t.arrows", data(30_000).select(["text"]).to_batches(max_chunksize=10_000))
+    content = path.read_bytes()
+    place = content.index(b"text 25000")
+    path.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+    parts = parts_of(open_table("t", path, stream=True), 10_000)
+    assert rows_of(parts[0], ["text"])["text"][1].as_py() == "text 1"
+    with pytest.raises(DataError, match=r"t\.arrows: cannot be read as an Arrow stream: .*UTF8"):
+        rows_of(parts[2], ["text"])
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("stream", [False, True])
+def test_damaged_headers_of_arrow_files(tmp_path: Path, stream: bool, seed: int) -> None:
+    """They give rows or a DataError; that they are read by Python does not matter."""
+    whole = data(900).select(["id", "kind", "small"])
+    batches = whole.to_batches(max_chunksize=300)
+    path = arrow_stream(tmp_path / "t.arrow", batches) if stream else arrow_file(tmp_path / "t.arrow", whole, 300)
+    content = bytearray(path.read_bytes())
+    draw = random.Random(seed)
+    heads = [found.start() for found in re.finditer(b"\xff\xff\xff\xff", content)] + [len(content) - 400]
+    for _ in range(draw.choice([1, 2, 5])):
+        content[min(draw.choice(heads) + draw.randrange(400), len(content) - 1)] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+    try:
+        table = open_table("t", path, stream=True)
+        parts = table.parts(300)
+    except DataError:
+        return
+    for part in [table] if parts is None else parts:
+        with contextlib.suppress(DataError):
+            rows_of(part, [field.name for field in part.fields if not isinstance(field.type, Unsupported)])
 
 
 @pytest.mark.parametrize("format", ["parquet", "feather", "csv"])
