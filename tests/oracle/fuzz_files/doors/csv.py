@@ -101,7 +101,7 @@ class CsvDoor(Door):
 
         Where it takes the file for written in another way, nothing is known: of ways that fit, it chooses by a sample and by rules
         of its own. So does it with infinities, which are dates to it, depending on where they stand. Behind a comment whose line
-        ends with CR LF it loses a row.
+        ends with CR LF it loses a row. A space between CR and LF is an empty line to it, and two of them it refuses.
         """
         (path,) = folder.iterdir()
         duckdb = oracle()
@@ -114,7 +114,12 @@ class CsvDoor(Door):
         delimiter, quote, comment = ("" if mark == "(empty)" else mark for mark in marks)
         way = Way(delimiter, quote, comment, skipped, tuple(names) if header else ())
         content = path.read_bytes()
-        if way.differs(way_of(path), content) or (comment and b"\r" in content) or b"inf" in content.lower():
+        if (
+            way.differs(way_of(path), content)
+            or (comment and b"\r" in content)
+            or b"inf" in content.lower()
+            or b"\r \n" in content
+        ):
             raise ValueError(f"DuckDB takes it for written in another way: {way}")
         texts = duckdb.execute(f"FROM read_csv('{path}', all_varchar = true, header = {header})").fetchall()
         columns = [
