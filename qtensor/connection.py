@@ -317,6 +317,7 @@ class Connection:
         """The rows of a query as they come, each part of them computed when it is asked for."""
         batches = batches_of(self._session, self._prepared(query, variables))
         while True:
+            self._refuse_closed()
             with enough_memory():
                 rows = self._calls.run(lambda: next(batches, None))
             if rows is None:

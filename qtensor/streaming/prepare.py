@@ -12,9 +12,10 @@ import pyarrow as pa
 from qtensor.bind import bind
 from qtensor.catalog import Scope
 from qtensor.errors import UnsupportedError
-from qtensor.logical import Plan
+from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.models.model import Model
 from qtensor.optimise.driver import Observer, optimise
+from qtensor.optimise.facts.estimates import Estimator
 from qtensor.run.first_rows import reads_first_rows
 from qtensor.run.kept_columns import Columns
 from qtensor.run.measured import MeasuredTables
@@ -104,7 +105,9 @@ def prepare_plan(
         unread = large_tables(bound, tables, limit)
         with closing(MeasuredTables(tables, session.threads, unread=unread)) as measured:
             optimised = clock.time("optimise", lambda: optimise(bound, observe, measured))
-        streamed = {} if reads_first_rows(optimised) else streamed_tables(optimised, tables, limit, session.threads)
+            estimator = Estimator(measured, definitions_of(optimised))
+            few = not unread or reads_first_rows(optimised)
+            streamed = {} if few else streamed_tables(optimised, tables, limit, session.threads, estimator)
         if streamed:
             return PreparedStream(
                 query, bound, optimised, tables, tuple(models.values()), streamed, limit, session.threads, clock.seconds
