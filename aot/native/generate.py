@@ -24,6 +24,7 @@ from qtensor.lowering.ir.values import (
     FormattedDictionary,
     HostScalar,
     JoinedDictionary,
+    LeastOf,
     LikeTable,
     ListedTable,
     LiteralDictionary,
@@ -234,6 +235,8 @@ class FormSource:
             case PositionOf(literal, dictionary, inclusive):
                 parts = ("Scalar::PositionOf", str(literal), "1", "false", "0", "0", str(self.dictionary(dictionary)),
                          boolean(inclusive))  # fmt: skip
+            case LeastOf():
+                raise InternalError("no program of a library is about blocks of its own")
             case _:
                 assert_never(scalar)
         return braces(parts)

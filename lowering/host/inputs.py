@@ -38,6 +38,7 @@ from qtensor.lowering.ir.values import (
     JoinedDictionary,
     LateCall,
     LatePart,
+    LeastOf,
     LikeTable,
     ListedTable,
     LiteralDictionary,
@@ -69,13 +70,15 @@ class HostInputs:
 
     literals: Sequence[Literal]
     column_dictionary: Callable[[str, int], pa.Array]
+    least: Callable[[str, int], int] | None = None  # of the values of a table's column
     resolved: dict[Dictionary, pa.Array] = field(default_factory=dict)
     results: dict[HostCall, tuple[Evaluated, NDArray[np.int64]]] = field(default_factory=dict)
 
     def scalars(self, plan: PhysicalPlan) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The vectors of run-time scalars, int64[k] and float64[m]."""
         integers = np.array([self.scalar(scalar) for scalar in plan.scalars], np.int64)
-        floats = np.array([self.literals[scalar.literal].value for scalar in plan.float_scalars], np.float64)
+        literals = [scalar.literal for scalar in plan.float_scalars if isinstance(scalar, LiteralScalar)]
+        floats = np.array([self.literals[literal].value for literal in literals], np.float64)
         return integers, floats
 
     def scalar(self, scalar: HostScalar) -> int:
@@ -92,6 +95,10 @@ class HostInputs:
             case PositionOf(literal, dictionary, inclusive):
                 compare = pc.less_equal if inclusive else pc.less
                 return int(pc.sum(compare(self.strings(dictionary), self.text(literal))).as_py() or 0)
+            case LeastOf(table, column):
+                if self.least is None:
+                    raise InternalError("the least value of a column is known of blocks only")
+                return self.least(table, column)
             case _:
                 assert_never(scalar)
 

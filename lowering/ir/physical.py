@@ -35,7 +35,8 @@ STOP_SLOTS = 64  # numbers by which the host ends a program's loops
 class SourceColumn:
     """A column of a table as assumed: its machine type, whether it has NULLs or NaNs, the range of its values.
 
-    `level`: of text, what the program takes its codes to tell.
+    `level`: of text, what the program takes its codes to tell. `span`: of a table that is read block by block, by how much
+    the greatest value of a block is greater than its least one at most, where each block has few of all the values.
     """
 
     index: int
@@ -45,6 +46,7 @@ class SourceColumn:
     range: Range | None
     may_be_nan: bool
     level: Level = "ordered"
+    span: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class TableSource:
     @property
     def capacity(self) -> int:
         return self.shares * self.chunks * self.chunk
+
+    @property
+    def loads(self) -> list[tuple[SourceColumn, bool]]:
+        """By kernel slot the column, and whether the slot is its validity."""
+        return [(column, part) for column in self.columns for part in (False, True)[: 1 + column.nullable]]
 
 
 @dataclass(frozen=True)

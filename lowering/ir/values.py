@@ -209,7 +209,15 @@ class PositionOf:
     inclusive: bool
 
 
-HostScalar: TypeAlias = LiteralScalar | CodeOf | PositionOf
+@dataclass(frozen=True)
+class LeastOf:
+    """The least value of a table's column in the block at hand; 0 where there is none. int64."""
+
+    table: str
+    column: int
+
+
+HostScalar: TypeAlias = LiteralScalar | CodeOf | PositionOf | LeastOf
 
 
 @dataclass(frozen=True)

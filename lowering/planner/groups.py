@@ -23,9 +23,11 @@ from qtensor.lowering.ir.physical import (
     QuantileAccumulator,
     SortedGroupSink,
     SortWord,
+    SourceColumn,
+    TableSource,
 )
 from qtensor.lowering.ir.ranges import BIT, Range
-from qtensor.lowering.ir.values import Value
+from qtensor.lowering.ir.values import LeastOf, Value
 from qtensor.lowering.planner.aggregates import AggregatePlanner
 from qtensor.lowering.planner.finishing import Finisher
 from qtensor.lowering.planner.ordering import pack, words_of
@@ -88,7 +90,7 @@ class GroupPlanner:
             if at not in keys
         }
         finishers = [aggregates.plan(aggregate.call) for aggregate in plan.aggregates]
-        group_keys = [group_key(lowerer, key) for key in keys.values()]
+        group_keys = [group_key(stream, key) for key in keys.values()]
         dense = None
         if all(key is not None for key in group_keys):
             dense = DenseGroupSink(tuple(key for key in group_keys if key), (), None)
@@ -109,8 +111,16 @@ class GroupPlanner:
             radix = lowerer.integer(key.radix)
             digit = lowerer.builder.emit("remainder", code, radix, dtype="int64")
             code = lowerer.builder.emit("quotient", code, radix, dtype="int64")
-            values[at] = key_of_digit(lowerer, key, value, digit)
+            values[at] = key_of_digit(lowerer, key, value, digit, self.least_of(stream, value))
         return self.finished(result, values, 0)
+
+    def least_of(self, stream: Stream, value: Value) -> LeastOf | None:
+        """What the digits of a key lie above, where that is another value in each block."""
+        column = loaded(stream, value)
+        if column is None or column.span is None:
+            return None
+        assert isinstance(stream.source, TableSource)
+        return LeastOf(stream.source.table, column.index)
 
     def by_sorting(self, stream: Stream) -> Stream:
         """The rows sorted by their keys."""
@@ -149,8 +159,9 @@ def making_keys(pipelines: Pipelines, plan: Aggregate) -> list[int]:
     return kept
 
 
-def group_key(lowerer: Lowerer, value: Value) -> GroupKey | None:
+def group_key(stream: Stream, value: Value) -> GroupKey | None:
     """The key as a digit; None for floats and ARRAYs of them, whose values cannot be enumerated."""
+    lowerer = stream.lowerer
     lowerer.require(value, "unique")
     match value.type:
         case Float() | Array():
@@ -159,17 +170,47 @@ def group_key(lowerer: Lowerer, value: Value) -> GroupKey | None:
             return GroupKey(lowerer.builder.convert(value.data, "int8"), 0, 2, value.valid)
         case _:
             bounds = value.range or BIT
+            near = clustered(stream, value)
+            if near is not None:
+                above, span = near
+                return GroupKey(above, 0, span + 1, value.valid)
             return GroupKey(value.data, bounds.low, bounds.size, value.valid)
 
 
-def key_of_digit(lowerer: Lowerer, key: GroupKey, value: Value, digit: Ref) -> Value:
-    """A group's key from its digit: the inverse of `group_key`."""
+def clustered(stream: Stream, value: Value) -> tuple[Ref, int] | None:
+    """How far a value lies above the least one of its block, and how far at most; None unless it is a column of which a block
+    has few of all the values.
+    """
+    column = loaded(stream, value)
+    if column is None or column.span is None:
+        return None
+    builder = stream.lowerer.builder
+    assert isinstance(stream.source, TableSource)
+    least = stream.lowerer.scalar(LeastOf(stream.source.table, column.index), "int64")
+    above = builder.emit("subtract", builder.convert(value.data, "int64"), least, dtype="int64")
+    return builder.convert(above, Range(0, column.span).dtype), column.span
+
+
+def loaded(stream: Stream, value: Value) -> SourceColumn | None:
+    """The column of a table that a value is, if it is one."""
+    instruction = stream.lowerer.builder.instructions[value.data]
+    if not isinstance(stream.source, TableSource) or instruction.op != "load" or not isinstance(instruction.attribute, int):
+        return None
+    return stream.source.loads[instruction.attribute][0]
+
+
+def key_of_digit(lowerer: Lowerer, key: GroupKey, value: Value, digit: Ref, least: LeastOf | None) -> Value:
+    """A group's key from its digit: the inverse of `group_key`. least: what the digit lies above."""
     valid = None
     if key.valid is not None:
         valid = lowerer.builder.compare("not_equal", digit, lowerer.integer(key.size))
         digit = lowerer.builder.select(valid, digit, lowerer.integer(0))
     if isinstance(value.type, Boolean):
         return Value(value.type, lowerer.builder.compare("not_equal", digit, lowerer.integer(0)), valid)
+    if least is not None:
+        assert value.range is not None
+        data = lowerer.builder.emit("add", digit, lowerer.scalar(least, "int64"), dtype="int64")
+        return replace(value, data=lowerer.builder.convert(data, value.range.dtype), valid=valid)
     bounds = Range(key.low, key.low + key.size - 1)
     data = lowerer.builder.emit("add", digit, lowerer.integer(key.low), dtype="int64")
     return replace(value, data=lowerer.builder.convert(data, bounds.dtype), valid=valid, range=bounds)

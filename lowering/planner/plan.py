@@ -184,7 +184,7 @@ def output_slots(stream: Stream, columns: Sequence[Ref]) -> tuple[list[Slot], tu
     source = stream.source
     passed: dict[Ref, SourceSlot] = {}
     if isinstance(source, TableSource):
-        loads = [SourceSlot(column.index, part) for column in source.columns for part in (False, True)[: 1 + column.nullable]]
+        loads = [SourceSlot(column.index, part) for column, part in source.loads]
         for ref in columns:
             instruction = stream.lowerer.builder.instructions[ref]
             if instruction.op == "load" and isinstance(instruction.attribute, int):

@@ -115,6 +115,10 @@ def said_of(table: Table, index: int) -> ColumnStatistics:
     return ColumnStatistics(float(min(table.rows, high - low + 1)), float(low), float(high), nulls)
 
 
+_MANY_VALUES = 1 << 16  # fewer have a slot each
+_FEW = 4  # of so many values one is in a block
+
+
 class Learned:
     """What holds of all blocks of a stream that were seen: what programs assume of the next one. It only ever grows.
 
@@ -128,6 +132,7 @@ class Learned:
         self.strings: dict[int, int] = {}  # of texts, how many different ones there may be
         self.version = 0
         self._hints = hints
+        self._spans: dict[int, int] = {}
         self._keys: dict[tuple[int, ...], bool] = {}
 
     def make_room(self, rows: int) -> None:
@@ -140,6 +145,7 @@ class Learned:
         for index, column in columns.items():
             found, known = self._found(index, table.fields[index].name, column), self.columns.get(index)
             grown = found if known is None else self._grown(known, found, column.type)
+            grown = replace(grown, span=self._span(index, column, grown.range))
             if grown != known:
                 self.columns[index] = grown
                 self.version += 1
@@ -164,7 +170,17 @@ class Learned:
             return with_range(found, Range(0, max(self.strings[index] - 1, 0)))
         if found.range is None or index not in self._hints:
             return found
-        return with_range(found, found.range | within(widened(*self._hints[index]), column.type))
+        whole = found.range | within(widened(*self._hints[index]), column.type)
+        return with_range(found, whole)
+
+    def _span(self, index: int, column: EncodedColumn, range: Range | None) -> int | None:
+        """By how much values of a block are greater than its least one at most, if that is little."""
+        if range is None or column.dictionary is not None:
+            return None
+        span = int(column.statistics.maximum or 0) - int(column.statistics.minimum or 0)
+        if span > self._spans.get(index, -1):
+            self._spans[index] = widened(0, span if index not in self._spans else 2 * span).high
+        return self._spans[index] if max(self._spans[index], _MANY_VALUES) * _FEW < range.size else None
 
     def _room_for_strings(self, index: int, count: int) -> int:
         """How many strings a program has room for: those that there are, and where these became more, many more."""

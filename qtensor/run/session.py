@@ -123,7 +123,11 @@ class Session:
         """Compiled programs with all that they are called with. read: the tables, or the parts of them that are read."""
         physical = planned.plan
         used = tuple(models[use.name] for use in physical.models)
-        host = HostInputs(planned.literals, lambda table, index: dictionary_of(encoded[table, index]))
+        host = HostInputs(
+            planned.literals,
+            lambda table, index: dictionary_of(encoded[table, index]),
+            lambda table, index: int(encoded[table, index].statistics.minimum or 0),
+        )
         arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))
         return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from qtensor.aot.machine.compile import CompiledQuery
 from qtensor.logical import Plan, scans_of
 from qtensor.lowering.ir.physical import PhysicalPlan, PlannedQuery
-from qtensor.lowering.ir.values import ColumnDictionary
+from qtensor.lowering.ir.values import ColumnDictionary, LeastOf
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.optimise.facts.text_levels import text_levels
@@ -147,8 +147,8 @@ def stages_before(plan: PhysicalPlan, blocks: Collection[str]) -> int:
 
 
 def mentions(part: object, tables: Collection[str]) -> bool:
-    """Whether something that the host makes depends on the strings of some tables."""
-    if isinstance(part, ColumnDictionary):
+    """Whether something that the host makes depends on the strings or the values of some tables."""
+    if isinstance(part, ColumnDictionary | LeastOf):
         return part.table in tables
     if isinstance(part, tuple):
         return any(mentions(item, tables) for item in part)

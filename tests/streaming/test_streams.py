@@ -195,3 +195,28 @@ def test_streams_answer_as_duckdb_does(engines: Engines, query: str) -> None:
     small = "LIMIT 7" in query  # reads so little that it does not matter how large the table is
     assert isinstance(prepared, PreparedStream) or small
     engines.check(query)
+
+
+CLUSTERED = [
+    "SELECT key, count(*), sum(x), min(y), avg(x) FROM clustered GROUP BY key",
+    "SELECT key, y, count(*) FROM clustered GROUP BY key, y",
+    "SELECT key + 1, sum(x) FROM clustered GROUP BY 1",
+    "SELECT maybe, count(*), max(key) FROM clustered GROUP BY maybe",
+    "SELECT DISTINCT key FROM clustered WHERE y = 1",
+]
+
+
+@pytest.mark.parametrize("query", CLUSTERED)
+def test_groups_by_keys_that_come_together(tmp_path: Path, query: str) -> None:
+    """Each block has few of all keys: a slot for each of these, counted from the least one, which is another in each block."""
+    rows = 40_000
+    key = np.sort(np.random.default_rng(1).integers(-(10**6), 10**6, 9_000))[np.arange(rows) * 9_000 // rows]
+    key[rows // 2 : rows // 2 + 2_000] = np.linspace(-(10**6), 10**6, 2_000)  # a block that is not like the others
+    columns = {"key": key, "x": np.arange(rows), "y": np.arange(rows) % 3}
+    table = pa.table({**columns, "maybe": pa.array(key, mask=np.arange(rows) % 11 == 0)})
+    pq.write_table(table, tmp_path / "clustered.parquet", row_group_size=2_000)
+    engines = Engines(qtensor.connect(threads=2, memory_limit=1_500_000), duckdb.connect())
+    engines.ours.register("clustered", tmp_path / "clustered.parquet", stream=True)
+    engines.theirs.execute(f"CREATE VIEW clustered AS FROM '{tmp_path}/clustered.parquet'")
+    assert isinstance(engines.ours.sql(query)._prepare(), PreparedStream)
+    engines.check(query)
