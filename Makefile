@@ -14,6 +14,7 @@
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
 #   make bench-models models of several widths in queries, beside TensorFlow
+#   make bench-stream tables larger than memory, TPC-H at scale 10 with 4 GB, beside DuckDB with the same limit
 #   make tpch         all 22 queries of TPC-H at scale 1, rows compared with DuckDB, and timed
 #   make clean        remove what these made
 #
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # One .venv serves all targets: two installations must not write into it at once, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help demo test lint house bench-seed bench-aot bench-models tpch core thorough fuzz fuzz-files slt clean FORCE
+.PHONY: help demo test lint house bench-seed bench-aot bench-models bench-stream tpch core thorough fuzz fuzz-files slt clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +59,9 @@ bench-aot: $(VENV)/.installed-bench
 
 bench-models: $(VENV)/.installed-bench
 	$(BIN)/python bench/models.py
+
+bench-stream: $(VENV)/.installed-bench
+	$(BIN)/python bench/stream.py
 
 tpch: $(VENV)/.installed-bench
 	$(BIN)/python bench/tpch_all.py

@@ -20,7 +20,7 @@ PROGRAM = "tpchgen-cli"
 TABLES = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
 
 
-def tpch(scale: float = 1.0, folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+def tpch(scale: float = 1.0, folder: str | os.PathLike[str] | None = None, parts: int | None = None) -> dict[str, Path]:
     """The eight TPC-H tables at a scale factor, generated when asked for the first time.
 
     The files of a scale appear all at once, by the renaming of a finished folder, so whoever is killed while generating
@@ -30,42 +30,52 @@ def tpch(scale: float = 1.0, folder: str | os.PathLike[str] | None = None) -> di
         scale: the scale factor; at 1, lineitem has 6 million rows and all files together about 350 MB.
         folder: where to keep the data; without it, `tpch` in qtensor's cache folder (the environment variable QTENSOR_CACHE,
             else the user's cache folder). Each version of the generator has its own subfolder.
+        parts: how many files each large table is cut into; without it, one.
 
     Returns:
-        The path of the Parquet file of each table, by table name: {"customer": .../customer.parquet, ...}.
+        The path of the Parquet file of each table, by table name: {"customer": .../customer.parquet, ...}; with `parts` that of
+        the folder of its files.
 
     Raises:
-        DataError: scale is not a positive number, tpchgen-cli is missing or fails, or the folder cannot be written.
+        DataError: scale or parts are no positive numbers, tpchgen-cli is missing or fails, or the folder cannot be written.
     """
     factor = _checked_scale(scale)
+    if parts is not None and parts < 1:
+        raise DataError(f"parts must be a positive number, it is {parts}")
     program = _find_program()
     root = cache_folder() / "tpch" if folder is None else Path(folder).absolute()
-    data = root / _version(program) / f"sf{factor}"
+    data = root / _version(program) / (f"sf{factor}" if parts is None else f"sf{factor}-{parts}")
     if not _complete(data):
         try:
             data.parent.mkdir(parents=True, exist_ok=True)
             with _only_one(data.with_name(f"{data.name}.lock")) as lock:
                 if not _complete(data):  # another process may have made it while this one waited
-                    _generate(program, factor, data, lock)
+                    _generate(program, factor, data, lock, parts)
         except OSError as error:
             raise DataError(f"cannot keep TPC-H data in {root}: {error}") from error
-    return {table: data / f"{table}.parquet" for table in TABLES}
+    return _tables(data)
+
+
+def _tables(data: Path) -> dict[str, Path]:
+    """Where the tables are: files, or folders of them."""
+    return {table: data / table if (data / table).is_dir() else data / f"{table}.parquet" for table in TABLES}
 
 
 def _complete(data: Path) -> bool:
-    return all((data / f"{table}.parquet").is_file() for table in TABLES)
+    return all(path.exists() for path in _tables(data).values())
 
 
-def _generate(program: str, factor: str, data: Path, lock: int) -> None:
+def _generate(program: str, factor: str, data: Path, lock: int, parts: int | None) -> None:
     """Make the folder `data`. The caller holds `lock`, so any temporary folder beside `data` belongs to a dead process."""
     prefix = f"{data.name}.making-"
     for stale in data.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale)
+    cut = [] if parts is None else ["--parts", str(parts)]
     making = Path(tempfile.mkdtemp(prefix=prefix, dir=data.parent))
     try:
         # The program inherits the lock: should this process be killed, nobody comes in until the program too has ended.
         done = subprocess.run(
-            [program, "parquet", "--quiet", "--scale-factor", factor, "--output-dir", str(making)],
+            [program, "parquet", "--quiet", "--scale-factor", factor, "--output-dir", str(making), *cut],
             pass_fds=(lock,),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -75,8 +85,8 @@ def _generate(program: str, factor: str, data: Path, lock: int) -> None:
         if done.returncode != 0 or not _complete(making):
             reason = done.stderr.strip() or f"it ended with status {done.returncode} and without all tables"
             raise DataError(f"{PROGRAM} failed at scale {factor}: {reason}")
-        for table in TABLES:
-            _flush(making / f"{table}.parquet")
+        for path in making.rglob("*.parquet"):
+            _flush(path)
         if data.exists():  # and is incomplete, or this function would not have been called
             shutil.rmtree(data)
         making.chmod(0o755)  # mkdtemp makes a folder that nobody else may read

@@ -32,8 +32,12 @@ __all__ = [
     "errors",
     "export",
     "load",
+    "progress",
     "sql",
 ]
+
+# Whether a query that reads tables block by block shows how far it is, on a terminal or in a notebook, after two seconds.
+progress = True
 
 # Whoever wants to read the log attaches a handler; without this one, Python prints a library's warnings to stderr.
 logging.getLogger("qtensor").addHandler(logging.NullHandler())

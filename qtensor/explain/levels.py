@@ -12,6 +12,7 @@ from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
 from qtensor.run.session import Session
 from qtensor.streaming.prepare import PreparedStream, Runnable
+from qtensor.streaming.tally import Tally
 
 Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
 
@@ -72,6 +73,8 @@ def timings(session: Session, prepared: Runnable) -> str:
 def streamed_timings(session: Session, prepared: PreparedStream) -> str:
     """Seconds, bytes and rows of a run."""
     start = time.perf_counter()
-    rows = sum(table.num_rows for table in prepared.batches(session))
+    tally = Tally()
+    rows = sum(table.num_rows for table in prepared.batches(session, tally))
     seconds = {**prepared.seconds, "run": time.perf_counter() - start}
-    return "\n".join([*(f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()), f"{rows:,} rows"])
+    lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]
+    return "\n".join([*lines, f"{'rows':<16} {rows:,}", tally.text()])

@@ -7,6 +7,7 @@ learned from, and the query planned anew. What the query makes of tables in memo
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -25,7 +26,8 @@ from qtensor.process.calls import check
 from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Query
 from qtensor.run.session import Session, refuse_too_many
-from qtensor.streaming.blocks import Leaf, Tables
+from qtensor.streaming.blocks import Leaf, TableParts, Tables
+from qtensor.streaming.tally import Tally
 
 Columns = dict[tuple[str, int], EncodedColumn]
 
@@ -56,6 +58,7 @@ class BlockQuery:
     leaf: Leaf
     tables: Tables
     models: Mapping[str, Model]
+    tally: Tally
     capacities: Sequence[int] = ()
     planned: Planned | None = field(default=None, repr=False)
 
@@ -67,8 +70,13 @@ class BlockQuery:
 
     def results(self) -> Iterator[pa.Table]:
         """The rows of the plan for each block, in order."""
-        for block, columns in read_ahead(self.leaf.blocks(), self.read):
+        is_table = isinstance(self.leaf, TableParts)
+        if isinstance(self.leaf, TableParts):
+            self.tally.begin(self.leaf.rows)
+        for block, columns in read_ahead(self.leaf.blocks(), self.read, self.tally):
             yield self.result(block, columns)
+            if is_table:
+                self.tally.add(sum(table.rows for table in block.values()), sum(column.size for column in columns.values()))
             del block, columns
             gc.collect(0)  # JAX lets go of the arrays that its buffers shared only when a collection ends
 
@@ -118,18 +126,26 @@ class BlockQuery:
         return Planned(version, found, self.session.compiled(found, self.models), columns, before, [])
 
 
-def read_ahead(blocks: Iterator[Tables], read: Callable[[Tables], Columns]) -> Iterator[tuple[Tables, Columns]]:
+def read_ahead(blocks: Iterator[Tables], read: Callable[[Tables], Columns], tally: Tally) -> Iterator[tuple[Tables, Columns]]:
     """Each block with its columns, which another thread reads while the block before it is at work."""
     with ThreadPoolExecutor(1, thread_name_prefix="qtensor-read") as pool:
         ahead: tuple[Tables, Future[Columns]] | None = None
         for block in blocks:
             following = block, pool.submit(read, block)
             if ahead is not None:
-                yield ahead[0], ahead[1].result()
+                yield ahead[0], waited_for(ahead[1], tally)
             ahead = following
             del block, following
         if ahead is not None:
-            yield ahead[0], ahead[1].result()
+            yield ahead[0], waited_for(ahead[1], tally)
+
+
+def waited_for(columns: Future[Columns], tally: Tally) -> Columns:
+    """Columns that another thread reads."""
+    start = time.monotonic()
+    found = columns.result()
+    tally.waited += time.monotonic() - start
+    return found
 
 
 def stages_before(plan: PhysicalPlan, blocks: Collection[str]) -> int:

@@ -46,15 +46,21 @@ class TableParts:
         self._name = name
         self._cut = cut
         self._keep = keep
-        self._room = layout_for(max((part.rows for part in cut()), default=0), threads)
+        sizes = [part.rows for part in self._parts()]
+        self.rows = sum(sizes)  # that are read
+        self._room = layout_for(max(sizes), threads)
         self.learned = {name: Learned(self._room.capacity, hints)}
 
     def blocks(self) -> Iterator[Tables]:
         """The blocks from the first to the last; each call begins anew."""
-        parts = list(self._cut())
-        parts = [part for part in parts if self._keep(part)] or parts[:1]  # without a block nobody would know that there is none
+        parts = self._parts()
         while parts:
             yield {self._name: Block(self._name, parts.pop(0).source, self._room)}
+
+    def _parts(self) -> list[Table]:
+        """The parts that are read, at least one: without a block nobody would know that there are no rows."""
+        parts = list(self._cut())
+        return [part for part in parts if self._keep(part)] or parts[:1]
 
 
 class Rows(ArrowSource):

@@ -50,6 +50,7 @@ from qtensor.streaming.partition import Order
 from qtensor.streaming.pruning import conditions_of
 from qtensor.streaming.store import ByArrival, ByHash, ByOrder, Reduce, Spill, Store
 from qtensor.streaming.tables import Streamed
+from qtensor.streaming.tally import Tally
 from qtensor.types import BOOLEAN, Schema
 
 _ROWS = 1 << 20  # of a block of rows that steps pass on
@@ -86,6 +87,7 @@ class Engine:
     streamed: Mapping[str, Streamed]
     models: Mapping[str, Model]
     budget: int
+    tally: Tally
     common: dict[int, Rest] = field(default_factory=dict)
     steps: int = 0
 
@@ -105,7 +107,9 @@ class Engine:
                     (rows,) = batch.values()
                     yield rows.select(list(columns))
             case Stream(leaf, plan):
-                yield from BlockQuery(self.session, self.query, counted(plan), leaf, self.tables, self.models).results()
+                yield from BlockQuery(
+                    self.session, self.query, counted(plan), leaf, self.tables, self.models, self.tally
+                ).results()
             case _:
                 assert_never(rest)
 
@@ -176,6 +180,7 @@ class Engine:
             schema = rows.schema
         if schema is None:
             raise InternalError("a stream without a block")
+        self.tally.spilled += store.size_on_disk
         return schema
 
     def resident(self, rows: pa.Table, plan: Plan) -> Scan:

@@ -24,6 +24,7 @@ from qtensor.run.session import Clock, Session
 from qtensor.sources.table import Table
 from qtensor.streaming.engine import Engine
 from qtensor.streaming.tables import Streamed, large_tables, streamed_tables
+from qtensor.streaming.tally import Bar, Tally
 from qtensor.types import Schema
 
 _SHARE_OF_STEP = 8  # of the limit: the rows that a step keeps
@@ -64,15 +65,19 @@ class PreparedStream:
     def schema(self) -> Schema:
         return self.bound.schema
 
-    def batches(self, session: Session) -> Iterator[pa.Table]:
-        """The rows, as they come."""
+    def batches(self, session: Session, tally: Tally | None = None) -> Iterator[pa.Table]:
+        """The rows, as they come. tally: counts what is done for them."""
+        bar = Bar()
+        tally = tally or Tally(show=bar)
         models = {model.name: model for model in self.models}
         budget = max(self.limit // _SHARE_OF_STEP, _LEAST)
-        engine = Engine(session, self.query, dict(self.tables), self.streamed, models, budget)
+        engine = Engine(session, self.query, dict(self.tables), self.streamed, models, budget, tally)
         try:
             yield from engine.batches(self.optimised)
         except UnsupportedError as error:
             raise error.shown_in(self.query.sql) from None
+        finally:
+            bar.close()
 
 
 Runnable: TypeAlias = Prepared | PreparedStream

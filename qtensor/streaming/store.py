@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,30 +54,39 @@ class SpilledBatches:
         return pa.Table.from_batches([self._reader.get_batch(number) for number in numbers], self._schema)
 
 
-class Spill(Protocol):
+class Spill(ABC):
     """How rows are cut into parts where they do not fit memory."""
 
-    def open(self, schema: pa.Schema) -> None: ...
+    _batches: SpilledBatches
 
+    def open(self, schema: pa.Schema) -> None:
+        """Begin; before that nothing is on disk."""
+        self._batches = SpilledBatches(schema)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self._batches.bytes
+
+    @abstractmethod
     def add(self, rows: pa.Table) -> None: ...
 
+    @abstractmethod
     def sizes(self) -> list[int]:
         """About the bytes of each part."""
 
+    @abstractmethod
     def part(self, first: int, last: int) -> pa.Table:
         """The rows of the parts from `first` to `last`."""
 
 
-class ByHash:
+class ByHash(Spill):
     """By hashes of columns: rows with equal keys are in the same part, in the order in which they came."""
 
     def __init__(self, columns: Sequence[int]) -> None:
         self._columns = columns
         self._numbers: list[list[int]] = [[] for _ in range(PARTS)]
         self._sizes = [0] * PARTS
-
-    def open(self, schema: pa.Schema) -> None:
-        self._batches = SpilledBatches(schema)
 
     def add(self, rows: pa.Table) -> None:
         if not rows.num_rows:
@@ -99,14 +109,11 @@ class ByHash:
         return self._batches.get([number for part in range(first, last + 1) for number in self._numbers[part]])
 
 
-class ByArrival:
+class ByArrival(Spill):
     """As rows come: each block is a part."""
 
     def __init__(self) -> None:
         self._sizes: list[int] = []
-
-    def open(self, schema: pa.Schema) -> None:
-        self._batches = SpilledBatches(schema)
 
     def add(self, rows: pa.Table) -> None:
         self._batches.add(rows)
@@ -119,7 +126,7 @@ class ByArrival:
         return self._batches.get(range(first, last + 1))
 
 
-class ByOrder:
+class ByOrder(Spill):
     """By ranges of what rows are ordered by first. What comes is in order, each time anew: a run."""
 
     def __init__(self, order: Order) -> None:
@@ -127,9 +134,6 @@ class ByOrder:
         self._runs: list[list[tuple[int, Any]]] = []  # the batches of each, with their first keys; None for NULL
         self._samples: list[Any] = []
         self._bounds: list[Any] | None = None
-
-    def open(self, schema: pa.Schema) -> None:
-        self._batches = SpilledBatches(schema)
 
     def add(self, rows: pa.Table) -> None:
         run = []
@@ -219,6 +223,11 @@ class Store:
         for rows in self._held:
             self._spill.add(rows)
         self._held, self._bytes, self.spilled = [], 0, True
+
+    @property
+    def size_on_disk(self) -> int:
+        """The bytes that were spilled."""
+        return self._spill.size if self.spilled and self._spill is not None else 0
 
     def rows(self) -> pa.Table:
         """All rows, where they are in memory."""
