@@ -52,13 +52,14 @@ class DatasetSource:
         except READ_ERRORS as error:
             raise DataError(f"the dataset cannot be read: {error}") from error
         if table.num_rows != self.rows:
-            raise DataError(
-                f"the dataset has {table.num_rows} rows, but had {self.rows} when it was registered; register it again"
-            )
+            raise self._other_rows(table.num_rows)
         return [encode_column(field.name, checked(field.name, table.column(field.name)), field.type, layout) for field in fields]
 
     def _read(self, dataset: ds.Dataset, names: list[str]) -> pa.Table:
         return dataset.to_table(columns=names)
+
+    def _other_rows(self, rows: int) -> DataError:
+        return DataError(f"the dataset has {rows} rows, but had {self.rows} when it was registered; register it again")
 
     def is_current(self, indices: Collection[int]) -> bool:
         dataset = self._dataset()
@@ -78,7 +79,7 @@ class DatasetSource:
         except READ_ERRORS as error:
             raise DataError(f"the dataset cannot be read: {error}") from error
         if sum(lengths) != self.rows:
-            return None
+            raise self._other_rows(sum(lengths))
         return [
             _DatasetPart(self, units[found.start : found.stop], sum(lengths[found.start : found.stop]))
             for found in put_together(lengths, rows)
@@ -97,6 +98,9 @@ class _DatasetHead(DatasetSource):
     def __init__(self, whole: DatasetSource, rows: int) -> None:
         vars(self).update(vars(copy(whole)))
         self.rows = min(rows, whole.rows)
+
+    def parts(self, rows: int) -> None:
+        return None
 
     def _read(self, dataset: ds.Dataset, names: list[str]) -> pa.Table:
         return dataset.head(self.rows, columns=names, batch_readahead=1, fragment_readahead=1)

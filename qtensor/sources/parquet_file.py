@@ -80,6 +80,7 @@ class ParquetFile:
             raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
         self.groups = checked_groups(str(path), self._metadata)
         self._chunks: dict[int, list[ChunkFacts] | None] = {}
+        self._coded: dict[int, bool] = {}
 
     def is_current(self) -> bool:
         return file_signature(self.path) == self._signature
@@ -139,11 +140,11 @@ class ParquetFile:
 
         Reading others into dictionaries would mean to hash every string.
         """
-        chunks = self._chunks_of(index) if self.fields[index].type == VARCHAR else None
-        if chunks is None:
-            return False
-        short = sum(chunk.uncompressed for chunk in chunks) <= _CODE_BYTES * self._metadata.num_rows
-        return short and all(chunk.encodings <= _READ_AS_CODES for chunk in chunks)
+        if index not in self._coded:
+            chunks = self._chunks_of(index) if self.fields[index].type == VARCHAR else None
+            short = sum(chunk.uncompressed for chunk in chunks or ()) <= _CODE_BYTES * self._metadata.num_rows
+            self._coded[index] = chunks is not None and short and all(chunk.encodings <= _READ_AS_CODES for chunk in chunks)
+        return self._coded[index]
 
     # --- what is read -----------------------------------------------------------------------------------------------------
 

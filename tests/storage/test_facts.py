@@ -75,6 +75,16 @@ def test_unsigned_numbers_are_in_their_own_order(tmp_path: Path) -> None:
     assert [(found.range, found.nulls) for found in facts] == [((1, (1 << bits) - 1), 1) for bits in (8, 16, 32, 64)]
 
 
+def test_old_minima_of_unsigned_numbers_are_none() -> None:
+    """Before they had an order of their own they were compared as signed numbers."""
+    limits = {"minimum": b"\xff\xff\xff\xff", "maximum": b"\1\0\0\0"}
+    old = footer.ChunkFacts(0, frozenset(), **limits)
+    assert old.range(signed=True) == (-1, 1)
+    assert footer.ChunkFacts(0, frozenset(), b"\1\0\0\0", b"\2\0\0\0").range(signed=False) is None
+    new = footer.ChunkFacts(0, frozenset(), limits["maximum"], limits["minimum"], in_order=True)
+    assert (new.range(signed=True), new.range(signed=False)) == (None, (1, (1 << 32) - 1))
+
+
 def test_row_groups_without_values(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": pa.array([None, None, 3, 4, None, None], pa.int64())}), path, row_group_size=2)

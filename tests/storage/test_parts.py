@@ -25,10 +25,13 @@ from qtensor.errors import CapacityError, DataError
 from qtensor.lowering.storage import CHUNK
 from qtensor.row_numbers import ROW
 from qtensor.sources import open_table
+from qtensor.sources.facts import ColumnFacts
+from qtensor.sources.parquet import ParquetSource
 from qtensor.sources.parts import MOST_PARTS
 from qtensor.sources.table import Table
 from qtensor.types import Unsupported
 from tests.storage.decoding import rows_of
+from tests.storage.test_damaged_parquet import with_rows
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK]
 
@@ -126,6 +129,11 @@ def huge(tmp_path: Path) -> Path:
     return path
 
 
+def opened(path: Path) -> int:
+    """How many times this process has the file open."""
+    return [link.readlink() for link in list(Path("/proc/self/fd").iterdir()) if link.is_symlink()].count(path)
+
+
 def test_a_huge_row_group_is_read_once(huge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts in their order read on where the last one ended: a column begins once."""
     begun: list[str] = []
@@ -144,6 +152,7 @@ def test_a_huge_row_group_is_read_once(huge: Path, monkeypatch: pytest.MonkeyPat
     assert begun == []
     assert together(parts, READ).equals(expected)
     assert sorted(begun) == sorted(READ)
+    assert opened(huge) == 0
     for part in parts:
         part.forget_all()
     assert together(parts, ["word", "id"]).equals(expected.select(["word", "id"]))
@@ -195,6 +204,26 @@ def test_parts_have_the_width_of_the_whole(tmp_path: Path, huge: Path) -> None:
     assert (first.data.dtype, first.statistics.minimum, first.statistics.maximum) == (np.int32, 0, 9_999)
 
 
+@pytest.mark.parametrize("said", [(0, 1), (-(2**62), 2**62)])
+def test_a_footer_that_lies_about_a_huge_row_group(huge: Path, monkeypatch: pytest.MonkeyPatch, said: tuple[int, int]) -> None:
+    """It costs one more reading from the start, once and not for every part."""
+    begun: list[str] = []
+    original = pq.ParquetFile.iter_batches
+
+    def record(self: pq.ParquetFile, *arguments: Any, columns: list[str], **options: Any) -> Any:
+        begun.extend(columns)
+        return original(self, *arguments, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", record)
+    monkeypatch.setattr(ParquetSource, "facts", lambda self, index: ColumnFacts(said))
+    parts = parts_of(open_table("t", huge), CHUNK)
+    assert together(parts, ["id"])["id"].to_pylist() == list(range(300_000))
+    assert begun == ["id"] * (2 if said == (0, 1) else 1)
+    for number, part in enumerate(parts):
+        statistics = part.column(0, threads=1).statistics
+        assert (statistics.minimum, statistics.maximum) == (number * CHUNK, min((number + 1) * CHUNK, 300_000) - 1)
+
+
 def test_a_damaged_piece(huge: Path, tmp_path: Path) -> None:
     """It is an error of the part that has it, and of no other."""
     table = data(300_000).select(["ratio"])
@@ -213,8 +242,6 @@ def test_a_damaged_piece(huge: Path, tmp_path: Path) -> None:
 def test_rows_that_are_no_parts(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": [1, 2, 3]}), path)
-    from tests.storage.test_damaged_parquet import with_rows
-
     with_rows(path, 1 << 40)
     with pytest.raises(CapacityError, match=rf"in more than {MOST_PARTS:,} parts of 65,536 rows"):
         open_table("t", path).parts(CHUNK)
@@ -420,6 +447,14 @@ def test_dataset(tmp_path: Path, format: str) -> None:
         open_table("t", opened.filter(dataset.field("id") > 5))
 
 
+def test_a_dataset_whose_files_are_others_now(tmp_path: Path) -> None:
+    path = arrow_file(tmp_path / "t.feather", pa.table({"a": [1, 2, 3]}))
+    table = open_table("t", dataset.dataset(tmp_path, format="feather"))
+    arrow_file(path, pa.table({"a": [1, 2]}))
+    with pytest.raises(DataError, match="the dataset has 2 rows, but had 3 when it was registered; register it again"):
+        table.parts(2)
+
+
 def test_numbers_go_on(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(data(1_000), path, row_group_size=100)
@@ -450,9 +485,11 @@ def test_parts_of_what_changed() -> None:
 def test_objects_whose_type_only_all_values_tell() -> None:
     values = [None] * 50 + [1] * 50 + [2.5] * 50
     words = [None] * 100 + ["a"] * 50
-    frame = pd.DataFrame({"n": pd.Series(values, dtype=object), "s": pd.Series(words, dtype=object), "c": pd.Categorical(words)})
+    prices = [Decimal("1.5")] * 50 + [Decimal("20")] * 50 + [Decimal("3.25")] * 50
+    columns = {name: pd.Series(column, dtype=object) for name, column in (("n", values), ("s", words), ("p", prices))}
+    frame = pd.DataFrame({**columns, "c": pd.Categorical(words)})
     table = open_table("t", frame)
-    assert_is_whole(table, parts_of(table, 50), ["n", "s", "c"])
+    assert_is_whole(table, parts_of(table, 50), ["n", "s", "p", "c"])
 
 
 def test_memory_is_not_copied() -> None:
