@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from qtensor.errors import UnsupportedError
 from qtensor.lowering.storage import Layout, layout_for
 from qtensor.run.measured import Learned
 from qtensor.sources.arrow import ArrowSource
 from qtensor.sources.table import Source, Table
-from qtensor.types import Schema
+from qtensor.types import Array, Schema
 
 Tables: TypeAlias = Mapping[str, Table]  # by the names that plans have for them
 
@@ -67,6 +68,13 @@ class Rows(ArrowSource):
     """Rows of a query, as columns of the very types that they have in its plan."""
 
     def __init__(self, rows: pa.Table, fields: Schema) -> None:
+        """Raises UnsupportedError: a column is of a type that tables cannot have."""
+        for field in fields:
+            if isinstance(field.type, Array):
+                raise UnsupportedError(
+                    f'not supported yet: "{field.name}", an array ({field.type}), among rows that are sorted, grouped or joined of a '
+                    "table that is read block by block; select its elements, as in v[1]"
+                )
         super().__init__(rows, valid=True)
         self.fields = fields
 

@@ -49,7 +49,7 @@ from qtensor.streaming.partial import TwoSteps, two_steps
 from qtensor.streaming.partition import Order
 from qtensor.streaming.pruning import conditions_of
 from qtensor.streaming.store import ByArrival, ByHash, ByOrder, Reduce, Spill, Store
-from qtensor.streaming.tables import Streamed
+from qtensor.streaming.tables import Streamed, row_width
 from qtensor.streaming.tally import Tally
 from qtensor.types import BOOLEAN, Schema
 
@@ -140,19 +140,21 @@ class Engine:
                 return Resident(plan)
             case Join():
                 return self.join(plan, self.rest(plan.left), self.rest(plan.right))
-            case Limit(count=count, offset=offset, input=Sort() as sort) if count is not None and count + offset <= _ROWS:
+            case Limit(input=Sort() as sort) if self.has_few_rows(plan):
                 below = self.rest(sort.input)
-                return (
-                    self.first_sorted(plan, sort, below)
-                    if isinstance(below, Stream)
-                    else Resident(replace(plan, input=replace(sort, input=below.plan)))
-                )
+                if isinstance(below, Stream):
+                    return self.first_sorted(plan, sort, below)
+                return Resident(replace(plan, input=replace(sort, input=below.plan)))
             case Union(branches=branches):
                 return self.union(plan, [self.rest(branch) for branch in branches])
             case Filter() | Project() | Aggregate() | Sort() | Limit() | Window():
                 return self.above(plan, self.rest(plan.input))
             case _:
                 assert_never(plan)
+
+    def has_few_rows(self, plan: Limit) -> bool:
+        """Whether the rows that are counted fit memory, whatever they are."""
+        return plan.count is not None and (plan.count + plan.offset) * row_width(plan.schema) <= self.budget
 
     def above(self, plan: Filter | Project | Aggregate | Sort | Limit | Window, rest: Rest) -> Rest:
         """A plan with one input, of which `rest` is left."""
@@ -308,7 +310,7 @@ class Engine:
 
         def batches() -> Iterator[Mapping[str, pa.Table]]:
             seen = 0
-            own = stream if end is None or end > _ROWS else Stream(stream.leaf, Limit(stream.plan, end))
+            own = Stream(stream.leaf, Limit(stream.plan, end)) if self.has_few_rows(plan) else stream
             for rows in self.rows_of(own):
                 start = max(plan.offset - seen, 0)
                 taken = rows.slice(start, None if end is None else max(end - seen - start, 0))
@@ -318,7 +320,7 @@ class Engine:
                 if end is not None and seen >= end:
                     return
 
-        if end is not None and end <= _ROWS:
+        if self.has_few_rows(plan):
             rows = pa.concat_tables(rows for batch in batches() for rows in batch.values())
             return Resident(self.resident(rows, plan))
         return Stream(RowBatches({name: counted(plan).schema}, batches, self.session.threads), scan_of(name, plan.schema))
