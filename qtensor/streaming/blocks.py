@@ -71,9 +71,9 @@ class Rows(ArrowSource):
         """Raises UnsupportedError: a column is of a type that tables cannot have."""
         for field in fields:
             if isinstance(field.type, Array):
+                kept = "among rows that are sorted, grouped or joined of a table that is read block by block"
                 raise UnsupportedError(
-                    f'not supported yet: "{field.name}", an array ({field.type}), among rows that are sorted, grouped or joined of a '
-                    "table that is read block by block; select its elements, as in v[1]"
+                    f'not supported yet: "{field.name}", an array ({field.type}), {kept}; select its elements, as in v[1]'
                 )
         super().__init__(rows, valid=True)
         self.fields = fields

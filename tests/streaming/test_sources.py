@@ -20,7 +20,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import qtensor
-from qtensor.errors import CapacityError, DataError, ExecutionError, InterruptError, QTensorError, QueryTimeoutError
+from qtensor.errors import (
+    CapacityError,
+    DataError,
+    ExecutionError,
+    InterruptError,
+    QTensorError,
+    QueryTimeoutError,
+    UnsupportedError,
+)
 from qtensor.streaming.prepare import PreparedStream
 from tests.streaming.test_streams import events
 
@@ -140,6 +148,18 @@ def test_models_run_block_by_block(tmp_path: Path) -> None:
         mine = scores[(table["g"].to_numpy() == g) & (scores > 0)]
         assert count == len(mine)
         assert total == pytest.approx(mine.sum(), rel=1e-9)
+
+
+def test_scores_pass_through_blocks_and_are_not_kept(tmp_path: Path) -> None:
+    connection = streaming().register("events", parquet(tmp_path, events()), stream=True)
+    connection.create_function("scores", lambda r: jnp.stack([r, 1 - r]), arguments=1, output="scores")
+    found = connection.sql("SELECT id, scores(r) AS s FROM events WHERE id > 29990").fetchall()
+    assert [row[0] for row in found] == list(range(29_991, 30_000))
+    assert connection.sql("SELECT count(*) FROM events WHERE scores(r)[1] > 0.5").fetchall() == [
+        (int((events()["r"].to_numpy() > 0.5).sum()),)
+    ]
+    with pytest.raises(UnsupportedError, match=r"an array .* among rows that are sorted"):
+        connection.sql("SELECT id, scores(r) AS s FROM events ORDER BY id").fetchall()
 
 
 def test_rows_come_while_files_are_read(tmp_path: Path) -> None:
