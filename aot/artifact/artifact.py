@@ -39,6 +39,7 @@ from qtensor.process.calls import Calls, checker
 from qtensor.process.cores import available_cores
 from qtensor.process.memory import enough_memory, half_of_memory, keep_heap
 from qtensor.run.decoding import Decoder
+from qtensor.run.device import column_on_device, host_inputs_on_device
 from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.arrow import checked, reader_of, without_rows
 from qtensor.sources.table import Table
@@ -55,21 +56,17 @@ class Bound:
 
     layout: Layout
     columns: Mapping[int, EncodedColumn]
-    buffers: dict[tuple[int, str, int], Buffers] = field(default_factory=dict)
+    buffers: dict[tuple[int, str, bool, int], tuple[jax.Array, ...]] = field(default_factory=dict)
     calls: list[BoundCall] = field(default_factory=list)  # the last one, of which this is the first table
 
     def block(self, source: TableSource, share: int) -> Buffers:
         """What a scan of one block takes: columns, then the number of rows."""
         taken: Buffers = []
         for column in source.columns:
-            key = column.index, column.dtype, share
-            data, valid = self.columns[column.index].share(share)
+            key = column.index, column.dtype, column.nullable, share
             if key not in self.buffers:
-                with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
-                    self.buffers[key] = [to_device(data.astype(column.dtype, copy=False))]
-            if column.nullable and len(self.buffers[key]) == 1:
-                self.buffers[key].append(to_device(np.ones(data.shape, np.bool_) if valid is None else valid))
-            taken += self.buffers[key][: 1 + column.nullable]
+                self.buffers[key] = column_on_device(self.columns[column.index], share, column.dtype, column.nullable)
+            taken += self.buffers[key]
         return [*taken, to_device(np.int32(self.layout.rows_in_share(share)))]
 
 
@@ -302,8 +299,7 @@ class Artifact:
             return kept
 
     def _shared(self, plan: PhysicalPlan, host: HostInputs) -> Buffers:
-        scalars, float_scalars = host.scalars(plan)
-        return [to_device(array) for array in (scalars, float_scalars, *map(host.table, plan.tables))] + self._weights
+        return host_inputs_on_device(plan, host) + self._weights
 
     def _execute(self, form: Form, blocks: list[Buffers], shared: Buffers) -> list[Buffers]:
         """The parts of the result."""

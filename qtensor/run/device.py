@@ -16,7 +16,6 @@ from qtensor.lowering.ir.physical import PhysicalPlan, Pipeline, TableSource
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.program.program import Share, Shared
 from qtensor.lowering.storage import EncodedColumn
-from qtensor.lowering.storage.column import Validity, Values
 from qtensor.run.prepared import EncodedColumns
 from qtensor.sources.table import Table
 
@@ -57,19 +56,14 @@ class DeviceMemory:
         """A column's data in the plan's machine type, and validity if the plan allows for NULLs, for each share."""
         kept = self._columns.setdefault(encoded, {})
         if (dtype, nullable) not in kept:
-            shares = [encoded.share(share) for share in range(encoded.data.shape[0])]
-            with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
-                kept[dtype, nullable] = [
-                    (to_device(data.astype(dtype, copy=False)), *((to_device(validity(data, valid)),) if nullable else ()))
-                    for data, valid in shares
-                ]
+            shares = range(encoded.data.shape[0])
+            kept[dtype, nullable] = [column_on_device(encoded, share, dtype, nullable) for share in shares]
         return kept[dtype, nullable]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
         """Literals, look-up tables and weights."""
-        scalars, float_scalars = host.scalars(plan)
-        tables = tuple(to_device(host.table(table)) for table in plan.tables)
-        return Shared(to_device(scalars), to_device(float_scalars), tables, tuple(self.weights(model) for model in models))
+        scalars, float_scalars, *tables = host_inputs_on_device(plan, host)
+        return Shared(scalars, float_scalars, tuple(tables), tuple(self.weights(model) for model in models))
 
     def weights(self, model: Model) -> tuple[jax.Array, ...]:
         if model not in self._weights:
@@ -77,6 +71,16 @@ class DeviceMemory:
         return self._weights[model]
 
 
-def validity(data: Values, valid: Validity | None) -> Validity:
-    """Which of the values are none: a plan that allows for NULLs may meet a block without one."""
-    return np.ones(data.shape, np.bool_) if valid is None else valid
+def column_on_device(encoded: EncodedColumn, share: int, dtype: DType, nullable: bool) -> tuple[jax.Array, ...]:
+    """A share of a column in the plan's machine type, and its validity if the plan allows for NULLs: it may meet none."""
+    data, valid = encoded.share(share)
+    with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
+        values = to_device(data.astype(dtype, copy=False))
+    if not nullable:
+        return (values,)
+    return values, to_device(np.ones(data.shape, np.bool_) if valid is None else valid)
+
+
+def host_inputs_on_device(plan: PhysicalPlan, host: HostInputs) -> list[jax.Array]:
+    """What the host makes of literals and dictionaries: scalars, float scalars, look-up tables."""
+    return [to_device(array) for array in (*host.scalars(plan), *map(host.table, plan.tables))]
