@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,3 +82,54 @@ def test_a_bar_is_shown_in_a_notebook(connection: qtensor.Connection, monkeypatc
     connection.sql("SELECT sum(x) FROM t").fetchall()
     assert any('<progress value="1.000" max="1">' in bundle["text/html"] for bundle in shown)
     assert shown[-1]["text/html"] == ""
+
+
+def rows_read(connection: qtensor.Connection, query: str) -> int:
+    found = re.search(r"rows read +([\d,]+)", connection.sql(query).explain("timings"))
+    assert found is not None
+    return int(found[1].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("condition", "least", "most"),
+    [
+        ("x >= 38000", 2_000, 4_000),
+        ("x > 1999 AND x < 2001", 2_000, 4_000),
+        ("x = 17 AND y = 3", 2_000, 4_000),
+        ("x IN (5, 39999)", 4_000, 8_000),
+        ("20000 > x AND 18000 <= x", 2_000, 4_000),
+        ("x BETWEEN 10 AND 20 AND late IS NULL", 2_000, 4_000),
+        ("day = DATE '2020-01-05'", 2_000, 4_000),
+        ("price < 3.5", 2_000, 4_000),
+        ("x < 0", 2_000, 4_000),
+        ("x + 0 = 5", 40_000, 40_000),
+        ("x = 5 OR y = 3", 40_000, 40_000),
+    ],
+)
+def test_row_groups_that_a_condition_excludes_are_not_read(tmp_path: Path, condition: str, least: int, most: int) -> None:
+    rows = np.arange(40_000)
+    table = pa.table(
+        {
+            "x": rows,
+            "y": rows % 9,
+            "late": pa.array(rows, mask=rows < 30_000),
+            "day": pa.array((18_262 + rows // 4_000).astype(np.int32), pa.int32()).cast(pa.date32()),
+            "price": pa.array([Decimal(int(row)) / 100 for row in rows], pa.decimal128(9, 2)),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=2_000, store_decimal_as_integer=True)
+    connection = qtensor.connect(threads=2, memory_limit=400_000).register("t", tmp_path / "t.parquet", stream=True)
+    query = f"SELECT count(*), sum(x), min(day) FROM t WHERE {condition}"
+    assert connection.sql(query).fetchall() == duckdb.sql(query.replace(" t ", f" '{tmp_path}/t.parquet' ")).fetchall()
+    assert least <= rows_read(connection, query) <= most
+
+
+def test_files_that_a_condition_excludes_are_not_read(tmp_path: Path) -> None:
+    for year in range(2020, 2026):
+        (tmp_path / f"year={year}").mkdir()
+        pq.write_table(pa.table({"x": np.arange(5_000)}), tmp_path / f"year={year}/part.parquet")
+    connection = qtensor.connect(memory_limit=400_000).register("t", f"{tmp_path}/*/*.parquet", stream=True)
+    assert connection.sql("SELECT count(*), min(year), max(year) FROM t").fetchall() == [(30_000, 2020, 2025)]
+    assert connection.sql("SELECT count(*), min(year) FROM t WHERE year >= 2024").fetchall() == [(10_000, 2024)]
+    assert rows_read(connection, "SELECT count(*), sum(x) FROM t WHERE year >= 2024") == 10_000
+    assert rows_read(connection, "SELECT count(*), sum(x) FROM t WHERE year IN (2021, 2023) AND x > 7") == 10_000
