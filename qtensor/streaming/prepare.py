@@ -27,8 +27,8 @@ from qtensor.streaming.tables import Streamed, large_tables, streamed_tables
 from qtensor.streaming.tally import Bar, Tally
 from qtensor.types import Schema
 
-_SHARE_OF_STEP = 8  # of the limit: the rows that a step keeps
-_LEAST = 1 << 16  # bytes: with less, steps would be about nothing
+SHARE_OF_STEP = 8  # of the limit: the rows that a step keeps
+LEAST_BUDGET = 1 << 16  # bytes: with less, steps would be about nothing
 
 
 @dataclass(eq=False)
@@ -70,7 +70,7 @@ class PreparedStream:
         bar = Bar()
         tally = tally or Tally(show=bar)
         models = {model.name: model for model in self.models}
-        budget = max(self.limit // _SHARE_OF_STEP, _LEAST)
+        budget = max(self.limit // SHARE_OF_STEP, LEAST_BUDGET)
         engine = Engine(session, self.query, dict(self.tables), self.streamed, models, budget, tally)
         try:
             yield from engine.batches(self.optimised)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from qtensor.errors import CapacityError, DataError
 from qtensor.process.calls import check
 from qtensor.process.memory import shown_size
-from qtensor.streaming.partition import PARTS, Order, hashed_parts
+from qtensor.streaming.partition import PARTS, Order, hashed_parts, joined
 
 _RUN = 1 << 14  # rows of a batch of a sorted run: as many more than wanted are read at each of its ends
 
@@ -38,7 +38,8 @@ class SpilledBatches:
 
     def add(self, rows: pa.Table) -> int:
         """Write rows as one batch; its number. Raises DataError: the disk is full."""
-        (batch,) = rows.combine_chunks().to_batches(max_chunksize=max(rows.num_rows, 1))
+        arrays = [joined(column) for column in rows.columns]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         try:
             self._writer.write_batch(batch)
         except OSError as error:
@@ -142,7 +143,8 @@ class ByOrder(Spill):
             keys = self._order.key(own)
             self._samples += self._order.samples(keys, _RUN // 16)
             run.append((self._batches.add(own), next(iter(self._order.samples(keys.slice(0, 1), 1)), None)))
-        self._runs.append(run)
+        if run:
+            self._runs.append(run)
 
     def bounds(self) -> list[Any]:
         if self._bounds is None:

@@ -17,7 +17,9 @@ import pyarrow as pa
 import qtensor
 import qtensor.optimise.driver
 from qtensor.aot.machine.options import COMPILER_OPTIONS
-from qtensor.errors import BindError, QTensorError, UnsupportedError
+from qtensor.errors import BindError, CapacityError, QTensorError, UnsupportedError
+from qtensor.streaming import prepare as preparing
+from qtensor.streaming import tables as streamed
 from tests.oracle.answers import Answer, Row, answer_of_duckdb, assert_same_answer, is_ordered
 from tests.oracle.asking import attempt
 from tests.oracle.grammar.draw import Draw
@@ -41,6 +43,7 @@ class Case:
     sql: str
     partition: Partition | None = None
     plain: bool = False  # compared with the plan as bound, not with DuckDB
+    streamed: bool = False  # asked of blocks of some rows each, with room for next to nothing
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Finding:
 
 NUMBER = r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL.*|FLOAT|DOUBLE)"
 NO_CAST = re.compile(rf"cannot combine ((DATE|TIMESTAMP) and {NUMBER}|{NUMBER} and (DATE|TIMESTAMP))$")
-KINDS = (*QUERIES, "joins", "subqueries", "windows", "partitions", "partitions", "plain")
+KINDS = (*QUERIES, "joins", "subqueries", "windows", "partitions", "partitions", "plain", "streams")
+ROWS_OF_BLOCK = 5
+BYTES_OF_STEP = 600
 
 
 def random_case(seed: int, kind: str | None = None) -> Case:
@@ -67,6 +72,8 @@ def random_case(seed: int, kind: str | None = None) -> Case:
         return Case(kind, tables, partition.together, partition)
     if kind == "plain":
         return Case(kind, tables, QUERIES[draw.pick(*QUERIES)](draw), plain=True)
+    if kind == "streams":
+        return Case(kind, tables, QUERIES[draw.pick(*QUERIES)](draw), streamed=True)
     return Case(kind, tables, QUERIES[kind](draw))
 
 
@@ -81,7 +88,13 @@ class Checker:
         """Ask both, and compare."""
         self.renew()
         for name, table in case.tables.items():
-            self.ours.register(name, table)
+            self.ours.register(name, table, stream=case.streamed)
+        if case.streamed:
+            with small_blocks():
+                found = self.ask(case.sql)
+            if isinstance(found, UnsupportedError | CapacityError):
+                return Finding("unsupported", found.message)
+            return compared(found, ask_duckdb(case), case.sql)
         if case.partition is not None:
             return self.check_partition(case, case.partition)
         found = self.ask(case.sql)
@@ -158,6 +171,18 @@ def quick_compiling() -> Iterator[None]:
     finally:
         COMPILER_OPTIONS.clear()
         COMPILER_OPTIONS.update(usual)
+
+
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """Streamed tables come in blocks of a few rows, and what steps keep of them is spilled after some more."""
+    usual = streamed.LEAST_ROWS, streamed.MOST_ROWS, preparing.LEAST_BUDGET, preparing.SHARE_OF_STEP
+    streamed.LEAST_ROWS, streamed.MOST_ROWS = ROWS_OF_BLOCK, ROWS_OF_BLOCK
+    preparing.LEAST_BUDGET, preparing.SHARE_OF_STEP = BYTES_OF_STEP, 1 << 62
+    try:
+        yield
+    finally:
+        streamed.LEAST_ROWS, streamed.MOST_ROWS, preparing.LEAST_BUDGET, preparing.SHARE_OF_STEP = usual
 
 
 @contextmanager

@@ -122,6 +122,15 @@ def test_a_store_keeps_rows_in_memory_until_they_are_too_many() -> None:
         list(skewed.parts())
 
 
+def test_blocks_without_rows() -> None:
+    empty, rows = pa.table({"k": pa.array([], pa.int64())}), pa.table({"k": np.arange(100)})
+    for spill in (ByArrival(), ByHash([0]), ByOrder(Order(0, False, False))):
+        spill.open(rows.schema)
+        for block in (empty, rows, empty):
+            spill.add(block)
+        assert sorted(spill.part(0, len(spill.sizes()) - 1)["k"].to_pylist()) == list(range(100))
+
+
 def test_a_store_reduces_its_rows_before_it_spills_them() -> None:
     store = Store("a step", 20_000, ByArrival(), lambda rows: rows.slice(0, 10))
     for _ in range(50):
