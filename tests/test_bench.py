@@ -260,3 +260,14 @@ def test_models_are_compared_with_tensorflow(capsys):
     printed = capsys.readouterr().out
     assert printed.count("40-96-64-3") == 8
     assert "WRONG" not in printed
+
+
+def test_streams_are_compared_with_duckdb(capsys):
+    from bench import stream
+
+    queries = "Q6,all orders in order,headline"
+    words = ["--scale", "0.01", "--rows", "20000", "--limit", "30MB", "--rounds", "1", "--queries", queries]
+    assert stream.main(words) == 0
+    said = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in said.splitlines() if "peak" in line] == queries.split(",")
+    assert "OTHER ROWS" not in said
