@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 from collections.abc import Sequence
@@ -64,15 +65,26 @@ class Output:
                 write_rows(reader, FileOptions(self.format, array=True, footer=footer), file)
             file.flush()
 
-    def write_answer(self, relation: Relation, result: pa.Table) -> None:
-        """Write what a statement answers: of one that changed something nothing to stdout, of EXPLAIN the text itself."""
+    def write_answer(self, relation: Relation, rows: pa.Table | None = None) -> None:
+        """Write what a statement answers: of one that changed something nothing to stdout, of EXPLAIN the text itself.
+
+        rows: the answer, if it is there; else nothing is written before the first rows are: most errors come before them.
+        """
         if self.format == "table" and relation.columns == ["explain_key", "explain_value"]:
-            click.echo(result.column(1)[0].as_py())
+            click.echo(relation.fetchall()[0][1])
         elif relation.answers or self.path is not None:
-            self.write(result, relation.types)
+            self.write(begun(relation.stream()) if rows is None else rows, relation.types)
 
     def _opened(self) -> AbstractContextManager[BinaryIO]:
         return nullcontext(sys.stdout.buffer) if self.path is None else whole_file(self.path)
+
+
+def begun(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same batches, of which the first was read."""
+    import pyarrow as pa
+
+    first = list(itertools.islice(reader, 1))
+    return pa.RecordBatchReader.from_batches(reader.schema, itertools.chain(first, reader))
 
 
 def choose_output(format: str | None, path: str | None, rows: int) -> Output:

@@ -39,7 +39,7 @@ def run(sql: str | None, file: str | None, inputs: Inputs, output: Output) -> No
     text = read_sql(sql, file, inputs.tables)
     with inputs.connection() as connection:
         relation = connection.sql(text, inputs.values, dialect=inputs.dialect)
-        output.write_answer(relation, relation.arrow())
+        output.write_answer(relation)
 
 
 @click.command()
