@@ -104,7 +104,8 @@ class Connection:
         source: pandas or polars DataFrame, pyarrow Table, RecordBatchReader or Dataset, dict of NumPy arrays [rows], path of a
         Parquet, Arrow IPC or CSV file, or any object with `__arrow_c_stream__`. Files of columns are read when a query first
         needs a column.
-        stream: whether queries read it block by block, and keep nothing of it, even where it would fit memory.
+        stream: whether queries read it block by block, and keep nothing of it, even where it would fit memory. A
+            RecordBatchReader, and whatever gives its batches but once, is read here in any case.
 
         Raises DataError: unreadable data. A column of a type that is not supported is refused by the queries that read it.
         """
