@@ -34,6 +34,11 @@ class Shape:
     trailing: bool = False
 
     @property
+    def drops_empty_lines(self) -> bool:
+        """Whether a line with nothing in it is no row; in a file of one column it is one, of a NULL."""
+        return self.width - self.trailing > 1
+
+    @property
     def quoted(self) -> int:
         """How many rows have fields in quotes."""
         return sum(row.quoted for row in self.rows)
@@ -42,7 +47,9 @@ class Shape:
     def plain(self) -> bool:
         """Whether pyarrow reads such a file as DuckDB does."""
         spaced = any(row.spaced for row in self.rows)
-        return not spaced and not self.dialect.comment and self.dialect.escape == self.dialect.quote
+        if spaced or self.dialect.comment or self.dialect.escape != self.dialect.quote:
+            return False
+        return self.drops_empty_lines or not self.trailing
 
 
 def shapes_of(lines: Sequence[str], complete: bool) -> list[Shape]:

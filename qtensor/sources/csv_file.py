@@ -211,9 +211,9 @@ def other_rows(shown: str, lines: Sequence[str], shape: Shape, before: int) -> I
         MalformedRowError: quotes are not where they should be.
     """
     for row in rows_of(lines, shape.dialect):
-        if row.comment == "line" or (row.empty and shape.width > 1):
+        if row.comment == "line" or (row.empty and shape.drops_empty_lines):
             continue
-        if len(row.fields) != shape.width:
+        if len(row.fields) != shape.width and not row.empty:
             found = f"Expected {shape.width} columns, got {len(row.fields)} in line {row.lines + before}"
             raise DataError(f"{shown}: cannot be read as CSV: {found}")
         yield values_of(row.fields)
