@@ -142,7 +142,8 @@ def _lacks_part(node: exp.Expr) -> bool:
     match node:
         case exp.Order():
             alone = node.this is None and isinstance(node.parent, exp.Func | exp.Distinct)
-            return alone and type(node.parent) not in FUNCTIONS  # rank(ORDER BY x)
+            needs_one = alone and bool(node.parent and node.parent.arg_types.get("this"))
+            return alone and (needs_one or type(node.parent) not in FUNCTIONS)  # rank(ORDER BY x)
         case exp.Group():
             return not any(node.args.values())
         case exp.Table():
