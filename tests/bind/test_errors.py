@@ -222,6 +222,7 @@ def test_unsupported(query: str, what: str) -> None:
         ("SELECT i4,, i8 FROM t", 'syntax error at or near ","'),
         ("SELECT 'abc", "a closing ' is missing\n  SELECT 'abc\n         ^"),
         ("SELECT abs() FROM t", "an argument of a function is missing"),
+        ("SELECT first(ORDER BY i4) FROM t", "something is missing here"),
         ("SELECT abs(1, 2) FROM t", "too many arguments of a function"),
         ("foo", 'syntax error at or near "foo"'),
         ("", "there is no statement to run"),

@@ -38,7 +38,7 @@ SYNTAX = [
     "SELECT i FROM t GROUP BY", "SELECT i FROM t WHERE i > 0, i", "SELECT 1 JOIN t ON true", "SELECT i FROM t OUTER JOIN t u USING (i)",
     "SELECT count(DISTINCT , i) FROM t",
     # a query that is no operand, and what belongs to FROM
-    "SELECT first(ORDER BY i) FROM t", "SELECT count( SELECT i FROM t)", "SELECT coalesce(SELECT 1, 2)", "SELECT abs(FROM t)", "(SELECT 1), t", "(FROM t) JOIN t USING (i)",
+    "SELECT count( SELECT i FROM t)", "SELECT coalesce(SELECT 1, 2)", "SELECT abs(FROM t)", "(SELECT 1), t", "(FROM t) JOIN t USING (i)",
     "VALUES (1), (2) t", "WITH q (SELECT 1) SELECT * FROM q", "WITH q (a) (SELECT 1) SELECT * FROM q",
     # lists of names that are none, or followed by something
     "SELECT DISTINCT ON () i FROM t", "SELECT DISTINCT ON (i), s FROM t", "SELECT * EXCLUDE () FROM t", "SELECT * EXCLUDE i () FROM t",
