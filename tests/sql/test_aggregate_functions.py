@@ -39,7 +39,7 @@ AGGREGATES = [
     "sum(i8 ORDER BY i16), sum(DISTINCT i8 ORDER BY i8 DESC), max(s ORDER BY i8 ASC NULLS FIRST), count_if(DISTINCT b)",
     "stddev(i8) FILTER (WHERE b), first(s) FILTER (WHERE i8 > 0), median(d) FILTER (WHERE b), first(n) FILTER (WHERE NOT b)",
     "arg_min(id, i64) FILTER (WHERE b), quantile_disc(i8, 0.5) FILTER (WHERE FALSE), bit_and(i8) FILTER (WHERE x > 0)",
-    "arg_min(DISTINCT id, i64), arg_max(DISTINCT i8 % 3, id), first(DISTINCT i8 ORDER BY -i8, i8), last(DISTINCT id ORDER BY id % 7, id)",
+    "arg_min(DISTINCT id, i64), arg_max(DISTINCT i8 % 3, id), first(DISTINCT i8 ORDER BY -i8::INTEGER, i8), last(DISTINCT id ORDER BY id % 7, id)",
     "first(1), first(NULL), any_value(NULL), median(NULL), corr(NULL, 1), arg_min(NULL, 1), arg_min(1, NULL), bool_and(NULL)",
     "mode(NULL), product(NULL), stddev('1'), bit_or(NULL), quantile_disc(NULL, 0.5), quantile_cont(NULL, 0.5)",
     "var_pop(x), stddev(x), covar_pop(x, y), regr_sxx(x, y), regr_syy(x, y), corr(x, y), regr_slope(x, y)",
