@@ -118,7 +118,7 @@ def digest(path: Path, name: str) -> object:
     if name not in COPIED:
         rows = [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in found.fetchall()]
         return None if name == "headline" else rows  # DuckDB's is about fewer rows
-    ordered = "file_row_number" if "order" in name else "0"
+    ordered = "file_row_number" if name == "all orders in order" else "0"
     columns = ", ".join(f'"{column}"' for column in found.columns)
     source = f"read_parquet('{path}', file_row_number = true)"
     return duckdb.sql(f"SELECT count(*), sum(hash({columns}, {ordered})::HUGEINT) FROM {source}").fetchall()
