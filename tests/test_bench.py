@@ -271,3 +271,14 @@ def test_streams_are_compared_with_duckdb(capsys):
     said = capsys.readouterr().out
     assert [line.split("  ")[0] for line in said.splitlines() if "peak" in line] == queries.split(",")
     assert "OTHER ROWS" not in said
+
+
+def test_counts_of_the_headline_query_that_are_not_numpys_are_seen():
+    from bench.stream import agree
+
+    right = [(0, 900_000, 100_000, 0, 0), (1, 0, 0, 2_000_000, 5)]
+    assert agree(right, right)
+    assert agree([(0, 899_999, 100_001, 0, 0), right[1]], right)
+    assert not agree([(0, 899_000, 101_000, 0, 0), right[1]], right)
+    assert not agree(right[:1], right)
+    assert not agree([right[0], (2, *right[1][1:])], right)

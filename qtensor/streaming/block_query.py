@@ -70,15 +70,16 @@ class BlockQuery:
 
     def results(self) -> Iterator[pa.Table]:
         """The rows of the plan for each block, in order."""
-        is_table = isinstance(self.leaf, TableParts)
-        if isinstance(self.leaf, TableParts):
-            self.tally.begin(self.leaf.rows)
+        table = self.leaf if isinstance(self.leaf, TableParts) else None
+        if table is not None:
+            self.tally.begin(table.rows)
         for block, columns in read_ahead(self.leaf.blocks(), self.read, self.tally):
-            yield self.result(block, columns)
-            if is_table:
-                self.tally.add(sum(table.rows for table in block.values()), sum(column.size for column in columns.values()))
-            del block, columns
+            rows = self.result(block, columns)
+            if table is not None:
+                self.tally.add(sum(part.rows for part in block.values()), sum(column.size for column in columns.values()))
+            del block, columns  # whoever takes the rows may keep them for long
             gc.collect(0)  # JAX lets go of the arrays that its buffers shared only when a collection ends
+            yield rows
 
     def read(self, block: Tables) -> Columns:
         """The columns of a block that the query reads."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
@@ -30,7 +30,6 @@ from qtensor.logical import (
     Project,
     Scan,
     Sort,
-    SortKey,
     Union,
     Window,
     With,
@@ -39,7 +38,7 @@ from qtensor.logical import (
 )
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.storage import arrow_type
-from qtensor.optimise.rewriting import columns_of, map_aggregate, renumbered, shifted
+from qtensor.optimise.rewriting import columns_of, map_aggregate, named_columns, renumbered, shifted
 from qtensor.run.prepared import Query
 from qtensor.run.session import Clock, Session
 from qtensor.sources.table import Table
@@ -71,7 +70,7 @@ class Stream:
     plan: Plan
 
 
-Rest = Resident | Stream
+Rest: TypeAlias = Resident | Stream
 
 
 @dataclass
@@ -281,10 +280,8 @@ class Engine:
 
     def projected(self, plan: Plan, first: Sequence[Expr], columns: Sequence[int]) -> Project:
         """Some expressions of a plan's rows, and some of its columns."""
-        keys = [NamedExpr(f"key {number}", expr) for number, expr in enumerate(first)]
-        fields = plan.schema
-        rest = [NamedExpr(fields[index].name, ColumnRef(index, fields[index].type, fields[index].name)) for index in columns]
-        return Project(plan, (*keys, *rest))
+        keys = (NamedExpr(f"key {number}", expr) for number, expr in enumerate(first))
+        return Project(plan, (*keys, *named_columns(plan, columns)))
 
     # --- order ------------------------------------------------------------------------------------------------------------------
 
@@ -292,16 +289,12 @@ class Engine:
         """Blocks sorted, and merged by ranges of the first key."""
         first, width = plan.keys[0], len(stream.plan.schema)
         keyed = self.projected(stream.plan, [first.expr], range(width))
-        keys = (replace(first, expr=ColumnRef(0, first.expr.type)), *(moved(key, 1) for key in plan.keys[1:]))
+        others = (replace(key, expr=shifted(key.expr, 1)) for key in plan.keys[1:])
+        keys = (replace(first, expr=ColumnRef(0, first.expr.type)), *others)
         rows = Sort(keyed, keys)
         store = self.store("ORDER BY", ByOrder(Order(0, first.descending, first.nulls_first)))
         self.kept(Stream(stream.leaf, rows), store)
-
-        def whole(scan: Plan) -> Plan:
-            own = [NamedExpr(item.name, ColumnRef(1 + place, item.type, item.name)) for place, item in enumerate(plan.schema)]
-            return Project(Sort(scan, keys), tuple(own))
-
-        return self.from_store(store, rows, whole)
+        return self.from_store(store, rows, lambda scan: Project(Sort(scan, keys), unkeyed(rows, 1)))
 
     def limit(self, plan: Limit, stream: Stream) -> Rest:
         """The first rows: no more blocks are read than hold them."""
@@ -343,13 +336,9 @@ class Engine:
         width = len(stream.plan.schema)
         keyed = self.projected(stream.plan, plan.partition, range(width))
         keys = len(plan.partition)
-
-        def whole(scan: Plan) -> Plan:
-            return replace(plan, input=Project(scan, unkeyed(keyed, keys)))
-
         store = self.store("a window function", ByHash(range(keys)) if keys else None)
         self.kept(Stream(stream.leaf, keyed), store)
-        return self.from_store(store, keyed, whole)
+        return self.from_store(store, keyed, lambda scan: replace(plan, input=Project(scan, unkeyed(keyed, keys))))
 
     # --- several inputs ---------------------------------------------------------------------------------------------------------
 
@@ -377,16 +366,17 @@ class Engine:
             case Resident(), Stream() if plan.kind == "inner":
                 return self.mirrored(plan, left, right)
             case _, Stream() if plan.kind in ("semi", "anti", "mark") and plan.condition is None and plan.keys:
-                return self.joined_by_parts(*self.with_different_keys(plan, left, right))
+                own, found = self.with_different_keys(plan, right)
+                return self.joined_by_parts(own, left, found)
             case _:
                 return self.joined_by_parts(plan, left, right)
 
-    def with_different_keys(self, plan: Join, left: Rest, right: Stream) -> tuple[Join, Rest, Rest]:
+    def with_different_keys(self, plan: Join, right: Stream) -> tuple[Join, Rest]:
         """A join that asks whether there are partners: of the right side its keys are enough, each once."""
         keys = tuple(NamedExpr(f"key {number}", key.right) for number, key in enumerate(plan.keys))
         found = self.aggregate(Aggregate(right.plan, keys, ()), right)
         own = tuple(replace(key, right=ColumnRef(number, key.right.type)) for number, key in enumerate(plan.keys))
-        return replace(plan, right=found.plan, keys=own), left, found
+        return replace(plan, right=found.plan, keys=own), found
 
     def mirrored(self, plan: Join, left: Resident, right: Stream) -> Stream:
         """An inner join whose right side streams: the right side's rows look the left one's up."""
@@ -438,11 +428,6 @@ def unkeyed(rows: Plan, keys: int) -> tuple[NamedExpr, ...]:
     return tuple(
         NamedExpr(item.name, ColumnRef(keys + place, item.type, item.name)) for place, item in enumerate(rows.schema[keys:])
     )
-
-
-def moved(key: SortKey, by: int) -> SortKey:
-    """A key over rows that have so many columns more in front."""
-    return replace(key, expr=shifted(key.expr, by))
 
 
 def counted(plan: Plan) -> Plan:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as arrow
 from numpy.typing import NDArray
 
-from qtensor.lowering.host.inputs import order_keys
+from qtensor.lowering.host.inputs import as_numpy, order_keys
 
 PARTS = 64
 _BITS = 6
@@ -130,8 +130,3 @@ def joined(column: pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def as_numpy(array: pa.Array) -> NDArray[Any]:
-    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return values

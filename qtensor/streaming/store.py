@@ -221,10 +221,7 @@ class Store:
                 f"{self._step} needs all rows at once, more than {shown_size(self._bytes)} of them; there is room for "
                 f"{shown_size(self._budget)} (a part of memory_limit)"
             )
-        self._spill.open(schema)
-        for rows in self._held:
-            self._spill.add(rows)
-        self._held, self._bytes, self.spilled = [], 0, True
+        self.spill(schema)
 
     @property
     def size_on_disk(self) -> int:
@@ -259,7 +256,7 @@ class Store:
         yield first, len(sizes) - 1
 
     def spill(self, schema: pa.Schema) -> None:
-        """Put rows that are in memory into parts, too, as those of another store are."""
+        """Put the rows that are in memory into parts."""
         if not self.spilled:
             assert self._spill is not None
             self._spill.open(schema)
