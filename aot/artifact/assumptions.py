@@ -84,7 +84,7 @@ def differences(assumed: AssumedColumn, column: EncodedColumn) -> list[str]:
         if outside is not None:
             bounds = f"{format_value(least, column.type)} to {format_value(greatest, column.type)}"
             found.append(f"assumed values from {bounds}, found {format_value(int(outside), column.type)}")
-    if not expected.may_be_nan and (statistics.has_nan or column.has_denormals):
+    if not expected.may_be_nan and (statistics.has_nan or statistics.has_denormals):
         found.append(f"assumed no NaN and no denormal number, found {'NaN' if statistics.has_nan else 'a denormal number'}")
     return found
 

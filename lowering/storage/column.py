@@ -29,7 +29,8 @@ class Statistics:
     """Exact facts about a column, in the encoded domain: unscaled decimals, days, microseconds, dictionary codes, 0 and 1.
 
     `minimum` and `maximum` are None when there is no value; those of floats ignore NaN. `distinct` is an upper bound of the
-    number of different non-NULL values. `sorted`: non-decreasing, without NULL and NaN.
+    number of different non-NULL values. `sorted`: non-decreasing, without NULL and NaN. `has_denormals`: whether a float is so
+    small that XLA:CPU takes it for zero.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class Statistics:
     has_nan: bool
     distinct: int
     sorted: bool
+    has_denormals: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +75,6 @@ class EncodedColumn:
         """Bytes, those of the dictionary included."""
         parts = [self.data.nbytes, 0 if self.valid is None else self.valid.nbytes]
         return sum(parts) + (0 if self.dictionary is None else self.dictionary.nbytes)
-
-    @cached_property
-    def has_denormals(self) -> bool:
-        """Whether a float is so small that XLA:CPU takes it for zero. Computed when first asked."""
-        if self.data.dtype.kind != "f":
-            return False
-        tiny = np.finfo(self.data.dtype).tiny
-        values = flat(self.data)[: self.statistics.rows]
-        return bool(((np.abs(values) < tiny) & (values != 0)).any())
 
     @cached_property
     def unique(self) -> bool:

@@ -137,6 +137,7 @@ class _NumberEncoder:
         self._ranges: list[tuple[int | float, int | float]] = []
         self._blanks: list[slice] = []  # blocks without a value
         self._has_nan = False
+        self._has_denormals = False
 
     def write(self, start: int, array: pa.Array) -> None:
         array = _plain(array)
@@ -173,6 +174,9 @@ class _NumberEncoder:
                 return
             low, high = present.min(), present.max()
         self._ranges.append((float(low), float(high)))
+        tiny = np.finfo(values.dtype).tiny
+        if low < tiny and high > -tiny and has_denormals(present):
+            self._has_denormals = True
 
     def _validity(self) -> Validity:
         with self._lock:
@@ -218,7 +222,16 @@ class _NumberEncoder:
         if isinstance(minimum, int) and isinstance(maximum, int):
             distinct = min(distinct, maximum - minimum + 1)
         ordered = nulls == 0 and not self._has_nan and is_sorted(flat(self._data)[:rows])
-        return Statistics(rows, nulls, minimum, maximum, self._has_nan, distinct, ordered)
+        return Statistics(rows, nulls, minimum, maximum, self._has_nan, distinct, ordered, self._has_denormals)
+
+
+def has_denormals(values: Values) -> bool:
+    """Whether a float is neither zero nor as far from it as normal numbers are: told by the bits, without those of the sign."""
+    bits = np.dtype(f"uint{8 * values.dtype.itemsize}").type
+    shifted = np.ascontiguousarray(values).view(bits) << bits(1)
+    smallest = np.array(np.finfo(values.dtype).tiny).view(bits) << bits(1)
+    shifted -= bits(1)  # zero becomes the greatest number
+    return bool(shifted.min(initial=smallest) < smallest - bits(1))
 
 
 def _dtype(type: SqlType, expected: Range | None) -> np.dtype[np.generic]:

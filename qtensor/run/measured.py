@@ -101,7 +101,7 @@ def assumed(index: int, name: str, column: EncodedColumn) -> SourceColumn:
         low, high = int(statistics.minimum or 0), int(statistics.maximum or 0)
         limits = np.iinfo(column.data.dtype)
         bounds = widened(low, high) & Range(int(limits.min), int(limits.max))
-    unusual = statistics.has_nan or column.has_denormals
+    unusual = statistics.has_nan or statistics.has_denormals
     return SourceColumn(index, name, str(column.data.dtype), column.valid is not None, bounds, unusual, column.level)  # type: ignore[arg-type]
 
 

@@ -178,3 +178,16 @@ def test_values_are_not_compared_where_they_are_null() -> None:
     assert decoded(encoded(hidden)).to_pylist() == [None, 7]
     odd = pa.Array.from_buffers(pa.timestamp("ns"), 2, [bitmap, pa.py_buffer(np.array([1, 7000]))], 1)
     assert encoded(odd).statistics.minimum == 7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_denormal_numbers_are_seen(dtype: type[np.floating[Any]]) -> None:
+    tiny = np.finfo(dtype).tiny
+    normal = [0.0, -0.0, tiny, -tiny, np.inf, -np.inf, np.nan, 1.0]
+    assert not encoded(pa.array(np.array(normal, dtype))).statistics.has_denormals
+    assert not encoded(pa.array(np.array([], dtype))).statistics.has_denormals
+    for denormal in (np.finfo(dtype).smallest_subnormal, np.nextafter(tiny, dtype(0)), -tiny / 2):
+        for others in ([], [np.nan], [1.0], [-1.0, np.inf]):
+            values = np.array([*others, denormal], dtype)
+            assert encoded(pa.array(values)).statistics.has_denormals
+            assert not encoded(pa.array(values, mask=values == denormal)).statistics.has_denormals  # where it is NULL
