@@ -21,7 +21,8 @@ from qtensor.bind.expressions.tuples import bind_tuples, is_tuple
 from qtensor.bind.select.aggregates import has_aggregate, has_window
 from qtensor.bind.select.calls import CallBinder
 from qtensor.bind.select.correlation import from_inside
-from qtensor.bind.select.scope import ColumnScope
+from qtensor.bind.select.scope import ColumnScope, ColumnSpans
+from qtensor.bind.select.stars import Stars
 from qtensor.bind.select.windows import WindowBinder
 from qtensor.bind.text.syntax import connected, schema_of, subscript_value, whole_number
 from qtensor.errors import Span, UnsupportedError, suggestion
@@ -79,22 +80,6 @@ def no_alias(name: str, span: Span | None) -> Operand | None:
 _REGULAR = exp.RegexpFullMatch | exp.RegexpLike | exp.RegexpILike
 
 
-class ColumnSpans:
-    """Where in the query the columns of its expressions are named. Columns that are equal may be named in many places, so each
-    is known by its own object, which is kept.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[ColumnRef, Span | None]] = {}
-
-    def note(self, column: ColumnRef, span: Span | None) -> None:
-        self._known[id(column)] = (column, span)
-
-    def of(self, column: ColumnRef) -> Span | None:
-        """None for a column that no query names."""
-        return self._known.get(id(column), (column, None))[1]
-
-
 @dataclass
 class ExpressionBinder:
     """Binds expressions over the columns of `scope`; a name that is no column is looked up with `alias`.
@@ -132,6 +117,11 @@ class ExpressionBinder:
     def span(self, node: exp.Expr) -> Span | None:
         """Where `node` stands in the query."""
         return self.context.source.span(node)
+
+    def starred(self, node: exp.Expr) -> list[Operand]:
+        """The values that `*`, `t.*` or COLUMNS(...) stands for."""
+        listed = Stars(self.context, self.scope, self.spans).expanded(node)
+        return [self.bind(item.found) if isinstance(item.found, exp.Expr) else item.found for item in listed]
 
     def condition(self, node: exp.Expr) -> Operand:
         """`node` as a BOOLEAN."""

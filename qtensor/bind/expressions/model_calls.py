@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog, ModelSignature
 from qtensor.bind.context import Context
+from qtensor.bind.expressions.build import Operand
 from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
+from qtensor.expressions import Call, Expr, Literal
+from qtensor.types import INTEGER, Array
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
 
 
+@dataclass(frozen=True)
+class Argument:
+    """An argument as a call writes it, and its values: several of a star, a list, and the scores of another model."""
+
+    node: exp.Expr
+    values: tuple[Operand, ...]
+
+
 def model_called(node: exp.Expr | None, source: QueryText, catalog: Catalog) -> ModelSignature | None:
     """The model that `node` calls; None if it is no call of a model."""
     return catalog.model(called_name(node, source)) if isinstance(node, exp.Func) else None
+
+
+def is_argument(node: exp.Expr, source: QueryText, catalog: Catalog) -> bool:
+    """Whether `node` is an argument of a model, also under the name of an input, or a part of a list that is one."""
+    parent = node.parent
+    if isinstance(parent, exp.Tuple | exp.Array):
+        parent = parent.parent
+    if isinstance(parent, NAMED):
+        parent = parent.parent
+    return model_called(parent, source, catalog) is not None
 
 
 def called_name(node: exp.Expr, source: QueryText) -> str:
@@ -29,42 +51,57 @@ def called_name(node: exp.Expr, source: QueryText) -> str:
     return written[1:-1].replace('""', '"') if written.startswith('"') else written
 
 
-def in_order(context: Context, model: ModelSignature, nodes: Sequence[exp.Expr], span: Span | None) -> list[exp.Expr]:
-    """The arguments of a call in the model's order.
+def written_values(node: exp.Expr) -> list[exp.Expr]:
+    """The parts of an argument, each of which is a value or stands for several: those of `(a, b)` and `[a, b]`, else itself."""
+    value = node.expression if isinstance(node, NAMED) else node
+    return list(value.expressions) if isinstance(value, exp.Tuple | exp.Array) else [value]
+
+
+def scores_of(vector: Expr) -> list[Expr]:
+    """The elements of an ARRAY, one by one."""
+    assert isinstance(vector.type, Array)
+    count, type = vector.type.length, vector.type.element
+    return [Call("subscript", (vector, Literal(number, INTEGER)), type) for number in range(1, count + 1)]
+
+
+def in_order(context: Context, model: ModelSignature, given: Sequence[Argument], span: Span | None) -> list[Operand]:
+    """The values of a call in the model's order.
 
     Raises:
-        BindError: too many or too few arguments, an input that is unknown or named twice, or names that are needed and missing.
+        BindError: too many or too few values, an input that is unknown or named twice, or names that are needed and missing.
     """
-    by_position = [node for node in nodes if not isinstance(node, NAMED)]
-    if len(by_position) == len(nodes):
+    by_position = [argument for argument in given if not isinstance(argument.node, NAMED)]
+    if len(by_position) == len(given):
         if not model.ordered:
             raise context.error(
                 f'the inputs of the model "{model.name}" have names and no order: {_listed(model)}', span, _by_name(model)
             )
-        if len(nodes) != model.arguments:
+        values = [value for argument in given for value in argument.values]
+        if len(values) != model.arguments:
             raise context.error(
-                f'the model "{model.name}" takes {_count(model.arguments)}, not {len(nodes)}', span, _inputs_of(model)
+                f'the model "{model.name}" takes {_count(model.arguments)}, not {len(values)}', span, _inputs_of(model)
             )
-        return list(nodes)
+        return values
     if by_position:
         raise context.error(
             f'arguments of the model "{model.name}" are given by position or by name, not both', span, _by_name(model)
         )
-    given: dict[int, list[exp.Expr]] = {}
-    for node in nodes:
-        position = _input_named(context, model, node)
-        if position in given:
+    named: dict[int, tuple[Operand, ...]] = {}
+    for argument in given:
+        position = _input_named(context, model, argument.node)
+        if position in named:
             raise context.error(
-                f'the input "{model.inputs[position][0]}" of the model "{model.name}" is given twice', _place(context, node)
+                f'the input "{model.inputs[position][0]}" of the model "{model.name}" is given twice',
+                _place(context, argument.node),
             )
-        given[position] = _values(context, model, position, node)
-    missing = [name for position, (name, _) in enumerate(model.inputs) if position not in given]
+        named[position] = _values(context, model, position, argument)
+    missing = [name for position, (name, _) in enumerate(model.inputs) if position not in named]
     if missing:
         listed = ", ".join(f'"{name}"' for name in missing)
         raise context.error(
             f'a call of the model "{model.name}" without its input{"s" if len(missing) > 1 else ""} {listed}', span
         )
-    return [value for position in range(len(model.inputs)) for value in given[position]]
+    return [value for position in range(len(model.inputs)) for value in named[position]]
 
 
 def _input_named(context: Context, model: ModelSignature, node: exp.Expr) -> int:
@@ -81,22 +118,20 @@ def _input_named(context: Context, model: ModelSignature, node: exp.Expr) -> int
     raise context.error(f'the model "{model.name}" has no input "{wanted}"', _place(context, node), hint)
 
 
-def _values(context: Context, model: ModelSignature, position: int, node: exp.Expr) -> list[exp.Expr]:
-    """The values of one input: several as `name := (a, b, c)` or `name := [a, b, c]`."""
+def _values(context: Context, model: ModelSignature, position: int, argument: Argument) -> tuple[Operand, ...]:
+    """The values of one input: several as `name := (a, b, c)`, `name := [a, b, c]` or `name := COLUMNS(...)`."""
     name, width = model.inputs[position]
-    value = node.expression
-    values = list(value.expressions) if isinstance(value, exp.Tuple | exp.Array) else [value]
-    if len(values) != width:
+    if len(argument.values) != width:
         example = (
             f"{quoted(name)} := ({', '.join(f'x{number + 1}' for number in range(min(width, 3)))}{', ...' if width > 3 else ''})"
         )
         hint = f"Write {example}." if width > 1 else ""
         raise context.error(
-            f'the input "{name}" of the model "{model.name}" takes {_count(width, "value")}, not {len(values)}',
-            _place(context, node),
+            f'the input "{name}" of the model "{model.name}" takes {_count(width, "value")}, not {len(argument.values)}',
+            _place(context, argument.node),
             hint,
         )
-    return values
+    return argument.values
 
 
 def _place(context: Context, node: exp.Expr) -> Span | None:

@@ -11,18 +11,19 @@ from qtensor.bind.catalog import ModelSignature
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.expressions.model_calls import called_name, in_order
+from qtensor.bind.expressions.model_calls import Argument, called_name, in_order, scores_of, written_values
 from qtensor.bind.select.aggregates import RowBinder, aggregate_name, bind_aggregate
 from qtensor.bind.select.collected import AggregateRef, as_outer
 from qtensor.bind.select.correlation import reads
+from qtensor.bind.select.stars import is_several
 from qtensor.bind.select.window_syntax import FUNCTIONS
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.errors import Span, suggestion, with_article
-from qtensor.expressions import Call, Expr, Literal, Predict
+from qtensor.expressions import Call, ColumnRef, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
 from qtensor.logical import NamedAggregate
-from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
+from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Array, Boolean, Decimal, Float, Integer, Null, Varchar
 
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
@@ -31,6 +32,8 @@ class Binder(RowBinder, Protocol):
     """The binder of a call's arguments, which knows those of the queries around."""
 
     def calls_around(self, depth: int) -> CallBinder: ...
+
+    def starred(self, node: exp.Expr) -> list[Operand]: ...
 
 
 @dataclass
@@ -71,25 +74,41 @@ class CallBinder:
     # --- models ---------------------------------------------------------------------------------------------------------------
 
     def _predict(self, model: ModelSignature, nodes: list[exp.Expr], span: Span | None) -> Operand:
-        arguments = tuple(self._model_argument(model, node) for node in in_order(self.context, model, nodes, span))
-        return plain(Predict(model.name, arguments, model.result, span), span)
+        given = [
+            Argument(node, tuple(value for part in written_values(node) for value in self._model_values(model, part)))
+            for node in nodes
+        ]
+        values = tuple(value.expr for value in in_order(self.context, model, given, span))
+        return plain(Predict(model.name, values, model.result, span), span)
 
-    def _model_argument(self, model: ModelSignature, node: exp.Expr) -> Expr:
+    def _model_values(self, model: ModelSignature, node: exp.Expr) -> list[Operand]:
+        """The numbers that a part of an argument stands for."""
+        if is_several(node):
+            return [self._model_number(model, value, None) for value in self.binder.starred(node)]
         operand = self.binder.bind(node)
+        if isinstance(operand.expr.type, Array):
+            return [plain(score, operand.span) for score in scores_of(operand.expr)]
+        return [self._model_number(model, operand, node)]
+
+    def _model_number(self, model: ModelSignature, operand: Operand, node: exp.Expr | None) -> Operand:
+        """A value that a model takes; `node` is how it is written, None of one of a star."""
         match operand.expr.type:
             case Integer() | Decimal() | Float():
-                return operand.expr
+                return operand
             case Boolean():
-                return build.convert(self.context, operand, TINYINT)
+                return plain(build.convert(self.context, operand, TINYINT), operand.span)
             case Null():
-                return build.convert(self.context, operand, DOUBLE)
+                return plain(build.convert(self.context, operand, DOUBLE), operand.span)
             case other:
-                shown = expression_name(node, self.context.source)
+                if node is not None:
+                    shown = expression_name(node, self.context.source)
+                else:
+                    shown = operand.expr.name if isinstance(operand.expr, ColumnRef) else "one of its values"
                 kind = "text column" if isinstance(other, Varchar) else "column"
                 message = (
                     f'{kind} into a model: {shown} is {with_article(other)}, and the arguments of "{model.name}" are numbers'
                 )
-                raise self.context.error(message, operand.span or self.context.source.span(node))
+                raise self.context.error(message, operand.span)
 
     # --- aggregates -----------------------------------------------------------------------------------------------------------
 

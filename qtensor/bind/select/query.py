@@ -20,10 +20,11 @@ from qtensor.bind.select.relation import CommonTable, RelationBinder
 from qtensor.bind.select.result_order import ResultOrder
 from qtensor.bind.select.scope import ColumnScope
 from qtensor.bind.select.sets import bind_set_operation
+from qtensor.bind.select.stars import Starred, Stars, is_star
 from qtensor.bind.select.values import bind_values
 from qtensor.bind.select.views import bind_view
 from qtensor.bind.text.names import expression_name
-from qtensor.errors import Span, suggestion
+from qtensor.errors import Span
 from qtensor.expressions import ColumnRef, Expr, Literal, Subquery, children, with_children
 from qtensor.logical import Filter, NamedExpr, Plan, Project, Sort, SortKey
 from qtensor.statement import View
@@ -40,17 +41,11 @@ class SelectItem:
     in_progress: bool = False
 
 
-@dataclass
-class StarChanges:
-    """What a `*` leaves out, puts in place of a column, and calls otherwise, by the columns' positions.
-
-    moved: where a column of USING stands that was made of others, the first of which are left out.
-    """
-
-    moved: dict[int, int] = field(default_factory=dict)
-    excluded: set[int] = field(default_factory=set)
-    replaced: dict[int, exp.Alias] = field(default_factory=dict)
-    renamed: dict[int, str] = field(default_factory=dict)
+def as_item(starred: Starred) -> SelectItem:
+    """A column of a star."""
+    if isinstance(starred.found, Operand):
+        return SelectItem(starred.name, bound=starred.found)
+    return SelectItem(starred.name, starred.found)
 
 
 def bind_query(
@@ -210,10 +205,13 @@ class SelectBinder:
     # --- the list of SELECT ---------------------------------------------------------------------------------------------------
 
     def _expanded(self, node: exp.Expr) -> list[SelectItem]:
-        star = node if isinstance(node, exp.Star) else node.this if isinstance(node, exp.Column) else None
-        if isinstance(star, exp.Star):
-            return self._star(node, star)
-        if isinstance(node, exp.Alias):
+        stars = Stars(self.context, self.scope, self.binder.spans)
+        if is_star(node) or isinstance(node, exp.Columns):
+            return [as_item(found) for found in stars.expanded(node)]
+        aliased = isinstance(node, exp.Alias)
+        if several := stars.each(node.this if aliased else node):
+            return [SelectItem(node.alias if aliased else name, one, aliased) for name, one in several]
+        if aliased:
             return [SelectItem(node.alias, node.this, aliased=True)]
         inner = node.unnest()
         column = self._named_column(inner) if isinstance(inner, exp.Column) else None
@@ -230,87 +228,6 @@ class SelectBinder:
                 return column
             binder = binder.outer
         return None
-
-    def _star(self, node: exp.Expr, star: exp.Star) -> list[SelectItem]:
-        span = self.context.source.span(node)
-        columns = self.scope.star
-        if isinstance(node, exp.Column):
-            relation = self.scope.relation(node.table)
-            if relation is None:
-                known = suggestion(node.table, self.scope.qualifiers)
-                raise self.context.error(f'no table "{node.table}" in FROM', self.context.source.span(node.args["table"]), known)
-            columns = relation.columns
-        elif not self.scope.relations:
-            raise self.context.error("* stands for the columns of FROM, and there is no FROM", span)
-        changes = self._star_changes(star, columns, span)
-        references = [column for column in columns if column.index not in changes.excluded]
-        if changes.moved:
-            references.sort(key=lambda column: changes.moved.get(column.index, self.scope.parts(column.index)[0]))
-        items = []
-        for reference in references:
-            replaced = changes.replaced.get(reference.index)
-            if replaced is not None:
-                items.append(SelectItem(replaced.alias, replaced.this))
-                continue
-            self.binder.spans.note(reference, span)
-            name = changes.renamed.get(reference.index, reference.name)
-            items.append(SelectItem(name, bound=plain(reference, span)))
-        return items
-
-    def _star_changes(self, star: exp.Star, columns: list[ColumnRef], span: Span | None) -> StarChanges:
-        """What EXCLUDE, REPLACE and RENAME say, by the columns' positions."""
-        changes = StarChanges()
-        named: dict[int, str] = {}
-        for clause, key in (("EXCLUDE", "except_"), ("REPLACE", "replace"), ("RENAME", "rename")):
-            for part in star.args.get(key) or ():
-                target = part.args["alias"] if clause == "REPLACE" else part.this if clause == "RENAME" else part
-                found = self._starred(target, columns, clause)
-                place = self.context.source.span(target) or span
-                if not found and clause == "RENAME":
-                    continue  # as in DuckDB
-                if not found:
-                    hint = suggestion(target.name, [known.name for known in columns])
-                    raise self.context.error(f'no column "{target.name}" for {clause}', place, hint)
-                for column in found:
-                    if column.index in named:
-                        both = sorted({named[column.index], clause})
-                        raise self.context.error(f'the column "{target.name}" is listed twice: {" and ".join(both)}', place)
-                    named[column.index] = clause
-                    match clause:
-                        case "EXCLUDE":
-                            changes.excluded.add(column.index)
-                        case "REPLACE":
-                            changes.replaced[column.index] = part
-                        case _:
-                            changes.renamed[column.index] = part.alias
-        self._place_merged(changes, columns)
-        return changes
-
-    def _starred(self, target: exp.Expr, columns: list[ColumnRef], clause: str) -> list[ColumnRef]:
-        """The columns of `*` that `target`, a name or a qualified name, means; EXCLUDE sees the parts of USING's columns."""
-        if not isinstance(target, exp.Column) or not target.table:
-            found = [known for known in columns if known.name.lower() == target.name.lower()]
-            parts = (part for known in found for part in self.scope.parts(known.index))
-            return [self.scope.reference(part) for part in parts] if clause == "EXCLUDE" else found
-        relation = self.scope.relation(target.table)
-        column = relation.column(target.name) if relation else None
-        if column is None:
-            return []
-        owners = [known for known in columns if column.index in (known.index, *self.scope.parts(known.index))]
-        return [column] if owners and clause == "EXCLUDE" else [known for known in owners if known.index == column.index]
-
-    def _place_merged(self, changes: StarChanges, columns: list[ColumnRef]) -> None:
-        """A column of USING stands where the first of those stands that it was made of and that are not left out, if any."""
-        if [column.index for column in columns] != list(self.scope.visible):
-            return  # t.*
-        for column in columns:
-            parts = self.scope.parts(column.index)
-            kept = [part for part in parts if part not in changes.excluded]
-            if kept and len(kept) < len(parts):
-                changes.excluded.discard(column.index)
-                changes.moved[column.index] = kept[0]
-            elif not kept:
-                changes.excluded.add(column.index)
 
     def item(self, index: int) -> Operand:
         """The expression of output column `index`, over the input's columns and the aggregates."""

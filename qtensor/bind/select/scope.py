@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from qtensor.errors import Span
 from qtensor.expressions import ColumnRef
 from qtensor.row_numbers import ROW, ROWID
 from qtensor.types import Field, Schema, distinct_names
@@ -113,6 +114,22 @@ class ColumnScope:
     def from_on(self, column: int, relation: int) -> ColumnScope:
         """The same row, of which only the columns from `column` on and the relations from `relation` on are visible."""
         return replace(self, relations=self.relations[relation:], visible=tuple(at for at in self.visible if at >= column))
+
+
+class ColumnSpans:
+    """Where in the query the columns of its expressions are named. Columns that are equal may be named in many places, so each
+    is known by its own object, which is kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ColumnRef, Span | None]] = {}
+
+    def note(self, column: ColumnRef, span: Span | None) -> None:
+        self._known[id(column)] = (column, span)
+
+    def of(self, column: ColumnRef) -> Span | None:
+        """None for a column that no query names."""
+        return self._known.get(id(column), (column, None))[1]
 
 
 def renamed(schema: Schema, aliases: Sequence[str] = ()) -> Schema:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.expressions.data_types import unsupported_type
-from qtensor.bind.expressions.model_calls import NAMED, model_called
+from qtensor.bind.expressions.model_calls import is_argument, model_called
 from qtensor.bind.expressions.scalars import scalar_call
 from qtensor.bind.expressions.tuples import is_compared
 from qtensor.bind.select.aggregates import CLASSES, aggregate_name
@@ -187,8 +187,12 @@ def _unsupported_node(node: exp.Expr, source: QueryText, catalog: Catalog) -> st
             unknown = isinstance(called, exp.Anonymous) and called.name.lower() not in DUCKDB_FUNCTIONS
             named = unknown or model_called(called, source, catalog) is not None
             return None if named else "arguments with names (:= or =>), but to models"
-        case exp.Tuple() | exp.Array() if isinstance(node.parent, NAMED) and model_called(node.parent.parent, source, catalog):
-            return None  # the values of one input
+        case exp.Tuple() | exp.Array() | exp.Columns() if is_argument(node, source, catalog):
+            return None  # the values of one input, or several
+        case exp.Columns():
+            return None if _in_select_list(node) and not node.args.get("unpack") else "COLUMNS here"
+        case exp.Array() if isinstance(node.parent, exp.Columns):
+            return None
         case exp.DataType():
             known = unsupported_type(node)
             return None if known is None else f"the type {known}"
@@ -235,6 +239,13 @@ def _unsupported_node(node: exp.Expr, source: QueryText, catalog: Catalog) -> st
             return None
         case _:
             return _NAMES.get(type(node)) or _described(node)
+
+
+def _in_select_list(node: exp.Expr) -> bool:
+    """Whether a node is a part of an item in the list of a SELECT."""
+    while node.parent is not None and not isinstance(node.parent, exp.Query):
+        node = node.parent
+    return isinstance(node.parent, exp.Select) and node.arg_key == "expressions"
 
 
 def _goes_further(node: exp.Expr) -> bool:
