@@ -126,10 +126,12 @@ class Connection:
         output: str | None = None,
         inputs: Sequence[str] | None = None,
         dtype: DTypeLike | None = None,
+        classes: Sequence[str] | None = None,
+        null: float | str | Mapping[str, float | str] | None = None,
         replace: bool = True,
         trust: bool = False,
     ) -> Connection:
-        """Make a model callable from SQL as `name(column, ...)` or `name(input := column, ...)`. NULL in any gives NULL.
+        """Make a model callable from SQL as `name(column, ...)` or `name(input := column, ...)`.
 
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
@@ -140,6 +142,9 @@ class Connection:
         inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
         dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
             input_signature (float32).
+        classes: the names of the classes 0, 1, ..., where the model gives a class or scores of several: the result is VARCHAR.
+        null: a number, or "nan", that NULL arguments are taken for; a mapping has one for some inputs, by their names. Without it
+            NULL in any argument gives NULL.
         replace: whether a model of the same name may be there, which this one replaces. Of the same graph with other weights,
             nothing is compiled anew.
         trust: whether a file may do more than compute when it is loaded: a SavedModel that reads or writes files or calls Python,
@@ -149,7 +154,8 @@ class Connection:
         model has and `replace` is False.
         """
         order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
-        registration = Registration(name, model, arguments, output, order, dtype, trust)
+        names = None if classes is None else given_texts(classes, "classes")
+        registration = Registration(name, model, arguments, output, order, dtype, trust, names, null)
         self._registry.add_model(registration, self._imported(registration), replace)
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from numpy.typing import DTypeLike
@@ -11,8 +11,11 @@ from numpy.typing import DTypeLike
 from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
 from qtensor.lowering.models.jax_function import import_jax_function
+from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.nulls import with_defaults
 from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
+from qtensor.types import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,8 @@ class Registration:
     inputs: Sequence[str] | None = None
     dtype: DTypeLike | None = None
     trust: bool = False
+    classes: Sequence[str] | None = None
+    null: object = None
 
     def imported(self) -> Model:
         """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
@@ -35,5 +40,11 @@ class Registration:
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
         take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
         model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
+        if self.classes is not None:
+            if isinstance(model.result, Array) and self.output is None:  # of scores that are not asked for
+                model = replace(self, output="class", classes=None, null=None).imported()
+            model = labelled(model, self.classes)
+        if self.null is not None:
+            model = with_defaults(model, self.null)
         refuse_name(self.name, len(model.arguments))
         return model

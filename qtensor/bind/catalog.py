@@ -15,7 +15,8 @@ class ModelSignature:
     """A registered model as SQL sees it: a function of `arguments` numbers.
 
     inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
-    whether a call may give the arguments by position; otherwise it names the inputs.
+    whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument the number that it
+    takes in place of NULL, if not None.
     """
 
     name: str
@@ -23,6 +24,7 @@ class ModelSignature:
     result: SqlType
     inputs: tuple[tuple[str, int], ...] = ()
     ordered: bool = True
+    nulls: tuple[int | float | None, ...] = ()
 
 
 class Catalog(Protocol):

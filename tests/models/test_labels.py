@@ -15,7 +15,8 @@ import pytest
 import qtensor
 from qtensor.errors import ModelError
 from qtensor.lowering.models.jax_function import import_jax_function
-from qtensor.lowering.models.model import Model, labelled
+from qtensor.lowering.models.labels import labelled
+from qtensor.lowering.models.model import Model
 
 LABELS = ("low", "", "Ünïcode ✓", "low")  # in no order, and one twice
 ROWS = 70_000

@@ -78,8 +78,12 @@ class CallBinder:
             Argument(node, tuple(value for part in written_values(node) for value in self._model_values(model, part)))
             for node in nodes
         ]
-        values = tuple(value.expr for value in in_order(self.context, model, given, span))
-        return plain(Predict(model.name, values, model.result, span), span)
+        values = in_order(self.context, model, given, span)
+        for position, default in enumerate(model.nulls):
+            if default is not None:
+                instead = plain(Literal(default, DOUBLE if isinstance(default, float) else BIGINT))
+                values[position] = build.coalesce(self.context, [values[position], instead], span)
+        return plain(Predict(model.name, tuple(value.expr for value in values), model.result, span), span)
 
     def _model_values(self, model: ModelSignature, node: exp.Expr) -> list[Operand]:
         """The numbers that a part of an argument stands for."""

@@ -1,4 +1,4 @@
-"""What stands for several columns: `*` and `t.*` with EXCLUDE, REPLACE and RENAME, COLUMNS of a pattern, of names or of a star."""
+"""What stands for several columns: `*` and `t.*` with EXCLUDE, REPLACE and RENAME, and COLUMNS of a pattern, names or a star."""
 
 from __future__ import annotations
 
