@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import qtensor
-from qtensor.errors import ModelError
+from qtensor.errors import ExecutionError, ModelError
 from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model
@@ -111,7 +111,26 @@ def test_what_has_no_labels() -> None:
     ):
         with pytest.raises(ModelError, match=problem):
             labelled(model, labels)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="gives DOUBLE and no class"):
+    with pytest.raises(ModelError, match="gives one score and no class"):
         labelled(import_jax_function("m", lambda x: x), ("a",))
     with pytest.raises(ModelError, match="gives VARCHAR and no class"):
         labelled(labelled(model, LABELS), LABELS)
+
+
+def test_whole_numbers_and_booleans_have_labels() -> None:
+    with qtensor.connect(threads=1) as opened:
+        opened.create_function("number", lambda x: x.astype(int), classes=["a", "b", "c"], null=2)
+        opened.create_function("flag", lambda x: x > 1, classes=["no", "yes"])
+        opened.create_function("scores", lambda x: jnp.stack([x, 2 - x]), classes=["up", "down"])
+        rows = "(VALUES (0), (1), (NULL), (2)) AS t(x)"
+        assert opened.sql(f"SELECT number(x), flag(x), scores(x) FROM {rows}").fetchall() == [
+            ("a", "no", "down"),
+            ("b", "no", "up"),
+            ("c", None, None),
+            ("c", "yes", "up"),
+        ]
+        for beyond in (3, -1):
+            with pytest.raises(ExecutionError, match="a number that is none of its 3 classes"):
+                opened.sql(f"SELECT number({beyond})").fetchall()
+        with pytest.raises(ModelError, match="has 2 classes, and 3 labels"):
+            opened.create_function("flag", lambda x: x > 1, classes=["no", "yes", "maybe"])

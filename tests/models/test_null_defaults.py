@@ -58,7 +58,8 @@ def test_as_coalesce(connection: Any, null: Any, a: str | None, b: str | None) -
     for query in (
         "SELECT count({m}) AS n, sum({m}) AS s FROM t",
         "SELECT id FROM t WHERE {m} > 0 OR {m} IS NULL ORDER BY id DESC LIMIT 50",
-        "SELECT t.id, {m} FROM t LEFT JOIN (SELECT id FROM t WHERE id % 2 = 0) AS u ON t.id = u.id WHERE {m} < 50 OR t.id < 3 ORDER BY 1 LIMIT 9",
+        "SELECT t.id, {m} FROM t LEFT JOIN (SELECT id FROM t WHERE id % 2 = 0) AS u ON t.id = u.id "
+        "WHERE {m} < 50 OR t.id < 3 ORDER BY 1 LIMIT 9",
     ):
         found, expected = (connection.sql(query.format(m=call)).arrow() for call in (f"m({x}, {y})", written))
         assert found.num_rows == expected.num_rows > 0
@@ -69,7 +70,8 @@ def test_as_coalesce(connection: Any, null: Any, a: str | None, b: str | None) -
 def test_rows_of_an_outer_join_without_a_partner(connection: Any) -> None:
     """A default keeps rows that a model without one would make NULL: no rule may take the join for an inner one."""
     connection.create_function("m", function, null=1, **MODEL)
-    query = "SELECT count(*) FROM t LEFT JOIN (SELECT id, x FROM t WHERE id < 10) u ON t.id = u.id WHERE m(u.x, u.x) = 101 AND t.id >= 10"
+    joined = "t LEFT JOIN (SELECT id, x FROM t WHERE id < 10) u ON t.id = u.id"
+    query = f"SELECT count(*) FROM {joined} WHERE m(u.x, u.x) = 101 AND t.id >= 10"
     assert connection.sql(query).fetchall() == [(ROWS - 10,)]
 
 
