@@ -252,7 +252,8 @@ class Scope:
 def signature_of(model: Model) -> ModelSignature:
     """A model as SQL sees it."""
     inputs = tuple((one.name, one.width) for one in model.inputs)
-    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, model.nulls)
+    outputs = tuple((one.name, one.result) for one in model.outputs)
+    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, model.nulls, outputs)
 
 
 _REFERENCES_OF_A_COPY = 3  # the frame's, the method's that asks, and that of the question

@@ -114,12 +114,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Predict:
-    """A call of the model registered as `model`; NULL if any argument is NULL."""
+    """A call of the model registered as `model`; NULL if any argument is NULL. output: which of its outputs is meant, "" of one
+    that has but one.
+    """
 
     model: str
     arguments: tuple[Expr, ...]
     type: SqlType
     span: Span | None = field(default=None, compare=False)
+    output: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,9 +10,10 @@ from numpy.typing import DTypeLike
 
 from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
+from qtensor.lowering.models.combined import combined
 from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.lowering.models.labels import labelled
-from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.model import Model, SeveralOutputs
 from qtensor.lowering.models.nulls import with_defaults
 from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import Array
@@ -38,13 +39,35 @@ class Registration:
             raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
         if self.output is not None and not isinstance(self.output, str):
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
-        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
-        model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
-        if self.classes is not None:
-            if isinstance(model.result, Array) and self.output is None:  # of scores that are not asked for
-                model = replace(self, output="class", classes=None, null=None).imported()
-            model = labelled(model, self.classes)
+        model = self._labelled()
         if self.null is not None:
             model = with_defaults(model, self.null)
         refuse_name(self.name, len(model.arguments))
         return model
+
+    def _labelled(self) -> Model:
+        """The model, or several as one, with the names of its classes."""
+        if isinstance(self.model, Mapping | list | tuple):
+            named = self.model if isinstance(self.model, Mapping) else {str(n): one for n, one in enumerate(self.model, 1)}
+            if not all(isinstance(name, str) and name for name in named):
+                raise ModelError(f'model "{self.name}": the names of several models are texts')
+            return combined(self.name, {name: replace(self, model=one)._labelled() for name, one in named.items()})
+        model = self._taken(self.output)
+        if self.classes is None:
+            return model
+        if model.outputs:
+            raise ModelError(f'model "{self.name}": classes= are those of one output; choose it with output=')
+        if isinstance(model.result, Array) and self.output is None:  # of scores that nobody asked for
+            model = self._taken("class")
+        return labelled(model, self.classes)
+
+    def _taken(self, output: str | None) -> Model:
+        """The model; with all of its outputs, if it has several and none is chosen."""
+        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
+        chosen = partial(take, self.name, self.model, arguments=self.arguments, inputs=self.inputs, dtype=self.dtype)
+        try:
+            return chosen(output=output)
+        except SeveralOutputs as several:
+            if output is not None:
+                raise
+            return combined(self.name, {name: chosen(output=name) for name in several.names})

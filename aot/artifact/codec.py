@@ -20,6 +20,7 @@ from qtensor import types as sql_types
 from qtensor.aot.artifact import manifest
 from qtensor.lowering.ir import physical, ranges, values
 from qtensor.lowering.ir.kernel import Instruction
+from qtensor.lowering.models.model import ModelOutput
 from qtensor.optimise.facts.statistics import ColumnStatistics
 
 JSON: TypeAlias = Any
@@ -42,7 +43,7 @@ def node_classes() -> dict[str, type]:
         for value in vars(module).values()
         if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
     ]
-    return {cls.__name__: cls for cls in [*found, errors.Span, Instruction, ColumnStatistics]}
+    return {cls.__name__: cls for cls in [*found, errors.Span, Instruction, ColumnStatistics, ModelOutput]}
 
 
 _CLASSES = node_classes()

@@ -8,10 +8,11 @@ from typing import Literal
 from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan
 from qtensor.lowering.ir.physical import PlannedQuery, SourceColumn
+from qtensor.lowering.models.model import ModelOutput
 from qtensor.optimise.facts.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
-FORMAT = 4
+FORMAT = 5
 UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 
@@ -69,7 +70,7 @@ class Parameter:
 @dataclass(frozen=True)
 class ModelRecord:
     """A model: dtypes of its arguments, why a row may have no result (None: every row has one), the parts that hold its weights,
-    and what its classes mean if that is text. Its graph is inside the programs.
+    what its classes mean if that is text, and its outputs if they are several. Its graph is inside the programs.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ModelRecord:
     fails: str | None
     weights: tuple[str, ...]
     labels: tuple[str, ...] | None
+    outputs: tuple[ModelOutput, ...]
 
 
 @dataclass(frozen=True)

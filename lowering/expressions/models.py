@@ -15,7 +15,7 @@ from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import ModelUse
 from qtensor.lowering.ir.ranges import BIT, INT64, INT64_MAX, Range, range_of_type
 from qtensor.lowering.ir.values import ListedTable, LiteralDictionary, Value
-from qtensor.lowering.models.model import Model, argument_called
+from qtensor.lowering.models.model import Model, ModelOutput, argument_called
 from qtensor.types import VARCHAR, Array, Float, Integer, Varchar, scale_of
 
 
@@ -34,26 +34,30 @@ def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Va
         failed = lowerer.builder.emit("model", *operands, dtype="bool", attribute=(slot, "failed"))
         lowerer.check(failed, valid, f'the model "{model.name}" has no result for a row: {model.fails}', predict.span)
 
-    def output(dtype: DType, element: int | None = None) -> Ref:
-        return lowerer.builder.emit("model", *operands, dtype=dtype, attribute=(slot, element))
+    def element(dtype: DType, number: int | None) -> Ref:
+        return lowerer.builder.emit("model", *operands, dtype=dtype, attribute=(slot, number))
 
-    match model.result:
+    whole = ModelOutput("", model.result, 0, model.classes, model.labels)
+    output = next((one for one in model.outputs if one.name == predict.output), whole)
+    first = output.first if model.outputs else None
+    match output.result:
         case Array(Float(bits), length):
-            dtype: DType = "float32" if bits == 32 else "float64"
-            elements = tuple(output(dtype, index) for index in range(length))
-            return Value(model.result, elements[0], valid, elements=elements)
+            numbers = range(output.first, output.first + length)
+            elements = tuple(element("float32" if bits == 32 else "float64", number) for number in numbers)
+            return Value(output.result, elements[0], valid, elements=elements)
         case Float(bits):
-            return Value(model.result, output("float32" if bits == 32 else "float64"), valid)
+            return Value(output.result, element("float32" if bits == 32 else "float64", first), valid)
         case Integer(64, signed=False):
-            return unsigned_result(lowerer, model, output("int64"), valid, predict.span)
+            return unsigned_result(lowerer, model, element("int64", first), valid, predict.span)
         case Varchar():
-            assert model.labels is not None, "of text a model gives the number of a label"
-            return label_of(lowerer, model.labels, output(Range(0, len(model.labels) - 1).dtype), valid)
+            assert output.labels is not None, "of text a model gives the number of a label"
+            number = element(Range(0, len(output.labels) - 1).dtype, first)
+            return label_of(lowerer, output.labels, number, valid)
         case Integer():
-            bounds = Range(0, model.classes - 1) if model.classes else range_of_type(model.result)
-            return Value(model.result, output(bounds.dtype), valid, range=bounds)
+            bounds = Range(0, output.classes - 1) if output.classes else range_of_type(output.result)
+            return Value(output.result, element(bounds.dtype, first), valid, range=bounds)
         case _:
-            return Value(model.result, output("bool"), valid)
+            return Value(output.result, element("bool", first), valid)
 
 
 def label_of(lowerer: Lowerer, labels: Sequence[str], number: Ref, valid: Ref | None) -> Value:

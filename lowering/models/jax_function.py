@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.model import Model, ModelInput, Prediction, input_dtype, order_of
+from qtensor.lowering.models.model import Model, ModelInput, Prediction, SeveralOutputs, input_dtype, order_of
 from qtensor.lowering.program.work import primitives, shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
@@ -43,10 +43,12 @@ def import_jax_function(
 ) -> Model:
     """A JAX function of scalars, one parameter an SQL argument, as a model.
 
-    function: takes scalars and returns a scalar, or a vector of k scores. It sees one row at a time (`jax.vmap` maps it over
-    the rows), so it is row-wise whatever it does; jax.numpy code written for whole columns of independent rows works too.
+    function: takes scalars and returns a scalar, a vector of k scores, or several of these in a dictionary or a tuple. It sees
+    one row at a time (`jax.vmap` maps it over the rows), so it is row-wise whatever it does; jax.numpy code written for whole
+    columns of independent rows works too.
     arguments: the number of arguments; needed where the parameters do not tell it (`*args`).
-    output: "class" for the first index of the greatest of k scores (BIGINT), "scores" for the scores as they are, the default.
+    output: of several results the name of one, a key or a number from 1 on; "class" for the first index of the greatest of k
+    scores (BIGINT), "scores" for the scores as they are, the default.
     inputs: the names of all parameters in the order in which SQL gives them; of `*args` their names.
     dtype: the type of all arguments: float64, so that numbers keep their digits. float32 is faster, and may be what the arrays
     that the function captures are made for. 64-bit types are enabled inside the function; Python numbers take the type of the
@@ -59,9 +61,6 @@ def import_jax_function(
     """
     if not callable(function):
         raise ModelError(f'model "{name}": expected a function, not {type(function).__module__}.{type(function).__qualname__}')
-    if output not in (None, "class", "scores"):
-        hint = suggestion(output, ["class", "scores"])
-        raise ModelError(f'model "{name}": output= of a JAX function is "class" or "scores", not "{output}". {hint}'.rstrip())
     names = parameter_names(name, function, arguments, inputs)
     order = tuple(range(len(names))) if inputs is None else order_of(name, names, inputs)
     known = input_dtype(name, dtype, np.float64)
@@ -72,7 +71,10 @@ def import_jax_function(
 
     with jax.enable_x64(True):
         try:
-            closed = jax.make_jaxpr(in_order)(*scalars)
+            returned: list[Any] = []  # as the function orders a dictionary: JAX would sort it
+            jax.eval_shape(lambda *values: returned.append(in_order(*values)), *scalars)
+            chosen, output = chosen_result(name, returned[0], output)
+            closed = jax.make_jaxpr(lambda *values: chosen(in_order(*values)))(*scalars)
         except TRACING_ERRORS as error:
             line = first_line(error)
             hint = '; pass dtype="float32" if it is made for that' if "float32" in line and known == np.float64 else ""
@@ -103,6 +105,30 @@ def import_jax_function(
         classes=classes,
         work=work,
     )
+
+
+def chosen_result(name: str, results: Any, output: str | None) -> tuple[Callable[[Any], Any], str | None]:
+    """What picks the result that output= names, of those that a function returns, and what is to be made of it.
+
+    Results in a dictionary have its keys as names, those in a tuple the numbers from 1 on. Raises SeveralOutputs: no choice.
+    """
+    known = {}
+    if isinstance(results, Mapping):
+        known = {str(key): key for key in results}
+    elif isinstance(results, tuple | list):
+        fields = getattr(results, "_fields", ())
+        known = {str(key): place for place, key in enumerate(fields or range(1, len(results) + 1))}
+    if output is not None and output in known:
+        return lambda found: found[known[output]], None
+    if output not in (None, "class", "scores"):
+        names = [*known, "class", "scores"]
+        hint = suggestion(output, names)
+        listed = f"one of {', '.join(map(repr, known))}" if known else '"class" or "scores"'
+        raise ModelError(f'model "{name}": output= of this JAX function is {listed}, not "{output}". {hint}'.rstrip())
+    if len(known) > 1:
+        raise SeveralOutputs(name, list(known))
+    only = next(iter(known.values()), None)
+    return (lambda found: found) if only is None else (lambda found: found[only]), output
 
 
 def refuse_callbacks(name: str, jaxpr: Any) -> None:

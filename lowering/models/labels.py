@@ -60,7 +60,8 @@ class Classes:
     checked: bool
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
-        result, failed = self.apply(weights, columns)
+        prediction = self.apply(weights, columns)
+        result, failed = prediction.value(None), prediction.failed
         if not self.checked:
             return Prediction(result.astype(np.int64), failed)
         other = (result < 0) | (result >= self.count)

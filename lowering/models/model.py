@@ -10,15 +10,38 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from qtensor.errors import ModelError, suggestion
+from qtensor.errors import InternalError, ModelError, suggestion
 from qtensor.types import SqlType
 
 
 class Prediction(NamedTuple):
-    """What a model gives for rows: its result, [n] or [k, n], and for which rows it has none: bool[n], None if never."""
+    """What a model gives for rows: its result, [n] or [k, n], of several outputs a tuple of these; and which rows have none,
+    bool[n], or None if all have one.
+    """
 
-    result: jax.Array
+    result: jax.Array | tuple[jax.Array, ...]
     failed: jax.Array | None = None
+
+    def value(self, number: int | None) -> jax.Array:
+        """Value `number` of those that a row has, those of several outputs behind one another; None: the only one."""
+        outputs = self.result if isinstance(self.result, tuple) else (self.result,)
+        if number is None:
+            return outputs[0]
+        for output in outputs:
+            values = 1 if output.ndim == 1 else output.shape[0]
+            if number < values:
+                return output if output.ndim == 1 else output[number]
+            number -= values
+        raise InternalError("a model has fewer values than its type says")
+
+
+class SeveralOutputs(ModelError):  # noqa: N818  # what is raised when a choice is missing, and caught where all are taken
+    """A model has several outputs, called `names`, and none of them was chosen."""
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        listed = ", ".join(f'"{known}"' for known in names)
+        super().__init__(f'model "{name}" has {len(names)} outputs: {listed}; choose one with output=')
+        self.names = tuple(names)
 
 
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
@@ -30,6 +53,20 @@ class ModelInput:
 
     name: str
     width: int = 1
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """One of several outputs of a model: the value number `first` of a row's, or, as an ARRAY, those from `first` on.
+
+    classes: an integer lies in [0, classes). labels: what it means, if that is text.
+    """
+
+    name: str
+    result: SqlType
+    first: int
+    classes: int | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +81,7 @@ class Model:
     work: how many multiply-adds a row takes in matrix products.
     labels: what the result means, if that is text: it is VARCHAR then, and `apply` gives integers from 0 to classes - 1, of which
     i stands for labels[i]. Labels may be equal, and in any order. See `labelled`.
+    outputs: the outputs that a call chooses from by their names, if there are several: `apply` gives a tuple. See `combined`.
     nulls: what each argument is where it is NULL; None: then the result is NULL. See `with_defaults`.
     """
 
@@ -60,6 +98,7 @@ class Model:
     work: int = 0
     labels: tuple[str, ...] | None = None
     nulls: tuple[int | float | None, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
 
 
 def argument_called(model: Model, position: int) -> str:

@@ -165,10 +165,10 @@ class Evaluation:
         key = (slot, instruction.operands)
         if key not in self.predictions:
             self.predictions[key] = self.called(self.inputs.models[slot], self.inputs.weights[slot], instruction.operands)
-        result, failed = self.predictions[key]
+        prediction = self.predictions[key]
         if element == "failed":
-            return jnp.zeros(self.length, bool) if failed is None else failed
-        return result if element is None else result[element]
+            return jnp.zeros(self.length, bool) if prediction.failed is None else prediction.failed
+        return prediction.value(element)
 
     def called(self, model: Model, weights: Sequence[Array], operands: tuple[Ref, ...]) -> Prediction:
         """A model's prediction, for all rows or, of a large one, for those that are asked for."""

@@ -58,11 +58,8 @@ def predict_in_blocks(model: Model, weights: Sequence[Array], rows: Rows) -> Pre
     def step(loop: tuple[Array, Prediction]) -> tuple[Array, Prediction]:
         first, found = loop
         start = jnp.minimum(first, rows.length - BLOCK)
-        result, failed = model.apply(weights, rows.block(start))
-        written = Prediction(
-            lax.dynamic_update_slice_in_dim(found.result, result, start, found.result.ndim - 1),
-            None if failed is None or found.failed is None else lax.dynamic_update_slice(found.failed, failed, (start,)),
-        )
+        new = model.apply(weights, rows.block(start))
+        written = jax.tree.map(lambda all, part: lax.dynamic_update_slice_in_dim(all, part, start, all.ndim - 1), found, new)
         return first + BLOCK, written
 
     return lax.while_loop(lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows)))[1]
@@ -79,13 +76,10 @@ def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Pred
 
     def step(loop: tuple[Array, Array, Prediction]) -> tuple[Array, Array, Prediction]:
         first, numbers, found = loop
-        result, failed = model.apply(weights, rows.gathered(jnp.minimum(numbers, rows.length - 1)))
+        new = model.apply(weights, rows.gathered(jnp.minimum(numbers, rows.length - 1)))
         is_there = jnp.arange(BLOCK, dtype=jnp.int32) + first < live.total
         target = jnp.where(is_there, numbers, rows.length)  # beyond the end: dropped
-        written = Prediction(
-            found.result.at[..., target].set(result, mode="drop"),
-            None if found.failed is None else found.failed.at[target].set(failed, mode="drop"),
-        )
+        written = jax.tree.map(lambda all, part: all.at[..., target].set(part, mode="drop"), found, new)
         return first + BLOCK, live.listed(BLOCK, first + BLOCK), written
 
     start = (jnp.int32(0), live.listed(BLOCK), nothing(model, weights, rows))

@@ -16,7 +16,7 @@ class ModelSignature:
 
     inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
     whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument the number that it
-    takes in place of NULL, if not None.
+    takes in place of NULL, if not None. outputs: by name, if a call has to choose one of several.
     """
 
     name: str
@@ -25,6 +25,7 @@ class ModelSignature:
     inputs: tuple[tuple[str, int], ...] = ()
     ordered: bool = True
     nulls: tuple[int | float | None, ...] = ()
+    outputs: tuple[tuple[str, SqlType], ...] = ()
 
 
 class Catalog(Protocol):

@@ -93,8 +93,11 @@ def expression_text(expr: Expr) -> str:
             return f"{operand_text(operand)} IN ({', '.join(expression_text(item) for item in items)})"
         case Call(function="subscript", arguments=(operand, index_expr)):
             return f"{operand_text(operand)}[{expression_text(index_expr)}]"
-        case Call(function=function, arguments=arguments) | Predict(model=function, arguments=arguments):
+        case Call(function=function, arguments=arguments):
             return f"{function}({', '.join(expression_text(argument) for argument in arguments)})"
+        case Predict(model=model, arguments=arguments, output=output):
+            called = f"{model}({', '.join(expression_text(argument) for argument in arguments)})"
+            return f"{called}.{output}" if output else called
         case Cast(operand=operand, type=type_, try_=try_):
             return f"{'TRY_' if try_ else ''}CAST({expression_text(operand)} AS {type_})"
         case Case(branches=branches, otherwise=otherwise):

@@ -144,8 +144,8 @@ class GraphFunction:
             """The features of one row, [k] or a scalar, as a batch of one."""
             return self.predict(weights, [Batched(features[..., None]) for features in inputs])
 
-        result, failed = jax.vmap(row)(*rows)
-        return Prediction(result[..., 0].T, None if failed is None else failed[:, 0])
+        found = jax.vmap(row)(*rows)
+        return Prediction(found.value(None)[..., 0].T, None if found.failed is None else found.failed[:, 0])
 
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
         outputs = walk(self.graph, weights, inputs, broken)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.model import Model, ModelInput, input_dtype, order_of
+from qtensor.lowering.models.model import Model, ModelInput, SeveralOutputs, input_dtype, order_of
 from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
 from qtensor.lowering.models.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
 from qtensor.lowering.models.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
@@ -134,7 +134,7 @@ def choose_output(name: str, names: Sequence[str], output: str | None) -> tuple[
         hint = suggestion(output, [*names, "class", "scores"])
         raise ModelError(f'model "{name}" has no output "{output}"; its outputs: {listed}. {hint}'.rstrip())
     if len(names) > 1:
-        raise ModelError(f'model "{name}" has {len(names)} outputs: {listed}; choose one with output=')
+        raise SeveralOutputs(name, names)
     return 0, output == "class"
 
 

@@ -16,6 +16,7 @@ from qtensor.bind.expressions.data_types import sql_type
 from qtensor.bind.expressions.functions import bind_function
 from qtensor.bind.expressions.lists import bind_in, bind_quantified, in_brackets, is_parameter
 from qtensor.bind.expressions.macros import interval_of_count
+from qtensor.bind.expressions.model_calls import has_outputs
 from qtensor.bind.expressions.scalars import bind_scalar, scalar_call
 from qtensor.bind.expressions.tuples import bind_tuples, is_tuple
 from qtensor.bind.select.aggregates import has_aggregate, has_window
@@ -24,7 +25,7 @@ from qtensor.bind.select.correlation import from_inside
 from qtensor.bind.select.scope import ColumnScope, ColumnSpans
 from qtensor.bind.select.stars import Stars
 from qtensor.bind.select.windows import WindowBinder
-from qtensor.bind.text.syntax import connected, schema_of, subscript_value, whole_number
+from qtensor.bind.text.syntax import connected, is_text, schema_of, subscript_value, whole_number
 from qtensor.errors import Span, UnsupportedError, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions.operators import decimal_literal_type, integer_type, natural_type
@@ -208,6 +209,10 @@ class ExpressionBinder:
                 raise context.error("SIMILAR TO takes no ESCAPE", self.span(node.expression) or span)
             case exp.Like() | exp.ILike() | exp.Escape():
                 return self._like(node)
+            case exp.Dot(this=called) if model := has_outputs(called, context.source, context.catalog):
+                return self.calls.predict(model, called.unnest(), node.expression.name)
+            case exp.Bracket(this=called) if model := has_outputs(called, context.source, context.catalog):
+                return self.calls.predict(model, called.unnest(), self._wanted_output(node))
             case exp.Bracket():
                 return self._subscript(node)
             case exp.Try():
@@ -533,6 +538,14 @@ class ExpressionBinder:
         if position is None:
             self.context.unsupported("subscripts that are not constant", span)
         return bind_function(self.context, "array_extract", [text, plain(Literal(position, BIGINT))], span)
+
+    def _wanted_output(self, node: exp.Bracket) -> str | int:
+        """The output that `m(x)[2]` or `m(x)['risk']` chooses."""
+        index = node.expressions[0].unnest()
+        number = index.name if is_text(index) else subscript_value(node)
+        if number is None:
+            raise self.context.error("an output of a model is chosen by its name or its number", self.span(node))
+        return number
 
     def _subscript(self, node: exp.Bracket) -> Operand:
         context, span = self.context, self.span(node)

@@ -14,7 +14,7 @@ from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, Expr, Literal
-from qtensor.types import INTEGER, Array
+from qtensor.types import INTEGER, Array, Float, SqlType
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
@@ -55,6 +55,41 @@ def written_values(node: exp.Expr) -> list[exp.Expr]:
     """The parts of an argument, each of which is a value or stands for several: those of `(a, b)` and `[a, b]`, else itself."""
     value = node.expression if isinstance(node, NAMED) else node
     return list(value.expressions) if isinstance(value, exp.Tuple | exp.Array) else [value]
+
+
+def has_outputs(node: exp.Expr | None, source: QueryText, catalog: Catalog) -> ModelSignature | None:
+    """The model of several outputs that `node` calls; None if it is no call of one."""
+    model = model_called(None if node is None else node.unnest(), source, catalog)
+    return model if model is not None and model.outputs else None
+
+
+def output_of(context: Context, model: ModelSignature, wanted: str | int | None, span: Span | None) -> tuple[str, SqlType]:
+    """The output that a call wants by its name or its number from 1 on, as in `m(x).risk` and `m(x)[2]`, and its type.
+
+    Without a wish it is "", all of them, which are an ARRAY of scores. Raises BindError: no such output, or no ARRAY.
+    """
+    if wanted is None:
+        if all(isinstance(type, Float) for _, type in model.outputs):
+            return "", model.result
+        raise context.error(f'the model "{model.name}" has several outputs', span, f"Choose one: {_choices(model)}.")
+    names = [name for name, _ in model.outputs]
+    if isinstance(wanted, int):
+        position = wanted - 1 if 1 <= wanted <= len(names) else None
+    elif wanted in names:
+        position = names.index(wanted)
+    else:
+        alike = [place for place, name in enumerate(names) if name.lower() == wanted.lower()]
+        position = alike[0] if len(alike) == 1 else None
+    if position is None:
+        hint = suggestion(str(wanted), names) or f"Choose one: {_choices(model)}."
+        raise context.error(f'the model "{model.name}" has no output "{wanted}"', span, hint)
+    return model.outputs[position]
+
+
+def _choices(model: ModelSignature) -> str:
+    names = [name for name, _ in model.outputs]
+    listed = [f"{quoted(model.name)}(...).{quoted(name)}" for name in names[:MOST_LISTED]]
+    return ", ".join([*listed, "..."] if len(names) > MOST_LISTED else listed)
 
 
 def scores_of(vector: Expr) -> list[Expr]:

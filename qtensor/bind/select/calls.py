@@ -11,7 +11,7 @@ from qtensor.bind.catalog import ModelSignature
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.expressions.model_calls import Argument, called_name, in_order, scores_of, written_values
+from qtensor.bind.expressions.model_calls import Argument, called_name, in_order, output_of, scores_of, written_values
 from qtensor.bind.select.aggregates import RowBinder, aggregate_name, bind_aggregate
 from qtensor.bind.select.collected import AggregateRef, as_outer
 from qtensor.bind.select.correlation import reads
@@ -64,7 +64,7 @@ class CallBinder:
         name = called_name(node, self.context.source)
         model = self.context.catalog.model(name)
         if model is not None and isinstance(node, exp.Func):
-            return self._predict(model, call_arguments(node), span)
+            return self.predict(model, node)
         if type(node) in FUNCTIONS:
             raise self.context.error(f"{FUNCTIONS[type(node)]} is a window function: it needs OVER", span)
         known = [*self.context.catalog.model_names(), *AGGREGATES, *_SCALAR_FUNCTIONS]
@@ -73,7 +73,10 @@ class CallBinder:
 
     # --- models ---------------------------------------------------------------------------------------------------------------
 
-    def _predict(self, model: ModelSignature, nodes: list[exp.Expr], span: Span | None) -> Operand:
+    def predict(self, model: ModelSignature, node: exp.Expr, wanted: str | int | None = None) -> Operand:
+        """What a model gives, or the output `wanted` of several, by its name or its number from 1 on."""
+        span, nodes = self.context.source.span(node), call_arguments(node)
+        output, result = output_of(self.context, model, wanted, span)
         given = [
             Argument(node, tuple(value for part in written_values(node) for value in self._model_values(model, part)))
             for node in nodes
@@ -83,7 +86,7 @@ class CallBinder:
             if default is not None:
                 instead = plain(Literal(default, DOUBLE if isinstance(default, float) else BIGINT))
                 values[position] = build.coalesce(self.context, [values[position], instead], span)
-        return plain(Predict(model.name, tuple(value.expr for value in values), model.result, span), span)
+        return plain(Predict(model.name, tuple(value.expr for value in values), result, span, output), span)
 
     def _model_values(self, model: ModelSignature, node: exp.Expr) -> list[Operand]:
         """The numbers that a part of an argument stands for."""

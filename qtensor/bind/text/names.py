@@ -151,6 +151,8 @@ def expression_name(node: exp.Expr, source: QueryText) -> str:
             return f"(@({name(node.this)}))"
         case exp.Binary() if type(node) in _OPERATORS and source.text(node) is None:
             return f"({name(node.this)} {_OPERATORS[type(node)]} {name(node.expression)})"
+        case exp.Dot():
+            return f"({name(node.this.unnest())}).{name(node.expression)}"
         case exp.Bracket():
             if isinstance(bounds := node.expressions[0], exp.Slice):
                 ends = (bounds.args.get(key) for key in ("this", "expression"))

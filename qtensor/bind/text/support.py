@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from qtensor.bind.catalog import Catalog
 from qtensor.bind.expressions.data_types import unsupported_type
-from qtensor.bind.expressions.model_calls import is_argument, model_called
+from qtensor.bind.expressions.model_calls import has_outputs, is_argument, model_called
 from qtensor.bind.expressions.scalars import scalar_call
 from qtensor.bind.expressions.tuples import is_compared
 from qtensor.bind.select.aggregates import CLASSES, aggregate_name
@@ -189,6 +189,8 @@ def _unsupported_node(node: exp.Expr, source: QueryText, catalog: Catalog) -> st
             return None if named else "arguments with names (:= or =>), but to models"
         case exp.Tuple() | exp.Array() | exp.Columns() if is_argument(node, source, catalog):
             return None  # the values of one input, or several
+        case exp.Dot() if has_outputs(node.this, source, catalog) and isinstance(node.expression, exp.Identifier):
+            return None
         case exp.Columns():
             return None if _in_select_list(node) and not node.args.get("unpack") else "COLUMNS here"
         case exp.Array() if isinstance(node.parent, exp.Columns):
