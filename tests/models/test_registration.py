@@ -191,12 +191,21 @@ def test_errors_of_the_users_code_are_quoted(connection: Any) -> None:
     assert "kwargs" not in built_message
 
 
-@pytest.mark.parametrize("layer", [keras.layers.LSTM(3), keras.layers.Conv1D(3, 2)])
-def test_inputs_of_higher_rank(connection: Any, layer: Any) -> None:
+@pytest.mark.parametrize("layer", [keras.layers.LSTM(3, return_sequences=True), keras.layers.Conv1D(3, 2)])
+def test_outputs_of_higher_rank(connection: Any, layer: Any) -> None:
     message = refused(connection, "m", keras.Sequential([keras.Input((10, 4)), layer]))
-    assert "has the shape [None, 10, 4]" in message
-    assert "one number for each feature" in message
-    assert "convolutions and recurrent layers are not supported" in message
+    assert "its output has the shape [None, " in message
+    assert "keras.layers.Flatten" in message
+
+
+def test_an_input_of_higher_rank_takes_an_argument_for_each_number(connection: Any) -> None:
+    """In the order of memory: the last axis runs fastest."""
+    model = keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(1)])
+    rows = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    connection.create_function("m", model)
+    connection.register("t", {f"c{number}": column for number, column in enumerate(rows.reshape(5, 6).T)})
+    found = connection.sql("SELECT m(c0, c1, c2, c3, c4, c5) AS s FROM t").arrow()["s"].to_numpy()
+    np.testing.assert_allclose(found, model(rows).numpy()[:, 0], rtol=1e-5)
 
 
 def test_tables_of_tensorflow(connection: Any) -> None:

@@ -24,11 +24,13 @@ from qtensor.lowering.models.tensorflow.values import (
     Weight,
     aligned,
     array_of,
+    batch_after_broadcast,
+    marked,
+    moved,
     pointwise,
     shape_value,
     sizes_of,
     tensor_rank,
-    wrapped,
 )
 
 
@@ -151,11 +153,14 @@ def failing_where_zero(function: Callable[..., jax.Array], x: Value, y: Value) -
     result = function(dividend, jnp.where(zero, jnp.ones((), divisor.dtype), divisor))
     if isinstance(y, Static) and bool(np.any(y.array == 0)):
         raise Refusal("it divides integers by zero")
+    value = moved(result, batch_after_broadcast([x, y]), x, y)
+    if isinstance(y, Batched):
+        return marked(value, zero, y)
+    if isinstance(y, Weight) and isinstance(value, Weight):
+        return Weight(result, failed=jnp.any(zero))
     if isinstance(y, Weight):
         raise Refusal("it divides integers by weights, which may be zero")
-    if isinstance(y, Batched):
-        return Batched(result, failed=jnp.any(zero.reshape(-1, zero.shape[-1]), axis=0))
-    return wrapped(result, x, y)
+    return value
 
 
 def is_floating(value: Value) -> bool:
@@ -171,6 +176,15 @@ def divide(x: Value, y: Value) -> Value:
 
 @operator("FloorDiv")
 def floor_divide(x: Value, y: Value) -> Value:
+    """A quotient; of a multiple of the number of rows too, where it comes out even."""
+    if isinstance(x, Shape):
+        divisors = sizes_of(y, "a divisor")
+        match x.sizes, divisors:
+            case (Rows(count, times),), (int(divisor),) if divisor > 0 and times % divisor == 0:
+                return shape_value([Rows(count, times // divisor)], np.dtype(np.int32), x.scalar)
+            case (Rows(count, times),), (Rows(count_below, times_below),) if count == count_below and times % times_below == 0:
+                return Static(np.asarray(times // times_below, np.int32).reshape(() if x.scalar else (1,)))
+        raise Refusal(f"{NOT_ROW_WISE} (it divides the number of rows)")
     if is_floating(x):
         return pointwise(lambda a, b: jnp.floor(a / b), x, y)
     return failing_where_zero(jnp.floor_divide, x, y)
@@ -194,10 +208,14 @@ def power(x: Value, y: Value) -> Value:
 def select(condition: Value, x: Value, y: Value) -> Value:
     """TensorFlow 1's where: a condition of one axis picks whole rows."""
     if tensor_rank(condition) == 1 and tensor_rank(x) > 1:
+        rows = array_of(condition)
         if not isinstance(condition, Batched):
             raise Refusal("a constant condition would pick rows by their position")
-        rows = condition.array.reshape((1,) * (tensor_rank(x) - 1) + (-1,))
-        return pointwise(jnp.where, Batched(rows), x, y)
+        if condition.axis is None:
+            return pointwise(
+                jnp.where, replace(condition, array=rows.reshape(-1, *(1,) * (tensor_rank(x) - 1), rows.shape[-1])), x, y
+            )
+        return pointwise(jnp.where, replace(condition, array=rows.reshape((1,) * (tensor_rank(x) - 1) + (-1,))), x, y)
     return pointwise(jnp.where, condition, x, y)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +15,74 @@ import numpy as np
 
 from qtensor.errors import InternalError
 from qtensor.lowering.models.model import Prediction
-from qtensor.lowering.models.tensorflow import dense, elementwise, reductions, shapes
-from qtensor.lowering.models.tensorflow.graph import Argument, Constant, Graph, Operation, Step, WeightLeaf, pruned
+from qtensor.lowering.models.tensorflow import (
+    control_flow,
+    convolutions,
+    dense,
+    elementwise,
+    gathers,
+    images,
+    numerics,
+    ordering,
+    products,
+    reductions,
+    shapes,
+    slices,
+    tensor_lists,
+)
+from qtensor.lowering.models.tensorflow.graph import (
+    Argument,
+    Constant,
+    Function,
+    Graph,
+    Operation,
+    Step,
+    WeightLeaf,
+    all_steps,
+    needed,
+    pruned,
+)
 from qtensor.lowering.models.tensorflow.quoting import quoted
-from qtensor.lowering.models.tensorflow.registry import OPS
-from qtensor.lowering.models.tensorflow.values import Batched, Refusal, Static, Value, Weight
+from qtensor.lowering.models.tensorflow.registry import OPS, Call
+from qtensor.lowering.models.tensorflow.values import (
+    NOT_ROW_WISE,
+    Batched,
+    Refusal,
+    Reported,
+    Static,
+    Tensors,
+    Value,
+    Weight,
+    tensor_shape,
+)
 from qtensor.lowering.program.row_major import rows_of_columns, stacked
 from qtensor.lowering.program.work import shape_of
 
 # Importing these modules fills OPS.
-OPERATOR_MODULES = (dense, elementwise, reductions, shapes)
+OPERATOR_MODULES = (
+    *(control_flow, convolutions, dense, elementwise, gathers, images, numerics),
+    *(ordering, products, reductions, shapes, slices, tensor_lists),
+)
 
 # Operators that mark rows as failed, and why.
 FAILURES = {
-    "GatherV2": "an index outside its table",
+    "CheckNumerics": "a number that is not finite",
+    "CheckNumericsV2": "a number that is not finite",
     "FloorDiv": "an integer divided by zero",
     "FloorMod": "an integer divided by zero",
+    "Gather": "an index outside its table",
+    "GatherNd": "an index outside its tensor",
+    "GatherV2": "an index outside its table",
+    "Mod": "an integer divided by zero",
+    "ScatterNd": "an index outside its tensor",
+    "StatelessWhile": "a loop without an end",
+    "StridedSlice": "an index outside its tensor",
+    "TensorListGetItem": "an index outside its list",
+    "TensorListSetItem": "an index outside its list",
+    "TruncateDiv": "an integer divided by zero",
+    "TruncateMod": "an integer divided by zero",
+    "While": "a loop without an end",
+    **{f"TensorScatter{kind}": "an index outside its tensor" for kind in ("Add", "Max", "Min", "Sub", "Update")},
 }
 
 # What an operator raises whose inputs are not what TensorFlow gives it: a graph that was changed by hand.
@@ -41,34 +95,56 @@ Report = Callable[[Operation, str], None]
 
 @dataclass(frozen=True)
 class InputLayout:
-    """A model input: `width` columns of `dtype` as a tensor [batch, width], or one as [batch] when width is None."""
+    """A model input: columns of `dtype` as a tensor [batch, *shape], in the order in which it is in memory."""
 
     name: str
     dtype: np.dtype[np.generic]
-    width: int | None
+    shape: tuple[int, ...]
 
     @property
     def columns(self) -> int:
-        return 1 if self.width is None else self.width
+        return math.prod(self.shape)
 
 
-def walk(graph: Graph, weights: Sequence[jax.Array], inputs: Sequence[Value], report: Report) -> list[Outputs]:
-    """The outputs of every step of `graph`; what cannot be done goes to `report`, and nothing is computed from it."""
+def walk(steps: Sequence[Step], weights: Sequence[jax.Array], inputs: Sequence[Value | None], report: Report) -> list[Outputs]:
+    """The outputs of every one of `steps`; what cannot be done goes to `report`, and nothing is computed from it."""
     outputs: list[Outputs] = []
-    for step in graph.steps:
+    for step in steps:
         match step:
             case Argument(index):
-                outputs.append((inputs[index],))
+                value = inputs[index]
+                outputs.append(None if value is None else (value,))
             case Constant(array):
                 outputs.append((Static(array),))
             case WeightLeaf(index):
                 outputs.append((Weight(weights[index]),))
             case Operation():
-                outputs.append(perform(step, outputs, report))
+                outputs.append(perform(step, outputs, weights, report))
     return outputs
 
 
-def perform(operation: Operation, outputs: Sequence[Outputs], report: Report) -> Outputs:
+def callable_function(function: Function, weights: Sequence[jax.Array], report: Report) -> Call:
+    """`function` for the operators of control flow."""
+
+    def run(inputs: Sequence[Value | None], to: Report = report) -> tuple[Value, ...]:
+        outputs = walk(function.steps, weights, inputs, to)
+        found = []
+        for ref in function.outputs:
+            values = outputs[ref.step]
+            if values is None or ref.output >= len(values):
+                raise Reported(f"the function {function.name}")
+            found.append(values[ref.output])
+        return tuple(found)
+
+    def only(positions: Sequence[int]) -> Call:
+        same = {leaf.index: leaf.index for step in all_steps(function.steps) for leaf in [step] if isinstance(leaf, WeightLeaf)}
+        steps, outputs = needed(function.steps, [function.outputs[position] for position in positions], same)
+        return callable_function(Function(function.name, steps, outputs), weights, report)
+
+    return Call(function, run, lambda inputs: run(inputs, lambda operation, reason: None), only)
+
+
+def perform(operation: Operation, outputs: Sequence[Outputs], weights: Sequence[jax.Array], report: Report) -> Outputs:
     """The outputs of one operation, or None and a report."""
     values: list[Value] = []
     for ref in operation.inputs:
@@ -82,10 +158,13 @@ def perform(operation: Operation, outputs: Sequence[Outputs], report: Report) ->
     entry = OPS.get(operation.op)
     if entry is None or entry.objections(operation):
         return None  # reported by `inspect`, without a walk
+    keywords = {name: with_calls(value, weights, report) for name, value in entry.keywords(operation).items()}
     static = all(isinstance(value, Static) for value in values)
     try:
-        with jax.ensure_compile_time_eval() if static else nullcontext():
-            result = entry.lower(*values, **entry.keywords(operation))
+        with jax.ensure_compile_time_eval() if static and operation.op not in control_flow.CALLS else nullcontext():
+            result = entry.lower(*values, **keywords)
+    except Reported:
+        return None
     except Refusal as refusal:
         report(operation, str(refusal))
         return None
@@ -95,14 +174,44 @@ def perform(operation: Operation, outputs: Sequence[Outputs], report: Report) ->
     return tuple(with_failures(value, values) for value in (result if isinstance(result, tuple) else (result,)))
 
 
+def with_calls(value: Any, weights: Sequence[jax.Array], report: Report) -> Any:
+    """An attribute with its functions ready to be run."""
+    match value:
+        case Function():
+            return callable_function(value, weights, report)
+        case tuple():
+            return tuple(with_calls(part, weights, report) for part in value)
+        case _:
+            return value
+
+
 def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
     """`value` with the rows marked that failed in one of its inputs."""
-    masks = [source.failed for source in inputs if isinstance(source, Batched) and source.failed is not None]
-    if not isinstance(value, Batched) or not masks:
+    masks = [mask for source in inputs if (mask := failed_of(source)) is not None]
+    if isinstance(value, Tensors):
+        if value.stack is None:
+            return value
+        stack = with_failures(value.stack, inputs)
+        assert isinstance(stack, Static | Weight | Batched)
+        return replace(value, stack=stack)
+    if not isinstance(value, Batched | Weight) or not masks:
         return value
     if value.failed is not None:
         masks.append(value.failed)
-    return replace(value, failed=reduce(jnp.logical_or, masks))
+    rows = (value.count,) if isinstance(value, Batched) else ()
+    if not rows and any(mask.ndim for mask in masks):
+        return value  # an empty tensor, or one made of the shape of a batch
+    return replace(value, failed=reduce(jnp.logical_or, (jnp.broadcast_to(mask, rows) for mask in masks)))
+
+
+def failed_of(value: Value) -> jax.Array | None:
+    match value:
+        case Batched() | Weight():
+            return value.failed
+        case Tensors(stack=Batched() | Weight() as stack):
+            return stack.failed
+        case _:
+            return None
 
 
 def arguments_of(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[list[jax.Array]]:
@@ -118,7 +227,9 @@ def arguments_of(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -
 def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array]) -> list[Value]:
     """The model's inputs from the query's columns, each [n], in order."""
     taken = zip(layouts, arguments_of(layouts, columns), strict=True)
-    return [Batched(mine[0] if layout.width is None else stacked(mine)) for layout, mine in taken]
+    return [
+        Batched(stacked(mine).reshape((*layout.shape, mine[0].shape[0])) if layout.shape else mine[0]) for layout, mine in taken
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +249,17 @@ class GraphFunction:
         if not self.by_rows:
             return self.predict(weights, batched_inputs(self.layouts, columns))
         taken = zip(self.layouts, arguments_of(self.layouts, columns), strict=True)
-        rows = [mine[0] if layout.width is None else rows_of_columns(mine) for layout, mine in taken]
+        rows = [rows_of_columns(mine).reshape((-1, *layout.shape)) if layout.shape else mine[0] for layout, mine in taken]
 
         def row(*inputs: jax.Array) -> Prediction:
-            """The features of one row, [k] or a scalar, as a batch of one."""
+            """The features of one row as a batch of one."""
             return self.predict(weights, [Batched(features[..., None]) for features in inputs])
 
         found = jax.vmap(row)(*rows)
         return Prediction(found.value(None)[..., 0].T, None if found.failed is None else found.failed[:, 0])
 
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
-        outputs = walk(self.graph, weights, inputs, broken)
+        outputs = walk(self.graph.steps, weights, inputs, broken)
         return prediction(self.graph, outputs)
 
 
@@ -158,11 +269,18 @@ def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:
     if found is None or not isinstance(value := found[graph.output.output], Batched):
         raise InternalError("a model without a batched result")
     array = value.array
+    if not is_by_row(value):
+        raise InternalError("a model's result is not one of rows")
     if array.ndim == 2 and array.shape[0] == 1:
         array = array[0]
     if array.dtype.itemsize == 2 and jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(np.float32)
     return Prediction(array, value.failed)
+
+
+def is_by_row(value: Batched) -> bool:
+    """Whether the first axis of a tensor is the batch, and nothing else."""
+    return value.axis == 0 and value.times == 1
 
 
 def broken(operation: Operation, reason: str) -> None:
@@ -190,7 +308,7 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
     problems = [
         f"{op} (node {name}): has an effect beside its result, or is unknown" for name, op in graph.effects if op not in OPS
     ]
-    for step in graph.steps:
+    for step in all_steps(graph.steps):
         if isinstance(step, Operation):
             entry = OPS.get(step.op)
             reasons = ["unknown operator"] if entry is None else entry.objections(step)
@@ -201,7 +319,7 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
         def report(operation: Operation, reason: str) -> None:
             problems.append(f"{operation.op} (node {operation.name}): {reason}")
 
-        outputs.extend(walk(graph, weights, batched_inputs(layouts, columns), report))
+        outputs.extend(walk(graph.steps, weights, batched_inputs(layouts, columns), report))
 
     with jax.enable_x64(True):
         columns = [shape_of((3,), layout.dtype) for layout in layouts for _ in range(layout.columns)]
@@ -215,6 +333,10 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
     folded = pruned(replace(graph, steps=tuple(map(folded_step, graph.steps, outputs))))
     if not isinstance(value, Batched):
         return Inspection(("its output is the same for all rows",), folded)
+    if not is_by_row(value):
+        sizes, step = shapes.described(tensor_shape(value)), graph.steps[graph.output.step]
+        node = f" (node {step.name})" if isinstance(step, Operation) else ""
+        return Inspection((f"its output{node} {NOT_ROW_WISE} (it has the shape {sizes}, and rows are its first axis)",), folded)
     fails = None if value.failed is None else failure(graph, outputs)
     return Inspection((), folded, value.array.shape[:-1], value.array.dtype, fails, value.classes)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,18 +15,22 @@ from qtensor.lowering.models.tensorflow.graph import (
     Argument,
     AttributeValue,
     Constant,
+    Function,
     Graph,
     Operation,
     Ref,
     Step,
     Unreadable,
     WeightLeaf,
+    all_steps,
     is_weight,
 )
 
 SUPPORTED_TYPES = frozenset(
     {"bool", "float16", "bfloat16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
+
+DEEPEST_CALL, MOST_CALLS = 32, 4_096  # functions within functions, and all of them
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Frozen:
     """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output.
 
     variables: the names of the constants that were variables, or tensors made outside the function.
+    functions: those that nodes call, by name.
     """
 
     nodes: dict[str, Any]
@@ -49,6 +55,7 @@ class Frozen:
     input_nodes: tuple[str, ...]
     outputs: tuple[str, ...]
     variables: frozenset[str]
+    functions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def variables_changed(function: Any) -> tuple[str, ...]:
@@ -66,9 +73,12 @@ def freeze(function: Any) -> Frozen:
         InputSpec(tensor.op.name, tensor.dtype.name, None if tensor.shape.rank is None else tuple(tensor.shape))
         for tensor in frozen.inputs
     )
-    nodes = {node.name: node for node in frozen.graph.as_graph_def().node}
+    definition = frozen.graph.as_graph_def()
+    nodes = {node.name: node for node in definition.node}
+    functions = {function.signature.name: function for function in definition.library.function}
     variables = frozenset(inside.op.name for _, inside in function.graph.captures)
-    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs), variables)
+    outputs = tuple(tensor.name for tensor in frozen.outputs)
+    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), outputs, variables, functions)
 
 
 def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
@@ -76,20 +86,31 @@ def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
 
     What its nodes wait for without reading it (a check, a print) is listed in `effects`.
     """
-    reader = GraphReader(frozen, tf)
+    found = Findings()
+    reader = GraphReader(frozen, tf, found)
     ref = reader.ref(frozen.outputs[output])
-    effects = tuple(sorted((name, frozen.nodes[name].op) for name in reader.waited_for() if name not in reader.positions))
-    return Graph(tuple(reader.steps), ref, tuple(reader.weights), effects)
+    reader.note_effects()
+    return Graph(tuple(reader.steps), ref, tuple(found.weights), tuple(sorted(found.effects)))
+
+
+@dataclass
+class Findings:
+    """What is found in a graph and in the functions that it calls."""
+
+    weights: list[NDArray[np.generic]] = field(default_factory=list)
+    effects: set[tuple[str, str]] = field(default_factory=set)
+    functions: int = 0
 
 
 class GraphReader:
     """Depth-first reading of nodes into steps; a graph may be deeper than Python's stack, hence the explicit one."""
 
-    def __init__(self, frozen: Frozen, tf: Any) -> None:
+    def __init__(self, frozen: Frozen, tf: Any, found: Findings, depth: int = 0) -> None:
         self.frozen = frozen
         self.tf = tf
+        self.depth = depth
         self.steps: list[Step] = []
-        self.weights: list[NDArray[np.generic]] = []
+        self.found = found
         self.positions: dict[str, int] = {}
 
     def ref(self, tensor: str) -> Ref:
@@ -115,21 +136,60 @@ class GraphReader:
             array.setflags(write=False)
             if not is_weight(array, node.name in self.frozen.variables):
                 return Constant(array)
-            self.weights.append(array)
-            return WeightLeaf(len(self.weights) - 1)
+            self.found.weights.append(array)
+            return WeightLeaf(len(self.found.weights) - 1)
         inputs = []
         for tensor in data_inputs(node):
             name, _, output = tensor.partition(":")
             inputs.append(Ref(self.positions[name], int(output or 0)))
-        attributes = {name: read_attribute(value, self.tf) for name, value in node.attr.items() if not name.startswith("_")}
+        attributes = {name: self.attribute(value) for name, value in node.attr.items() if not name.startswith("_")}
         if node.op == "Const":
             attributes = {"dtype": attributes["dtype"]}
         return Operation(node.name, node.op, tuple(inputs), tuple(sorted(attributes.items())))
 
-    def waited_for(self) -> set[str]:
+    def attribute(self, value: Any) -> AttributeValue:
+        """A protocol buffer's attribute as a plain value, with the functions that it names."""
+        if value.WhichOneof("value") == "func":
+            return self.function(value.func.name)
+        if value.WhichOneof("value") == "list" and value.list.func:
+            return tuple(self.function(function.name) for function in value.list.func)
+        return read_attribute(value, self.tf)
+
+    def function(self, name: str) -> Function | Unreadable:
+        definition = self.frozen.functions.get(name)
+        self.found.functions += 1
+        if definition is None or self.depth >= DEEPEST_CALL or self.found.functions > MOST_CALLS:
+            return Unreadable(f"function {name}")
+        module = importlib.import_module("tensorflow.python.framework.function_def_to_graph")
+        try:
+            graph, flat = module.function_def_to_graph_def(definition)
+        except (KeyError, ValueError, TypeError):  # an operator that this TensorFlow does not have
+            return Unreadable(f"function {name}, which cannot be read")
+        arguments = tuple(argument.name for argument in definition.signature.input_arg)
+        outputs = tuple(flat[definition.ret[argument.name]] for argument in definition.signature.output_arg)
+        inner = Frozen({node.name: node for node in graph.node}, (), arguments, outputs, frozenset(), self.frozen.functions)
+        reader = GraphReader(inner, self.tf, self.found, self.depth + 1)
+        refs = tuple(reader.ref(output) for output in outputs)
+        reader.note_effects(tuple(definition.control_ret.values()))
+        return Function(name, tuple(reader.steps), refs)
+
+    def note_effects(self, run: Sequence[str] = ()) -> None:
+        """Add what runs without being read to the effects: of what is waited for, and of `run`."""
+        for name in self.waited_for(run):
+            if name in self.positions:
+                continue
+            node = self.frozen.nodes[name]
+            self.found.effects.add((name, node.op))
+            called = [self.attribute(value) for value in node.attr.values() if value.WhichOneof("value") in ("func", "list")]
+            for part in (part for value in called for part in (value if isinstance(value, tuple) else (value,))):
+                if isinstance(part, Function):
+                    inner = (step for step in all_steps(part.steps) if isinstance(step, Operation))
+                    self.found.effects.update((step.name, step.op) for step in inner)
+
+    def waited_for(self, run: Sequence[str] = ()) -> set[str]:
         """Nodes that are only waited for, and all they read, without those that do nothing."""
-        found: set[str] = set()
-        pending = list(self.positions)
+        found = {name for name in run if name not in self.positions}
+        pending = [*self.positions, *found]
         while pending:
             for tensor in self.frozen.nodes[pending.pop()].input:
                 name = node_name(tensor.removeprefix("^"))
@@ -175,7 +235,7 @@ def read_attribute(value: Any, tf: Any) -> AttributeValue:
                 *(Unreadable("list of functions") for _ in items.func),
             )
         case "func":
-            return Unreadable(f"function {value.func.name}")
+            return Unreadable("function")
         case None:
             return None
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -22,7 +22,9 @@ class Unreadable:
     description: str
 
 
-AttributeValue: TypeAlias = "bool | int | float | str | np.dtype[np.generic] | Unreadable | tuple[AttributeValue, ...] | None"
+AttributeValue: TypeAlias = (
+    "bool | int | float | str | np.dtype[np.generic] | Unreadable | Function | tuple[AttributeValue, ...] | None"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,15 @@ Step: TypeAlias = Argument | Constant | WeightLeaf | Operation
 
 
 @dataclass(frozen=True, eq=False)
+class Function:
+    """What an operation calls: the body of a loop, a branch. Its weights are those of the graph that it stands in."""
+
+    name: str
+    steps: tuple[Step, ...]
+    outputs: tuple[Ref, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
     """Steps in an order in which every step comes after those it reads.
 
@@ -92,13 +103,19 @@ def is_weight(array: NDArray[np.generic], variable: bool) -> bool:
 
 def pruned(graph: Graph) -> Graph:
     """The steps and weights that the output needs, renumbered depth first, so that equal graphs get equal numbers."""
+    numbers: dict[int, int] = {}
+    steps, (output,) = needed(graph.steps, [graph.output], numbers)
+    return Graph(steps, output, tuple(graph.weights[old] for old in numbers), graph.effects)
+
+
+def needed(steps: Sequence[Step], outputs: Sequence[Ref], weights: dict[int, int]) -> tuple[tuple[Step, ...], tuple[Ref, ...]]:
+    """The steps that `outputs` need, renumbered, and the outputs there. New numbers of the weights are added to `weights`."""
     renumbered: dict[int, int] = {}
-    steps: list[Step] = []
-    weights: list[NDArray[np.generic]] = []
-    pending = [graph.output.step]
+    found: list[Step] = []
+    pending = [output.step for output in reversed(outputs)]
     while pending:
         position = pending[-1]
-        step = graph.steps[position]
+        step = steps[position]
         waits = [ref.step for ref in step.inputs if ref.step not in renumbered] if isinstance(step, Operation) else []
         if position not in renumbered and waits:
             pending.extend(reversed(waits))
@@ -106,18 +123,42 @@ def pruned(graph: Graph) -> Graph:
         pending.pop()
         if position in renumbered:
             continue
-        renumbered[position] = len(steps)
+        renumbered[position] = len(found)
         match step:
             case Operation(name, op, inputs, attributes):
                 inputs = tuple(Ref(renumbered[ref.step], ref.output) for ref in inputs)
-                steps.append(Operation(name, op, inputs, attributes))
+                attributes = tuple((key, renumbered_attribute(value, weights)) for key, value in attributes)
+                found.append(Operation(name, op, inputs, attributes))
             case WeightLeaf(index):
-                steps.append(WeightLeaf(len(weights)))
-                weights.append(graph.weights[index])
+                found.append(WeightLeaf(weights.setdefault(index, len(weights))))
             case Argument() | Constant():
-                steps.append(step)
-    output = Ref(renumbered[graph.output.step], graph.output.output)
-    return Graph(tuple(steps), output, tuple(weights), graph.effects)
+                found.append(step)
+    return tuple(found), tuple(Ref(renumbered[output.step], output.output) for output in outputs)
+
+
+def renumbered_attribute(value: AttributeValue, weights: dict[int, int]) -> AttributeValue:
+    match value:
+        case Function(name, steps, outputs):
+            return Function(name, *needed(steps, outputs, weights))
+        case tuple():
+            return tuple(renumbered_attribute(part, weights) for part in value)
+        case _:
+            return value
+
+
+def functions_of(step: Step) -> tuple[Function, ...]:
+    """The functions that an operation calls."""
+    if not isinstance(step, Operation):
+        return ()
+    return tuple(function for _, value in step.attributes for function in functions_of_attribute(value))
+
+
+def all_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """`steps` and those of the functions that they call."""
+    for step in steps:
+        yield step
+        for function in functions_of(step):
+            yield from all_steps(function.steps)
 
 
 def reordered(graph: Graph, order: Sequence[int]) -> Graph:
@@ -132,16 +173,30 @@ def digest(graph: Graph, *signature: object) -> str:
     Neither weights' values nor node names take part: the same network retrained, or built a second time, is the same program.
     """
     sha = hashlib.sha256()
-    for step in graph.steps:
-        match step:
-            case Operation(_, op, inputs, attributes):
-                described: object = (op, [(ref.step, ref.output) for ref in inputs], [(n, str(v)) for n, v in attributes])
-            case Constant(array):
-                described = ("constant", str(array.dtype), array.shape, array.tobytes())
-            case WeightLeaf(index):
-                described = ("weight", index, str(graph.weights[index].dtype), graph.weights[index].shape)
-            case Argument(index):
-                described = ("argument", index)
-        sha.update(repr(described).encode() + b"\n")
+    for line in described_steps(graph.steps, graph.weights):
+        sha.update(line.encode() + b"\n")
     sha.update(repr((graph.output, [str(part) for part in signature])).encode())
     return sha.hexdigest()
+
+
+def described_steps(steps: Sequence[Step], weights: Sequence[NDArray[np.generic]]) -> Iterator[str]:
+    for step in steps:
+        match step:
+            case Operation(_, op, inputs, attributes):
+                plain = [(name, str(value)) for name, value in attributes if not functions_of_attribute(value)]
+                yield repr((op, [(ref.step, ref.output) for ref in inputs], plain))
+                for name, value in attributes:
+                    for function in functions_of_attribute(value):
+                        yield f"function {name} {function.outputs}"
+                        yield from described_steps(function.steps, weights)
+                        yield "end"
+            case Constant(array):
+                yield repr(("constant", str(array.dtype), array.shape, array.tobytes()))
+            case WeightLeaf(index):
+                yield repr(("weight", index, str(weights[index].dtype), weights[index].shape))
+            case Argument(index):
+                yield repr(("argument", index))
+
+
+def functions_of_attribute(value: AttributeValue) -> tuple[Function, ...]:
+    return tuple(part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Function))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayo
 from qtensor.lowering.models.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
 from qtensor.lowering.models.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
 from qtensor.lowering.models.tensorflow.inputs import names_of_signature
-from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, only_columns, reading, shown, trace_model
+from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, reading, shown, trace_model
 from qtensor.lowering.program.row_major import BY_ROWS
 from qtensor.lowering.program.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
@@ -151,23 +152,32 @@ def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bo
             f'model "{name}": its input "{spec.name}" has the shape [], one value for all rows; '
             "make it a constant of the function, and register that"
         )
-    if len(shape) not in (1, 2):
-        raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}; {only_columns(shape)}')
     if shape[0] is not None:
         raise ModelError(
             f'model "{name}": its input "{spec.name}" is fixed to {shape[0]} rows; '
             f"make it for any number: {shown((None, *shape[1:]))}"
         )
-    if len(shape) == 1:
-        return InputLayout(spec.name, dtype, None)
-    if shape[1] == 0:
+    if 0 in shape[1:]:
         raise ModelError(f'model "{name}": its input "{spec.name}" has the shape {shown(shape)}, no features')
-    if shape[1] is not None:
-        return InputLayout(spec.name, dtype, shape[1])
+    return InputLayout(spec.name, dtype, sizes_of_input(name, spec.name, shape[1:], arguments, alone=alone))
+
+
+def sizes_of_input(name: str, called: str, sizes: Sequence[int | None], arguments: int | None, *, alone: bool) -> tuple[int, ...]:
+    """The shape of a row of an input; `arguments` tells one size that the model does not."""
+    known = tuple(size for size in sizes if size is not None)
+    if len(known) == len(sizes):
+        return known
     if arguments is None or not alone:
         advice = "pass arguments=, the number of columns it takes" if alone else "give every input a fixed number of features"
-        raise ModelError(f'model "{name}": the width of its input "{spec.name}" is unknown; {advice}')
-    return InputLayout(spec.name, dtype, arguments)
+        of_what = "the width" if len(sizes) == 1 else f"the shape {shown((None, *sizes))}"
+        raise ModelError(f'model "{name}": {of_what} of its input "{called}" is unknown; {advice}')
+    rest = arguments // math.prod(known)
+    if len(known) < len(sizes) - 1 or rest * math.prod(known) != arguments or rest < 1:
+        raise ModelError(
+            f'model "{name}": its input "{called}" has the shape {shown((None, *sizes))}, which {arguments} columns do not fill; '
+            "give it a fixed shape"
+        )
+    return tuple(rest if size is None else size for size in sizes)
 
 
 def argument_type(layout: InputLayout) -> np.dtype[np.generic]:
@@ -177,7 +187,7 @@ def argument_type(layout: InputLayout) -> np.dtype[np.generic]:
 
 
 def layouts_described(layouts: Sequence[InputLayout]) -> str:
-    return str([(str(layout.dtype), layout.width) for layout in layouts])
+    return str([(str(layout.dtype), layout.shape) for layout in layouts])
 
 
 def checked(name: str, inspection: Inspection) -> Inspection:
@@ -207,7 +217,10 @@ def result_type(name: str, inspection: Inspection) -> SqlType:
     assert features is not None and dtype is not None, "an inspection without problems knows its output"
     shape = shown((None, *features))
     if len(features) > 1 or 0 in features:
-        raise ModelError(f'model "{name}": its output has the shape {shape}; only [batch] and [batch, k] are supported')
+        raise ModelError(
+            f'model "{name}": its output has the shape {shape}; only [batch] and [batch, k] are supported: '
+            "put a keras.layers.Flatten, or tf.reshape, behind it"
+        )
     width = features[0] if features else 1
     if jnp.issubdtype(dtype, jnp.floating):
         element = DOUBLE if dtype == np.float64 else FLOAT

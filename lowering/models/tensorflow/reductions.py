@@ -1,4 +1,4 @@
-"""TensorFlow operators that combine the features of a row: sums, extremes, softmax, argmax, running sums."""
+"""TensorFlow operators that combine the features of a row: sums, extremes, softmax, argmax."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from qtensor.lowering.models.tensorflow.values import (
     feature_axis,
     integer,
     integers,
+    moved,
     shape_value,
+    without,
     wrapped,
 )
 
@@ -31,7 +33,7 @@ from qtensor.lowering.models.tensorflow.values import (
 def reduced(function: Callable[..., jax.Array], x: Value, axes: Value, *, keep_dims: bool = False) -> Value:
     array = array_of(x)
     places = tuple(feature_axis(x, axis, "axis") for axis in integers(axes, "the axis"))
-    return wrapped(function(array, axis=places, keepdims=keep_dims), x)
+    return moved(function(array, axis=places, keepdims=keep_dims), without(x, () if keep_dims else places), x)
 
 
 def total(x: jax.Array, **places: Any) -> jax.Array:
@@ -43,14 +45,24 @@ def product(x: jax.Array, **places: Any) -> jax.Array:
 
 
 def mean(x: jax.Array, **places: Any) -> jax.Array:
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise Refusal("the mean of integers is not supported")
-    return jnp.mean(x, **places)
+    """Of halves with a sum in float32, as TensorFlow has it; of integers cut off towards zero."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.mean(x, **places)
+    sums = total(x, **places)
+    number = x.size // max(1, sums.size)
+    if number == 0:
+        raise Refusal("the mean of no integers")
+    return lax.div(sums, jnp.full_like(sums, number))
+
+
+def euclidean_norm(x: jax.Array, **places: Any) -> jax.Array:
+    return jnp.sqrt(total(x * x, **places))
 
 
 REDUCTIONS: dict[str, Callable[..., jax.Array]] = {
     "All": jnp.all,
     "Any": jnp.any,
+    "EuclideanNorm": euclidean_norm,
     "Max": jnp.max,
     "Mean": mean,
     "Min": jnp.min,
@@ -63,7 +75,7 @@ for _name, _function in REDUCTIONS.items():
 @operator("Prod", read=["keep_dims"])
 def reduce_product(x: Value, axes: Value, *, keep_dims: bool = False) -> Value:
     """A product; of a shape too: its number of elements."""
-    if not isinstance(x, Shape):
+    if not isinstance(x, Shape) or x.scalar:
         return reduced(product, x, axes, keep_dims=keep_dims)
     factors = [size for size in x.sizes if isinstance(size, int)]
     rows = [size for size in x.sizes if isinstance(size, Rows)]
@@ -77,7 +89,7 @@ def reduce_product(x: Value, axes: Value, *, keep_dims: bool = False) -> Value:
 
 def softmax_parts(x: Value) -> tuple[jax.Array, jax.Array, int]:
     """The logits less their greatest, their exponentials, and the array axis of the classes."""
-    axis = feature_axis(x, -1, "axis")
+    axis = feature_axis(x, -1, "axis")  # an array without the batch has the last axis of a tensor last, too
     array = array_of(x)
     shifted = array - jnp.max(array, axis=axis, keepdims=True)
     return shifted, jnp.exp(shifted), axis
@@ -88,9 +100,8 @@ def softmax(x: Value) -> Value:
     """A row with a NaN, with +inf, or of -inf alone is all NaN, as in TensorFlow without oneDNN (with it, it is partly 0)."""
     _, exponentials, axis = softmax_parts(x)
     result = exponentials / jnp.sum(exponentials, axis=axis, keepdims=True)
-    if isinstance(x, Batched):
-        return Batched(result, softmax_of=x.array)
-    return wrapped(result, x)
+    value = wrapped(result, x)
+    return replace(value, softmax_of=array_of(x)) if isinstance(value, Batched) else value
 
 
 @operator("LogSoftmax")
@@ -107,11 +118,13 @@ def arg_max(x: Value, dimension: Value, *, output_type: Any = np.int64) -> Value
     that is sound.
     """
     axis = feature_axis(x, integer(dimension, "the axis"), "axis")
-    if isinstance(x, Batched) and x.softmax_of is not None and axis == x.array.ndim - 2:
-        found = arg_max_of_logits(x.softmax_of, axis).astype(output_type)
-        return Batched(found, classes=x.array.shape[axis])
-    result = wrapped(first_greatest(array_of(x), axis).astype(output_type), x)
-    return replace(result, classes=array_of(x).shape[axis]) if isinstance(result, Batched) and result.failed is None else result
+    array = array_of(x)
+    if isinstance(x, Batched) and x.softmax_of is not None and axis == array.ndim - 2:
+        found = arg_max_of_logits(x.softmax_of, axis)
+    else:
+        found = first_greatest(array, axis)
+    result = moved(found.astype(output_type), without(x, [axis]), x)
+    return replace(result, classes=array.shape[axis]) if isinstance(result, Batched) else result
 
 
 @operator("ArgMin", read=["output_type"])
@@ -120,8 +133,8 @@ def arg_min(x: Value, dimension: Value, *, output_type: Any = np.int64) -> Value
     axis = feature_axis(x, integer(dimension, "the axis"), "axis")
     array = array_of(x)
     if jnp.issubdtype(array.dtype, jnp.floating):
-        return wrapped(first_greatest(-array, axis).astype(output_type), x)
-    return wrapped(lax.argmin(array, axis, np.int32).astype(output_type), x)
+        return moved(first_greatest(-array, axis).astype(output_type), without(x, [axis]), x)
+    return moved(lax.argmin(array, axis, np.int32).astype(output_type), without(x, [axis]), x)
 
 
 def first_greatest(x: jax.Array, axis: int) -> jax.Array:
@@ -168,14 +181,3 @@ def greatest_and_index(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     start = (jnp.asarray(-jnp.inf, x.dtype), jnp.asarray(0, np.int32))
     greatest, index = lax.reduce((x, indices), start, better, (axis,))
     return greatest, index
-
-
-@operator("Cumsum", read=["exclusive", "reverse"])
-def running_sum(x: Value, dimension: Value, *, exclusive: bool = False, reverse: bool = False) -> Value:
-    axis = feature_axis(x, integer(dimension, "the axis"), "axis")
-    array = jnp.flip(array_of(x), axis) if reverse else array_of(x)
-    if exclusive:
-        first = jnp.zeros_like(lax.slice_in_dim(array, 0, 1, axis=axis))
-        array = jnp.concatenate([first, lax.slice_in_dim(array, 0, array.shape[axis] - 1, axis=axis)], axis)
-    sums = jnp.cumsum(array, axis, dtype=array.dtype)
-    return wrapped(jnp.flip(sums, axis) if reverse else sums, x)

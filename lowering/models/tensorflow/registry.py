@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from qtensor.lowering.models.tensorflow.graph import AttributeValue, Operation, Unreadable
+from qtensor.lowering.models.tensorflow.graph import AttributeValue, Function, Operation, Unreadable
 from qtensor.lowering.models.tensorflow.values import Value
 
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function of an operation, ready to be run within the walk that the operation is in.
+
+    run: its outputs for inputs; what cannot be done is reported, and Reported raised. attempt: the same without a report. only: a
+    call of some of its outputs only.
+    """
+
+    function: Function
+    run: Callable[[Sequence[Value | None]], tuple[Value, ...]]
+    attempt: Callable[[Sequence[Value | None]], tuple[Value, ...]]
+    only: Callable[[Sequence[int]], Call]
+
+
 Lowering: TypeAlias = Callable[..., "Value | tuple[Value, ...]"]
+Lower = TypeVar("Lower", bound=Lowering)
 
 
 @dataclass(frozen=True)
@@ -40,12 +56,14 @@ class Operator:
             parts = value if isinstance(value, tuple) else (value,)
             unreadable = [part.description for part in parts if isinstance(part, Unreadable)]
             is_type = bool(parts) and all(isinstance(part, np.dtype) for part in parts)
+            if name in self.ignored:
+                continue
             if unreadable:
                 problems.append(f"{name} is a {unreadable[0]}")
             elif name in self.required:
                 if value not in self.required[name]:
                     problems.append(f"{name} = {value!r} is not supported")
-            elif not (name in self.read or name in self.ignored or is_type):
+            elif not (name in self.read or is_type):
                 problems.append(f"unknown attribute {name} = {value!r}")
         return problems
 
@@ -58,10 +76,10 @@ def operator(
     read: Iterable[str] = (),
     required: Mapping[str, tuple[AttributeValue, ...]] | None = None,
     ignored: Iterable[str] = (),
-) -> Callable[[Lowering], Lowering]:
+) -> Callable[[Lower], Lower]:
     """Register the decorated function as the lowering of the TensorFlow operators `names`."""
 
-    def register(lower: Lowering) -> Lowering:
+    def register(lower: Lower) -> Lower:
         for name in names:
             OPS[name] = Operator(lower, frozenset(read), required or {}, frozenset(ignored))
         return lower

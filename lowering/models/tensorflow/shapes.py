@@ -1,4 +1,4 @@
-"""TensorFlow operators that move, repeat, join or describe: no arithmetic on the values."""
+"""TensorFlow operators that describe, reshape, repeat or fill: no arithmetic on the values."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qtensor.lowering.models.tensorflow.values import (
     NOT_ROW_WISE,
     Batched,
     Refusal,
+    RowNumbers,
     Rows,
     Shape,
     Size,
@@ -24,18 +25,27 @@ from qtensor.lowering.models.tensorflow.values import (
     feature_axis,
     integer,
     integers,
+    moved,
+    new_axis,
     shape_value,
     sizes_of,
     tensor_rank,
     tensor_shape,
+    without,
     wrapped,
 )
 
 INT32 = np.dtype(np.int32)
 
 
-@operator("Identity", "StopGradient", "PreventGradient", ignored=["message"])
+@operator("Identity", "StopGradient", "PreventGradient", "Snapshot", "PlaceholderWithDefault", ignored=["message", "shape", "T"])
 def identity(x: Value) -> Value:
+    return x
+
+
+@operator("EnsureShape", ignored=["shape"])
+def ensured(x: Value) -> Value:
+    """The shape is checked when the model is traced."""
     return x
 
 
@@ -49,6 +59,25 @@ def shape(x: Value, *, out_type: Any = INT32) -> Value:
     return shape_value(tensor_shape(x), out_type)
 
 
+@operator("ShapeN", read=["out_type"], ignored=["N"])
+def shapes(*values: Value, out_type: Any = INT32) -> tuple[Value, ...]:
+    return tuple(shape_value(tensor_shape(value), out_type) for value in values)
+
+
+@operator("BroadcastArgs")
+def broadcast_shape(x: Value, y: Value) -> Value:
+    """The shape that two shapes broadcast to."""
+    left, right = sizes_of(x, "a shape"), sizes_of(y, "a shape")
+    rank = max(len(left), len(right))
+    pairs = zip((1,) * (rank - len(left)) + left, (1,) * (rank - len(right)) + right, strict=True)
+    found: list[Size] = []
+    for one, other in pairs:
+        if 1 not in (one, other) and one != other:
+            raise Refusal(f"{described(left)} and {described(right)} do not broadcast")
+        found.append(other if one == 1 else one)
+    return shape_value(found, INT32)
+
+
 @operator("Rank")
 def rank(x: Value) -> Value:
     return Static(np.asarray(tensor_rank(x), INT32))
@@ -59,35 +88,88 @@ def size(x: Value, *, out_type: Any = INT32) -> Value:
     sizes = tensor_shape(x)
     known = count_of([part for part in sizes if isinstance(part, int)])
     rows = [part for part in sizes if isinstance(part, Rows)]
-    return shape_value([Rows(rows[0].count, known) if rows else known], out_type, scalar=True)
+    return shape_value([Rows(rows[0].count, known * rows[0].times) if rows else known], out_type, scalar=True)
 
 
 @operator("Reshape")
 def reshape(x: Value, target: Value) -> Value:
-    """A new shape for the features of a row; the batch must stay the first axis, whole."""
+    """A new shape, in which the batch is whole: an axis of its own, or merged with its neighbours into one."""
     sizes = sizes_of(target, "the shape")
-    if isinstance(x, Shape):
-        if sizes not in ((-1,), (len(x.sizes),), ()):
-            raise Refusal("a shape is reshaped to more than one axis")
-        return Shape(x.sizes, scalar=not sizes)
-    if not isinstance(x, Batched):
-        return wrapped(array_of(x).reshape(known_sizes(sizes)), x)
-    features = count_of(x.array.shape[:-1])
-    if not sizes or not (sizes[0] == -1 or isinstance(sizes[0], Rows)):
+    match x:
+        case Shape():
+            if sizes not in ((-1,), (len(x.sizes),), ()):
+                raise Refusal("a shape is reshaped to more than one axis")
+            return Shape(x.sizes, scalar=not sizes)
+        case RowNumbers(count):
+            places = [place for place, part in enumerate(sizes) if part == -1 or isinstance(part, Rows)]
+            if len(places) != 1 or any(part not in (1, -1) and not isinstance(part, Rows) for part in sizes):
+                raise Refusal(f"{NOT_ROW_WISE} (the numbers of rows are reshaped to {described(sizes)})")
+            return RowNumbers(count, places[0], len(sizes))
+        case Batched(axis=int(axis)):
+            return reshaped_batch(x, axis, sizes)
+        case Batched():
+            return wrapped(array_of(x).reshape((*inferred(known_sizes(sizes), count_of(x.features)), x.array.shape[-1])), x)
+        case _:
+            return wrapped(array_of(x).reshape(known_sizes(sizes)), x)
+
+
+def inferred(sizes: tuple[int, ...], total: int) -> tuple[int, ...]:
+    """`sizes` with the -1 among them found from how many entries there are."""
+    given = count_of([part for part in sizes if part != -1])
+    if -1 in sizes and given and total % given == 0:
+        return tuple(total // given if part == -1 else part for part in sizes)
+    if given != total or -1 in sizes:
+        raise Refusal(f"{total} values do not fit the shape {described(sizes)}")
+    return sizes
+
+
+def reshaped_batch(x: Batched, axis: int, sizes: tuple[Size, ...]) -> Value:
+    """`x`, whose batch is at `axis`, with the shape `sizes`.
+
+    The entries are in the order [outside, batch, inside]: what is outside and inside stays there, each in new axes or merged with
+    the batch.
+    """
+    total = count_of(x.features) * x.times
+    place, times, sizes = place_of_batch(x, sizes, total)
+    others = known_sizes(tuple(part for position, part in enumerate(sizes) if position != place))
+    outside, inside = count_of(x.features[:axis]) * x.before, count_of(x.features[axis:]) * x.after
+    outside_now, inside_now = count_of(others[:place]), count_of(others[place:])
+    before = outside // outside_now if outside_now else 0
+    after = inside // inside_now if inside_now else 0
+    if before * outside_now != outside or after * inside_now != inside or before * after != times:
+        raise Refusal(f"{NOT_ROW_WISE} (a Reshape of {total} features a row to {described(sizes)})")
+    if axis == place == 0 and x.times == times == 1:
+        return Batched(x.array.reshape((*others, x.count)))
+    split = x.array.reshape((*x.features, x.before, x.count, x.after))
+    end = len(x.features)
+    ordered = jnp.transpose(split, (*range(axis), end, end + 1, end + 2, *range(axis, end)))
+    apart = ordered.reshape((*others[:place], before, x.count, after, *others[place:]))
+    last = range(place + 3, len(others) + 3)
+    array = jnp.transpose(apart, (*range(place), *last, place, place + 1, place + 2))
+    return Batched(array.reshape((*others, x.count * times)), place, before, after)
+
+
+def place_of_batch(x: Batched, sizes: tuple[Size, ...], total: int) -> tuple[int, int, tuple[Size, ...]]:
+    """Which of `sizes` holds the batch, how many entries for each row, and `sizes` with what -1 stands for."""
+    batch = [place for place, part in enumerate(sizes) if isinstance(part, Rows)]
+    unknown = [place for place, part in enumerate(sizes) if part == -1]
+    given = count_of([part.times if isinstance(part, Rows) else part for part in sizes if part != -1])
+    if len(batch) > 1 or not (batch or unknown):
         raise Refusal(f"{NOT_ROW_WISE} (a Reshape to {described(sizes)} fixes the number of rows)")
-    rest = known_sizes(sizes[1:])
-    inferred = -1 in rest
-    given = count_of([part for part in rest if part != -1])
-    whole = given != 0 and features % given == 0 if inferred else given == features
-    if (isinstance(sizes[0], Rows) and sizes[0].times != 1) or not whole:
-        raise Refusal(f"{NOT_ROW_WISE} (a Reshape of {features} features a row to {described(sizes)})")
-    rest = tuple(features // given if part == -1 else part for part in rest)
-    return Batched(x.array.reshape((*rest, x.array.shape[-1])))
+    if given == 0 or total % given or (not unknown and given != total):
+        raise Refusal(f"{NOT_ROW_WISE} (a Reshape of {total} features a row to {described(sizes)})")
+    rest = total // given
+    found = Rows(x.count, rest) if not batch else rest
+    sizes = tuple(found if part == -1 else part for part in sizes)
+    place = batch[0] if batch else unknown[0]
+    part = sizes[place]
+    assert isinstance(part, Rows)
+    return place, part.times, sizes
 
 
 def known_sizes(sizes: tuple[Size, ...]) -> tuple[int, ...]:
     if any(isinstance(part, Rows) for part in sizes):
-        raise Refusal(f"{NOT_ROW_WISE} (the number of rows is not the first size of {described(sizes)})")
+        raise Refusal(f"{NOT_ROW_WISE} (the number of rows is among the sizes {described(sizes)} of what has no rows)")
     return tuple(part for part in sizes if isinstance(part, int))
 
 
@@ -108,9 +190,18 @@ def described(sizes: tuple[Size, ...]) -> str:
 
 @operator("ExpandDims")
 def expand(x: Value, dimension: Value) -> Value:
-    if isinstance(x, Shape):
-        return Shape(x.sizes) if x.scalar else refuse_shape()
-    return wrapped(jnp.expand_dims(array_of(x), feature_axis(x, integer(dimension, "the axis"), "axis", extra=1)), x)
+    axis = integer(dimension, "the axis")
+    match x:
+        case Shape():
+            return Shape(x.sizes) if x.scalar else refuse_shape()
+        case RowNumbers(count, int(batch), rank):
+            axis = axis % (rank + 1)
+            return RowNumbers(count, batch + (axis <= batch), rank + 1)
+        case RowNumbers():
+            raise Refusal(f"{NOT_ROW_WISE} (it computes with a row's number)")
+        case _:
+            place, batch_now = new_axis(x, axis, "axis")
+            return moved(jnp.expand_dims(array_of(x), place), batch_now, x)
 
 
 def refuse_shape() -> Value:
@@ -127,87 +218,33 @@ def squeeze(x: Value, *, squeeze_dims: tuple[int, ...] = ()) -> Value:
     places = tuple(feature_axis(x, axis, "axis") for axis in squeeze_dims) or tuple(a for a in candidates if array.shape[a] == 1)
     if any(array.shape[place] != 1 for place in places):
         raise Refusal("an axis that is squeezed away has not size one")
-    return wrapped(jnp.squeeze(array, places), x)
-
-
-@operator("ConcatV2", ignored=["N"])
-def concatenate(*values: Value) -> Value:
-    parts, along = values[:-1], integer(values[-1], "the axis")
-    if any(isinstance(part, Shape) for part in parts):
-        return shape_value([entry for part in parts for entry in sizes_of(part, "a size")], INT32)
-    return joined(list(parts), along)
-
-
-def joined(parts: list[Value], along: int) -> Value:
-    if any(isinstance(part, Batched) for part in parts) and not all(isinstance(part, Batched) for part in parts):
-        raise Refusal(f"{NOT_ROW_WISE} (a constant is joined to the batch)")
-    place = feature_axis(parts[0], along, "axis")
-    arrays = [array_of(part) for part in parts]
-    others = {(*array.shape[:place], *array.shape[place + 1 :]) for array in arrays}
-    if len(others) > 1:
-        raise Refusal("the joined tensors differ in more than one axis")
-    return wrapped(jnp.concatenate(arrays, place), *parts)
-
-
-@operator("Pack", read=["axis"], ignored=["N"])
-def stack(*values: Value, axis: int = 0) -> Value:
-    if any(isinstance(value, Shape) for value in values):
-        if axis != 0 or any(tensor_rank(value) for value in values):
-            raise Refusal("a shape is given a second axis")
-        return shape_value([entry for value in values for entry in sizes_of(value, "a size")], INT32)
-    place = feature_axis(values[0], axis, "axis", extra=1)
-    return joined([wrapped(jnp.expand_dims(array_of(value), place), value) for value in values], axis)
-
-
-@operator("Unpack", read=["axis"], ignored=["num"])
-def unstack(x: Value, *, axis: int = 0) -> tuple[Value, ...]:
-    place = feature_axis(x, axis, "axis")
-    array = array_of(x)
-    return tuple(wrapped(jax.lax.index_in_dim(array, i, place, keepdims=False), x) for i in range(array.shape[place]))
-
-
-@operator("Split", read=["num_split"])
-def split(dimension: Value, x: Value, *, num_split: int) -> tuple[Value, ...]:
-    place = feature_axis(x, integer(dimension, "the axis"), "axis")
-    array = array_of(x)
-    if array.shape[place] % num_split:
-        raise Refusal(f"{array.shape[place]} features do not divide into {num_split} equal parts")
-    return tuple(wrapped(part, x) for part in jnp.split(array, num_split, place))
-
-
-@operator("SplitV", ignored=["num_split"])
-def split_sizes(x: Value, lengths: Value, dimension: Value) -> tuple[Value, ...]:
-    place = feature_axis(x, integer(dimension, "the axis"), "axis")
-    array = array_of(x)
-    parts = list(integers(lengths, "the sizes"))
-    if -1 in parts:
-        parts[parts.index(-1)] = array.shape[place] - sum(parts) - 1
-    if sum(parts) != array.shape[place]:
-        raise Refusal(f"{array.shape[place]} features do not divide into parts of {parts}")
-    return tuple(wrapped(part, x) for part in jnp.split(array, np.cumsum(parts)[:-1].tolist(), place))
-
-
-@operator("Transpose")
-def transpose(x: Value, permutation: Value) -> Value:
-    order = integers(permutation, "the permutation")
-    if isinstance(x, Shape):
-        return x
-    if not isinstance(x, Batched):
-        return wrapped(jnp.transpose(array_of(x), order), x)
-    if order[0] != 0:
-        raise Refusal(f"{NOT_ROW_WISE} (the batch is moved from the first axis by a Transpose)")
-    return Batched(jnp.transpose(x.array, (*(axis - 1 for axis in order[1:]), x.array.ndim - 1)))
+    return moved(jnp.squeeze(array, places), without(x, places), x)
 
 
 @operator("Tile")
 def tile(x: Value, multiples: Value) -> Value:
-    repeats = integers(multiples, "the number of repeats")
+    repeats = sizes_of(multiples, "the number of repeats")
+    if any(isinstance(part, Rows) for part in repeats):
+        return tiled_over_rows(x, repeats)
+    known = known_sizes(repeats)
+    array = array_of(x)
     if isinstance(x, Batched):
-        if repeats[0] != 1:
+        if x.axis is not None and known[x.axis] != 1:
             raise Refusal(f"{NOT_ROW_WISE} (the rows are repeated)")
-        repeats = (*repeats[1:], 1)
-    affordable((*repeats, *array_of(x).shape[: array_of(x).ndim - isinstance(x, Batched)]))
-    return wrapped(jnp.tile(array_of(x), repeats), x)
+        known = (*(part for axis, part in enumerate(known) if axis != x.axis), 1)
+    affordable((*known, *array.shape[: array.ndim - isinstance(x, Batched)]))
+    return wrapped(jnp.tile(array, known), x)
+
+
+def tiled_over_rows(x: Value, repeats: tuple[Size, ...]) -> Value:
+    """A constant that is repeated for each row."""
+    if isinstance(x, Batched):
+        raise Refusal(f"{NOT_ROW_WISE} (the rows are repeated)")
+    own = tensor_shape(x)
+    sizes = [one if part == 1 else part for one, part in zip(own, repeats, strict=True)]
+    if any(1 not in (one, part) for one, part in zip(own, repeats, strict=True)):
+        raise Refusal(f"{NOT_ROW_WISE} (a constant of {described(own)} is repeated {described(repeats)} times)")
+    return spread(x, tuple(sizes))
 
 
 @operator("Fill")
@@ -221,34 +258,55 @@ def broadcast_to(x: Value, dimensions: Value) -> Value:
     return spread(x, sizes_of(dimensions, "the shape"))
 
 
+@operator("Empty", read=["dtype"], ignored=["init"])
+def empty(dimensions: Value, *, dtype: Any) -> Value:
+    """Memory without values in TensorFlow, of which nothing may be read: zeros."""
+    return spread(Static(np.zeros((), dtype)), sizes_of(dimensions, "the shape"))
+
+
 def spread(x: Value, sizes: tuple[Size, ...]) -> Value:
-    """`x` repeated to the shape `sizes`, which has the batch first if anywhere."""
+    """`x` repeated to the shape `sizes`, in which the batch is once if anywhere."""
     array = array_of(x)
     affordable(tuple(size for size in sizes if isinstance(size, int)))
-    if not sizes or isinstance(sizes[0], int):
-        if isinstance(x, Batched):
-            raise Refusal(f"{NOT_ROW_WISE} (the batch is broadcast to {described(sizes)})")
-        return wrapped(jnp.broadcast_to(array, known_sizes(sizes)), x)
-    if sizes[0].times != 1:
-        raise Refusal(f"{NOT_ROW_WISE} (a tensor of {described(sizes)})")
-    features = known_sizes(sizes[1:])
+    places = [place for place, part in enumerate(sizes) if isinstance(part, Rows)]
+    own = x.axis if isinstance(x, Batched) else None
+    lacking = len(sizes) - tensor_rank(x)
+    if lacking < 0 or len(places) > 1 or (own is not None and places != [own + lacking]):
+        raise Refusal(f"{NOT_ROW_WISE} ({described(tensor_shape(x))} is broadcast to {described(sizes)})")
+    features = tuple(part for part in sizes if isinstance(part, int))
+    array = array.reshape((1,) * lacking + array.shape)
+    if not places and not isinstance(x, Batched):
+        fits(x, array.shape, features, sizes)
+        return wrapped(jnp.broadcast_to(array, features), x)
     if isinstance(x, Batched):
-        if len(sizes) != array.ndim:
-            raise Refusal(f"{NOT_ROW_WISE} (the batch is broadcast to {described(sizes)})")
-    else:
-        array = array.reshape((1,) * (len(sizes) - array.ndim) + array.shape)
-        if array.shape[0] != 1:
-            raise Refusal(f"{NOT_ROW_WISE} (a constant has {array.shape[0]} entries along the batch)")
-        array = array.reshape((*array.shape[1:], 1))
-    if any(found not in (1, wanted) for found, wanted in zip(array.shape[:-1], features, strict=True)):
+        fits(x, array.shape[:-1], features, sizes)
+        if own is None and places:
+            raise Refusal(f"{NOT_ROW_WISE} (a row's value is broadcast to {described(sizes)})")
+        return moved(jnp.broadcast_to(array, (*features, array.shape[-1])), None if own is None else own + lacking, x)
+    (place,) = places
+    rows = sizes[place]
+    assert isinstance(rows, Rows)
+    if array.shape[place] != 1:
+        raise Refusal(f"{NOT_ROW_WISE} (a constant has {array.shape[place]} entries along the batch)")
+    array = array.reshape((*array.shape[:place], *array.shape[place + 1 :], 1))
+    fits(x, array.shape[:-1], features, sizes)
+    return Batched(jnp.broadcast_to(array, (*features, rows.count * rows.times)), place, after=rows.times)
+
+
+def fits(x: Value, found: tuple[int, ...], wanted: tuple[int, ...], sizes: tuple[Size, ...]) -> None:
+    if any(one not in (1, other) for one, other in zip(found, wanted, strict=True)):
         raise Refusal(f"{described(tensor_shape(x))} does not broadcast to {described(sizes)}")
-    return Batched(jnp.broadcast_to(array, (*features, sizes[0].count)))
 
 
 @operator("Range")
 def number_range(start: Value, limit: Value, delta: Value) -> Value:
-    if not (isinstance(start, Static) and isinstance(limit, Static) and isinstance(delta, Static)):
-        raise Refusal("a Range of a length that is not constant")
+    match start, limit, delta:
+        case Static(first), Shape((Rows(count, 1),)), Static(step) if first == 0 and step == 1:
+            return RowNumbers(count)
+        case Static(), Static(), Static():
+            pass
+        case _:
+            raise Refusal("a Range of a length that is not constant")
     bounds = [part.array.item() for part in (start, limit, delta)]
     if bounds[2] == 0:
         raise Refusal("a Range of steps of 0")
@@ -256,69 +314,39 @@ def number_range(start: Value, limit: Value, delta: Value) -> Value:
     return Static(np.asarray(np.arange(*bounds), start.array.dtype))
 
 
-@operator(
-    "StridedSlice",
-    read=["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"],
-)
-def strided_slice(
-    x: Value,
-    begin: Value,
-    end: Value,
-    strides: Value,
-    *,
-    begin_mask: int = 0,
-    end_mask: int = 0,
-    ellipsis_mask: int = 0,
-    new_axis_mask: int = 0,
-    shrink_axis_mask: int = 0,
-) -> Value:
-    """NumPy's basic indexing, as TensorFlow writes it: one entry an axis, with a bit a mask for each special form."""
-    entries: list[int | slice | Any | None] = []
-    bounds = zip(integers(begin, "a bound"), integers(end, "a bound"), integers(strides, "a stride"), strict=True)
-    for position, (first, last, step) in enumerate(bounds):
-        bit = 1 << position
-        if ellipsis_mask & bit:
-            entries.append(Ellipsis)
-        elif new_axis_mask & bit:
-            entries.append(None)
-        elif shrink_axis_mask & bit:
-            entries.append(first)
-        else:
-            entries.append(slice(None if begin_mask & bit else first, None if end_mask & bit else last, step))
-    if isinstance(x, Shape):
-        return sliced_shape(x, entries)
-    index = explicit(entries, tensor_rank(x))
-    sizes = tensor_shape(x)
-    axis = 0
-    for entry in index:
-        if isinstance(entry, int) and isinstance(extent := sizes[axis], int) and not -extent <= entry < extent:
-            raise Refusal(f"the index {entry} lies outside the {extent} entries of axis {axis}")
-        axis += entry is not None
-    if not isinstance(x, Batched):
-        return wrapped(array_of(x)[tuple(index)], x)
-    if index[0] not in (slice(None, None, 1), slice(0, None, 1)):
-        raise Refusal(f"{NOT_ROW_WISE} (rows are picked by their position)")
-    return Batched(x.array[(*index[1:], slice(None))])
+@operator("LinSpace")
+def linear_space(start: Value, stop: Value, number: Value) -> Value:
+    if not (isinstance(start, Static) and isinstance(stop, Static)):
+        raise Refusal("a LinSpace between bounds that are not constant")
+    count = integer(number, "the number")
+    affordable((count,))
+    return Static(np.linspace(start.array.item(), stop.array.item(), count, dtype=start.array.dtype))
 
 
-def explicit(entries: list[Any], axes: int) -> list[int | slice | None]:
-    """`entries` with the ellipsis, or the missing rest, written as whole slices."""
-    used = sum(entry is not None and entry is not Ellipsis for entry in entries)
-    whole = [slice(None, None, 1)] * (axes - used)
-    if used > axes:
-        raise Refusal(f"a slice of {used} axes of a tensor that has {axes}")
-    for position, entry in enumerate(entries):
-        if entry is Ellipsis:
-            return [*entries[:position], *whole, *entries[position + 1 :]]
-    return [*entries, *whole]
+@operator("DiagPart", "MatrixDiagPart")
+def diagonal(x: Value) -> Value:
+    array = array_of(x)
+    if tensor_rank(x) < 2 or (isinstance(x, Batched) and x.axis is not None and x.axis >= tensor_rank(x) - 2):
+        raise Refusal(f"{NOT_ROW_WISE} (the diagonal of {described(tensor_shape(x))})")
+    last = array.ndim - isinstance(x, Batched)
+    result = jnp.diagonal(array, axis1=last - 2, axis2=last - 1)
+    return wrapped(jnp.moveaxis(result, -1, last - 2), x)
 
 
-def sliced_shape(x: Shape, entries: list[Any]) -> Value:
-    (entry,) = explicit(entries, 1)
-    if entry is None:
-        return refuse_shape()
-    if isinstance(entry, int):
-        if not -len(x.sizes) <= entry < len(x.sizes):
-            raise Refusal(f"the index {entry} lies outside a shape of {len(x.sizes)}")
-        return shape_value([x.sizes[entry]], INT32, scalar=True)
-    return shape_value(x.sizes[entry], INT32)
+@operator("MatrixBandPart")
+def band(x: Value, lower: Value, upper: Value) -> Value:
+    """The matrices [..., rows, columns] with zeros where they are further than so many places from the diagonal."""
+    first, second = feature_axis(x, -2, "axis"), feature_axis(x, -1, "axis")
+    array = array_of(x)
+    below, above = integer(lower, "the number of subdiagonals"), integer(upper, "the number of superdiagonals")
+    distance = jax.lax.broadcasted_iota(np.int32, array.shape, first) - jax.lax.broadcasted_iota(np.int32, array.shape, second)
+    inside = ((below < 0) | (distance <= below)) & ((above < 0) | (-distance <= above))
+    return wrapped(jnp.where(inside, array, jnp.zeros((), array.dtype)), x)
+
+
+@operator("InvertPermutation")
+def inverse_permutation(x: Value) -> Value:
+    order = np.asarray(integers(x, "the permutation"))
+    if sorted(order.tolist()) != list(range(len(order))):
+        raise Refusal("it is no permutation")
+    return Static(np.argsort(order).astype(np.int32))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -227,7 +226,7 @@ def trace_keras(name: str, model: Any, keras: Any, wanted: Wanted) -> TracedMode
     structure = declared_input(model)
     names = None
     if structure is None:
-        specs: tuple[Any, ...] = (tf.TensorSpec([None, unnamed_width(name, model, wanted)], wanted.dtype),)
+        specs: tuple[Any, ...] = (tf.TensorSpec([None, *unnamed_sizes(name, model, wanted)], wanted.dtype),)
         structure = specs[0]
     else:
         tensors = keras.tree.flatten(structure)
@@ -264,19 +263,22 @@ def declared_input(model: Any) -> Any:
     return known[0] if known and len(known) == 1 else None
 
 
-def unnamed_width(name: str, model: Any, wanted: Wanted) -> int:
-    """The width of the one input of a Keras model that knows no more than the shape it was built with, if that."""
-    built = (model.get_build_config() or {}).get("input_shape") if wanted.arguments is None else None
+def unnamed_sizes(name: str, model: Any, wanted: Wanted) -> tuple[int, ...]:
+    """The shape of a row of the one input of a Keras model that knows no more than the shape it was built with, if that."""
+    built = (model.get_build_config() or {}).get("input_shape")
     if isinstance(built, dict) or (isinstance(built, list | tuple) and any(isinstance(part, list | tuple) for part in built)):
+        if wanted.arguments is not None:
+            return (wanted.arguments,)
         raise ModelError(
             f'model "{name}": a {type(model).__name__} takes several inputs, and does not say which; '
             "make a functional model of it: keras.Model(inputs, model(inputs)) with a keras.Input for each"
         )
-    shape = list(built) if isinstance(built, list | tuple) else []
-    if len(shape) > 2:
-        raise ModelError(f'model "{name}": its input has the shape {shown(shape)}; {only_columns(shape)}')
-    width = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
-    return required_arguments(name, replace(wanted, arguments=wanted.arguments or width))
+    sizes = tuple(built)[1:] if isinstance(built, list | tuple) else ()
+    if len(sizes) == 1 and wanted.arguments is not None:
+        return (wanted.arguments,)
+    if sizes and all(isinstance(size, int) for size in sizes):
+        return sizes
+    return (required_arguments(name, wanted),)
 
 
 def shown(shape: Sequence[int | None]) -> str:
@@ -286,17 +288,6 @@ def shown(shape: Sequence[int | None]) -> str:
     '[None, 4]'
     """
     return f"[{', '.join('None' if size is None else str(size) for size in shape)}]"
-
-
-def only_columns(shape: Sequence[int | None]) -> str:
-    """What to do about an input that is neither a column nor columns side by side."""
-    known = [size for size in shape[1:] if size is not None]
-    flat = f" of {math.prod(known)} features" if len(known) == len(shape) - 1 and known else ""
-    return (
-        "SQL gives a model one number for each feature, so only [batch] and [batch, features] are supported; "
-        f"put a keras.layers.Reshape, or tf.reshape, behind a flat input{flat} "
-        "(convolutions and recurrent layers are not supported)"
-    )
 
 
 def unique_name(position: int, name: str) -> str:
