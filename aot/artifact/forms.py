@@ -165,7 +165,17 @@ def shape_of_model(record: ModelRecord) -> Model:
         raise InternalError(f"the graph of {record.name} is not in the artifact")
 
     arguments = tuple(np.dtype(name) for name in record.arguments)
-    return Model(record.name, record.digest, arguments, record.result, (), apply, fails=record.fails, classes=record.classes)
+    return Model(
+        record.name,
+        record.digest,
+        arguments,
+        record.result,
+        (),
+        apply,
+        fails=record.fails,
+        classes=record.classes,
+        labels=record.labels,
+    )
 
 
 def lowered(form: PlannedForm, models: Sequence[Model]) -> dict[str, jax.stages.Lowered]:

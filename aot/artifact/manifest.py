@@ -11,7 +11,7 @@ from qtensor.lowering.ir.physical import PlannedQuery, SourceColumn
 from qtensor.optimise.facts.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
-FORMAT = 3
+FORMAT = 4
 UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 
@@ -68,8 +68,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model: dtypes of its arguments, why a row may have no result (None: every row has one), and the parts that hold its
-    weights. Its graph is inside the programs.
+    """A model: dtypes of its arguments, why a row may have no result (None: every row has one), the parts that hold its weights,
+    and what its classes mean if that is text. Its graph is inside the programs.
     """
 
     name: str
@@ -79,6 +79,7 @@ class ModelRecord:
     classes: int | None
     fails: str | None
     weights: tuple[str, ...]
+    labels: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)

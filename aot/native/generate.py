@@ -172,6 +172,8 @@ class FormSource:
                      for name in ("whole", "start", "step", "merge", "finish")]  # fmt: skip
         last = programs["whole"] if "whole" in programs else programs["finish"]
         kind = {"whole": "Whole", "by_rows": "ByRows", "by_state": "ByState"}[self.form.kind]
+        if plan.source.rows > 1:
+            self.unsupported.append("VALUES of several rows")
         parts = [f"Form::{kind}", str(self.form.rows), str(plan.source.chunk), *functions]
         parts += self.list("Literal", "literals", [self.literal(literal) for literal in planned.literals])
         scalars = [self.scalar(scalar) for scalar in plan.scalars]
@@ -301,7 +303,7 @@ class FormSource:
             case ResultTable(call) | ResultTest(call):
                 content = self.static(number, sized, MappedDictionary(call), call.function)
             case ListedTable():
-                self.unsupported.append("VALUES of several rows")
+                content = self.content(number, sized)
             case NumberTable(members) | NumbersTable(members):
                 if any(self.form.planned.literals[member].parameter is not None for member in members):
                     self.unsupported.append(f"parameters among {len(members)} values of IN")

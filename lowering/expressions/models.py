@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qtensor.errors import Span, UnsupportedError
-from qtensor.expressions import Predict
+from qtensor.expressions import Literal, Predict
 from qtensor.lowering.expressions.arithmetic import integer_range, outside_of
 from qtensor.lowering.expressions.casts import decimal_to_double
 from qtensor.lowering.expressions.lowerer import Lowerer, slot_of
 from qtensor.lowering.ir.kernel import DType, Ref
 from qtensor.lowering.ir.physical import ModelUse
 from qtensor.lowering.ir.ranges import BIT, INT64, INT64_MAX, Range, range_of_type
-from qtensor.lowering.ir.values import Value
+from qtensor.lowering.ir.values import ListedTable, LiteralDictionary, Value
 from qtensor.lowering.models.model import Model, argument_called
-from qtensor.types import Array, Float, Integer, Varchar, scale_of
+from qtensor.types import VARCHAR, Array, Float, Integer, Varchar, scale_of
 
 
 def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Value:
@@ -44,11 +46,22 @@ def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Va
             return Value(model.result, output("float32" if bits == 32 else "float64"), valid)
         case Integer(64, signed=False):
             return unsigned_result(lowerer, model, output("int64"), valid, predict.span)
+        case Varchar():
+            assert model.labels is not None, "of text a model gives the number of a label"
+            return label_of(lowerer, model.labels, output(Range(0, len(model.labels) - 1).dtype), valid)
         case Integer():
             bounds = Range(0, model.classes - 1) if model.classes else range_of_type(model.result)
             return Value(model.result, output(bounds.dtype), valid, range=bounds)
         case _:
             return Value(model.result, output("bool"), valid)
+
+
+def label_of(lowerer: Lowerer, labels: Sequence[str], number: Ref, valid: Ref | None) -> Value:
+    """The text that a model means by a number. The labels are literals: others need no other program."""
+    slots = tuple(lowerer.bindings.literal(Literal(label, VARCHAR)) for label in labels)
+    dictionary = LiteralDictionary(tuple(dict.fromkeys(slots)))
+    code = lowerer.look_up(ListedTable(slots, dictionary), len(slots), number, "int32")
+    return Value(VARCHAR, code, valid, range=Range(0, len(dictionary.literals) - 1), dictionary=dictionary)
 
 
 def unsigned_result(lowerer: Lowerer, model: Model, data: Ref, valid: Ref | None, span: Span | None) -> Value:

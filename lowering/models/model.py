@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.types import SqlType
+from qtensor.types import VARCHAR, Integer, SqlType
 
 
 class Prediction(NamedTuple):
@@ -42,6 +42,8 @@ class Model:
     inputs: which arguments belong together. ordered: whether their order is known; otherwise a call must name them.
     fails: why a row may have no result, which is an error if the row is needed; None if every row has one.
     work: how many multiply-adds a row takes in matrix products.
+    labels: what the result means, if that is text: it is VARCHAR then, and `apply` gives integers from 0 to classes - 1, of which
+    i stands for labels[i]. Labels may be equal, and in any order. See `labelled`.
     """
 
     name: str
@@ -55,6 +57,29 @@ class Model:
     fails: str | None = None
     classes: int | None = None  # the result lies in [0, classes): an argmax over that many scores
     work: int = 0
+    labels: tuple[str, ...] | None = None
+
+
+def labelled(model: Model, labels: Sequence[str]) -> Model:
+    """The model whose classes, the integers from 0 on, are named `labels`: its result is VARCHAR.
+
+    Raises ModelError: its result is no class, there are not as many labels as classes, or a label is no text that SQL can hold.
+    """
+    if isinstance(labels, str) or not all(is_unicode(label) for label in labels):
+        raise ModelError(f'model "{model.name}": the labels of its classes must be texts, one for each class')
+    if not isinstance(model.result, Integer) or model.classes is None:
+        raise ModelError(f'model "{model.name}" gives {model.result} and no class, which a label could be the name of')
+    if len(labels) != model.classes:
+        raise ModelError(f'model "{model.name}" has {model.classes:,} classes, and {len(labels):,} labels for them')
+    return replace(model, result=VARCHAR, labels=tuple(labels))
+
+
+def is_unicode(label: object) -> bool:
+    """Whether a label is a text that can be written as UTF-8: one without lone surrogates."""
+    try:
+        return isinstance(label, str) and label.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def argument_called(model: Model, position: int) -> str:
