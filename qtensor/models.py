@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from numpy.typing import DTypeLike
 
 from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
-from qtensor.lowering.models.jax_function import import_jax_function
+from qtensor.lowering.models.kinds import imported_model
 from qtensor.lowering.models.model import Model
-from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,14 @@ class Registration:
             raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
         if self.output is not None and not isinstance(self.output, str):
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
-        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
-        model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
+        model = imported_model(
+            self.name,
+            self.model,
+            arguments=self.arguments,
+            output=self.output,
+            inputs=self.inputs,
+            dtype=self.dtype,
+            trust=self.trust,
+        )
         refuse_name(self.name, len(model.arguments))
         return model
