@@ -13,6 +13,7 @@ from qtensor.errors import ModelError
 from qtensor.lowering.models.assembled import Taken
 from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.sklearn import import_sklearn, is_sklearn
 from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.lowering.models.tensorflow.files import read_plain_file
 from qtensor.lowering.models.trees import (
@@ -53,7 +54,9 @@ def imported_model(
 def importer_of_object(model: object) -> Importer | None:
     if is_xgboost(model):
         return import_xgboost
-    return import_lightgbm if is_lightgbm(model) else None
+    if is_lightgbm(model):
+        return import_lightgbm
+    return import_sklearn if is_sklearn(model) else None
 
 
 def importer_of_file(name: str, path: Path) -> Importer | None:
