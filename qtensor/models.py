@@ -11,11 +11,10 @@ from numpy.typing import DTypeLike
 from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
 from qtensor.lowering.models.combined import combined
-from qtensor.lowering.models.jax_function import import_jax_function
+from qtensor.lowering.models.kinds import imported_model
 from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model, SeveralOutputs
 from qtensor.lowering.models.nulls import with_defaults
-from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.types import Array
 
 
@@ -63,8 +62,15 @@ class Registration:
 
     def _taken(self, output: str | None) -> Model:
         """The model; with all of its outputs, if it has several and none is chosen."""
-        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
-        chosen = partial(take, self.name, self.model, arguments=self.arguments, inputs=self.inputs, dtype=self.dtype)
+        chosen = partial(
+            imported_model,
+            self.name,
+            self.model,
+            arguments=self.arguments,
+            inputs=self.inputs,
+            dtype=self.dtype,
+            trust=self.trust,
+        )
         try:
             return chosen(output=output)
         except SeveralOutputs as several:

@@ -1,0 +1,186 @@
+"""XGBoost's models, from the JSON or UBJSON that it writes of them; XGBoost itself is not needed.
+
+Source: the schema in XGBoost's documentation, "Introduction to Model IO". Comparisons and sums are of float32, as XGBoost's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from qtensor.errors import ModelError
+from qtensor.lowering.models.assembled import Taken, number_of_greatest
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.trees.ensemble import LEAF, Categories, Ensemble, Missing, Tree, at_most
+from qtensor.lowering.models.trees.outputs import (
+    Objective,
+    above,
+    binary,
+    identity,
+    model_of_trees,
+    multiclass,
+    sigmoid,
+    softmax,
+)  # fmt: skip
+from qtensor.lowering.models.trees.ubjson import read_ubjson
+
+# What Python raises over content that is not as XGBoost writes it.
+DAMAGE = (KeyError, ValueError, TypeError, IndexError, OverflowError, AttributeError, RecursionError)
+
+LOGISTIC = ("binary:logistic", "reg:logistic", "binary:logitraw")
+EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft")
+IDENTITY = (
+    "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror",
+    "rank:pairwise", "rank:ndcg", "rank:map", "binary:hinge", "multi:softmax", "multi:softprob", "binary:logitraw",
+)  # fmt: skip
+
+
+def is_xgboost(model: object) -> bool:
+    return type(model).__module__.partition(".")[0] == "xgboost" or any(
+        base.__module__.partition(".")[0] == "xgboost" for base in type(model).__mro__
+    )
+
+
+def import_xgboost(taken: Taken, model: Any) -> Model:
+    """A Booster, or one of XGBoost's estimators for scikit-learn, of which `predict` takes the trees up to the best iteration."""
+    return model_of_trees(taken, *ensemble_of_xgboost(taken.name, model))
+
+
+def ensemble_of_xgboost(name: str, model: Any) -> tuple[Ensemble, Objective]:
+    classes, trees_up_to = None, None
+    booster = model
+    if hasattr(model, "get_booster"):
+        try:
+            booster = model.get_booster()
+        except Exception as error:
+            raise ModelError(f'model "{name}": this {type(model).__name__} is not fitted') from error
+        trees_up_to = getattr(model, "best_iteration", None) if booster.attr("best_iteration") is not None else None
+        if hasattr(model, "predict_proba"):
+            classes = np.asarray(model.classes_)
+    if not hasattr(booster, "save_raw"):
+        raise ModelError(f'model "{name}": {type(model).__name__} is no model; pass a Booster or an estimator of XGBoost')
+    return parsed(name, bytes(booster.save_raw("ubj")), classes, trees_up_to)
+
+
+def read_xgboost(taken: Taken, content: bytes) -> Model:
+    """The model that XGBoost wrote as `content`."""
+    return model_of_trees(taken, *parsed(taken.name, content, None, None))
+
+
+def parsed(name: str, content: bytes, classes: Any, best_iteration: int | None) -> tuple[Ensemble, Objective]:
+    """classes: of a classifier's labels. best_iteration: the last one that counts."""
+    try:
+        # Of a JSON object the first letter is followed by a name in quotes, of an UBJSON object by its length.
+        is_text = content[:1] == b"{" and content[1:64].lstrip()[:1] in (b'"', b"}")
+        document = json.loads(content) if is_text else read_ubjson(content)
+        return read_learner(name, document["learner"], classes, best_iteration)
+    except DAMAGE as error:
+        raise ModelError(f'model "{name}": this is no model as XGBoost writes it: {type(error).__name__} {error}') from error
+
+
+def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_iteration: int | None) -> tuple[Ensemble, Objective]:
+    booster, parameters = learner["gradient_booster"], learner["learner_model_param"]
+    kind = booster["name"]
+    if kind not in ("gbtree", "dart"):
+        raise ModelError(f'model "{name}": XGBoost\'s booster "{kind}" is not supported: gbtree and dart are')
+    model = booster["gbtree"]["model"] if kind == "dart" else booster["model"]
+    weights = np.asarray(booster["weight_drop"], np.float32) if kind == "dart" else None
+    if has_labels(model.get("cats") or {}):
+        raise ModelError(
+            f'model "{name}" was trained on columns of categories, whose codes it keeps; train it on their codes '
+            "(`column.cat.codes`, feature_types), and give those to it in SQL"
+        )
+    trees, group_of = model["trees"], np.asarray(model["tree_info"], np.int64)
+    if best_iteration is not None:
+        trees = trees[: int(model["iteration_indptr"][best_iteration + 1])]
+    groups = max(int(parameters["num_class"]), int(parameters.get("num_target", 1)), 1)
+    if not len(trees) or len(group_of) < len(trees) or group_of.min() < 0 or group_of.max() >= groups or groups > len(trees):
+        raise ModelError(f'model "{name}": it has no trees, or not for each of its outputs')
+    read = [read_tree(name, tree, None if weights is None else weights[number]) for number, tree in enumerate(trees)]
+    grouped = tuple(tuple(tree for tree, its in zip(read, group_of, strict=False) if its == group) for group in range(groups))
+    objective = learner["objective"]["name"]
+    start = np.broadcast_to(base_margin(objective, parameters["base_score"]), (groups,)).astype(np.float32)
+    names = tuple(map(str, learner.get("feature_names") or ())) or tuple(f"f{n}" for n in range(int(parameters["num_feature"])))
+    return Ensemble(names, np.dtype(np.float32), grouped, start), objective_of(name, objective, groups, classes)
+
+
+def has_labels(categories: Any) -> bool:
+    encoded = categories.get("enc", ())
+    return any(len(one) > 0 for one in encoded)
+
+
+def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> Tree:
+    if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
+        raise ModelError(f'model "{name}": trees with vectors as leaves (multi_strategy="multi_output_tree") are not supported')
+    left, right = (np.asarray(tree[key], np.int32) for key in ("left_children", "right_children"))
+    is_leaf = left == -1
+    value = np.asarray(tree["split_conditions"], np.float32)
+    default_left = np.asarray(tree["default_left"]).astype(bool)
+    leaf = value if weight is None else value * weight
+    return Tree(
+        feature=np.where(is_leaf, LEAF, np.asarray(tree["split_indices"], np.int32)),
+        threshold=at_most(value),
+        left=left,
+        right=right,
+        missing=np.where(default_left, Missing.LEFT, Missing.RIGHT).astype(np.int8),
+        leaf=leaf[:, None],
+        categories=read_categories(tree, default_left),
+    )
+
+
+def read_categories(tree: Mapping[str, Any], default_left: NDArray[np.bool_]) -> dict[int, Categories]:
+    """The tests of categories: those that a node lists go right, others and what is no category left."""
+    listed = np.asarray(tree.get("categories", ()), np.int64)
+    found = {}
+    for node, first, count in zip(
+        tree.get("categories_nodes", ()), tree.get("categories_segments", ()), tree.get("categories_sizes", ()), strict=True
+    ):
+        one = tuple(map(int, listed[int(first) : int(first) + int(count)]))
+        found[int(node)] = Categories(one, goes_left=False, negative_left=True, nan_left=bool(default_left[int(node)]))
+    return found
+
+
+def base_margin(objective: str, written: Any) -> NDArray[np.float32]:
+    """What sums begin with: `base_score` is what would be predicted of it."""
+    number = json.loads(written) if isinstance(written, str) else written
+    score: NDArray[np.float32] = np.atleast_1d(np.asarray(number, np.float32))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if objective in LOGISTIC:
+            score = -np.log(np.float32(1) / score - np.float32(1))
+        elif objective in EXPONENTIAL:
+            score = np.log(score)
+        return score
+
+
+def objective_of(name: str, objective: str, groups: int, classes: Any) -> Objective:
+    match objective:
+        case "binary:logistic" | "reg:logistic" if groups == 1:
+            if objective == "reg:logistic" and classes is None:
+                return Objective(sigmoid())
+            return binary(sigmoid(), classes)
+        case "binary:logitraw" if groups == 1:
+            if classes is None:
+                return Objective(identity, np.arange(2), None, above(0.5))
+            return binary(identity, classes)
+        case "binary:hinge" if groups == 1:
+            step = above(0.0)
+            as_number = lambda sums: step(sums).astype(jnp.float32)  # noqa: E731
+            return binary(as_number, classes)
+        case "multi:softmax":
+            chosen = lambda sums: number_of_greatest(sums).astype(jnp.float32)  # noqa: E731
+            return multiclass(softmax, groups, classes, predicted=chosen)
+        case "multi:softprob":
+            return multiclass(softmax, groups, classes)
+        case _ if objective in EXPONENTIAL:
+            return Objective(jnp.exp)
+        case _ if objective in LOGISTIC:
+            return Objective(sigmoid())
+        case _ if objective in IDENTITY:
+            return Objective(identity)
+        case _:
+            raise ModelError(f'model "{name}": XGBoost\'s objective "{objective}" is not supported')
