@@ -85,7 +85,7 @@ def test_count_of_arguments() -> None:
         (3, None, "expected a function, not builtins.int"),
         (lambda *columns: columns[0], None, "pass arguments="),
         (lambda: 1.0, None, "takes no arguments"),
-        (lambda a: (a, a), None, "returns 2 values"),
+        (lambda a: (a, a), None, 'has 2 outputs: "1", "2"'),
         (lambda a: jnp.full((2, 2), a), None, "float64[2, 2]"),
         (lambda a: jnp.stack([a > 0, a > 1]), None, "bool[2]"),
         (lambda a: float(a), None, "cannot be traced"),

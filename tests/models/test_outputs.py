@@ -150,7 +150,7 @@ def test_what_does_not_stand_together(connection: Any) -> None:
     with pytest.raises(ModelError, match="classes= are those of one output"):
         connection.create_function("bad", function, classes=["x", "y", "z"])
     connection.create_function("m3", function, output="class", classes=["x", "y", "z"])
-    assert connection.sql("SELECT DISTINCT m3(a, b) AS c FROM t WHERE a > b ORDER BY c").fetchall() == [("x",)]
+    assert connection.sql("SELECT DISTINCT m3(a, b) AS c FROM t WHERE a + b > 0").fetchall() == [("z",)]
     connection.create_function("two", [lambda a: a.astype(int)] * 2, classes=["x", "y"])
     with pytest.raises(ExecutionError, match="none of its 2 classes"):
         connection.sql("SELECT two(5)[1]").fetchall()
