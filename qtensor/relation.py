@@ -207,10 +207,11 @@ class Relation(TypedRows):
         print(render_text(self.arrow(), self.types, max_rows, max_width))
 
     def explain(self, level: Level = "physical") -> str:
-        """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, HLO, or
-        seconds by stage.
+        """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, its
+        models, HLO, or seconds by stage.
 
-        level: "sql", "logical", "physical", "hlo" or "timings" (which runs the query once).
+        level: "sql", "logical", "physical", "model" (each model layer by layer, and what a row costs it), "hlo" or "timings"
+        (which runs the query once).
         """
         return explain(self._connection._session, self._prepare(), level)
 

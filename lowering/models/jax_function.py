@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.models.model import Model, ModelInput, Prediction, SeveralOutputs, input_dtype, order_of
-from qtensor.lowering.program.work import primitives, shape_of, work_of
+from qtensor.lowering.program.work import inner_jaxprs, primitives, shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 TRACING_ERRORS = (
@@ -30,6 +31,8 @@ TRACING_ERRORS = (
     TypeError,
     ValueError,
 )
+
+_SAME_NUMBER = frozenset(("convert_element_type", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "copy"))
 
 
 def import_jax_function(
@@ -81,7 +84,7 @@ def import_jax_function(
             raise ModelError(f'model "{name}" cannot be traced by JAX with {len(names)} {known} scalars: {line}{hint}') from error
         refuse_callbacks(name, closed.jaxpr)
         result = result_type(name, closed.out_avals)
-        classes = None
+        classes = classes_of(closed.jaxpr) if isinstance(result, Integer) else None
         if output == "class":
             if not isinstance(result, Array):
                 raise ModelError(
@@ -129,6 +132,30 @@ def chosen_result(name: str, results: Any, output: str | None) -> tuple[Callable
         raise SeveralOutputs(name, list(known))
     only = next(iter(known.values()), None)
     return (lambda found: found) if only is None else (lambda found: found[only]), output
+
+
+def classes_of(jaxpr: Any) -> int | None:
+    """In how many classes the only result of a function lies: that of an argmax over so many scores; None if it is no class."""
+    (wanted,) = jaxpr.outvars
+    dtypes = []
+    for equation in reversed(jaxpr.eqns):
+        if wanted not in equation.outvars:
+            continue
+        dtypes.append(np.dtype(wanted.aval.dtype))
+        if any(dtype.kind not in "iu" for dtype in dtypes):
+            return None
+        name, inner = equation.primitive.name, inner_jaxprs(equation.params.values())
+        found = None
+        if name in ("argmax", "argmin"):
+            found = math.prod(equation.invars[0].aval.shape[axis] for axis in equation.params["axes"])
+        elif len(inner) == 1 and len(equation.outvars) == 1:
+            found = classes_of(inner[0])
+        if found is not None:
+            return found if all(found <= np.iinfo(dtype).max for dtype in dtypes) else None
+        if name not in _SAME_NUMBER:
+            return None
+        (wanted,) = equation.invars
+    return None
 
 
 def refuse_callbacks(name: str, jaxpr: Any) -> None:

@@ -25,18 +25,20 @@ def work_of(apply: Apply, weights: Sequence[NDArray[np.generic]], arguments: Seq
 
 def multiply_adds(jaxpr: Any) -> int:
     """Those of the matrix products and convolutions of a jaxpr and of those within it, each as often as a scan runs it."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            total += equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
-        elif equation.primitive.name == "conv_general_dilated":
-            kernel, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
-            total += equation.outvars[0].aval.size * kernel.size // kernel.shape[numbers.rhs_spec[0]]
-        within = sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params.values()))
-        total += within * equation.params.get("length", 1) if equation.primitive.name == "scan" else within
-    return total
+    return sum(map(multiply_adds_of, jaxpr.eqns))
+
+
+def multiply_adds_of(equation: Any) -> int:
+    """Those of one operation."""
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        left = equation.invars[0].aval.shape
+        return int(equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted))
+    if equation.primitive.name == "conv_general_dilated":
+        kernel, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
+        return int(equation.outvars[0].aval.size * kernel.size // kernel.shape[numbers.rhs_spec[0]])
+    within = sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params.values()))
+    return within * int(equation.params.get("length", 1)) if equation.primitive.name == "scan" else within
 
 
 def primitives(jaxpr: Any) -> set[str]:

@@ -14,7 +14,7 @@ from qtensor.cli.inputs import Inputs, read_sql
 from qtensor.cli.options import input_options, output_options, query_options
 from qtensor.cli.output import Output
 
-LEVELS = ("sql", "logical", "physical", "hlo", "timings")
+LEVELS = ("sql", "logical", "physical", "model", "hlo", "timings")
 BENCHMARKS = ("seed", "aot")
 
 

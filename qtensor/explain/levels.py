@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from qtensor.bind import normalised
 from qtensor.errors import QTensorError, UnsupportedError
+from qtensor.explain.model_text import models_text
 from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
@@ -14,7 +15,7 @@ from qtensor.run.session import Session
 from qtensor.streaming.prepare import PreparedStream, Runnable
 from qtensor.streaming.tally import Tally
 
-Level: TypeAlias = Literal["sql", "logical", "physical", "hlo", "timings"]
+Level: TypeAlias = Literal["sql", "logical", "physical", "model", "hlo", "timings"]
 
 
 def explain(session: Session, prepared: Runnable, level: Level) -> str:
@@ -26,12 +27,14 @@ def explain(session: Session, prepared: Runnable, level: Level) -> str:
             return f"bound\n{plan_text(prepared.bound)}\n\noptimised\n{plan_text(prepared.optimised)}"
         case "physical":
             return physical(prepared)
+        case "model":
+            return models_text(prepared.models)
         case "hlo":
             return hlo(prepared)
         case "timings":
             return timings(session, prepared)
         case _:
-            raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "hlo" or "timings"')
+            raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "model", "hlo" or "timings"')
 
 
 def physical(prepared: Runnable) -> str:

@@ -1,0 +1,149 @@
+"""Models as people read them: what a call takes and gives, what it costs a row, and its layers one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import jax
+
+from qtensor.lowering.models.model import Model
+from qtensor.lowering.program.predict import BLOCK, WIDE, WORTH_GATHERING
+from qtensor.lowering.program.work import inner_jaxprs, multiply_adds_of, shape_of
+
+_ROWS = 1_009  # for which a model is traced to be read: a number that no layer has
+_LAYERS = {
+    "dot_general": "matrix product",
+    "conv_general_dilated": "convolution",
+    "reduce_max": "maximum",
+    "reduce_min": "minimum",
+    "reduce_sum": "sum",
+    "reduce_prod": "product",
+    "reduce_window_max": "maxima of windows",
+    "reduce_window_sum": "sums of windows",
+    "argmax": "argmax",
+    "argmin": "argmin",
+    "gather": "gather",
+    "dynamic_slice": "gather",
+    "scatter": "scatter",
+    "scatter-add": "scatter",
+    "sort": "sort",
+    "top_k": "top k",
+    "cumsum": "running sum",
+    "while": "loop",
+    "scan": "loop",
+    "cond": "branch",
+}
+_SHAPES = frozenset(
+    ("broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "concatenate", "stack", "slice", "copy")
+    + ("convert_element_type", "stop_gradient")
+)
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation of a model: its layer, or "" of one that computes each element by itself; what it reads and gives."""
+
+    layer: str
+    name: str
+    reads: tuple[str, ...]
+    gives: str
+    multiply_adds: int
+
+
+def models_text(models: Sequence[Model]) -> str:
+    """All models of a query."""
+    return "\n\n".join(map(model_text, models)) if models else "the query calls no model"
+
+
+def model_text(model: Model) -> str:
+    """One model."""
+    with jax.enable_x64(True):
+        weights = [shape_of(weight.shape, weight.dtype) for weight in model.weights]
+        columns = [shape_of((_ROWS,), dtype) for dtype in model.arguments]
+        jaxpr = jax.make_jaxpr(model.apply)(weights, columns).jaxpr
+    named = {variable: f"weight {number}" for number, variable in enumerate(jaxpr.invars[: len(weights)])}
+    layers = [line for steps in grouped(steps_of(jaxpr, named)) for line in layer_lines(steps)]
+    numbers = [f"  {number:>3}  {line}" for number, line in enumerate(layers, 1)]
+    return "\n".join([f"model {model.name}({arguments_text(model)}) gives {result_text(model)}", *costs(model), *numbers])
+
+
+def arguments_text(model: Model) -> str:
+    """The inputs, each with how many values it takes and their type."""
+    shown, first = [], 0
+    for one in model.inputs:
+        several = f"[{one.width}]" if one.width > 1 else ""
+        shown.append(f"{one.name}{' ' if one.name else ''}{model.arguments[first]}{several}")
+        first += one.width
+    return ", ".join(shown[:_MOST_NAMED] + (["..."] if len(shown) > _MOST_NAMED else []))
+
+
+def result_text(model: Model) -> str:
+    if model.outputs:
+        return ", ".join(f"{output.name} {output.result}" for output in model.outputs)
+    if model.labels is not None:
+        return f"{model.result}, one of {len(model.labels):,} names"
+    return f"{model.result}, a class below {model.classes:,}" if model.classes is not None else str(model.result)
+
+
+def costs(model: Model) -> list[str]:
+    """What a row costs, and for which rows it is computed."""
+    size = sum(weight.nbytes for weight in model.weights)
+    taken = sum(dtype.itemsize for dtype in model.arguments)
+    if model.work < WIDE:
+        where = "within the loop over its table's rows"
+    elif model.work >= WORTH_GATHERING * len(model.arguments):
+        where = f"in blocks of {BLOCK:,} of the rows that filters leave"
+    else:
+        where = f"in blocks of {BLOCK:,} rows"
+    cost = f"{2 * model.work:,} floating-point operations in products and {taken:,} bytes of arguments a row"
+    return [f"  {cost}; {size:,} bytes of weights", f"  computed {where}"]
+
+
+def steps_of(jaxpr: Any, named: dict[Any, str]) -> Iterator[Step]:
+    """The operations of a jaxpr in order, those of functions that it calls among them."""
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        inner = inner_jaxprs(equation.params.values())
+        if len(inner) == 1 and name not in _LAYERS:
+            taken = zip(inner[0].invars, equation.invars[-len(inner[0].invars) :], strict=False)
+            yield from steps_of(inner[0], {own: named[given] for own, given in taken if is_named(given, named)})
+            continue
+        reads = tuple(named[one] if is_named(one, named) else shape_text(one) for one in equation.invars)
+        if name in _SHAPES and len(equation.outvars) == 1 and any(is_named(one, named) for one in equation.invars[:1]):
+            named = {**named, equation.outvars[0]: named[equation.invars[0]]}
+        yield Step(_LAYERS.get(name, ""), name, reads, shape_text(equation.outvars[0]), multiply_adds_of(equation))
+
+
+def is_named(variable: Any, named: dict[Any, str]) -> bool:
+    """Whether a variable is a weight; literals are not even keys."""
+    return not hasattr(variable, "val") and variable in named
+
+
+def shape_text(variable: Any) -> str:
+    sizes = ["n" if size == _ROWS else str(size) for size in variable.aval.shape]
+    return f"[{', '.join(sizes)}]"
+
+
+def grouped(steps: Iterator[Step]) -> Iterator[list[Step]]:
+    """Each layer by itself; between them what works element by element, together."""
+    for alone, run in groupby((step for step in steps if step.name not in _SHAPES), lambda step: bool(step.layer)):
+        if alone:
+            yield from ([step] for step in run)
+        else:
+            yield list(run)
+
+
+def layer_lines(steps: Sequence[Step]) -> list[str]:
+    first, last = steps[0], steps[-1]
+    if not first.layer:
+        names = list(dict.fromkeys(step.name for step in steps))
+        return [
+            f"{'elementwise':<18} {last.gives}: {', '.join(names[:_MOST_NAMED])}{', ...' if len(names) > _MOST_NAMED else ''}"
+        ]
+    reads = ", ".join(dict.fromkeys(read for read in first.reads if read != "[]"))
+    work = f", {first.multiply_adds // _ROWS:,} multiply-adds a row" if first.multiply_adds else ""
+    return [f"{first.layer:<18} {reads} -> {first.gives}{work}"]
