@@ -46,7 +46,7 @@ SAMPLED = {
     "tests/lowering/test_equal_rows.py": 3,
     "tests/lowering/test_sinks.py": 3,
     "tests/models/test_import.py": 2,
-    "tests/models/test_operators.py": 3,
+    "tests/models/test_operators.py": 6,
     "tests/models/test_sklearn.py": 8,
     "tests/models/test_trees.py": 3,
     "tests/tpch/test_exports.py": 5,

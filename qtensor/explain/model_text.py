@@ -37,8 +37,7 @@ _LAYERS = {
     "cond": "branch",
 }
 _SHAPES = frozenset(
-    ("broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "concatenate", "stack", "slice", "copy")
-    + ("convert_element_type", "stop_gradient")
+    ["broadcast_in_dim", "concatenate", "convert_element_type", "copy", "expand_dims", "reshape", "slice", "squeeze", "stack", "stop_gradient", "transpose"]
 )
 _MOST_NAMED = 8
 

@@ -1,4 +1,4 @@
-"""Loops, branches and calls of TensorFlow's graphs: as XLA's own where what is in them differs by turn or by row."""
+"""Loops and branches of TensorFlow's graphs: as XLA's own where what is in them differs by turn or by row."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ from qtensor.lowering.models.tensorflow.values import (
     numbers,
 )
 
-CALLS = frozenset(
-    ("Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase", "StatelessIf", "StatelessWhile", "While")
-)
+CALLS = frozenset(("Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"))
 # A loop of so few steps in all turns is written out: XLA sees through it, and it compiles no slower than the loop.
 UNROLLED = 48
 # The same for a loop whose counter decides shapes, which no loop of XLA can.
@@ -39,12 +37,7 @@ MOST_UNROLLED = 4_096
 MOST_COUNTED = 65_536  # turns that are counted at import
 MOST_TURNS = 10_000  # of a loop whose end depends on data: after them a row has no result
 
-_IGNORED = ("T", "Tin", "Tout", "Tcond", "output_shapes", "parallel_iterations", "config", "config_proto", "executor_type")
-
-
-@operator("PartitionedCall", "StatefulPartitionedCall", read=["f"], ignored=_IGNORED)
-def call(*values: Value, f: Call) -> tuple[Value, ...]:
-    return f.run(values)
+_IGNORED = ("T", "Tin", "Tout", "Tcond", "output_shapes", "parallel_iterations")
 
 
 @operator("If", "StatelessIf", read=["then_branch", "else_branch"], ignored=_IGNORED)
@@ -348,13 +341,13 @@ def over_rows(values: Sequence[Value], body: Call, fixed: frozenset[int], counte
     for position, value in enumerate(values):
         if position not in fixed and position not in counters and not isinstance(value, Tensors):
             raise Refusal(f"{NOT_ROW_WISE} (a loop over the rows hands something on from one to the next)")
-    found = body.run([number if position in counters else value for position, value in enumerate(values)])
+    written = [position for position in range(len(values)) if position not in fixed and position not in counters]
+    found = body.only(written).run([number if position in counters else value for position, value in enumerate(values)])
     result: list[Value] = list(values)
-    for position, value in enumerate(found):
-        if position in counters:
-            result[position] = Shape((Rows(counts[0].count),), scalar=True)
-        elif position not in fixed:
-            if not isinstance(value, Tensors) or not isinstance(value.length, Rows):
-                raise Refusal(f"{NOT_ROW_WISE} (a loop over the rows hands something on from one to the next)")
-            result[position] = value
+    for position in counters:
+        result[position] = Shape((Rows(counts[0].count),), scalar=True)
+    for position, value in zip(written, found, strict=True):
+        if not isinstance(value, Tensors) or not isinstance(value.length, Rows):
+            raise Refusal(f"{NOT_ROW_WISE} (a loop over the rows hands something on from one to the next)")
+        result[position] = value
     return tuple(result)

@@ -60,6 +60,8 @@ def add_bias(x: Value, bias: Value, *, data_format: str = "NHWC") -> Value:
 
 
 @operator(
+    "FusedBatchNorm",
+    "FusedBatchNormV2",
     "FusedBatchNormV3",
     read=["epsilon"],
     required={"is_training": (False,), "data_format": ("NHWC",)},

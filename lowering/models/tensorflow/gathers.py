@@ -179,7 +179,9 @@ def gather_places(table: Value, indices: Value) -> Value:
     array, places = array_of(table), array_of(indices)
     last = places.ndim - 1 - isinstance(indices, Batched)
     outside = places_outside(indices, last, array.shape[:depth])
-    safe = wrapped(jnp.where(jnp.expand_dims(outside, last), jnp.zeros((), places.dtype), places), indices)
+    safe = indices
+    if not isinstance(indices, Static):
+        safe = wrapped(jnp.where(jnp.expand_dims(outside, last), jnp.zeros((), places.dtype), places), indices)
     taken = by_row(lambda one, where: one[tuple(jnp.moveaxis(where, -1, 0))], table, safe)
     if isinstance(taken, Batched):
         if isinstance(indices, Batched):
@@ -341,7 +343,7 @@ def unsorted_segments(kind: str, x: Value, ids: Value, number: Value) -> Value:
 
 
 for _kind in SEGMENTS:
-    operator(f"Segment{_kind}", f"Segment{_kind}V2")(partial(sorted_segments, _kind))
+    operator(f"Segment{_kind}")(partial(sorted_segments, _kind))
     operator(f"UnsortedSegment{_kind}")(partial(unsorted_segments, _kind))
 
 

@@ -33,11 +33,6 @@ def greatest(x: Value, number: Value, *, index_type: Any = np.int32) -> tuple[Va
     return top_of(x, integer(number, "the number"), index_type)
 
 
-@operator("TopK", read=["k"], ignored=["sorted"])
-def greatest_fixed(x: Value, *, k: int) -> tuple[Value, ...]:
-    return top_of(x, k, np.dtype(np.int32))
-
-
 def top_of(x: Value, number: int, index_type: Any) -> tuple[Value, ...]:
     axis = feature_axis(x, -1, "axis")
     array = array_of(x)

@@ -238,7 +238,7 @@ def list_gather(values: Value, indices: Value, shape: Value) -> Value:
     return gather_constant(found.stack, indices, 0, 0)
 
 
-@operator("TensorListScatterV2", "TensorListScatter", ignored=_TYPES)
+@operator("TensorListScatterV2", ignored=_TYPES)
 def list_scatter(x: Value, indices: Value, shape: Value, *number: Value) -> Value:
     """The tensors along the first axis of `x` as a list in the order that `indices` say."""
     order = integers(indices, "the index")
@@ -249,7 +249,7 @@ def list_scatter(x: Value, indices: Value, shape: Value, *number: Value) -> Valu
     return Tensors(len(order), array_of(x).dtype, element_shape(shape), numbers(stack))
 
 
-@operator("TensorListConcatV2", "TensorListConcat", ignored=(*_TYPES, "element_shape"))
+@operator("TensorListConcatV2", ignored=(*_TYPES, "element_shape"))
 def list_concat(values: Value, *others: Value) -> tuple[Value, ...]:
     """The tensors one behind another along their first axis, and the length of each."""
     found = list_of(values)
