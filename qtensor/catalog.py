@@ -14,7 +14,7 @@ import pyarrow as pa
 from qtensor.bind import ModelSignature, bind
 from qtensor.errors import DataError, ModelError, QTensorError
 from qtensor.files.paths import is_path, is_pattern, is_there
-from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.model import TEXT, Model
 from qtensor.models import Registration
 from qtensor.row_numbers import table_numbered
 from qtensor.sources import OpenedTables, open_table
@@ -252,7 +252,8 @@ class Scope:
 def signature_of(model: Model) -> ModelSignature:
     """A model as SQL sees it."""
     inputs = tuple((one.name, one.width) for one in model.inputs)
-    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered)
+    texts = frozenset(position for position, dtype in enumerate(model.arguments) if dtype == TEXT)
+    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, texts)
 
 
 _REFERENCES_OF_A_COPY = 3  # the frame's, the method's that asks, and that of the question

@@ -210,7 +210,9 @@ def npy(array: NDArray[np.generic]) -> bytes:
 def record(number: int, model: Model) -> ModelRecord:
     arguments = tuple(str(dtype) for dtype in model.arguments)
     weights = tuple(f"weights/model{number}_{position}.npy" for position in range(len(model.weights)))
-    return ModelRecord(model.name, model.digest, arguments, model.result, model.classes, model.fails, weights, model.labels)
+    return ModelRecord(
+        model.name, model.digest, arguments, model.result, model.classes, model.fails, weights, model.labels, model.texts
+    )
 
 
 def facts_of_types(fields: Schema, columns: Sequence[int]) -> TableFacts:

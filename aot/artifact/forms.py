@@ -175,6 +175,7 @@ def shape_of_model(record: ModelRecord) -> Model:
         fails=record.fails,
         classes=record.classes,
         labels=record.labels,
+        texts=record.texts,
     )
 
 

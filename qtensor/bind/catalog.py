@@ -12,10 +12,11 @@ from qtensor.types import Schema, SqlType
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """A registered model as SQL sees it: a function of `arguments` numbers.
+    """A registered model as SQL sees it: a function of `arguments` numbers and texts.
 
     inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
-    whether a call may give the arguments by position; otherwise it names the inputs.
+    whether a call may give the arguments by position; otherwise it names the inputs. texts: the positions of arguments that are
+    VARCHAR.
     """
 
     name: str
@@ -23,6 +24,7 @@ class ModelSignature:
     result: SqlType
     inputs: tuple[tuple[str, int], ...] = ()
     ordered: bool = True
+    texts: frozenset[int] = frozenset()
 
 
 class Catalog(Protocol):

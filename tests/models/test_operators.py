@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from qtensor.lowering.models.tensorflow import import_model
 from qtensor.lowering.models.tensorflow.freeze import freeze
+from qtensor.lowering.models.tensorflow.lookups import OF_CUT_GRAPHS
 from qtensor.lowering.models.tensorflow.registry import OPS
 from tests.models.oracle import assert_scores_equal, extreme_rows, run
 
@@ -39,6 +40,14 @@ class Case:
 
 def small_integers(rows: int) -> Any:
     return np.random.default_rng(3).integers(-9, 10, (rows, 3))
+
+
+def classes(rows: int) -> Any:
+    return np.random.default_rng(4).integers(0, 7, (rows, 3))
+
+
+def count_of(x: Any, binary: bool) -> Any:
+    return R.DenseBincount(input=x, size=5, weights=tf.zeros([0]), binary_output=binary)
 
 
 def tame(rows: int) -> Any:
@@ -110,6 +119,8 @@ CASES += [
     Case("Select", lambda x: R.Select(condition=x > 0, x=x, y=-x)),
     Case("Select", lambda x: R.Select(condition=x[:, 0] > 0, x=x, y=-x), label="rows"),
     Case("AddN", lambda x: R.AddN(inputs=[x, x * 2, -x]), draw=tame),
+    Case("DenseBincount", lambda x: count_of(x, False), tf.int32, classes),
+    Case("DenseBincount", lambda x: count_of(x, True), tf.int32, classes, label="binary"),
     Case("Bucketize", lambda x: R.Bucketize(input=x, boundaries=[-1.0, 0.0, 2.5])),
     Case("MatMul", lambda x: x @ WEIGHT, draw=tame),
     Case("MatMul", lambda x: tf.matmul(x, tf.transpose(WEIGHT), transpose_b=True), draw=tame, label="transposed"),
@@ -234,4 +245,5 @@ def test_operator_equals_tensorflow(case: Case) -> None:
 
 
 def test_every_operator_has_a_case() -> None:
-    assert OPS.keys() == {case.op for case in CASES}
+    """Those that only cut graphs have are in `test_text.py`."""
+    assert OPS.keys() - OF_CUT_GRAPHS == {case.op for case in CASES}

@@ -53,6 +53,15 @@ class Batched:
     classes: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Texts by row: array [*features, n] of numbers, of which i stands for labels[i]. Nothing is computed with them."""
+
+    array: jax.Array
+    labels: tuple[str, ...]
+    failed: jax.Array | None = None
+
+
 @dataclass(frozen=True)
 class Rows:
     """`times` times the number of rows of the batch, which is `count` in this trace."""
@@ -72,8 +81,9 @@ class Shape:
     scalar: bool = False
 
 
-Value: TypeAlias = Static | Weight | Batched | Shape
+Value: TypeAlias = Static | Weight | Batched | Shape | Labels
 
+COMPUTES_WITH_LABELS = "it computes with a text that the model gives"
 NOT_ROW_WISE = "is not row-wise: a row's result would depend on the other rows, or on how many there are"
 
 
@@ -100,7 +110,7 @@ def integers(value: Value, what: str) -> tuple[int, ...]:
             return tuple(int(item) for item in array.reshape(-1))
         case Shape():
             raise Refusal(f"{NOT_ROW_WISE} ({what})")
-        case Weight() | Batched():
+        case Weight() | Batched() | Labels():
             raise Refusal(f"{what} is computed from data; it must be a constant")
 
 
@@ -126,6 +136,8 @@ def tensor_shape(value: Value) -> tuple[Size, ...]:
             return tuple(value.array.shape)
         case Shape(sizes, scalar):
             return () if scalar else (len(sizes),)
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def array_of(value: Value) -> jax.Array:
@@ -137,6 +149,8 @@ def array_of(value: Value) -> jax.Array:
             return array
         case Shape():
             raise Refusal(f"{NOT_ROW_WISE} (it computes with the number of rows)")
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def wrapped(array: jax.Array, *inputs: Value) -> Value:

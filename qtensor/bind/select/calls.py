@@ -22,7 +22,7 @@ from qtensor.errors import Span, suggestion, with_article
 from qtensor.expressions import Call, Expr, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
 from qtensor.logical import NamedAggregate
-from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Boolean, Decimal, Float, Integer, Null, Varchar
+from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, VARCHAR, Boolean, Decimal, Float, Integer, Null, Varchar
 
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
@@ -71,7 +71,11 @@ class CallBinder:
     # --- models ---------------------------------------------------------------------------------------------------------------
 
     def _predict(self, model: ModelSignature, nodes: list[exp.Expr], span: Span | None) -> Operand:
-        arguments = tuple(self._model_argument(model, node) for node in in_order(self.context, model, nodes, span))
+        given = in_order(self.context, model, nodes, span)
+        arguments = tuple(
+            self._text_argument(model, position, node) if position in model.texts else self._model_argument(model, node)
+            for position, node in enumerate(given)
+        )
         return plain(Predict(model.name, arguments, model.result, span), span)
 
     def _model_argument(self, model: ModelSignature, node: exp.Expr) -> Expr:
@@ -86,10 +90,27 @@ class CallBinder:
             case other:
                 shown = expression_name(node, self.context.source)
                 kind = "text column" if isinstance(other, Varchar) else "column"
+                which = "this argument" if model.texts else "the arguments"
                 message = (
-                    f'{kind} into a model: {shown} is {with_article(other)}, and the arguments of "{model.name}" are numbers'
+                    f"{kind} into a model: {shown} is {with_article(other)}, and {which} of "
+                    f'"{model.name}" {"is a number" if model.texts else "are numbers"}'
                 )
-                raise self.context.error(message, operand.span or self.context.source.span(node))
+                hint = f"Write CAST({shown} AS DOUBLE) if its texts are numbers." if isinstance(other, Varchar) else ""
+                raise self.context.error(message, operand.span or self.context.source.span(node), hint)
+
+    def _text_argument(self, model: ModelSignature, position: int, node: exp.Expr) -> Expr:
+        operand = self.binder.bind(node)
+        match operand.expr.type:
+            case Varchar():
+                return operand.expr
+            case Null():
+                return build.convert(self.context, operand, VARCHAR)
+            case other:
+                shown = expression_name(node, self.context.source)
+                message = f'{shown} is {with_article(other)}, and argument {position + 1} of "{model.name}" is a text'
+                raise self.context.error(
+                    message, operand.span or self.context.source.span(node), f"Write CAST({shown} AS VARCHAR)."
+                )
 
     # --- aggregates -----------------------------------------------------------------------------------------------------------
 
