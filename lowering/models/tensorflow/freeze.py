@@ -85,6 +85,8 @@ def read_tables(function: Any, nodes: Mapping[str, Any]) -> dict[str, TableLeaf]
     found: dict[str, TableLeaf] = {}
     for node in nodes.values():
         name = node_name(node.input[0]) if node.op == "LookupTableFindV2" else ""
+        while name in nodes and nodes[name].op == "Identity":  # of functions that were inlined
+            name = node_name(nodes[name].input[0])
         if name in handles and name not in found:
             keys, values = tf.raw_ops.LookupTableExportV2(
                 table_handle=handles[name], Tkeys=node.attr["Tin"].type, Tvalues=node.attr["Tout"].type
