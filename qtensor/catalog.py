@@ -14,7 +14,7 @@ import pyarrow as pa
 from qtensor.bind import ModelSignature, bind
 from qtensor.errors import DataError, ModelError, QTensorError
 from qtensor.files.paths import is_path, is_pattern, is_there
-from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.model import TEXT, Model
 from qtensor.models import Registration
 from qtensor.row_numbers import table_numbered
 from qtensor.sources import OpenedTables, open_table
@@ -253,7 +253,8 @@ def signature_of(model: Model) -> ModelSignature:
     """A model as SQL sees it."""
     inputs = tuple((one.name, one.width) for one in model.inputs)
     outputs = tuple((one.name, one.result) for one in model.outputs)
-    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, model.nulls, outputs)
+    texts = frozenset(position for position, dtype in enumerate(model.arguments) if dtype == TEXT)
+    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, model.nulls, outputs, texts)
 
 
 _REFERENCES_OF_A_COPY = 3  # the frame's, the method's that asks, and that of the question

@@ -21,7 +21,7 @@ from qtensor.aot.artifact.assumptions import check, positions
 from qtensor.aot.artifact.blocks import layout_of
 from qtensor.aot.artifact.consistency import check_inputs, check_manifest, check_results, contradictions
 from qtensor.aot.artifact.container import Container, read_container
-from qtensor.aot.artifact.manifest import Form, Input, Manifest
+from qtensor.aot.artifact.manifest import Form, Input, Manifest, text_programs
 from qtensor.aot.artifact.parameters import bound_parameters, python_value
 from qtensor.aot.artifact.programs import Programs
 from qtensor.aot.artifact.trust import is_trusted
@@ -289,7 +289,11 @@ class Artifact:
             return kept
         with self._lock, contradictions():
             planned = self._planned(call.form, literals)
-            host = HostInputs(planned.literals, lambda table, index: dictionary_of(call.tables[table].columns[index]))
+            host = HostInputs(
+                planned.literals,
+                lambda table, index: dictionary_of(call.tables[table].columns[index]),
+                programs=text_programs(self.manifest),
+            )
             source = planned.plan.pipelines[-1].source
             columns = call.tables[source.table].columns if isinstance(source, TableSource) and source.table else {}
             decoder = Decoder(planned.output, planned.checks, self.sql, columns.__getitem__, host.strings)
@@ -355,7 +359,7 @@ class Artifact:
         """The result of a query whose state goes on from block to block; at most a block of rows is held."""
         with contradictions():
             planned = self._planned(form, literals)
-            host = HostInputs(planned.literals, no_dictionary)
+            host = HostInputs(planned.literals, no_dictionary, programs=text_programs(self.manifest))
             shared = self._shared(planned.plan, host)
         progress = self._programs.call(form, "start", [])
         rows = 0

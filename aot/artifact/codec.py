@@ -21,6 +21,7 @@ from qtensor.aot.artifact import manifest
 from qtensor.lowering.ir import physical, ranges, values
 from qtensor.lowering.ir.kernel import Instruction
 from qtensor.lowering.models.model import ModelOutput
+from qtensor.lowering.models.text import program
 from qtensor.optimise.facts.statistics import ColumnStatistics
 
 JSON: TypeAlias = Any
@@ -36,7 +37,7 @@ class FormatError(ValueError):
 
 def node_classes() -> dict[str, type]:
     """The classes that JSON may name."""
-    modules = (expressions, logical, manifest, physical, ranges, values, sql_types)
+    modules = (expressions, logical, manifest, physical, program, ranges, values, sql_types)
     found = [
         value
         for module in modules

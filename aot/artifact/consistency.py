@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from qtensor.aot.artifact.blocks import BLOCK, LADDER, SMALL, layout_of
-from qtensor.aot.artifact.manifest import Form, Input, Manifest
+from qtensor.aot.artifact.manifest import Form, Input, Manifest, ModelRecord, text_programs
 from qtensor.errors import ArtifactError, InternalError, QTensorError
 from qtensor.expressions import Literal
 from qtensor.functions.scalars.registry import SCALARS
@@ -27,13 +27,17 @@ from qtensor.lowering.ir.physical import (
     TableSource,
 )
 from qtensor.lowering.ir.values import COMBINATIONS, DOMAIN, Choices, Domain, FormattedDictionary, HostCall, WrittenDictionary
-from qtensor.lowering.program.program import reads
+from qtensor.lowering.models.model import TEXT
+from qtensor.lowering.models.text.program import FirstOf, Found, Grams, HashBucket, Histogram, reads
+from qtensor.lowering.program.program import reads as results_read
 from qtensor.lowering.storage import Layout
 from qtensor.types import VARCHAR, Array, Date, Decimal, Float, Integer, SqlType, Timestamp
 
 _TABLE_LIMIT = 1 << 26
 _FORMS_LIMIT = 64
 _TEXTS_LIMIT = 1 << 16  # more values are never written out as text
+_NODES_LIMIT = 10_000  # of a text program
+_WIDTHS_LIMIT = 1_000  # of runs of neighbours
 
 # What comes of a number that leads nowhere, wherever it is used.
 _CONTRADICTIONS = (
@@ -105,11 +109,42 @@ def problems(manifest: Manifest) -> Iterator[str]:
     for model in manifest.models:
         for name in model.arguments:
             np.dtype(name)
+        yield from problems_of_texts(model)
     yield from problems_of_inputs(manifest)
     if len({tuple((scan.table, scan.columns) for scan in scans_of(form.planned.plan)) for form in manifest.forms}) != 1:
         yield "its forms read different columns"
     for form in manifest.forms:
         yield from problems_of_form(manifest, form)
+
+
+def problems_of_texts(model: ModelRecord) -> Iterator[str]:
+    """What is wrong with a model's text programs: nodes that read what is not there yet, tables without values, sizes."""
+    for program in model.texts:
+        if not 0 <= program.argument < len(model.arguments) or model.arguments[program.argument] != str(TEXT):
+            yield f"a text program is of the argument {program.argument}, which is none"
+        if len(program.nodes) > _NODES_LIMIT:
+            yield f"a text program has {len(program.nodes)} nodes"
+        for number, node in enumerate(program.nodes):
+            if any(not 0 <= read < number for read in reads(node)):
+                yield f"node {number} of a text program reads what is not there yet"
+            match node:
+                case Found(keys=keys, values=values):
+                    if len(keys) != len(values):
+                        yield "a table of a text program has keys without values"
+                case FirstOf(width=width) | Histogram(width=width):
+                    if not 0 <= width <= _TABLE_LIMIT:
+                        yield f"a text program makes {width} numbers of a text"
+                case Grams(widths=widths):
+                    if any(not 0 < width <= _WIDTHS_LIMIT for width in widths) or len(widths) > _WIDTHS_LIMIT:
+                        yield "a text program joins too many neighbours"
+                case HashBucket(buckets=buckets, key=key):
+                    if not 0 < buckets < 1 << 63 or any(not 0 <= part < 1 << 64 for part in key or ()):
+                        yield "a text program hashes into no bucket"
+                case _:
+                    pass
+        for output in program.outputs:
+            if not 0 <= output.node < len(program.nodes) or not 0 <= (output.width or 0) <= _TABLE_LIMIT:
+                yield "an output of a text program is nowhere"
 
 
 def problems_of_inputs(manifest: Manifest) -> Iterator[str]:
@@ -155,7 +190,7 @@ def problems_of_sizes(manifest: Manifest, form: Form) -> Iterator[str]:
         if (scan.shares, scan.chunks, scan.chunk) != (1, layout.chunks, layout.chunk) or (scan.columns and not scan.table):
             yield "a program's blocks are not those of its form"
     for number, pipeline in enumerate(plan.pipelines):
-        if any(not 0 <= read < number for read in reads(pipeline)):
+        if any(not 0 <= read < number for read in results_read(pipeline)):
             yield f"pipeline {number} reads what is not there yet"
         if not 0 < pipeline.source.capacity <= MANY_ROWS:
             yield f"pipeline {number} reads {pipeline.source.capacity} rows"
@@ -209,7 +244,11 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
     for call in described:
         if isinstance(call, HostCall) and not evaluable(call, planned.literals):
             yield f"the function {call.function} cannot be evaluated"
-    host = HostInputs(planned.literals, lambda table, column: empty_dictionary(assumed[table, column].strings))
+    host = HostInputs(
+        planned.literals,
+        lambda table, column: empty_dictionary(assumed[table, column].strings),
+        programs=text_programs(manifest),
+    )
     host.scalars(plan)
     if any(len(host.entries(table.table)) > table.size for table in plan.tables):
         yield "a table made from a dictionary is too small"

@@ -210,7 +210,7 @@ def npy(array: NDArray[np.generic]) -> bytes:
 def record(number: int, model: Model) -> ModelRecord:
     arguments = tuple(str(dtype) for dtype in model.arguments)
     weights = tuple(f"weights/model{number}_{position}.npy" for position in range(len(model.weights)))
-    known = model.result, model.classes, model.fails, weights, model.labels, model.outputs
+    known = model.result, model.classes, model.fails, weights, model.labels, model.outputs, model.texts
     return ModelRecord(model.name, model.digest, arguments, *known)
 
 

@@ -176,6 +176,7 @@ def shape_of_model(record: ModelRecord) -> Model:
         classes=record.classes,
         labels=record.labels,
         outputs=record.outputs,
+        texts=record.texts,
     )
 
 

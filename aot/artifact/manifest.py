@@ -9,6 +9,7 @@ from qtensor.expressions import Literal as Constant
 from qtensor.logical import Plan
 from qtensor.lowering.ir.physical import PlannedQuery, SourceColumn
 from qtensor.lowering.models.model import ModelOutput
+from qtensor.lowering.models.text.program import TextProgram
 from qtensor.optimise.facts.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
@@ -70,7 +71,8 @@ class Parameter:
 @dataclass(frozen=True)
 class ModelRecord:
     """A model: dtypes of its arguments, why a row may have no result (None: every row has one), the parts that hold its weights,
-    what its classes mean if that is text, and its outputs if they are several. Its graph is inside the programs.
+    what its classes mean if that is text, its outputs if they are several, and what the host makes of its text arguments. Its
+    graph is inside the programs.
     """
 
     name: str
@@ -82,6 +84,12 @@ class ModelRecord:
     weights: tuple[str, ...]
     labels: tuple[str, ...] | None
     outputs: tuple[ModelOutput, ...]
+    texts: tuple[TextProgram, ...]
+
+
+def text_programs(manifest: Manifest) -> dict[str, tuple[TextProgram, ...]]:
+    """The text programs of each model, by its name."""
+    return {model.name: model.texts for model in manifest.models}
 
 
 @dataclass(frozen=True)

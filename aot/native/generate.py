@@ -31,6 +31,7 @@ from qtensor.lowering.ir.values import (
     LiteralScalar,
     MappedDictionary,
     MemberTable,
+    ModelTable,
     NumbersTable,
     NumberTable,
     ParsedTable,
@@ -304,6 +305,8 @@ class FormSource:
                 content = self.static(number, sized, MappedDictionary(call), call.function)
             case ListedTable():
                 content = self.content(number, sized)
+            case ModelTable(model=model):
+                self.unsupported.append(f'text as an argument of the model "{model}"')
             case NumberTable(members) | NumbersTable(members):
                 if any(self.form.planned.literals[member].parameter is not None for member in members):
                     self.unsupported.append(f"parameters among {len(members)} values of IN")

@@ -12,11 +12,13 @@ from qtensor.lowering.expressions.arithmetic import integer_range, outside_of
 from qtensor.lowering.expressions.casts import decimal_to_double
 from qtensor.lowering.expressions.lowerer import Lowerer, slot_of
 from qtensor.lowering.ir.kernel import DType, Ref
-from qtensor.lowering.ir.physical import ModelUse
+from qtensor.lowering.ir.physical import ModelUse, SizedTable
 from qtensor.lowering.ir.ranges import BIT, INT64, INT64_MAX, Range, range_of_type
-from qtensor.lowering.ir.values import ListedTable, LiteralDictionary, Value
-from qtensor.lowering.models.model import Model, ModelOutput, argument_called
+from qtensor.lowering.ir.values import ListedTable, LiteralDictionary, ModelTable, Value
+from qtensor.lowering.models.model import TEXT, Model, ModelOutput, argument_called
 from qtensor.types import VARCHAR, Array, Float, Integer, Varchar, scale_of
+
+LARGEST_TEXT_TABLE = 1 << 28  # numbers that a model's program makes of all texts of a column
 
 
 def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Value:
@@ -29,13 +31,14 @@ def lower_predict(lowerer: Lowerer, predict: Predict, values: list[Value]) -> Va
     operands = tuple(
         model_argument(lowerer, model, position, value, valid, predict.span) for position, value in enumerate(values)
     )
+    tables = tuple(text_table(lowerer, model, number, values) for number in range(len(model.tables)))
     slot = slot_of(lowerer.bindings.used_models, ModelUse(model.name, model.digest))
     if model.fails is not None:
-        failed = lowerer.builder.emit("model", *operands, dtype="bool", attribute=(slot, "failed"))
+        failed = lowerer.builder.emit("model", *operands, dtype="bool", attribute=(slot, "failed", *tables))
         lowerer.check(failed, valid, f'the model "{model.name}" has no result for a row: {model.fails}', predict.span)
 
     def element(dtype: DType, number: int | None) -> Ref:
-        return lowerer.builder.emit("model", *operands, dtype=dtype, attribute=(slot, number))
+        return lowerer.builder.emit("model", *operands, dtype=dtype, attribute=(slot, number, *tables))
 
     whole = ModelOutput("", model.result, 0, model.classes, model.labels)
     output = next((one for one in model.outputs if one.name == predict.output), whole)
@@ -81,9 +84,10 @@ def model_argument(lowerer: Lowerer, model: Model, position: int, value: Value, 
 
     valid: where no argument of the call is NULL.
     """
-    if isinstance(value.type, Varchar):
-        raise UnsupportedError("text cannot be an argument of a model")
     dtype = model.arguments[position]
+    if dtype == TEXT:
+        lowerer.require(value, "plain")
+        return lowerer.builder.convert(value.data, "int32")
     if dtype.kind == "f":
         data = decimal_to_double(lowerer, value) if scale_of(value.type) else value.data
         return lowerer.builder.convert(data, str(dtype))  # type: ignore[arg-type]  # a NumPy name is a DType
@@ -94,6 +98,24 @@ def model_argument(lowerer: Lowerer, model: Model, position: int, value: Value, 
         lowerer.check(wrong, valid, f'{argument_called(model, position)} of the model "{model.name}" is {kind}', span)
         data = lowerer.builder.select(wrong, lowerer.integer(0, lowerer.builder.dtype(data)), data)
     return lowerer.builder.convert(data, str(dtype))  # type: ignore[arg-type]
+
+
+def text_table(lowerer: Lowerer, model: Model, number: int, values: Sequence[Value]) -> int:
+    """The slot of a table of what a model's program makes of the texts of an argument.
+
+    Raises UnsupportedError: it would be too large.
+    """
+    argument, output = model.tables[number]
+    dictionary = values[argument].dictionary
+    assert dictionary is not None, "the binder gives texts where a model takes them"
+    strings = max(1, 1 << (lowerer.bindings.size_of(dictionary) - 1).bit_length())
+    size = strings * (output.width or 1)
+    if size > LARGEST_TEXT_TABLE:
+        raise UnsupportedError(
+            f'{argument_called(model, argument)} of the model "{model.name}" may have {strings:,} different texts, and the model '
+            f"makes {output.width:,} numbers of each: more than {LARGEST_TEXT_TABLE:,} together are not supported"
+        )
+    return slot_of(lowerer.bindings.tables, SizedTable(ModelTable(dictionary, model.name, number), size, output.dtype))
 
 
 def whole_number(lowerer: Lowerer, value: Value, bounds: Range) -> tuple[Ref, Ref | None]:

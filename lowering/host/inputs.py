@@ -6,7 +6,7 @@ All of that is done per distinct string, never per row; only `HostInputs.called`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -21,6 +21,7 @@ from qtensor.expressions import Literal
 from qtensor.functions.scalars.function import Evaluated, HostArgument
 from qtensor.functions.scalars.registry import SCALARS
 from qtensor.lowering.host.late_texts import TextLists, joined
+from qtensor.lowering.host.text_programs import made_of_texts
 from qtensor.lowering.ir.physical import PhysicalPlan, SizedTable
 from qtensor.lowering.ir.ranges import INT64_MAX, INT64_MIN
 from qtensor.lowering.ir.values import (
@@ -45,6 +46,7 @@ from qtensor.lowering.ir.values import (
     LiteralScalar,
     MappedDictionary,
     MemberTable,
+    ModelTable,
     NumbersTable,
     NumberTable,
     ParsedTable,
@@ -56,6 +58,7 @@ from qtensor.lowering.ir.values import (
     UnionDictionary,
     WrittenDictionary,
 )
+from qtensor.lowering.models.text.program import TextProgram
 from qtensor.process.cores import available_cores
 from qtensor.types import Boolean, SqlType, Varchar
 from qtensor.values.like import PatternError, matches
@@ -71,6 +74,7 @@ class HostInputs:
     literals: Sequence[Literal]
     column_dictionary: Callable[[str, int], pa.Array]
     least: Callable[[str, int], int] | None = None  # of the values of a table's column
+    programs: Mapping[str, Sequence[TextProgram]] = field(default_factory=dict)  # of models, by name
     resolved: dict[Dictionary, pa.Array] = field(default_factory=dict)
     results: dict[HostCall, tuple[Evaluated, NDArray[np.int64]]] = field(default_factory=dict)
 
@@ -262,6 +266,8 @@ class HostInputs:
                 numbers = (self.literals[literal].value for literal in literals)
                 found[[number - low for number in numbers if isinstance(number, int) and low <= number <= high]] = True
                 return found
+            case ModelTable(dictionary, model, output):
+                return made_of_texts(self.programs[model], self.strings(dictionary), output)
             case NumbersTable(literals, bits):
                 return np.sort(self.numbers(literals, bits))
             case _:

@@ -313,6 +313,17 @@ class NumbersTable:
     bits: int | None
 
 
+@dataclass(frozen=True)
+class ModelTable:
+    """What a text program of a model gives for each string of a dictionary, as `dtype` of that output: [dictionary], or flat
+    [dictionary * width]. output: its number among those of all the model's programs.
+    """
+
+    dictionary: Dictionary
+    model: str
+    output: int
+
+
 HostTable: TypeAlias = (
     LikeTable
     | MemberTable
@@ -325,6 +336,7 @@ HostTable: TypeAlias = (
     | ListedTable
     | NumberTable
     | NumbersTable
+    | ModelTable
 )
 
 

@@ -245,7 +245,7 @@ def given_type(plan: PhysicalPlan, number: int, slots: Types, kernel: Kernel, in
         case "table":
             return table_type(plan, attribute) if len(types) == 1 and types[0] in INTEGERS else None
         case "model":
-            return instruction.dtype if isinstance(attribute, tuple) and 0 <= attribute[0] < len(plan.models) else None
+            return instruction.dtype if is_call(plan, attribute) else None
         case "fetch":
             return fetched_type(plan, number, attribute) if len(types) == 1 and types[0] in INTEGERS else None
         case "search_left" | "search_right":
@@ -254,6 +254,16 @@ def given_type(plan: PhysicalPlan, number: int, slots: Types, kernel: Kernel, in
             signature = SIGNATURES.get(op)
             given = None if signature is None else signature(types)
             return given if given is None or has_input(plan, number, instruction) else None
+
+
+def is_call(plan: PhysicalPlan, attribute: object) -> bool:
+    """Whether an attribute names a model, what of its result, and tables of the texts that it takes."""
+    match attribute:
+        case (int(slot), _, *tables):
+            known = all(isinstance(table, int) and 0 <= table < len(plan.tables) for table in tables)
+            return known and 0 <= slot < len(plan.models)
+        case _:
+            return False
 
 
 def table_type(plan: PhysicalPlan, attribute: object) -> DType | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ModelError
 from qtensor.lowering.models.model import Model, ModelOutput, Prediction
+from qtensor.lowering.models.text.program import TextProgram
 from qtensor.types import Array, Float, SqlType
 
 _MOST_VALUES = 4_096
@@ -46,7 +48,9 @@ def combined(name: str, models: Mapping[str, Model]) -> Model:
         raise ModelError(f'model "{name}": {values:,} values a row are too many: {_MOST_VALUES:,} are the most')
     members = tuple(models.values())
     weights, places = different_weights(members)
-    described = places, [(model.digest, str(model.result)) for model in members]
+    texts = tuple(dict.fromkeys(program for model in members for program in model.texts))
+    tables = tuple(tables_of(model, texts) for model in members)
+    described = places, tables, [(model.digest, str(model.result)) for model in members]
     reasons = dict.fromkeys(model.fails for model in members if model.fails)
     return Model(
         name=name,
@@ -54,13 +58,21 @@ def combined(name: str, models: Mapping[str, Model]) -> Model:
         arguments=first.arguments,
         result=of_all([model.result for model in members]),
         weights=weights,
-        apply=Beside(members, places),
+        apply=Beside(members, places, tables, len(weights)),
         inputs=first.inputs,
         ordered=first.ordered,
         fails=", or ".join(reasons) or None,
         work=sum(model.work for model in members),
         outputs=tuple(outputs),
+        texts=texts,
     )
+
+
+def tables_of(model: Model, texts: Sequence[TextProgram]) -> tuple[int, ...]:
+    """Where the outputs of a model's text programs are among those of `texts`."""
+    ends = list(accumulate((len(program.outputs) for program in texts), initial=0))
+    found = [(ends[texts.index(program)], len(program.outputs)) for program in model.texts]
+    return tuple(place for first, count in found for place in range(first, first + count))
 
 
 def of_all(results: Sequence[SqlType]) -> SqlType:
@@ -88,16 +100,21 @@ def different_weights(models: Sequence[Model]) -> tuple[tuple[NDArray[np.generic
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """`Model.apply` of different graphs, one after the other. places: which weights each has."""
+    """`Model.apply` of different graphs, one after the other. places: which of the `count` weights each has. tables: which of the
+    tables behind the weights, that are made of texts.
+    """
 
     models: Sequence[Model]
     places: Places
+    tables: Places
+    count: int
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         results: list[jax.Array] = []
         any_failed = None
-        for model, places in zip(self.models, self.places, strict=True):
-            found = model.apply([weights[place] for place in places], columns)
+        for model, places, tables in zip(self.models, self.places, self.tables, strict=True):
+            own = [*places, *(self.count + table for table in tables)]
+            found = model.apply([weights[place] for place in own], columns)
             results.append(found.value(None))
             if found.failed is not None:
                 any_failed = found.failed if any_failed is None else any_failed | found.failed

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qtensor.errors import InternalError, ModelError, suggestion
+from qtensor.lowering.models.text.program import TextOutput, TextProgram
 from qtensor.types import SqlType
 
 
@@ -44,6 +45,8 @@ class SeveralOutputs(ModelError):  # noqa: N818  # what is raised when a choice 
         self.names = tuple(names)
 
 
+TEXT = np.dtype(np.object_)  # of an argument that is a text: `apply` is given its code
+
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
 
 
@@ -74,8 +77,10 @@ class Model:
     """What `create_function` registers.
 
     `apply(weights, columns)` is traceable and row-wise: columns are arrays [n] of the dtypes `arguments`, one for each SQL
-    argument; the result is [n], or [k, n] when `result` is an ARRAY of k scores. `digest` names graph and weights' shapes,
-    not the weights' values, which are arguments of the compiled program.
+    argument; of a text, `TEXT`, codes int32[n]. The result is [n], or [k, n] when `result` is an ARRAY of k scores. `digest`
+    names graph and weights' shapes, not the weights' values, which are arguments of the compiled program.
+    texts: what the host makes of each text of a dictionary before a run; `apply` is given the `tables` of it behind the weights,
+    each flat, [strings] or [strings * width].
     inputs: which arguments belong together. ordered: whether their order is known; otherwise a call must name them.
     fails: why a row may have no result, which is an error if the row is needed; None if every row has one.
     work: how many multiply-adds a row takes in matrix products.
@@ -97,8 +102,14 @@ class Model:
     classes: int | None = None  # the result lies in [0, classes): an argmax over that many scores
     work: int = 0
     labels: tuple[str, ...] | None = None
-    nulls: tuple[int | float | None, ...] = ()
+    nulls: tuple[int | float | str | None, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    texts: tuple[TextProgram, ...] = ()
+
+    @property
+    def tables(self) -> tuple[tuple[int, TextOutput], ...]:
+        """The outputs of all programs in order, each with the argument that it is of."""
+        return tuple((program.argument, output) for program in self.texts for output in program.outputs)
 
 
 def argument_called(model: Model, position: int) -> str:

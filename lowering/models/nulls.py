@@ -1,4 +1,4 @@
-"""Models that take a NULL as a number of their own."""
+"""Models that take a NULL for something else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.model import TEXT, Model
 
 
 def with_defaults(model: Model, null: object) -> Model:
-    """The model that takes a NULL as a number: `null` for all arguments, or of a mapping what it has for an input's name.
+    """The model that takes a NULL as `null`, a number or a text, for all arguments, or as a mapping has it for an input's name.
 
-    "nan" is NaN. Raises ModelError: no number, one that an argument cannot hold, no such input.
+    "nan" is NaN, but of a text. Raises ModelError: no number, one that an argument cannot hold, no such input.
     """
     names = [one.name for one in model.inputs]
     if isinstance(null, Mapping):
@@ -35,8 +35,12 @@ def with_defaults(model: Model, null: object) -> Model:
     return replace(model, nulls=nulls)
 
 
-def default_of(name: str, default: object, dtype: np.dtype) -> int | float:
-    """A number that stands for NULL in an argument of type `dtype`."""
+def default_of(name: str, default: object, dtype: np.dtype) -> int | float | str:
+    """What stands for NULL in an argument of type `dtype`."""
+    if dtype == TEXT:
+        if not isinstance(default, str):
+            raise ModelError(f'model "{name}": null={default!r} is no text, which one of its arguments is; give each its own')
+        return default
     if isinstance(default, str) and default.lower() == "nan":
         default = math.nan
     if isinstance(default, bool | np.bool_):

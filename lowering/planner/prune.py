@@ -24,7 +24,7 @@ def prune(plan: PhysicalPlan) -> tuple[PhysicalPlan, list[int]]:
     """The same plan without dead instructions and unused inputs, and the numbers of the checks that are left."""
     pipelines = [prune_pipeline(pipeline) for pipeline in plan.pipelines]
     used = {
-        kind: sorted({input_slot(i) for pipeline in pipelines for i in pipeline.kernel if INPUTS.get(i.op) == kind})
+        kind: sorted({slot for pipeline in pipelines for i in pipeline.kernel for read, slot in input_slots(i) if read == kind})
         for kind in ("scalar", "float_scalar", "table", "model")
     }
     checks = sorted({step.check for pipeline in pipelines for step in pipeline.steps if isinstance(step, CheckStep)})
@@ -43,12 +43,17 @@ def pick(items: tuple[Item, ...], indices: Iterable[int]) -> tuple[Item, ...]:
     return tuple(items[index] for index in indices)
 
 
-def input_slot(instruction: Instruction) -> int:
-    """The run-time input that a scalar, table or model instruction reads."""
-    attribute = instruction.attribute
-    slot = attribute[0] if isinstance(attribute, tuple) else attribute
+def input_slots(instruction: Instruction) -> list[tuple[str, int]]:
+    """The run-time inputs that an instruction reads: of what kind, and which. Of a model also the tables of its texts."""
+    kind, attribute = INPUTS.get(instruction.op), instruction.attribute
+    if kind is None:
+        return []
+    if not isinstance(attribute, tuple):
+        assert isinstance(attribute, int)
+        return [(kind, attribute)]
+    slot, _, *tables = attribute
     assert isinstance(slot, int)
-    return slot
+    return [(kind, slot), *(("table", table) for table in tables if isinstance(table, int))]
 
 
 def prune_pipeline(pipeline: Pipeline) -> Pipeline:
@@ -71,12 +76,13 @@ def prune_pipeline(pipeline: Pipeline) -> Pipeline:
 
 def renumber_inputs(pipeline: Pipeline, used: dict[str, list[int]], checks: list[int]) -> Pipeline:
     def renumbered(instruction: Instruction) -> Instruction:
-        kind = INPUTS.get(instruction.op)
-        if kind is None:
+        places = [used[kind].index(slot) for kind, slot in input_slots(instruction)]
+        if not places:
             return instruction
-        slot = used[kind].index(input_slot(instruction))
-        attribute = (slot, *instruction.attribute[1:]) if isinstance(instruction.attribute, tuple) else slot
-        return replace(instruction, attribute=attribute)
+        attribute = instruction.attribute
+        return replace(
+            instruction, attribute=(places[0], attribute[1], *places[1:]) if isinstance(attribute, tuple) else places[0]
+        )
 
     steps = tuple(
         replace(step, check=checks.index(step.check)) if isinstance(step, CheckStep) else step for step in pipeline.steps

@@ -68,7 +68,7 @@ class Evaluation:
     filtered: bool = False
     pieces: Pieces | None = None
     values: dict[Ref, Array] = field(default_factory=dict)
-    predictions: dict[tuple[int, tuple[Ref, ...]], Prediction] = field(default_factory=dict)
+    predictions: dict[tuple[Hashable, ...], Prediction] = field(default_factory=dict)
 
     def value(self, ref: Ref) -> Array:
         """[length]; a run-time or compile-time scalar comes as a scalar."""
@@ -161,10 +161,11 @@ class Evaluation:
 
     def predict(self, instruction: Instruction) -> Array:
         assert isinstance(instruction.attribute, tuple)
-        slot, element = instruction.attribute
-        key = (slot, instruction.operands)
+        slot, element, *tables = instruction.attribute
+        key = (slot, instruction.operands, tuple(tables))
         if key not in self.predictions:
-            self.predictions[key] = self.called(self.inputs.models[slot], self.inputs.weights[slot], instruction.operands)
+            weights = [*self.inputs.weights[slot], *(self.inputs.tables[table] for table in tables)]
+            self.predictions[key] = self.called(self.inputs.models[slot], weights, instruction.operands)
         prediction = self.predictions[key]
         if element == "failed":
             return jnp.zeros(self.length, bool) if prediction.failed is None else prediction.failed

@@ -12,11 +12,11 @@ from qtensor.types import Schema, SqlType
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """A registered model as SQL sees it: a function of `arguments` numbers.
+    """A registered model as SQL sees it: a function of `arguments` numbers and texts.
 
     inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
-    whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument the number that it
-    takes in place of NULL, if not None. outputs: by name, if a call has to choose one of several.
+    whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument what it is where it
+    is NULL, if not None. outputs: by name, if a call has to choose one of several. texts: the positions of VARCHAR arguments.
     """
 
     name: str
@@ -24,8 +24,9 @@ class ModelSignature:
     result: SqlType
     inputs: tuple[tuple[str, int], ...] = ()
     ordered: bool = True
-    nulls: tuple[int | float | None, ...] = ()
+    nulls: tuple[int | float | str | None, ...] = ()
     outputs: tuple[tuple[str, SqlType], ...] = ()
+    texts: frozenset[int] = frozenset()
 
 
 class Catalog(Protocol):

@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 import jax
+import numpy as np
 
-from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.model import TEXT, Model
 from qtensor.lowering.program.predict import BLOCK, WIDE, WORTH_GATHERING
 from qtensor.lowering.program.work import inner_jaxprs, multiply_adds_of, shape_of
 
@@ -37,7 +38,19 @@ _LAYERS = {
     "cond": "branch",
 }
 _SHAPES = frozenset(
-    ["broadcast_in_dim", "concatenate", "convert_element_type", "copy", "expand_dims", "reshape", "slice", "squeeze", "stack", "stop_gradient", "transpose"]
+    [
+        "broadcast_in_dim",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "expand_dims",
+        "reshape",
+        "slice",
+        "squeeze",
+        "stack",
+        "stop_gradient",
+        "transpose",
+    ]
 )
 _MOST_NAMED = 8
 
@@ -62,9 +75,11 @@ def model_text(model: Model) -> str:
     """One model."""
     with jax.enable_x64(True):
         weights = [shape_of(weight.shape, weight.dtype) for weight in model.weights]
-        columns = [shape_of((_ROWS,), dtype) for dtype in model.arguments]
-        jaxpr = jax.make_jaxpr(model.apply)(weights, columns).jaxpr
+        tables = [shape_of((output.width or 1,), output.dtype) for _, output in model.tables]
+        columns = [shape_of((_ROWS,), np.int32 if dtype == TEXT else dtype) for dtype in model.arguments]
+        jaxpr = jax.make_jaxpr(model.apply)([*weights, *tables], columns).jaxpr
     named = {variable: f"weight {number}" for number, variable in enumerate(jaxpr.invars[: len(weights)])}
+    named |= dict.fromkeys(jaxpr.invars[len(weights):len(weights) + len(tables)], "table of texts")
     layers = [line for steps in grouped(steps_of(jaxpr, named)) for line in layer_lines(steps)]
     numbers = [f"  {number:>3}  {line}" for number, line in enumerate(layers, 1)]
     return "\n".join([f"model {model.name}({arguments_text(model)}) gives {result_text(model)}", *costs(model), *numbers])
@@ -75,7 +90,8 @@ def arguments_text(model: Model) -> str:
     shown, first = [], 0
     for one in model.inputs:
         several = f"[{one.width}]" if one.width > 1 else ""
-        shown.append(f"{one.name}{' ' if one.name else ''}{model.arguments[first]}{several}")
+        type = "text" if model.arguments[first] == TEXT else str(model.arguments[first])
+        shown.append(f"{one.name}{' ' if one.name else ''}{type}{several}")
         first += one.width
     return ", ".join(shown[:_MOST_NAMED] + (["..."] if len(shown) > _MOST_NAMED else []))
 
@@ -91,7 +107,7 @@ def result_text(model: Model) -> str:
 def costs(model: Model) -> list[str]:
     """What a row costs, and for which rows it is computed."""
     size = sum(weight.nbytes for weight in model.weights)
-    taken = sum(dtype.itemsize for dtype in model.arguments)
+    taken = sum(4 if dtype == TEXT else dtype.itemsize for dtype in model.arguments)
     if model.work < WIDE:
         where = "within the loop over its table's rows"
     elif model.work >= WORTH_GATHERING * len(model.arguments):

@@ -127,6 +127,7 @@ class Session:
             planned.literals,
             lambda table, index: dictionary_of(encoded[table, index]),
             lambda table, index: int(encoded[table, index].statistics.minimum or 0),
+            {model.name: model.texts for model in used},
         )
         arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
         shared = jax.tree.leaves(self.memory.shared(physical, host, used))

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from qtensor.errors import ModelError
 from qtensor.lowering.models.tensorflow import import_model
@@ -137,14 +138,77 @@ def test_effects_anywhere_in_a_function(name: str, tmp_path: Path) -> None:
     assert name in message
 
 
-def test_a_table_in_a_file(tmp_path: Path) -> None:
+class Table(tf.Module):
+    """Words by their lines in a file, which is an asset of the SavedModel."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        path.write_text("a\nb\n")
+        source = tf.lookup.TextFileInitializer(
+            str(path), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+        )
+        self.table = tf.lookup.StaticHashTable(source, -1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, word):
+        return self.table.lookup(word)
+
+
+def renamed(folder: Path, name: str) -> Path:
+    """The SavedModel with another name of its asset."""
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((folder / PB).read_bytes())
+    model.meta_graphs[0].asset_file_def[0].filename = name
+    (folder / PB).write_bytes(model.SerializeToString())
+    return folder
+
+
+def test_a_table_in_a_file_of_the_model(tmp_path: Path) -> None:
+    folder = saved(Table(tmp_path / "words"), tmp_path / "model")
+    (tmp_path / "words").unlink()
+    assert import_model("m", folder).arguments == (np.dtype(object),)
+
+
+def test_a_table_in_a_file_elsewhere(tmp_path: Path) -> None:
+    for number, name in enumerate(("../../words", str(tmp_path / "words"), "..", "", "a\\b")):
+        folder = saved(Table(tmp_path / "words"), tmp_path / f"model{number}")
+        assert "which is outside the model's folder" in refused(renamed(folder, name))
+    folder = saved(Table(tmp_path / "words"), tmp_path / "linked")
+    (folder / "assets" / "words").unlink()
+    (folder / "assets" / "words").symlink_to(tmp_path / "words")
+    assert "which is no plain file" in refused(folder)
+
+
+def test_a_table_from_a_path_that_is_computed(tmp_path: Path) -> None:
+    """The function that reads an asset is called by another one, with a path of its own."""
+    folder = saved(Table(tmp_path / "words"), tmp_path / "model")
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((folder / PB).read_bytes())
+    functions = model.meta_graphs[0].graph_def.library.function
+    reader = next(one for one in functions if any(node.op == "InitializeTableFromTextFileV2" for node in one.node_def))
+    other = next(one for one in functions if one is not reader)
+    other.node_def.add(name="call", op="StatefulPartitionedCall").attr["f"].func.name = reader.signature.name
+    (folder / PB).write_bytes(model.SerializeToString())
+    assert "InitializeTableFromTextFileV2" in refused(folder)
+    for node in reader.node_def:  # or by itself, of a constant
+        if node.op == "InitializeTableFromTextFileV2":
+            node.input[1] = "path:output:0"
+    other.node_def.pop()
+    reader.node_def.add(name="path", op="Const").attr["value"].tensor.string_val.append(b"/etc/passwd")
+    (folder / PB).write_bytes(model.SerializeToString())
+    assert "InitializeTableFromTextFileV2" in refused(folder)
+
+
+def test_a_vocabulary_elsewhere(tmp_path: Path) -> None:
+    """A layer of a .keras file that names a file: Keras would read it, whatever it is."""
     (tmp_path / "words").write_text("a\nb\n")
-    source = tf.lookup.TextFileInitializer(
-        str(tmp_path / "words"), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-    )
-    module = Linear()
-    module.table = tf.lookup.StaticHashTable(source, -1)
-    assert "InitializeTableFromTextFileV2" in refused(saved(module, tmp_path / "model"))
+    model = keras.Sequential([keras.Input((1,), dtype="string"), L.StringLookup(vocabulary=["a", "b"]), L.Embedding(3, 1)])
+    written(model, tmp_path / "model.keras")
+    parts = unpacked(tmp_path / "model.keras")
+    vocabulary = json.dumps(str(tmp_path / "words")).encode()
+    assert b'"vocabulary": ["a", "b"]' in parts["config.json"]
+    parts["config.json"] = parts["config.json"].replace(b'"vocabulary": ["a", "b"]', b'"vocabulary": ' + vocabulary)
+    assert "reads its vocabulary from the file" in refused(packed(tmp_path / "other.keras", parts))
 
 
 def nothing(x: Any, constant: Any) -> Any:
@@ -265,7 +329,11 @@ def written(model: Any, path: Path) -> Path:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Those of a .keras file."""
     model = keras.Sequential([keras.Input((4,)), L.Dense(3, activation="relu"), L.Dense(2)])
-    with zipfile.ZipFile(written(model, tmp_path_factory.mktemp("keras") / "model.keras")) as archive:
+    return unpacked(written(model, tmp_path_factory.mktemp("keras") / "model.keras"))
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 

@@ -208,14 +208,6 @@ def test_an_input_of_higher_rank_takes_an_argument_for_each_number(connection: A
     np.testing.assert_allclose(found, model(rows).numpy()[:, 0], rtol=1e-5)
 
 
-def test_tables_of_tensorflow(connection: Any) -> None:
-    lookup = keras.layers.IntegerLookup(vocabulary=[3, 5])
-    model = keras.Sequential([keras.Input((1,), dtype="int64"), lookup, keras.layers.Embedding(4, 2), keras.layers.Flatten()])
-    message = refused(connection, "m", model)
-    assert "reads a look-up table" in message
-    assert "by a JOIN" in message
-
-
 def test_a_declared_input_keeps_its_type(connection: Any) -> None:
     """Of a Sequential that was never called, too."""
     model = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(3, 2), keras.layers.Flatten()])

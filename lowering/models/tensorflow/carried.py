@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from qtensor.lowering.models.tensorflow.values import (
+    COMPUTES_WITH_LABELS,
     NOT_ROW_WISE,
     Batched,
+    Labels,
     Numbers,
     Refusal,
     RowNumbers,
@@ -39,6 +41,8 @@ def carry(value: Value) -> Value:
             return replace(value, stack=carry(stack))  # type: ignore[arg-type]
         case Shape() | RowNumbers():
             raise Refusal(f"{NOT_ROW_WISE} (the number of rows changes in a loop or branch)")
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def common(*values: Value, keep: int | None = None) -> Value:

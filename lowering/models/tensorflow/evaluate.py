@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from qtensor.lowering.models.tensorflow import (
     elementwise,
     gathers,
     images,
+    lookups,
     numerics,
     ordering,
     products,
@@ -36,7 +37,9 @@ from qtensor.lowering.models.tensorflow.graph import (
     Function,
     Graph,
     Operation,
+    Ref,
     Step,
+    TableLeaf,
     WeightLeaf,
     all_steps,
     needed,
@@ -44,9 +47,11 @@ from qtensor.lowering.models.tensorflow.graph import (
 )
 from qtensor.lowering.models.tensorflow.quoting import quoted
 from qtensor.lowering.models.tensorflow.registry import OPS, Call
+from qtensor.lowering.models.tensorflow.text_cut import TextTensor
 from qtensor.lowering.models.tensorflow.values import (
     NOT_ROW_WISE,
     Batched,
+    Labels,
     Refusal,
     Reported,
     Static,
@@ -60,7 +65,7 @@ from qtensor.lowering.program.work import shape_of
 
 # Importing these modules fills OPS.
 OPERATOR_MODULES = (
-    *(control_flow, convolutions, dense, elementwise, gathers, images, numerics),
+    *(control_flow, convolutions, dense, elementwise, gathers, images, lookups, numerics),
     *(ordering, products, reductions, shapes, slices, tensor_lists),
 )
 
@@ -83,6 +88,9 @@ FAILURES = {
     "TruncateMod": "an integer divided by zero",
     "While": "a loop without an end",
     **{f"TensorScatter{kind}": "an index outside its tensor" for kind in ("Add", "Max", "Min", "Sub", "Update")},
+    "DenseBincount": "a negative number that is counted",
+    "LabelGather": "an index outside its texts",
+    "FailsWhere": "a value that it must not have",
 }
 
 # What an operator raises whose inputs are not what TensorFlow gives it: a graph that was changed by hand.
@@ -118,6 +126,8 @@ def walk(steps: Sequence[Step], weights: Sequence[jax.Array], inputs: Sequence[V
                 outputs.append((Static(array),))
             case WeightLeaf(index):
                 outputs.append((Weight(weights[index]),))
+            case TableLeaf():
+                raise InternalError("a look-up table in a graph that was not cut")
             case Operation():
                 outputs.append(perform(step, outputs, weights, report))
     return outputs
@@ -185,6 +195,15 @@ def with_calls(value: Any, weights: Sequence[jax.Array], report: Report) -> Any:
             return value
 
 
+def fold(operation: Operation, inputs: Sequence[Static]) -> Static | None:
+    """What an operator makes of constants; None where it cannot be done now."""
+    numbered = replace(operation, inputs=tuple(Ref(number) for number in range(len(inputs))))
+    problems: list[str] = []
+    with jax.enable_x64(True):
+        found = perform(numbered, [(value,) for value in inputs], (), lambda _, problem: problems.append(problem))
+    return found[0] if found is not None and len(found) == 1 and isinstance(found[0], Static) else None
+
+
 def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
     """`value` with the rows marked that failed in one of its inputs."""
     masks = [mask for source in inputs if (mask := failed_of(source)) is not None]
@@ -194,11 +213,11 @@ def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
         stack = with_failures(value.stack, inputs)
         assert isinstance(stack, Static | Weight | Batched)
         return replace(value, stack=stack)
-    if not isinstance(value, Batched | Weight) or not masks:
+    if not isinstance(value, Batched | Weight | Labels) or not masks:
         return value
     if value.failed is not None:
         masks.append(value.failed)
-    rows = (value.count,) if isinstance(value, Batched) else ()
+    rows = (value.count,) if isinstance(value, Batched) else value.array.shape[-1:] if isinstance(value, Labels) else ()
     if not rows and any(mask.ndim for mask in masks):
         return value  # an empty tensor, or one made of the shape of a batch
     return replace(value, failed=reduce(jnp.logical_or, (jnp.broadcast_to(mask, rows) for mask in masks)))
@@ -206,7 +225,7 @@ def with_failures(value: Value, inputs: Sequence[Value]) -> Value:
 
 def failed_of(value: Value) -> jax.Array | None:
     match value:
-        case Batched() | Weight():
+        case Batched() | Weight() | Labels():
             return value.failed
         case Tensors(stack=Batched() | Weight() as stack):
             return stack.failed
@@ -232,30 +251,65 @@ def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array])
     ]
 
 
+class TextRows(NamedTuple):
+    """What a text tensor has for rows: numbers [n] or [n, width], and for which rows there are none, bool[n]."""
+
+    numbers: jax.Array
+    failed: jax.Array | None
+
+    def batched(self) -> Batched:
+        return Batched(self.numbers.T, failed=self.failed)
+
+
+def looked_up(tensor: TextTensor, tables: Sequence[jax.Array], codes: jax.Array) -> TextRows:
+    """The rows of a text tensor. tables: the outputs of all programs, each flat: [strings] or [strings * width]."""
+
+    def rows(table: jax.Array, width: int | None) -> jax.Array:
+        shaped = table if width is None else table.reshape(-1, width)
+        return shaped.at[codes].get(mode="clip")
+
+    numbers = rows(tables[tensor.output], None if tensor.width == 1 else tensor.width).astype(tensor.dtype)
+    if tensor.width == 1:
+        numbers = numbers[:, None]
+    return TextRows(numbers, None if tensor.failed is None else rows(tables[tensor.failed], None))
+
+
 @dataclass(frozen=True, eq=False)
 class GraphFunction:
     """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64.
 
     by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features.
+    numbers: which arguments are columns of numbers, as `layouts` take them (None: all). tensors: what is looked up by the codes
+    of the others, in tables that come behind the weights.
     """
 
     graph: Graph
     layouts: tuple[InputLayout, ...]
     by_rows: bool = False
+    numbers: tuple[int, ...] | None = None
+    tensors: tuple[TextTensor, ...] = ()
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
             raise InternalError("a model is traced outside jax.enable_x64(True)")
+        tables = weights[len(self.graph.weights) :]
+        texts = [looked_up(tensor, tables, columns[tensor.argument]) for tensor in self.tensors]
+        if self.numbers is not None:
+            columns = [columns[position] for position in self.numbers]
         if not self.by_rows:
-            return self.predict(weights, batched_inputs(self.layouts, columns))
+            return self.predict(weights, [*batched_inputs(self.layouts, columns), *(text.batched() for text in texts)])
         taken = zip(self.layouts, arguments_of(self.layouts, columns), strict=True)
         rows = [rows_of_columns(mine).reshape((-1, *layout.shape)) if layout.shape else mine[0] for layout, mine in taken]
 
-        def row(*inputs: jax.Array) -> Prediction:
+        def row(inputs: Sequence[jax.Array], texts: Sequence[TextRows]) -> Prediction:
             """The features of one row as a batch of one."""
-            return self.predict(weights, [Batched(features[..., None]) for features in inputs])
+            numbers = [Batched(features[..., None]) for features in inputs]
+            looked_up = [
+                Batched(text.numbers[..., None], failed=None if text.failed is None else text.failed[None]) for text in texts
+            ]
+            return self.predict(weights, [*numbers, *looked_up])
 
-        found = jax.vmap(row)(*rows)
+        found = jax.vmap(row)(rows, texts)
         return Prediction(found.value(None)[..., 0].T, None if found.failed is None else found.failed[:, 0])
 
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
@@ -266,7 +320,7 @@ class GraphFunction:
 def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:
     """The model's output, [n] or [k, n], and the rows for which TensorFlow raises an error: those hold what there is."""
     found = outputs[graph.output.step]
-    if found is None or not isinstance(value := found[graph.output.output], Batched):
+    if found is None or not isinstance(value := found[graph.output.output], Batched | Labels):
         raise InternalError("a model without a batched result")
     array = value.array
     if not is_by_row(value):
@@ -278,9 +332,9 @@ def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:
     return Prediction(array, value.failed)
 
 
-def is_by_row(value: Batched) -> bool:
+def is_by_row(value: Batched | Labels) -> bool:
     """Whether the first axis of a tensor is the batch, and nothing else."""
-    return value.axis == 0 and value.times == 1
+    return isinstance(value, Labels) or (value.axis == 0 and value.times == 1)
 
 
 def broken(operation: Operation, reason: str) -> None:
@@ -292,7 +346,7 @@ class Inspection:
     """What an abstract walk found: the problems, one a line; without problems the folded graph and the output.
 
     `output` has the TensorFlow shape [batch, *features] without its batch; `fails` says why a row may have no result (None:
-    every row has one); `classes` that it is an argmax over that many scores.
+    every row has one); `classes` that it is an argmax over that many scores, or the number of one of `labels`.
     """
 
     problems: tuple[str, ...]
@@ -301,9 +355,10 @@ class Inspection:
     dtype: np.dtype[np.generic] | None = None
     fails: str | None = None
     classes: int | None = None
+    labels: tuple[str, ...] | None = None
 
 
-def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
+def inspect(graph: Graph, layouts: Sequence[InputLayout], tensors: Sequence[TextTensor] = ()) -> Inspection:
     """Check every step of `graph`, and replace by constants the steps that depend on neither rows nor weights."""
     problems = [
         f"{op} (node {name}): has an effect beside its result, or is unknown" for name, op in graph.effects if op not in OPS
@@ -315,37 +370,47 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout]) -> Inspection:
             problems += [f"{step.op} (node {step.name}): {reason}" for reason in reasons]
     outputs: list[Outputs] = []
 
-    def trace(weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> None:
+    def trace(weights: Sequence[jax.Array], columns: Sequence[jax.Array], texts: Sequence[TextRows]) -> None:
         def report(operation: Operation, reason: str) -> None:
             problems.append(f"{operation.op} (node {operation.name}): {reason}")
 
-        outputs.extend(walk(graph.steps, weights, batched_inputs(layouts, columns), report))
+        inputs = [*batched_inputs(layouts, columns), *(text.batched() for text in texts)]
+        outputs.extend(walk(graph.steps, weights, inputs, report))
 
     with jax.enable_x64(True):
         columns = [shape_of((3,), layout.dtype) for layout in layouts for _ in range(layout.columns)]
         weights = [shape_of(weight.shape, weight.dtype) for weight in graph.weights]
-        jax.eval_shape(trace, weights, columns)
+        texts = [
+            TextRows(
+                shape_of((3,) if tensor.width is None else (3, tensor.width), tensor.dtype),
+                None if tensor.failed is None else shape_of((3,), np.dtype(np.bool_)),
+            )
+            for tensor in tensors
+        ]
+        jax.eval_shape(trace, weights, columns, texts)
     if problems:
         return Inspection(tuple(problems), graph)
     found = outputs[graph.output.step]
     assert found is not None, "no problems, so every step has its outputs"
     value = found[graph.output.output]
     folded = pruned(replace(graph, steps=tuple(map(folded_step, graph.steps, outputs))))
-    if not isinstance(value, Batched):
+    if not isinstance(value, Batched | Labels):
         return Inspection(("its output is the same for all rows",), folded)
     if not is_by_row(value):
         sizes, step = shapes.described(tensor_shape(value)), graph.steps[graph.output.step]
         node = f" (node {step.name})" if isinstance(step, Operation) else ""
         return Inspection((f"its output{node} {NOT_ROW_WISE} (it has the shape {sizes}, and rows are its first axis)",), folded)
-    fails = None if value.failed is None else failure(graph, outputs)
-    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, fails, value.classes)
+    fails = None if value.failed is None else failure(graph, outputs, tensors)
+    labels = value.labels if isinstance(value, Labels) else None
+    classes = value.classes if isinstance(value, Batched) else len(value.labels)
+    return Inspection((), folded, value.array.shape[:-1], value.array.dtype, fails, classes, labels)
 
 
-def failure(graph: Graph, outputs: Sequence[Outputs]) -> str:
+def failure(graph: Graph, outputs: Sequence[Outputs], tensors: Sequence[TextTensor]) -> str:
     """Why rows may have no result: the operators that TensorFlow raises errors in, and what for."""
-    found: list[str] = []
+    found = list(dict.fromkeys(tensor.why for tensor in tensors if tensor.failed is not None))
     for step, values in zip(graph.steps, outputs, strict=True):
-        fails = any(isinstance(value, Batched) and value.failed is not None for value in values or ())
+        fails = any(isinstance(value, Batched | Labels) and value.failed is not None for value in values or ())
         if fails and isinstance(step, Operation) and step.op in FAILURES:
             found.append(f"{FAILURES[step.op]} ({step.op}, node {step.name})")
     return "TensorFlow raises an error for it, " + " or ".join(found)

@@ -20,6 +20,7 @@ from qtensor.lowering.models.tensorflow.graph import (
     Operation,
     Ref,
     Step,
+    TableLeaf,
     Unreadable,
     WeightLeaf,
     all_steps,
@@ -47,7 +48,7 @@ class Frozen:
     """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output.
 
     variables: the names of the constants that were variables, or tensors made outside the function.
-    functions: those that nodes call, by name.
+    functions: those that nodes call, by name. tables: what the look-up tables hold that it reads, by node; they are no inputs.
     """
 
     nodes: dict[str, Any]
@@ -56,6 +57,7 @@ class Frozen:
     outputs: tuple[str, ...]
     variables: frozenset[str]
     functions: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, TableLeaf] = field(default_factory=dict)
 
 
 def variables_changed(function: Any) -> tuple[str, ...]:
@@ -77,8 +79,27 @@ def freeze(function: Any) -> Frozen:
     nodes = {node.name: node for node in definition.node}
     functions = {function.signature.name: function for function in definition.library.function}
     variables = frozenset(inside.op.name for _, inside in function.graph.captures)
-    outputs = tuple(tensor.name for tensor in frozen.outputs)
-    return Frozen(nodes, inputs, tuple(spec.name for spec in inputs), outputs, variables, functions)
+    tables = read_tables(function, nodes)
+    inputs = tuple(spec for spec in inputs if spec.name not in tables)
+    names, outputs = tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs)
+    return Frozen(nodes, inputs, names, outputs, variables, functions, tables)
+
+
+def read_tables(function: Any, nodes: Mapping[str, Any]) -> dict[str, TableLeaf]:
+    """The contents of the look-up tables that a function captures, by the node that stands for the table."""
+    tf = importlib.import_module("tensorflow")
+    handles = {inside.op.name: outside for outside, inside in function.graph.captures if outside.dtype == tf.resource}
+    found: dict[str, TableLeaf] = {}
+    for node in nodes.values():
+        name = node_name(node.input[0]) if node.op == "LookupTableFindV2" else ""
+        while name in nodes and nodes[name].op == "Identity":  # of functions that were inlined
+            name = node_name(nodes[name].input[0])
+        if name in handles and name not in found:
+            keys, values = tf.raw_ops.LookupTableExportV2(
+                table_handle=handles[name], Tkeys=node.attr["Tin"].type, Tvalues=node.attr["Tout"].type
+            )
+            found[name] = TableLeaf(keys.numpy(), values.numpy())
+    return found
 
 
 def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
@@ -89,6 +110,12 @@ def read_graph(frozen: Frozen, output: int, tf: Any) -> Graph:
     found = Findings()
     reader = GraphReader(frozen, tf, found)
     ref = reader.ref(frozen.outputs[output])
+    for name in sorted(reader.waited_for()):
+        if (check := checked_values(frozen.nodes, name)) is not None:
+            parts = (ref, *(reader.ref(tensor) for tensor in check))
+            reader.steps.append(Operation(name, "FailsWhere", parts))
+            ref = Ref(len(reader.steps) - 1)
+            reader.checked.add(name)
     reader.note_effects()
     return Graph(tuple(reader.steps), ref, tuple(found.weights), tuple(sorted(found.effects)))
 
@@ -112,6 +139,7 @@ class GraphReader:
         self.steps: list[Step] = []
         self.found = found
         self.positions: dict[str, int] = {}
+        self.checked: set[str] = set()  # Asserts that are steps now
 
     def ref(self, tensor: str) -> Ref:
         """The step that computes the tensor "node" or "node:output", after all steps it needs."""
@@ -129,6 +157,8 @@ class GraphReader:
         return Ref(self.positions[name], int(output or 0))
 
     def step(self, node: Any) -> Step:
+        if node.name in self.frozen.tables:
+            return self.frozen.tables[node.name]
         if node.name in self.frozen.input_nodes:
             return Argument(self.frozen.input_nodes.index(node.name))
         if node.op == "Const" and isinstance(read_type(node.attr["dtype"].type, self.tf), np.dtype):
@@ -193,10 +223,45 @@ class GraphReader:
         while pending:
             for tensor in self.frozen.nodes[pending.pop()].input:
                 name = node_name(tensor.removeprefix("^"))
+                if name in self.checked:
+                    continue
                 if name not in found and name not in self.positions:
                     found.add(name)
                     pending.append(name)
         return {name for name in found if self.frozen.nodes[name].op not in ("NoOp", "Const", "Placeholder")}
+
+
+def checked_values(nodes: Mapping[str, Any], name: str) -> tuple[str, str] | None:
+    """Of an Assert that no value is a certain one, as Keras's StringLookup without a place for unknown texts has it: the tensor
+    of the values, and that of the forbidden one.
+    """
+
+    def inputs_of(tensor: str, op: str) -> list[str]:
+        node = nodes.get(node_name(tensor))
+        return data_inputs(node) if node is not None and node.op == op else []
+
+    match inputs_of(name, "Assert"):
+        case [condition, *_]:
+            pass
+        case _:
+            return None
+    match inputs_of(condition, "Equal"):
+        case [size, zero] if is_zero(nodes[node_name(zero)]):
+            pass
+        case _:
+            return None
+    for where in inputs_of(size, "Size"):
+        for equal in inputs_of(where, "Where"):
+            match inputs_of(equal, "Equal"):
+                case [values, forbidden]:
+                    return values, forbidden
+    return None
+
+
+def is_zero(node: Any) -> bool:
+    """Whether a node is the constant 0."""
+    tensor = node.attr["value"].tensor
+    return node.op == "Const" and not any(tensor.int_val) and not any(tensor.int64_val) and not any(tensor.tensor_content)
 
 
 def node_name(tensor: str) -> str:
@@ -210,6 +275,8 @@ def data_inputs(node: Any) -> list[str]:
 
 def read_type(number: int, tf: Any) -> np.dtype[np.generic] | Unreadable:
     name = tf.as_dtype(number).name
+    if name == "string":
+        return np.dtype(object)
     return jnp.dtype(name) if name in SUPPORTED_TYPES else Unreadable(f"{name} type")
 
 

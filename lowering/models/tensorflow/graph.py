@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +49,14 @@ class Constant:
     array: NDArray[np.generic]
 
 
+@dataclass(frozen=True, eq=False)
+class TableLeaf:
+    """A look-up table with the contents that it has: values[i] for keys[i]. Texts are bytes in arrays of objects."""
+
+    keys: NDArray[Any]
+    values: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class WeightLeaf:
     """Weight number `index`: an argument of the compiled program."""
@@ -66,7 +74,7 @@ class Operation:
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
 
 
-Step: TypeAlias = Argument | Constant | WeightLeaf | Operation
+Step: TypeAlias = Argument | Constant | TableLeaf | WeightLeaf | Operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +104,8 @@ def is_weight(array: NDArray[np.generic], variable: bool) -> bool:
 
     Of a single number only that tells: a bias of one unit is trained, the 1e-3 of a normalisation is not.
     """
+    if array.dtype == object:  # texts
+        return False
     if jnp.issubdtype(array.dtype, jnp.floating):
         return variable or array.size > 1
     return array.size > LARGEST_STATIC
@@ -131,7 +141,7 @@ def needed(steps: Sequence[Step], outputs: Sequence[Ref], weights: dict[int, int
                 found.append(Operation(name, op, inputs, attributes))
             case WeightLeaf(index):
                 found.append(WeightLeaf(weights.setdefault(index, len(weights))))
-            case Argument() | Constant():
+            case Argument() | Constant() | TableLeaf():
                 found.append(step)
     return tuple(found), tuple(Ref(renumbered[output.step], output.output) for output in outputs)
 
@@ -191,12 +201,48 @@ def described_steps(steps: Sequence[Step], weights: Sequence[NDArray[np.generic]
                         yield from described_steps(function.steps, weights)
                         yield "end"
             case Constant(array):
-                yield repr(("constant", str(array.dtype), array.shape, array.tobytes()))
+                content = array.tolist() if array.dtype == object else array.tobytes()
+                yield repr(("constant", str(array.dtype), array.shape, content))
             case WeightLeaf(index):
                 yield repr(("weight", index, str(weights[index].dtype), weights[index].shape))
             case Argument(index):
                 yield repr(("argument", index))
+            case TableLeaf(keys, values):
+                yield repr(("table", str(keys.dtype), str(values.dtype)))
 
 
 def functions_of_attribute(value: AttributeValue) -> tuple[Function, ...]:
     return tuple(part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Function))
+
+
+def without_bounds(graph: Graph) -> Graph:
+    """The graph without minima that are known: min(a, max(b, x)) is a, whatever x is, where b is a or at least as great.
+
+    tf.math.bincount asks so for its number of bins, of which x is what the values of all rows would need.
+    """
+    steps = list(graph.steps)
+    alias: dict[int, Ref] = {}
+
+    def found(ref: Ref) -> Ref:
+        return alias.get(ref.step, ref)
+
+    for number, step in enumerate(steps):
+        if not isinstance(step, Operation):
+            continue
+        steps[number] = step = replace(step, inputs=tuple(found(ref) for ref in step.inputs))
+        if step.op != "Minimum":
+            continue
+        for bound, other in (step.inputs, step.inputs[::-1]):
+            inner = steps[other.step]
+            if isinstance(inner, Operation) and inner.op == "Maximum" and any(reaches(steps, ref, bound) for ref in inner.inputs):
+                alias[number] = bound
+    return pruned(replace(graph, steps=tuple(steps), output=found(graph.output)))
+
+
+def reaches(steps: Sequence[Step], ref: Ref, bound: Ref) -> bool:
+    """Whether a value is known to be at least `bound`."""
+    match steps[ref.step], steps[bound.step]:
+        case Constant(value), Constant(least):
+            return value.shape == least.shape == () and bool(np.greater_equal(value, least))
+        case _:
+            return ref == bound

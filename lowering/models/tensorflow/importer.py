@@ -13,12 +13,24 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.model import Model, ModelInput, SeveralOutputs, input_dtype, order_of
-from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, inspect
+from qtensor.lowering.models.labels import labelled
+from qtensor.lowering.models.model import TEXT, Model, ModelInput, SeveralOutputs, input_dtype, order_of
+from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, fold, inspect
 from qtensor.lowering.models.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
-from qtensor.lowering.models.tensorflow.graph import Constant, Graph, Operation, Ref, digest, reordered
+from qtensor.lowering.models.tensorflow.graph import (
+    Constant,
+    Graph,
+    Operation,
+    Ref,
+    Step,
+    TableLeaf,
+    digest,
+    reordered,
+    without_bounds,
+)
 from qtensor.lowering.models.tensorflow.inputs import names_of_signature
 from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, reading, shown, trace_model
+from qtensor.lowering.models.tensorflow.text_cut import Cut, TextSource, cut
 from qtensor.lowering.program.row_major import BY_ROWS
 from qtensor.lowering.program.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
@@ -89,19 +101,24 @@ def imported(
     if inputs is not None:
         order = order_of(name, names.names, inputs)
         graph, layouts = reordered(graph, order), tuple(layouts[position] for position in order)
-    inspection = checked(name, inspect(graph, layouts))
+    texts = cut_texts(name, graph, layouts)
+    numeric = tuple(layout for layout in layouts if layout.dtype != TEXT)
+    inspection = checked(name, inspect(texts.graph, numeric, texts.tensors))
     if as_class:
         graph = with_class(name, inspection)
-        inspection = checked(name, inspect(graph, layouts))
+        inspection = checked(name, inspect(graph, numeric, texts.tensors))
     result = result_type(name, inspection)
     types = tuple(argument_type(layout) for layout in layouts for _ in range(layout.columns))
-    apply = GraphFunction(inspection.graph, layouts)
+    numbers = tuple(position for position, dtype in enumerate(types) if dtype != TEXT)
+    apply = GraphFunction(inspection.graph, numeric, False, numbers, texts.tensors)
+    tables = [np.zeros(output.width or 1, output.dtype) for program in texts.programs for output in program.outputs]
     with jax.enable_x64(True):
-        work = work_of(apply, inspection.graph.weights, types)
+        machine_types = [np.dtype(np.int32) if dtype == TEXT else dtype for dtype in types]
+        work = work_of(apply, [*inspection.graph.weights, *tables], machine_types)
     apply = replace(apply, by_rows=work >= BY_ROWS)
-    return Model(
+    model = Model(
         name=name,
-        digest=digest(inspection.graph, layouts_described(layouts), result),
+        digest=digest(inspection.graph, layouts_described(layouts), result, texts.tensors),
         arguments=types,
         result=result,
         weights=inspection.graph.weights,
@@ -111,7 +128,41 @@ def imported(
         classes=inspection.classes,
         fails=inspection.fails,
         work=work,
+        texts=texts.programs,
     )
+    return model if inspection.labels is None else labelled(model, inspection.labels)
+
+
+def cut_texts(name: str, graph: Graph, layouts: Sequence[InputLayout]) -> Cut:
+    """The graph of numbers, and what is made of texts before it. Raises ModelError: what cannot be done with texts."""
+    sources: list[TextSource | None] = []
+    first = 0
+    for layout in layouts:
+        if layout.dtype == TEXT and len(layout.shape) > 1:
+            raise ModelError(f'model "{name}": its input "{layout.name}" has texts along several axes; only one is supported')
+        width = layout.columns if layout.shape else None
+        sources.append(TextSource(layout.name, first, width) if layout.dtype == TEXT else None)
+        first += layout.columns
+    graph = without_bounds(graph)
+    if not any(map(is_of_text, graph.steps)) and not any(sources):
+        return Cut(graph, (), (), ())
+    found = cut(graph, sources, fold)
+    if found.problems:
+        raise ModelError("\n  ".join([f'model "{name}" cannot be used in SQL:', *found.problems]))
+    return found
+
+
+def is_of_text(step: Step) -> bool:
+    """Whether a step of a graph without text inputs is a matter of texts or tables all the same."""
+    match step:
+        case TableLeaf():
+            return True
+        case Constant(array):
+            return array.dtype == TEXT
+        case Operation(op="SparseCross" | "AsString"):
+            return True
+        case _:
+            return False
 
 
 def refuse_tables(name: str, specs: Sequence[InputSpec]) -> None:
@@ -119,8 +170,8 @@ def refuse_tables(name: str, specs: Sequence[InputSpec]) -> None:
     found = [f'"{spec.name}"' for spec in specs if spec.dtype in TABLES]
     if found:
         raise ModelError(
-            f'model "{name}" reads a look-up table or a variable of TensorFlow: {", ".join(found)}. Layers such as StringLookup '
-            "and IntegerLookup do; look the values up in SQL, by a JOIN, and give the model the rest of it and what was found"
+            f'model "{name}" reads a look-up table or a variable of TensorFlow, and not by looking up: {", ".join(found)}; '
+            "look the values up in SQL, by a JOIN, and give the model the rest of it and what was found"
         )
 
 
@@ -141,11 +192,11 @@ def choose_output(name: str, names: Sequence[str], output: str | None) -> tuple[
 
 def input_layout(name: str, spec: InputSpec, arguments: int | None, *, alone: bool) -> InputLayout:
     """How SQL arguments become the input `spec`."""
-    if spec.dtype not in SUPPORTED_TYPES:
+    if spec.dtype != "string" and spec.dtype not in SUPPORTED_TYPES:
         raise ModelError(
-            f'model "{name}": its input "{spec.name}" is of type {spec.dtype}; only numbers and booleans are supported'
+            f'model "{name}": its input "{spec.name}" is of type {spec.dtype}; only numbers, booleans and texts are supported'
         )
-    dtype = jnp.dtype(spec.dtype)
+    dtype = TEXT if spec.dtype == "string" else jnp.dtype(spec.dtype)
     shape = spec.shape if spec.shape is not None else (None, None)
     if not shape:
         raise ModelError(
@@ -182,6 +233,8 @@ def sizes_of_input(name: str, called: str, sizes: Sequence[int | None], argument
 
 def argument_type(layout: InputLayout) -> np.dtype[np.generic]:
     """The type of an input's columns; SQL has no half precision, so those come as float32 and are rounded inside."""
+    if layout.dtype == TEXT:
+        return TEXT
     is_half = layout.dtype.itemsize == 2 and jnp.issubdtype(layout.dtype, jnp.floating)
     return np.dtype(np.float32) if is_half else layout.dtype
 
@@ -222,6 +275,8 @@ def result_type(name: str, inspection: Inspection) -> SqlType:
             "put a keras.layers.Flatten, or tf.reshape, behind it"
         )
     width = features[0] if features else 1
+    if inspection.labels is not None and width > 1:
+        raise ModelError(f'model "{name}": its output are {width} texts a row; only one is supported')
     if jnp.issubdtype(dtype, jnp.floating):
         element = DOUBLE if dtype == np.float64 else FLOAT
         return element if width == 1 else Array(element, width)

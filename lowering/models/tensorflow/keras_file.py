@@ -97,6 +97,8 @@ def custom_objects(config: Any, keras: Any) -> tuple[dict[str, Any], str | None]
             pending += value.values()
             module, kind, registered = (value.get(key) for key in ("module", "class_name", "registered_name"))
             own = keras.saving.get_registered_object(registered) if isinstance(registered, str) else None
+            if isinstance(value.get("vocabulary"), str):  # beside those in the file: Keras would read it
+                return found, f"a layer reads its vocabulary from the file {value['vocabulary']!r}"
             if own is not None:
                 found |= {str(registered): own, str(kind): own}
             elif module is not None and "class_name" in value and not is_of_keras(module):

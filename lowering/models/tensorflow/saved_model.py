@@ -36,13 +36,16 @@ FORBIDDEN = re.compile(
 CHECKPOINTS = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "ShardedFilespec"))
 NUMBERS_ONLY = (7, 20, 21)  # DT_STRING, DT_RESOURCE, DT_VARIANT: what other operators neither take nor give
 
+# What fills a table from a file: allowed where the file is one of the model's own assets.
+FROM_FILE = "InitializeTableFromTextFileV2"
+
 LARGEST_CONSTANT = 1 << 28  # values: a constant of one value is written as that and its shape
 
 
 def check_saved_model(name: str, folder: Path, tf: Any) -> None:
     """Raise ModelError for a SavedModel that is not to be loaded: all such operators at once."""
     model = read_saved_model(name, folder)
-    problems = sorted(set(problems_of(model)))
+    problems = sorted({*problems_of(model), *problems_of_assets(model, folder)})
     if problems:
         listed = "\n  ".join(problems)
         raise ModelError(
@@ -81,14 +84,47 @@ def problems_of(model: Any) -> Iterator[str]:
             is_saver = of_objects or node.name.startswith("save")
             yield from problems_of_node(node, functions, may_save=is_saver)
         called = set(names_called(node for function in functions.values() for node in function.node_def))
+        called_by_functions = frozenset(called)
         called.update(graph.object_graph_def.concrete_functions)
         if not of_objects:
             called.update(names_called(definition.node))
             yield from problems_of_start(graph)
         for function in functions.values():
             may_save = function.signature.name not in called
+            # One that is called gets its arguments from whoever calls it.
+            is_start = of_objects and function.signature.name not in called_by_functions
+            assets = asset_arguments(graph, function) if is_start else frozenset()
             for node in function.node_def:
-                yield from problems_of_node(node, functions, may_save=may_save)
+                if node.op != FROM_FILE or len(node.input) < 2 or node.input[1] not in assets:
+                    yield from problems_of_node(node, functions, may_save=may_save)
+
+
+def asset_arguments(graph: Any, function: Any) -> frozenset[str]:
+    """The arguments of a function that are given the paths of the model's assets when it is loaded: those of its captures that
+    are assets.
+    """
+    objects = graph.object_graph_def
+    if function.signature.name not in objects.concrete_functions:
+        return frozenset()
+    captured = objects.concrete_functions[function.signature.name].bound_inputs
+    names = [argument.name for argument in function.signature.input_arg]
+    kinds = [objects.nodes[number].WhichOneof("kind") if 0 <= number < len(objects.nodes) else None for number in captured]
+    taken = names[len(names) - len(kinds) :] if len(kinds) <= len(names) else []
+    return frozenset(name for name, kind in zip(taken, kinds, strict=False) if kind == "asset")
+
+
+def problems_of_assets(model: Any, folder: Path) -> Iterator[str]:
+    """Assets that are no files of the model: TensorFlow puts a name behind the folder `assets`, whatever it is."""
+    for graph in model.meta_graphs:
+        for asset in graph.asset_file_def:
+            name = asset.filename
+            path = folder / "assets" / name
+            if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+                yield f"the asset {name!r}, which is outside the model's folder"
+            elif path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+                yield f"the asset {name!r}, which is no plain file"
+            elif path.stat().st_size > LARGEST_PART:
+                yield f"the asset {name!r}, of {path.stat().st_size:,} bytes"
 
 
 def problems_of_node(node: Any, functions: Mapping[str, Any], *, may_save: bool) -> Iterator[str]:

@@ -83,6 +83,15 @@ class Batched:
         return self.array.shape[:-1]
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Texts by row: array [*features, n] of numbers, of which i stands for labels[i]. Nothing is computed with them."""
+
+    array: jax.Array
+    labels: tuple[str, ...]
+    failed: jax.Array | None = None
+
+
 @dataclass(frozen=True)
 class Rows:
     """`times` times the number of rows of the batch, which is `count` in this trace."""
@@ -132,11 +141,13 @@ class Tensors:
 # The arrays in values, for JAX's control flow; the rest must not change there.
 jax.tree_util.register_dataclass(Weight, ["array", "failed"], [])
 jax.tree_util.register_dataclass(Batched, ["array", "failed", "softmax_of"], ["axis", "before", "after", "classes"])
+jax.tree_util.register_dataclass(Labels, ["array", "failed"], ["labels"])
 jax.tree_util.register_dataclass(Tensors, ["stack"], ["length", "dtype", "element"])
 
-Value: TypeAlias = Static | Weight | Batched | Shape | RowNumbers | Tensors
+Value: TypeAlias = Static | Weight | Batched | Shape | RowNumbers | Tensors | Labels
 Numbers: TypeAlias = Static | Weight | Batched
 
+COMPUTES_WITH_LABELS = "it computes with a text that the model gives"
 NOT_ROW_WISE = "is not row-wise: a row's result would depend on the other rows, or on how many there are"
 
 
@@ -163,7 +174,7 @@ def integers(value: Value, what: str) -> tuple[int, ...]:
             return tuple(int(item) for item in array.reshape(-1))
         case Shape() | RowNumbers():
             raise Refusal(f"{NOT_ROW_WISE} ({what})")
-        case Weight() | Batched():
+        case Weight() | Batched() | Labels():
             raise Refusal(f"{what} is computed from data; it must be a constant")
         case Tensors():
             raise Refusal(f"{what} is a list of tensors")
@@ -184,6 +195,8 @@ def numbers(value: Value) -> Numbers:
             raise Refusal(f"{NOT_ROW_WISE} (it computes with the number of rows, or with a row's number)")
         case Tensors():
             raise Refusal("it computes with a list of tensors")
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def tensor_rank(value: Value) -> int:
@@ -199,6 +212,8 @@ def tensor_rank(value: Value) -> int:
             return value.array.ndim
         case Tensors():
             return 0
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def tensor_shape(value: Value) -> tuple[Size, ...]:
@@ -216,6 +231,8 @@ def tensor_shape(value: Value) -> tuple[Size, ...]:
             return tuple(Rows(count) if position == axis else 1 for position in range(rank))
         case Tensors():
             return ()
+        case Labels():
+            raise Refusal(COMPUTES_WITH_LABELS)
 
 
 def array_of(value: Value) -> jax.Array:

@@ -20,10 +20,10 @@ from qtensor.bind.select.window_syntax import FUNCTIONS
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.errors import Span, suggestion, with_article
-from qtensor.expressions import Call, ColumnRef, Literal, Predict
+from qtensor.expressions import Call, ColumnRef, Expr, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
 from qtensor.logical import NamedAggregate
-from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, Array, Boolean, Decimal, Float, Integer, Null, Varchar
+from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, VARCHAR, Array, Boolean, Decimal, Float, Integer, Null, Varchar
 
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
@@ -78,27 +78,32 @@ class CallBinder:
         span, nodes = self.context.source.span(node), call_arguments(node)
         output, result = output_of(self.context, model, wanted, span)
         given = [
-            Argument(node, tuple(value for part in written_values(node) for value in self._model_values(model, part)))
-            for node in nodes
+            Argument(node, tuple(value for part in written_values(node) for value in self._model_values(part))) for node in nodes
         ]
         values = in_order(self.context, model, given, span)
-        for position, default in enumerate(model.nulls):
-            if default is not None:
-                instead = plain(Literal(default, DOUBLE if isinstance(default, float) else BIGINT))
-                values[position] = build.coalesce(self.context, [values[position], instead], span)
-        return plain(Predict(model.name, tuple(value.expr for value in values), result, span, output), span)
+        arguments = tuple(self._model_argument(model, position, value) for position, value in enumerate(values))
+        return plain(Predict(model.name, arguments, result, span, output), span)
 
-    def _model_values(self, model: ModelSignature, node: exp.Expr) -> list[Operand]:
-        """The numbers that a part of an argument stands for."""
+    def _model_values(self, node: exp.Expr) -> list[Operand]:
+        """The values that a part of an argument stands for."""
         if is_several(node):
-            return [self._model_number(model, value, None) for value in self.binder.starred(node)]
+            return self.binder.starred(node)
         operand = self.binder.bind(node)
         if isinstance(operand.expr.type, Array):
             return [plain(score, operand.span) for score in scores_of(operand.expr)]
-        return [self._model_number(model, operand, node)]
+        return [Operand(operand.expr, operand.type, operand.span or self.context.source.span(node))]
 
-    def _model_number(self, model: ModelSignature, operand: Operand, node: exp.Expr | None) -> Operand:
-        """A value that a model takes; `node` is how it is written, None of one of a star."""
+    def _model_argument(self, model: ModelSignature, position: int, operand: Operand) -> Expr:
+        """A value as a model takes it, and what it takes a NULL for."""
+        number = self._model_text if position in model.texts else self._model_number
+        value = number(model, position, operand)
+        default = model.nulls[position] if model.nulls else None
+        if default is None:
+            return value.expr
+        type = VARCHAR if isinstance(default, str) else DOUBLE if isinstance(default, float) else BIGINT
+        return build.coalesce(self.context, [value, plain(Literal(default, type))], operand.span).expr
+
+    def _model_number(self, model: ModelSignature, position: int, operand: Operand) -> Operand:
         match operand.expr.type:
             case Integer() | Decimal() | Float():
                 return operand
@@ -107,15 +112,32 @@ class CallBinder:
             case Null():
                 return plain(build.convert(self.context, operand, DOUBLE), operand.span)
             case other:
-                if node is not None:
-                    shown = expression_name(node, self.context.source)
-                else:
-                    shown = operand.expr.name if isinstance(operand.expr, ColumnRef) else "one of its values"
+                shown = self._shown(operand)
                 kind = "text column" if isinstance(other, Varchar) else "column"
+                which = "this argument" if model.texts else "the arguments"
                 message = (
-                    f'{kind} into a model: {shown} is {with_article(other)}, and the arguments of "{model.name}" are numbers'
+                    f"{kind} into a model: {shown} is {with_article(other)}, and {which} of "
+                    f'"{model.name}" {"is a number" if model.texts else "are numbers"}'
                 )
-                raise self.context.error(message, operand.span)
+                hint = f"Write CAST({shown} AS DOUBLE) if its texts are numbers." if isinstance(other, Varchar) else ""
+                raise self.context.error(message, operand.span, hint)
+
+    def _model_text(self, model: ModelSignature, position: int, operand: Operand) -> Operand:
+        match operand.expr.type:
+            case Varchar():
+                return operand
+            case Null():
+                return plain(build.convert(self.context, operand, VARCHAR), operand.span)
+            case other:
+                shown = self._shown(operand)
+                message = f'{shown} is {with_article(other)}, and argument {position + 1} of "{model.name}" is a text'
+                raise self.context.error(message, operand.span, f"Write CAST({shown} AS VARCHAR).")
+
+    def _shown(self, operand: Operand) -> str:
+        """A value as it is written, or, of a star, the name of the column."""
+        if isinstance(operand.expr, ColumnRef):
+            return operand.expr.name
+        return self.context.source.sql[operand.span.start : operand.span.end] if operand.span else "an argument"
 
     # --- aggregates -----------------------------------------------------------------------------------------------------------
 

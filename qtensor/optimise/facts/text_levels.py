@@ -80,7 +80,10 @@ class _Needs:
                     self.use(condition, "plain")
                     self.use(value, needed)
                 self.use(otherwise, needed)
-            case Predict() | OuterColumn() | Subquery():
+            case Predict(arguments=arguments):
+                for argument in arguments:  # of a text what it is looked up by
+                    self.use(argument, "plain")
+            case OuterColumn() | Subquery():
                 for child in children(expr):
                     self.use(child, "ordered")
             case _:
