@@ -13,6 +13,7 @@ from qtensor.errors import ModelError
 from qtensor.lowering.models.assembled import Taken
 from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.onnx import import_onnx, is_onnx
 from qtensor.lowering.models.sklearn import import_sklearn, is_sklearn
 from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.lowering.models.tensorflow.files import read_plain_file
@@ -27,7 +28,7 @@ from qtensor.lowering.models.trees import (
 
 Importer: TypeAlias = Callable[[Taken, Any], Model]
 
-LARGEST_FILE = 1 << 30  # bytes
+LARGEST_FILE, LARGEST_TEXT = 1 << 30, 1 << 28  # bytes; texts become many times as large when they are read
 PICKLES = (".joblib", ".pickle", ".pkl", ".skops", ".dill")
 
 
@@ -56,6 +57,8 @@ def importer_of_object(model: object) -> Importer | None:
         return import_xgboost
     if is_lightgbm(model):
         return import_lightgbm
+    if is_onnx(model):
+        return import_onnx
     return import_sklearn if is_sklearn(model) else None
 
 
@@ -67,8 +70,11 @@ def importer_of_file(name: str, path: Path) -> Importer | None:
                 f'model "{name}": "{path}" is not opened: pickles run code of whoever made them. If you trust it, load it '
                 "yourself and pass the object"
             )
-        case ".json" | ".ubj":
-            return lambda taken, _: read_xgboost(taken, read_plain_file(name, path, LARGEST_FILE))
+        case ".json" | ".ubj" as ending:
+            most = LARGEST_TEXT if ending == ".json" else LARGEST_FILE
+            return lambda taken, _: read_xgboost(taken, read_plain_file(name, path, most))
+        case ".onnx":
+            return import_onnx
         case ".txt":
             return lambda taken, _: read_lightgbm(taken, text_of(name, path))
         case _:
@@ -77,6 +83,6 @@ def importer_of_file(name: str, path: Path) -> Importer | None:
 
 def text_of(name: str, path: Path) -> str:
     try:
-        return read_plain_file(name, path, LARGEST_FILE).decode()
+        return read_plain_file(name, path, LARGEST_TEXT).decode()
     except UnicodeDecodeError as error:
         raise ModelError(f'model "{name}": "{path}" is no text') from error

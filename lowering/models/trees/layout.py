@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qtensor.errors import ModelError
 from qtensor.lowering.models.trees.ensemble import LEAF, Ensemble, Tree
 
 PACKED_FEATURES, PACKED_NODES = 1 << 12, 1 << 20  # what a node's 32 bits beside its threshold have room for
+MOST_NODES = 1 << 30
 MOST_BITS = 32  # leaves of a tree that are bits of one word
 
 # Nanoseconds a row (AVX2, jaxlib 0.10.1): a node as a bit and a tree of them; a level of a walk; by bytes of a threshold.
@@ -80,14 +82,15 @@ class Walk:
     """Trees to go down level by level, all rows at once. A node's right child is behind its left one; a leaf, which is compared
     with NaN, is its own right child.
 
-    link: uint64[trees, nodes]: row << 32 | left child, or if `threshold` is None the threshold's bits << 32 | row << 20 | left
-    child. leaf: [trees, nodes, k]. depth: int32[trees].
+    link: uint64[nodes]: row << 32 | left child, or if `threshold` is None the threshold's bits << 32 | row << 20 | left child,
+    which is counted from where its tree begins. leaf: [nodes, k]. depth, first: int32[trees], where a tree begins.
     """
 
     link: NDArray[np.uint64]
     threshold: NDArray[Any] | None
     leaf: NDArray[Any]
     depth: NDArray[np.int32]
+    first: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,7 @@ class Bits:
     """Trees of which each leaf is a bit, and each node a mask of the leaves that a row may still come to where it goes right.
 
     The leaf is the lowest bit that is left by all masks of nodes at which the row goes right; leaves are numbered from left to
-    right. row: int32[trees, nodes]. threshold, mask: [trees, nodes]. leaf: [trees, leaves, k].
+    right. row: int32[trees, nodes]. threshold, mask: [trees, nodes]. leaf: [trees * leaves, k].
     Source: Lucchese et al., QuickScorer, SIGIR 2015, section 3.
     """
 
@@ -145,26 +148,30 @@ def levels_of(tree: Tree) -> list[NDArray[Any]]:
 
 def walk_of(features: Features, trees: Sequence[Nodes]) -> Walk:
     levels = [levels_of(one.tree) for one in trees]
-    size = power_of_two(max(sum(map(len, one)) for one in levels) + 1)
+    sizes = [sum(map(len, one)) + 1 for one in levels]
+    first = np.cumsum([0, *sizes[:-1]])
+    total = power_of_two(sum(sizes))
+    if total > MOST_NODES:
+        raise ModelError(f"trees of {sum(sizes):,} nodes are too many: at most {MOST_NODES:,} go")
     dtype = trees[0].threshold.dtype
-    row, child = np.zeros((2, len(trees), size), np.uint64)
-    threshold = np.full((len(trees), size), np.nan, dtype)
-    leaf = np.zeros((len(trees), size, trees[0].tree.leaf.shape[1]), trees[0].tree.leaf.dtype)
-    for number, (nodes, of_tree) in enumerate(zip(trees, levels, strict=True)):
+    row, child = np.zeros((2, total), np.uint64)
+    threshold = np.full(total, np.nan, dtype)
+    leaf = np.zeros((total, trees[0].tree.leaf.shape[1]), trees[0].tree.leaf.dtype)
+    for start, nodes, of_tree in zip(first, trees, levels, strict=True):
         order = np.concatenate(of_tree)
         place = np.zeros(len(nodes.row), np.int64)
         place[order] = np.arange(1, len(order) + 1)  # place 0 is nobody's, so that the first leaf has one before it
         inner = nodes.row[order] != LEAF
-        span = slice(1, len(order) + 1)
-        row[number, span] = np.where(inner, nodes.row[order], 0)
-        child[number, span] = np.where(inner, place[np.where(inner, nodes.tree.left[order], 0)], place[order] - 1)
-        threshold[number, span] = np.where(inner, nodes.threshold[order], np.asarray(np.nan, dtype))
-        leaf[number, span] = np.where(inner[:, None], np.asarray(0, leaf.dtype), nodes.tree.leaf[order])
+        span = slice(start + 1, start + len(order) + 1)
+        row[span] = np.where(inner, nodes.row[order], 0)
+        child[span] = np.where(inner, place[np.where(inner, nodes.tree.left[order], 0)], place[order] - 1)
+        threshold[span] = np.where(inner, nodes.threshold[order], np.asarray(np.nan, dtype))
+        leaf[span] = np.where(inner[:, None], np.asarray(0, leaf.dtype), nodes.tree.leaf[order])
     depth = np.array([len(one) - 1 for one in levels], np.int32)
-    if dtype == np.float32 and features.rows <= PACKED_FEATURES and size <= PACKED_NODES:
+    if dtype == np.float32 and features.rows <= PACKED_FEATURES and max(sizes) <= PACKED_NODES:
         bits = threshold.view(np.uint32).astype(np.uint64)
-        return Walk(bits << np.uint64(32) | row << np.uint64(20) | child, None, leaf, depth)
-    return Walk(row << np.uint64(32) | child, threshold, leaf, depth)
+        return Walk(bits << np.uint64(32) | row << np.uint64(20) | child, None, leaf, depth, first.astype(np.int32))
+    return Walk(row << np.uint64(32) | child, threshold, leaf, depth, first.astype(np.int32))
 
 
 def bits_of(trees: Sequence[Nodes]) -> Bits:
@@ -178,7 +185,7 @@ def bits_of(trees: Sequence[Nodes]) -> Bits:
         for position, (node, first, count) in enumerate(left_parts(one.tree, leaf[number])):
             row[number, position], threshold[number, position] = one.row[node], one.threshold[node]
             mask[number, position] = ~np.uint32(((1 << count) - 1) << first)
-    return Bits(row, threshold, mask, leaf)
+    return Bits(row, threshold, mask, leaf.reshape(-1, leaf.shape[2]))
 
 
 def left_parts(tree: Tree, leaf: NDArray[Any]) -> list[tuple[int, int, int]]:

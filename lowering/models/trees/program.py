@@ -45,11 +45,10 @@ def margins(ensemble: Ensemble, held: Held) -> tuple[Part, int]:
         length = x.shape[1]
 
         def add(tree: Array, total: Array) -> Array:
-            values = lax.dynamic_index_in_dim(run[leaf], tree, 0, keepdims=False).reshape(-1)
             place = leaf_of(run, tree, matrix)[None, :]
             if width > 1:
                 place = place * jnp.int32(width) + jnp.arange(width, dtype=jnp.int32)[:, None]
-            added: Array = total + values.at[place].get(mode="promise_in_bounds")
+            added: Array = total + run[leaf].reshape(-1).at[place].get(mode="promise_in_bounds")
             return added
 
         def group(number: Array, found: Array) -> Array:
@@ -106,17 +105,17 @@ def as_missing(x: Array, kind: int) -> Array:
 
 
 def walk(layout: Walk, held: Held) -> TreeLeaf:
-    link, depth = held(layout.link), held(layout.depth)
+    link, depth, first = held(layout.link), held(layout.depth), held(layout.first)
     apart = None if layout.threshold is None else held(layout.threshold)
 
     def leaf_of(run: Run, tree: Array, matrix: Array) -> Array:
         length = matrix.shape[1]
         flat, rows = matrix.reshape(-1), jnp.arange(length, dtype=jnp.int32)
-        links = lax.dynamic_index_in_dim(run[link], tree, 0, keepdims=False)
-        thresholds = None if apart is None else lax.dynamic_index_in_dim(run[apart], tree, 0, keepdims=False)
+        thresholds = None if apart is None else run[apart]
+        begin = run[first][tree]
 
         def descend(_: Array, place: Array) -> Array:
-            node = links.at[place].get(mode="promise_in_bounds")
+            node = run[link].at[place].get(mode="promise_in_bounds")
             low, high = node.astype(jnp.uint32), (node >> np.uint64(32)).astype(jnp.uint32)
             if thresholds is None:
                 threshold = lax.bitcast_convert_type(high, jnp.float32)
@@ -125,10 +124,10 @@ def walk(layout: Walk, held: Held) -> TreeLeaf:
                 threshold = thresholds.at[place].get(mode="promise_in_bounds")
                 row, child = high.astype(jnp.int32), low
             value = flat.at[row * jnp.int32(length) + rows].get(mode="promise_in_bounds")
-            reached: Array = child.astype(jnp.int32) + jnp.where(value <= threshold, jnp.int32(0), jnp.int32(1))
+            reached: Array = begin + child.astype(jnp.int32) + jnp.where(value <= threshold, jnp.int32(0), jnp.int32(1))
             return reached
 
-        found: Array = lax.fori_loop(0, run[depth][tree], descend, jnp.ones(length, jnp.int32))
+        found: Array = lax.fori_loop(0, run[depth][tree], descend, jnp.full(length, begin + 1, jnp.int32))
         return found
 
     return leaf_of
@@ -136,7 +135,7 @@ def walk(layout: Walk, held: Held) -> TreeLeaf:
 
 def by_bits(layout: Bits, held: Held) -> TreeLeaf:
     row, threshold, mask = held(layout.row), held(layout.threshold), held(layout.mask)
-    every = np.uint32(0xFFFFFFFF)
+    every, leaves = np.uint32(0xFFFFFFFF), layout.leaf.shape[0] // layout.row.shape[0]
 
     def leaf_of(run: Run, tree: Array, matrix: Array) -> Array:
         rows, thresholds, masks = (
@@ -147,7 +146,7 @@ def by_bits(layout: Bits, held: Held) -> TreeLeaf:
             value = lax.dynamic_index_in_dim(matrix, rows[node], 0, keepdims=False)
             left &= jnp.where(value <= thresholds[node], every, masks[node])
         lowest = left & (~left + np.uint32(1))
-        found: Array = jnp.int32(31) - lax.clz(lowest).astype(jnp.int32)
+        found: Array = tree * jnp.int32(leaves) + jnp.int32(31) - lax.clz(lowest).astype(jnp.int32)
         return found
 
     return leaf_of
