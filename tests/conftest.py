@@ -47,6 +47,8 @@ SAMPLED = {
     "tests/lowering/test_sinks.py": 3,
     "tests/models/test_import.py": 2,
     "tests/models/test_operators.py": 3,
+    "tests/models/test_text.py::test_layers": 5,
+    "tests/models/test_text.py::test_functions": 5,
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,
