@@ -50,6 +50,8 @@ SAMPLED = {
     "tests/models/test_sklearn.py": 8,
     "tests/models/test_trees.py": 4,
     "tests/models/test_onnx.py": 4,
+    "tests/models/test_text.py::test_layers": 5,
+    "tests/models/test_text.py::test_functions": 5,
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,

@@ -79,7 +79,7 @@ def model_text(model: Model) -> str:
         columns = [shape_of((_ROWS,), np.int32 if dtype == TEXT else dtype) for dtype in model.arguments]
         jaxpr = jax.make_jaxpr(model.apply)([*weights, *tables], columns).jaxpr
     named = {variable: f"weight {number}" for number, variable in enumerate(jaxpr.invars[: len(weights)])}
-    named |= dict.fromkeys(jaxpr.invars[len(weights):len(weights) + len(tables)], "table of texts")
+    named |= dict.fromkeys(jaxpr.invars[len(weights) : len(weights) + len(tables)], "table of texts")
     layers = [line for steps in grouped(steps_of(jaxpr, named)) for line in layer_lines(steps)]
     numbers = [f"  {number:>3}  {line}" for number, line in enumerate(layers, 1)]
     return "\n".join([f"model {model.name}({arguments_text(model)}) gives {result_text(model)}", *costs(model), *numbers])

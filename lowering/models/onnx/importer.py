@@ -16,7 +16,8 @@ import numpy as np
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.models.assembled import Taken
-from qtensor.lowering.models.model import Model, ModelInput, Prediction, labelled, order_of
+from qtensor.lowering.models.labels import labelled
+from qtensor.lowering.models.model import Model, ModelInput, Prediction, order_of
 from qtensor.lowering.models.onnx.files import Tensors, dtype_of, read_model
 from qtensor.lowering.models.onnx.graph import Graph, folded, needed, of_row, read_graph, weights_of
 from qtensor.lowering.models.onnx.registry import Text

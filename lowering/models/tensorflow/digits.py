@@ -20,7 +20,7 @@ class Digits:
         wide = numbers.astype(np.int64).astype(np.uint64)
         self.magnitude = jnp.where(self.negative, ~wide + np.uint64(1), wide)
         digits = jnp.searchsorted(jnp.asarray(_POWERS), self.magnitude, side="right")
-        self.length = (jnp.maximum(digits, 1) + self.negative).astype(np.int32)
+        self.length = jnp.maximum(digits, 1).astype(np.int32) + self.negative.astype(np.int32)
 
     def byte(self, place: jax.Array | int) -> jax.Array:
         power = jnp.clip(self.length - 1 - place, 0, len(_POWERS) - 1)

@@ -30,7 +30,7 @@ from qtensor.lowering.models.tensorflow.graph import (
 )
 from qtensor.lowering.models.tensorflow.inputs import names_of_signature
 from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, reading, shown, trace_model
-from qtensor.lowering.models.tensorflow.text_cut import Cut, TextSource, cut
+from qtensor.lowering.models.tensorflow.text_cut import Cut, TextSource, TextTensor, cut
 from qtensor.lowering.program.row_major import BY_ROWS
 from qtensor.lowering.program.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
@@ -118,7 +118,7 @@ def imported(
     apply = replace(apply, by_rows=work >= BY_ROWS)
     model = Model(
         name=name,
-        digest=digest(inspection.graph, layouts_described(layouts), result, texts.tensors),
+        digest=digest(inspection.graph, layouts_described(layouts), result, *map(without_names, texts.tensors)),
         arguments=types,
         result=result,
         weights=inspection.graph.weights,
@@ -150,6 +150,11 @@ def cut_texts(name: str, graph: Graph, layouts: Sequence[InputLayout]) -> Cut:
     if found.problems:
         raise ModelError("\n  ".join([f'model "{name}" cannot be used in SQL:', *found.problems]))
     return found
+
+
+def without_names(tensor: TextTensor) -> TextTensor:
+    """What of a text tensor decides the program."""
+    return replace(tensor, name="", why="")
 
 
 def is_of_text(step: Step) -> bool:

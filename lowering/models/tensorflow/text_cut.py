@@ -157,8 +157,15 @@ class Reader:
             return (None,) * 8
 
     def performed(self, number: int, step: Operation, inputs: list[Any]) -> Any:
-        if step.op == "Identity" and isinstance(inputs[0], LookupTable):
-            return (inputs[0],)
+        match step.op, inputs:
+            case "Identity", [LookupTable() as table]:
+                return (table,)
+            case "LookupTableSizeV2", [LookupTable() as table]:
+                return (Static(np.asarray(len(table.keys), np.int64)),)
+            case "LookupTableFindV2", [LookupTable(), _, None]:
+                inputs = [*inputs[:2], self.weight_of(step.inputs[2])]
+            case _:
+                pass
         if inputs and all(isinstance(value, Static) for value in inputs) and step.op in OPS:
             folded = self.fold(step, inputs)
             if folded is not None:
@@ -175,6 +182,13 @@ class Reader:
                 except ByMachine:
                     pass
         return self.by_machine(number, step, inputs)
+
+    def weight_of(self, ref: Ref) -> Static | None:
+        """A weight as the constant that it is: the default of a table, which TensorFlow made outside of the function."""
+        step = self.graph.steps[ref.step]
+        while isinstance(step, Operation) and step.op == "Identity":
+            step = self.graph.steps[step.inputs[0].step]
+        return Static(self.graph.weights[step.index]) if isinstance(step, WeightLeaf) else None
 
     # --- the compiled part ----------------------------------------------------------------------------------------------------
 

@@ -357,6 +357,8 @@ def computing(function: str, of_bool: bool) -> TextOperator:
         if any(value is None for value in inputs):
             raise ByMachine
         types = [dtype_of(value) if isinstance(value, Static) else cells_of(programs, value).dtype for value in inputs]
+        if TEXT in types and function == "add":
+            return combined(programs, inputs, TEXT, lambda parts: Joined(parts, ""))
         if TEXT in types and function not in _OF_TEXTS:
             raise Refusal("it compares texts by their order")
         if not all(known == TEXT or known.name in NUMBER_TYPES for known in types):

@@ -25,9 +25,9 @@ Lists: TypeAlias = tuple[Any, NDArray[np.int64]]  # values of all lists one behi
 
 _REPLACEMENT = "\ufffd"
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)[ \t\n\v\f\r]*")
-_FLOAT = re.compile(
-    rb"[ \t\n\v\f\r]*([+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf|infinity|nan))[ \t\n\v\f\r]*", re.I
-)
+_DECIMAL = rb"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_HEXADECIMAL = rb"0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?"
+_FLOAT = re.compile(rb"[ \t\n\v\f\r]*([+-]?(?:%b|%b|inf|infinity|nan))[ \t\n\v\f\r]*" % (_HEXADECIMAL, _DECIMAL), re.I)
 
 
 def of_bytes(texts: Iterable[bytes]) -> Texts:
@@ -60,7 +60,8 @@ def changed_case(texts: Texts, *, upper: bool, unicode: bool) -> Texts:
     if not unicode:
         return pc.ascii_upper(texts) if upper else pc.ascii_lower(texts)
     change: Callable[[str], str] = str.upper if upper else str.lower
-    return mapped(texts, lambda text: change(text.decode("utf-8", "replace")).encode())
+    # TensorFlow hands a text to ICU as C has it: it ends at a zero.
+    return mapped(texts, lambda text: change(text.partition(b"\0")[0].decode("utf-8", "replace")).encode())
 
 
 def length(texts: Texts, unit: Unit) -> NDArray[np.int32]:
@@ -185,20 +186,33 @@ def integers(texts: Texts, bits: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 def floats(texts: Texts, bits: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """tf.strings.to_number of floats, each the nearest to what is written, and where it raises."""
     values, wrong = np.zeros(len(texts), f"float{bits}"), np.zeros(len(texts), np.bool_)
-    for row, text in enumerate(as_bytes(texts)):
-        known = _FLOAT.fullmatch(text)
-        if known is None:
-            wrong[row] = True
-        else:
-            values[row] = nearest(known[1].decode(), bits)
+    with np.errstate(over="ignore"):
+        for row, text in enumerate(as_bytes(texts)):
+            known = _FLOAT.fullmatch(text)
+            if known is None:
+                wrong[row] = True
+            else:
+                values[row] = nearest(known[1].decode(), bits)
     return values, wrong
 
 
 def nearest(text: str, bits: int) -> float:
     """The float that a text means. Of 32 bits: not rounded twice, by way of one of 64 that lies in the middle between two."""
-    value = float(text)
+    is_hexadecimal = "x" in text.lower()
+    try:
+        value = float.fromhex(text) if is_hexadecimal else float(text)
+    except OverflowError:
+        value = float("-inf" if text.startswith("-") else "inf")
     if bits == 64 or (struct.unpack("<Q", struct.pack("<d", value))[0] & 0x1FFFFFFF) != 0x10000000:
-        return float(np.float32(value)) if bits == 32 and abs(value) <= 3.5e38 else value
-    exact = Fraction(text)
+        return value
+    exact = of_hexadecimal(text) if is_hexadecimal else Fraction(text)
     direction = np.inf if exact > Fraction(value) else -np.inf
     return float(np.float32(value if exact == Fraction(value) else np.nextafter(value, direction)))
+
+
+def of_hexadecimal(text: str) -> Fraction:
+    mantissa, _, exponent = text.lower().partition("p")
+    sign = -1 if mantissa.startswith("-") else 1
+    whole, _, fraction = mantissa.partition("x")[2].partition(".")
+    digits = Fraction(int(whole + fraction, 16), 16 ** len(fraction))
+    return sign * digits * Fraction(2) ** int(exponent or 0)
