@@ -33,7 +33,7 @@ BIN := $(VENV)/bin
 CORE := tests/aot/test_slimming.py tests/aot/test_any_rows.py tests/aot/test_loaded.py tests/aot/test_whitelist.py \
 	tests/aot/test_isolation.py tests/aot/test_trust.py tests/models \
 	tests/repository/test_jaxlib_miscompile.py tests/sql/test_joins.py tests/sql/test_windows.py tests/sql/test_sets.py tests/sql/test_aggregate_functions.py \
-	tests/storage tests/test_caching.py tests/test_one_module.py tests/test_relation.py tests/test_threads.py tests/tpch
+	tests/storage tests/sources tests/run/test_caching.py tests/test_one_module.py tests/results/test_relation.py tests/run/test_threads.py tests/tpch
 # Two makes started side by side wait here for each other, where the system has flock.
 LOCK := $(if $(shell command -v flock 2>/dev/null),flock .make.lock)
 # A .venv that came along when the folder was copied is made anew.

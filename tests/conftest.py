@@ -55,8 +55,8 @@ SAMPLED = {
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,
-    "tests/test_goldens.py::test_rows": 3,
-    "tests/test_goldens.py::test_rows_without_optimiser": 5,
+    "tests/optimise/test_goldens.py::test_rows": 3,
+    "tests/optimise/test_goldens.py::test_rows_without_optimiser": 5,
 }
 
 

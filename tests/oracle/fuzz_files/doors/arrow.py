@@ -22,7 +22,7 @@ class ArrowDoor(Door):
     """Opened by its path and read column by column, or read as it comes through a pipe."""
 
     def import_libraries(self) -> None:
-        import tests.storage.read_columns  # noqa: F401
+        import tests.sources.read_columns  # noqa: F401
 
     def make_seeds(self, folder: Path) -> None:
         import pyarrow as pa
@@ -61,7 +61,7 @@ class ArrowDoor(Door):
     def answer(self, folder: Path) -> object:
         from qtensor.sources import open_table
         from qtensor.sources.pipe import read_pipe
-        from tests.storage.read_columns import columns_of
+        from tests.sources.read_columns import columns_of
 
         if (folder / FILE).exists():
             return columns_of(open_table("t", folder / FILE))
@@ -73,7 +73,7 @@ class ArrowDoor(Door):
         return rows_of_pyarrow(next(folder.iterdir()))
 
     def same(self, found: Any, expected: Any) -> bool:
-        from tests.storage.read_columns import difference
+        from tests.sources.read_columns import difference
 
         return not difference(found, expected)
 

@@ -85,7 +85,7 @@ class CsvDoor(Door):
     def answer(self, folder: Path) -> object:
         from qtensor.sources import open_table
         from qtensor.types import Unsupported
-        from tests.storage.read_columns import arrays_of
+        from tests.sources.read_columns import arrays_of
 
         (path,) = folder.iterdir()
         table = open_table("t", path)

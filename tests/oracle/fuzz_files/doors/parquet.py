@@ -31,7 +31,7 @@ class ParquetDoor(Door):
     """Read column by column, as queries do; or through a pipe, or as the only file of a folder."""
 
     def import_libraries(self) -> None:
-        import tests.storage.damaged_parquet  # noqa: F401
+        import tests.sources.damaged_parquet  # noqa: F401
 
     def make_seeds(self, folder: Path) -> None:
         import pyarrow.parquet as pq
@@ -55,7 +55,7 @@ class ParquetDoor(Door):
     def answer(self, folder: Path) -> object:
         from qtensor.sources import open_table
         from qtensor.sources.pipe import read_pipe
-        from tests.storage.read_columns import columns_of
+        from tests.sources.read_columns import columns_of
 
         if not (folder / PIPED).exists():
             return columns_of(open_table("t", next(folder.iterdir())))
@@ -64,7 +64,7 @@ class ParquetDoor(Door):
 
     def expected(self, folder: Path) -> object:
         """What pyarrow reads."""
-        from tests.storage.damaged_parquet import rows_of_pyarrow
+        from tests.sources.damaged_parquet import rows_of_pyarrow
 
         (path,) = (path for path in folder.rglob("*") if path.is_file())
         if not path.read_bytes().startswith(MAGIC):
@@ -72,7 +72,7 @@ class ParquetDoor(Door):
         return rows_of_pyarrow(path)
 
     def same(self, found: Any, expected: Any) -> bool:
-        from tests.storage.read_columns import difference
+        from tests.sources.read_columns import difference
 
         return not difference(found, expected)
 

@@ -170,7 +170,7 @@ def test_libraries_that_are_not_there(library: str, method: str) -> None:
         "    print(error)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=Path(__file__).parents[2]
     )
     assert run.stdout.startswith(f"{method}() needs {library}, which is not installed: pip install {library}")
 

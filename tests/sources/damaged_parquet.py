@@ -1,6 +1,6 @@
 """Run in a process of its own: a Parquet file with each of its bits flipped, as qtensor reads it and as pyarrow does.
 
-    python -m tests.storage.damaged_parquet FILE SCRATCH [STEP]
+    python -m tests.sources.damaged_parquet FILE SCRATCH [STEP]
 
 Prints one line for each file that has other rows than pyarrow reads, or ends in another error than qtensor's, and at last how many
 were the same and how many were refused. The number of the bit is on standard error before each try, for who looks for what killed it.
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from qtensor.errors import DataError
 from qtensor.sources import open_table
-from tests.storage.read_columns import columns_of, difference
+from tests.sources.read_columns import columns_of, difference
 
 
 def outcome(path: Path) -> str:

@@ -49,7 +49,7 @@ def test_every_bit_flipped(tmp_path: Path, name: str) -> None:
     path = tmp_path / "whole.parquet"
     pq.write_table(table, path, store_schema=False, **options)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.storage.damaged_parquet", path, tmp_path / "damaged.parquet", str(step)],
+        [sys.executable, "-m", "tests.sources.damaged_parquet", path, tmp_path / "damaged.parquet", str(step)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -30,8 +30,8 @@ from qtensor.sources.parquet import ParquetSource
 from qtensor.sources.parts import MOST_PARTS
 from qtensor.sources.table import Table
 from qtensor.types import Unsupported
+from tests.sources.test_damaged_parquet import with_rows
 from tests.storage.decoding import rows_of
-from tests.storage.test_damaged_parquet import with_rows
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK]
 

@@ -17,8 +17,8 @@ from qtensor.sources.csv_file import CsvSource
 from qtensor.sources.csv_parts import CsvParts, open_csv_parts
 from qtensor.sources.table import Source, Table
 from qtensor.types import Unsupported
+from tests.sources.test_csv import CASES, drawn
 from tests.storage.decoding import rows_of
-from tests.storage.test_csv import CASES, drawn
 
 BLOCKS = [1, 30, 1 << 20]
 

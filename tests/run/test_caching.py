@@ -20,7 +20,7 @@ import qtensor
 from qtensor.aot.machine.cache import MAGIC, ExecutableCache
 from tests.oracle import Engines
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUERY = "SELECT g, sum(a) AS total, min(s) FROM t WHERE a > 1 GROUP BY g ORDER BY g"
 ROWS = [(0, 20, "s2"), (1, 24, "s3")]
 
@@ -184,7 +184,7 @@ def test_a_writer_killed_before_it_was_done(folder: Path) -> None:
     code = (
         "import os, pathlib, signal\n"
         "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from tests.test_caching import ask\n"
+        "from tests.run.test_caching import ask\n"
         "ask().fetchall()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_no_part_of_an_entry(folder: Path) -> None:
     """A limit on the size of files stands for the disk."""
     code = (
         "import resource, signal\n"
-        "from tests.test_caching import ask, ROWS\n"
+        "from tests.run.test_caching import ask, ROWS\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "assert ask().fetchall() == ROWS\n"
@@ -221,7 +221,7 @@ def test_damage_is_logged_and_nothing_printed(folder: Path) -> None:
     ask().fetchall()
     (entry,) = folder.iterdir()
     entry.write_bytes(b"damaged")
-    code = "from tests.test_caching import ask, ROWS\nassert ask().fetchall() == ROWS"
+    code = "from tests.run.test_caching import ask, ROWS\nassert ask().fetchall() == ROWS"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
@@ -232,7 +232,7 @@ def test_two_processes_at_once(folder: Path) -> None:
     """Both compile, or one loads what the other saved; both are right, and what is left is whole."""
     code = (
         "import qtensor\n"
-        "from tests.test_caching import ask, QUERY, ROWS\n"
+        "from tests.run.test_caching import ask, QUERY, ROWS\n"
         "for query in [QUERY, 'SELECT a FROM t ORDER BY a DESC LIMIT 2', 'SELECT count(DISTINCT a) FROM t']:\n"
         "    rows = ask(query).fetchall()\n"
         "    assert rows in (ROWS, [(9,), (8,)], [(10,)]), rows\n"

@@ -20,7 +20,7 @@ import qtensor
 from qtensor.errors import DataError
 from qtensor.run.kept_columns import memory_limit
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NUMBERS = np.arange(100_000)
 MAKERS: dict[str, Callable[[qtensor.Connection], Any]] = {
     "pandas": lambda _: pd.DataFrame({"a": NUMBERS}),

@@ -20,7 +20,7 @@ from qtensor.sources import footer, open_table
 from qtensor.sources.facts import NOTHING_SAID, ColumnFacts
 from qtensor.sources.table import Table
 from tests.oracle.fuzz_files.doors.parquet import footer_of, with_footer
-from tests.storage.test_parts import arrow_file, data, parts_of
+from tests.sources.test_parts import arrow_file, data, parts_of
 
 RANGED = {"id", "small", "unsigned", "price", "day", "moment"}
 EPOCH = datetime.datetime(1970, 1, 1)

@@ -73,7 +73,7 @@ def test_a_writer_that_is_killed(tmp_path: Path) -> None:
         "    file.flush()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([sys.executable, "-c", code, file], env=environment, check=False)
     assert file.read_bytes() == b"old"
     (left,) = [path for path in tmp_path.iterdir() if path != file]
@@ -115,6 +115,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         "except qtensor.errors.QTensorError as error:\n"
         "    print(type(error).__name__)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "out.csv"], env=environment, capture_output=True, text=True)
     assert (done.stdout, list(tmp_path.iterdir())) == ("DataError\n", []), done.stderr

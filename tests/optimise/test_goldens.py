@@ -22,7 +22,7 @@ from qtensor.optimise.driver import REQUIRED_RULES, RULES
 from tests.oracle import Engines, answer_of_duckdb, answer_of_qtensor, assert_same_answer, is_ordered
 from tests.sql.tables import every_type
 
-CASES = sorted((Path(__file__).parent / "goldens").glob("*.txt"))
+CASES = sorted((Path(__file__).parents[1] / "goldens").glob("*.txt"))
 # SQL does not promise the errors of what nobody asks for; only the optimiser finds out that nobody does.
 RAISES_WITHOUT_OPTIMISER = "prune_drops_errors_of_unused_columns"
 LONG = 600_000  # rows: enough for two shares
