@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from qtensor.aot.artifact.artifact import Artifact, load
     from qtensor.connection import Connection, connect, default_connection, export, sql
     from qtensor.relation import Relation
+    from qtensor.results.batches import batches
 
 __all__ = [
     "Artifact",
     "Connection",
     "Relation",
     "__version__",
+    "batches",
     "connect",
     "datasets",
     "default_connection",
@@ -47,6 +49,7 @@ _HOMES = {
     "Artifact": "qtensor.aot.artifact.artifact",
     "Connection": "qtensor.connection",
     "Relation": "qtensor.relation",
+    "batches": "qtensor.results.batches",
     "connect": "qtensor.connection",
     "default_connection": "qtensor.connection",
     "export": "qtensor.connection",
