@@ -195,6 +195,19 @@ def test_a_tree_of_gaps_alone() -> None:
     np.testing.assert_array_equal(found_of(model, x), model.predict(x))
 
 
+def test_histograms_of_categories() -> None:
+    """Encoded, in front of other features; what was not seen goes where what is missing goes."""
+    x = GAPS.copy()
+    x[:, 1] = np.random.default_rng(0).integers(5, 40, ROWS)
+    y = Y + x[:, 1] % 3
+    new = np.concatenate([x[:100], NEW_GAPS])
+    new[100:, 1] = np.random.default_rng(1).integers(-2, 60, len(NEW_GAPS))
+    new[150:160, 1] = np.nan
+    model = ensemble.HistGradientBoostingRegressor(max_iter=30, categorical_features=[1, 4], min_samples_leaf=3).fit(x, y)
+    assert any(tree_.nodes["is_categorical"].any() for one in model._predictors for tree_ in one)
+    assert_close(found_of(model, new), model.predict(new))
+
+
 def test_a_forest_of_outliers() -> None:
     model = ensemble.IsolationForest(n_estimators=20, random_state=0, max_features=3).fit(X)
     np.testing.assert_array_equal(found_of(model, NEW), model.predict(NEW))
