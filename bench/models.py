@@ -1,5 +1,6 @@
 """Models of several widths in four kinds of query, beside TensorFlow. Run as `python bench/models.py [--networks 4-4,...] [--rows
-10000,...] [--rounds 15]`.
+10000,...] [--rounds 15]`. `--networks xgboost-100-6,xgboost-500-8,lightgbm-100-31,forest-100-0` are trees (how many, and how deep
+or of how many leaves; 0: as deep as they grow) beside their library's own predict on all cores.
 
 The rival runs `tf.function(jit_compile=True)` over all rows and does the rest by NumPy, as someone would who has columns and a
 model: the columns are stacked into its input for each call ("from columns"), or were stacked before ("stacked"), which no table
@@ -34,6 +35,7 @@ from bench.timing import turn, warm_up
 NETWORKS = "4-4,4-16-4,32-128-64-1,100-256-128-10"
 ROWS = "10000,1000000"
 GROUPS = 50
+TREE_FEATURES = 20
 KINDS = {
     "group": "SELECT g, avg({score}) AS s FROM t WHERE x > 0 GROUP BY g ORDER BY g",
     "average": "SELECT avg({score}) AS s FROM t",
@@ -50,11 +52,11 @@ class Case:
     matrix: NDArray[np.float32]
     groups: NDArray[np.int32]
     x: NDArray[np.float32]
-    network: Callable[[NDArray[np.float32]], Any]
+    network: Callable[[NDArray[np.float32]], NDArray[Any]]
 
     def rival(self, kind: str, stacked: bool) -> NDArray[np.float64]:
         """What a query of `kind` gives: for each group, or one number, or one for each row."""
-        scores = self.network(self.matrix if stacked else np.stack(self.columns, axis=-1)).numpy()[:, 0]
+        scores = self.network(self.matrix if stacked else np.stack(self.columns, axis=-1))
         match kind:
             case "group":
                 kept = self.x > 0
@@ -72,12 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Exit status 1 if a query gives other rows than TensorFlow."""
     options = parser().parse_args(arguments)
     import_tensorflow()
-    table = Table("network", "rows", "query", "first call", "qtensor", "TensorFlow from columns", "", "stacked", "")
+    table = Table("network", "rows", "query", "first call", "qtensor", "rival from columns", "", "stacked", "")
     wrong = False
     for sizes in options.networks.split(","):
         for rows in map(int, options.rows.split(",")):
             with qtensor.connect() as connection:
-                case, score = cased(connection, tuple(map(int, sizes.split("-"))), rows)
+                case, score = cased(connection, sizes, rows)
                 for kind, query in KINDS.items():
                     start = time.perf_counter()
                     relation = connection.sql(query.format(score=score))
@@ -104,16 +106,47 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def cased(connection: qtensor.Connection, sizes: tuple[int, ...], rows: int) -> tuple[Case, str]:
-    """A network and a table, also registered, and the SQL of its first score."""
+def dense(sizes: Sequence[int]) -> tuple[Any, Callable[[NDArray[np.float32]], NDArray[Any]]]:
+    """A network of Keras, and its first score as TensorFlow computes it."""
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(0)
-    random = np.random.default_rng(0)
     hidden = [keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]]
     model = keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
     network = tf.function(lambda batch: model(batch, training=False), jit_compile=True)
+    return model, lambda batch: network(batch).numpy()[:, 0]
+
+
+def trees(kind: str, count: int, size: int) -> tuple[Any, Callable[[NDArray[np.float32]], NDArray[Any]]]:
+    """Trees of a library, fitted to something that they need to be large for."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(20_000, TREE_FEATURES)).astype(np.float32)
+    y = x[:, 0] * x[:, 1] + np.sin(3 * x[:, 2]) + x[:, 3] * (x[:, 4] > 0) + random.normal(size=len(x)) * 0.3
+    match kind:
+        case "xgboost":
+            import xgboost
+
+            model: Any = xgboost.XGBRegressor(n_estimators=count, max_depth=size)
+        case "lightgbm":
+            import lightgbm
+
+            model = lightgbm.LGBMRegressor(n_estimators=count, num_leaves=size, verbose=-1)
+        case _:
+            from sklearn.ensemble import RandomForestRegressor
+
+            model = RandomForestRegressor(count, max_depth=size or None, n_jobs=-1)
+    model.fit(x, y)
+    return model, model.predict
+
+
+def cased(connection: qtensor.Connection, described: str, rows: int) -> tuple[Case, str]:
+    """A model and a table, also registered, and the SQL of its first score."""
+    random = np.random.default_rng(0)
+    kind, *numbers = described.split("-") if described[0].isalpha() else ("", *described.split("-"))
+    sizes = tuple(map(int, numbers))
+    model, network = trees(kind, *sizes) if kind else dense(sizes)
+    sizes = (TREE_FEATURES, 1) if kind else sizes
     columns = [random.normal(size=rows).astype(np.float32) for _ in range(sizes[0])]
     groups, x = random.integers(0, GROUPS, rows).astype(np.int32), random.normal(size=rows).astype(np.float32)
     names = [f"c{number}" for number in range(len(columns))]

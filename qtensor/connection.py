@@ -136,9 +136,14 @@ class Connection:
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
         model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
-            each argument.
+            each argument; a fitted estimator or Pipeline of scikit-learn; a Booster or estimator of XGBoost or LightGBM, or a
+            file that they wrote (.json, .ubj; .txt); an onnx.ModelProto or .onnx file. Their inputs have the names that they were
+            fitted with. Pickles (.joblib, .pkl) are never opened. A NaN is passed on: an imputer fills it in, trees send it where
+            they send what is missing. A row that scikit-learn refuses (NaN for most estimators, infinities) is an ExecutionError.
         arguments: the number of SQL arguments, where the model does not tell.
-        output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
+        output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs. Of
+            classifiers of scikit-learn, XGBoost and LightGBM "class", the default, is the label, a number or text; "scores" (or
+            "proba") are its probabilities; "raw" what they are made of: margins, the decision function.
         inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
         dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
             input_signature (float32).

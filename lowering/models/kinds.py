@@ -13,18 +13,8 @@ from qtensor.errors import ModelError
 from qtensor.lowering.models.assembled import Taken
 from qtensor.lowering.models.jax_function import import_jax_function
 from qtensor.lowering.models.model import Model
-from qtensor.lowering.models.onnx import import_onnx, is_onnx
-from qtensor.lowering.models.sklearn import import_sklearn, is_sklearn
 from qtensor.lowering.models.tensorflow import import_model, is_tensorflow_model
 from qtensor.lowering.models.tensorflow.files import read_plain_file
-from qtensor.lowering.models.trees import (
-    import_lightgbm,
-    import_xgboost,
-    is_lightgbm,
-    is_xgboost,
-    read_lightgbm,
-    read_xgboost,
-)  # fmt: skip
 
 Importer: TypeAlias = Callable[[Taken, Any], Model]
 
@@ -53,13 +43,25 @@ def imported_model(
 
 
 def importer_of_object(model: object) -> Importer | None:
-    if is_xgboost(model):
+    """What reads an object of another library than TensorFlow; each importer is imported when a model needs it."""
+    origins = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    if "xgboost" in origins:
+        from qtensor.lowering.models.trees.xgboost import import_xgboost
+
         return import_xgboost
-    if is_lightgbm(model):
+    if "lightgbm" in origins:
+        from qtensor.lowering.models.trees.lightgbm import import_lightgbm
+
         return import_lightgbm
-    if is_onnx(model):
+    if "onnx" in origins and type(model).__name__ == "ModelProto":
+        from qtensor.lowering.models.onnx.importer import import_onnx
+
         return import_onnx
-    return import_sklearn if is_sklearn(model) else None
+    if "sklearn" in origins:
+        from qtensor.lowering.models.sklearn.importer import import_sklearn
+
+        return import_sklearn
+    return None
 
 
 def importer_of_file(name: str, path: Path) -> Importer | None:
@@ -71,11 +73,17 @@ def importer_of_file(name: str, path: Path) -> Importer | None:
                 "yourself and pass the object"
             )
         case ".json" | ".ubj" as ending:
+            from qtensor.lowering.models.trees.xgboost import read_xgboost
+
             most = LARGEST_TEXT if ending == ".json" else LARGEST_FILE
             return lambda taken, _: read_xgboost(taken, read_plain_file(name, path, most))
         case ".onnx":
+            from qtensor.lowering.models.onnx.importer import import_onnx
+
             return import_onnx
         case ".txt":
+            from qtensor.lowering.models.trees.lightgbm import read_lightgbm
+
             return lambda taken, _: read_lightgbm(taken, text_of(name, path))
         case _:
             return None

@@ -169,7 +169,7 @@ COMMANDS = {
     ".register": _REGISTER,
     ".open": _REGISTER,
     ".models": ShellCommand(".models", "the models", _models),
-    ".model": ShellCommand(".model NAME=PATH [OUTPUT]", "make a SavedModel or .keras file a function", _model),
+    ".model": ShellCommand(".model NAME=PATH [OUTPUT]", "make a SavedModel, or a file of a model, a function", _model),
     ".param": ShellCommand(".param [NAME=VALUE]", "set $NAME for later queries; without a name: list", _param),
     ".explain": ShellCommand(".explain [LEVEL] SQL", f"show a query at a stage: {', '.join(LEVELS)}", _explain),
     ".timer": ShellCommand(".timer on|off", "say after each query how long it took", _timer),

@@ -56,7 +56,7 @@ MODEL = several(
     "-m",
     "models",
     type=Named("PATH", "--model score=models/score"),
-    help="A model: a SavedModel folder or .keras file, called in SQL by its name. Repeatable.",
+    help="A model: a SavedModel folder, a .keras, .onnx, .json, .ubj or .txt file, called in SQL by its name. Repeatable.",
 )
 TRUST_MODELS = click.option(
     "--trust-models",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,8 @@ from sklearn import (
     tree,
 )
 
-from qtensor.errors import ModelError
+import qtensor
+from qtensor.errors import ExecutionError, ModelError
 from qtensor.lowering.models.kinds import imported_model
 from tests.models.oracle import columns_of, failures, run
 
@@ -192,6 +195,19 @@ def test_a_tree_of_gaps_alone() -> None:
     np.testing.assert_array_equal(found_of(model, x), model.predict(x))
 
 
+def test_histograms_of_categories() -> None:
+    """Encoded, in front of other features; what was not seen goes where what is missing goes."""
+    x = GAPS.copy()
+    x[:, 1] = np.random.default_rng(0).integers(5, 40, ROWS)
+    y = Y + x[:, 1] % 3
+    new = np.concatenate([x[:100], NEW_GAPS])
+    new[100:, 1] = np.random.default_rng(1).integers(-2, 60, len(NEW_GAPS))
+    new[150:160, 1] = np.nan
+    model = ensemble.HistGradientBoostingRegressor(max_iter=30, categorical_features=[1, 4], min_samples_leaf=3).fit(x, y)
+    assert any(tree_.nodes["is_categorical"].any() for one in model._predictors for tree_ in one)
+    assert_close(found_of(model, new), model.predict(new))
+
+
 def test_a_forest_of_outliers() -> None:
     model = ensemble.IsolationForest(n_estimators=20, random_state=0, max_features=3).fit(X)
     np.testing.assert_array_equal(found_of(model, NEW), model.predict(NEW))
@@ -282,3 +298,26 @@ def test_columns_by_name() -> None:
     by_position = compose.make_column_transformer((preprocessing.StandardScaler(), slice(1, 3)), ("passthrough", [-1]))
     whole = pipeline.make_pipeline(by_position).fit(X)
     assert_close(found_of(whole, NEW), whole.transform(NEW))
+
+
+def test_in_queries(tmp_path: Path) -> None:
+    """Labels of text, rows that fail only where they are needed, and an artifact that a stranger may have made."""
+    names = ["a", "b", "c", "d", "e"]
+    forest = ensemble.RandomForestClassifier(8, max_depth=12, random_state=0)
+    labels = np.array(["low", "mid", "high"])[THREE]
+    model = pipeline.make_pipeline(preprocessing.StandardScaler(), forest).fit(X, labels)
+    rows = np.resize(NEW, (3_000, WIDTH))
+    expected = Counter(model.predict(rows).tolist())
+    with qtensor.connect() as connection:
+        connection.register("t", dict(zip(names, columns_of(rows), strict=True)))
+        connection.create_function("m", model)
+        query = connection.sql("SELECT m(a, b, c, d, e) AS label, count(*) AS n FROM t GROUP BY label")
+        assert dict(query.fetchall()) == expected
+        with pytest.raises(ExecutionError, match="has no result for a row: a value is NaN, infinite or too large"):
+            connection.sql("SELECT m(a, b, c, d, 'inf'::DOUBLE) FROM t").fetchall()
+        assert connection.sql("SELECT m(a, b, c, d, NULL) FROM t LIMIT 1").fetchall() == [(None,)]
+        query.export(tmp_path / "m.qta")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QTENSOR_TRUST", str(tmp_path / "nobody"))
+        found = qtensor.load(tmp_path / "m.qta")(t=dict(zip(names, columns_of(rows), strict=True)))
+    assert dict(zip(found["label"].to_pylist(), found["n"].to_pylist(), strict=True)) == expected

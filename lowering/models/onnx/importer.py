@@ -26,11 +26,6 @@ from qtensor.lowering.program.work import shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
 
-def is_onnx(model: object) -> bool:
-    """Whether `import_onnx` is meant for an object: an onnx.ModelProto."""
-    return type(model).__name__ == "ModelProto" and type(model).__module__.partition(".")[0] == "onnx"
-
-
 @dataclass(frozen=True)
 class Input:
     """An input of a graph: its shape for one row, a batch of one, and the type of the SQL arguments that it takes."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtensor.errors import ModelError
-from qtensor.lowering.models.assembled import Part, Predictor, Run, number_of_greatest, then
-from qtensor.lowering.models.sklearn.builder import Array, Builder, NotConvertedError, labels_of, predictor
+from qtensor.lowering.models.assembled import Part, Predictor, Run, chained, number_of_greatest, then
+from qtensor.lowering.models.sklearn.builder import Array, Builder, NotConvertedError, identity, labels_of, predictor
 from qtensor.lowering.models.sklearn.linear import logistic, softmax, two
-from qtensor.lowering.models.trees.ensemble import LEAF, Ensemble, Missing, Tree, check_ensemble, single
+from qtensor.lowering.models.trees.ensemble import LEAF, Categories, Ensemble, Missing, Tree, check_ensemble, single
 from qtensor.lowering.models.trees.program import margins
 
 
@@ -129,28 +129,51 @@ def boosting_classifier(builder: Builder, estimator: Any, width: int) -> Predict
     return Predictor(scores=then(part, scores), raw=part, number=then(part, number), classes=labels_of(estimator), work=work)
 
 
-def histogram_tree(nodes: Any) -> Tree:
-    is_leaf = nodes["is_leaf"].astype(bool)
-    if nodes["is_categorical"][~is_leaf].any():
-        raise NotConvertedError("splits categories (categorical_features=), which is not supported: use LightGBM or XGBoost")
+def listed(bits: Any) -> NDArray[np.bool_]:
+    """Which of 256 categories words of 32 bits name."""
+    found: NDArray[np.bool_] = np.unpackbits(np.ascontiguousarray(bits, "<u4").view(np.uint8), bitorder="little").astype(bool)
+    return found
+
+
+def histogram_tree(tree: Any, known: dict[int, NDArray[np.bool_]]) -> Tree:
+    """known: the categories that were seen of a feature of categories; others go where what is missing goes."""
+    nodes = tree.nodes
+    is_leaf, missing_left = (nodes[name].astype(bool) for name in ("is_leaf", "missing_go_to_left"))
+    categories = {}
+    for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~is_leaf):
+        nan_left = bool(missing_left[node])
+        left = listed(tree.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
+        left = np.where(known[int(nodes["feature_idx"][node])], left, nan_left)
+        among = tuple(map(int, np.flatnonzero(left != nan_left)))  # the others go with those from 256 on
+        categories[int(node)] = Categories(among, goes_left=not nan_left, negative_left=nan_left, nan_left=nan_left)
     return Tree(
         feature=np.where(is_leaf, LEAF, nodes["feature_idx"].astype(np.int64)),
         threshold=nodes["num_threshold"].astype(np.float64),
         left=nodes["left"].astype(np.int64),
         right=nodes["right"].astype(np.int64),
-        missing=np.where(nodes["missing_go_to_left"].astype(bool), Missing.LEFT, Missing.RIGHT).astype(np.int8),
+        missing=np.where(missing_left, Missing.LEFT, Missing.RIGHT).astype(np.int8),
         leaf=nodes["value"].astype(np.float64)[:, None],
+        categories=categories,
     )
 
 
 def histogram(builder: Builder, estimator: Any, width: int) -> tuple[Part, int]:
-    if getattr(estimator, "is_categorical_", None) is not None:
-        raise NotConvertedError("has categorical_features=, which is not supported: use LightGBM or XGBoost, or encode them")
+    first: Part = identity
+    known: dict[int, NDArray[np.bool_]] = {}
+    if estimator.is_categorical_ is not None:  # then categories are encoded first, and come before the other features
+        with builder.entered("categorical_features"):
+            first, _ = builder.transformer(estimator._preprocessor, width)
+        bits, positions = estimator._bin_mapper.make_known_categories_bitsets()
+        known = {
+            feature: listed(bits[positions[feature]])
+            for feature in np.flatnonzero(estimator._bin_mapper.is_categorical_).tolist()
+        }
     groups = [
-        [histogram_tree(of_iteration[group].nodes) for of_iteration in estimator._predictors]
+        [histogram_tree(of_iteration[group], known) for of_iteration in estimator._predictors]
         for group in range(estimator.n_trees_per_iteration_)
     ]
-    return sums_of(builder, groups, np.ravel(estimator._baseline_prediction), width, np.float64)
+    part, work = sums_of(builder, groups, np.ravel(estimator._baseline_prediction), width, np.float64)
+    return chained(first, part), work
 
 
 @predictor("HistGradientBoostingRegressor")

@@ -16,11 +16,6 @@ from qtensor.lowering.models.sklearn.others import boosted_elsewhere, is_of_othe
 TABLES = (composed, features, forests, kernels, linear, scaling)  # whose importing registers estimators
 
 
-def is_sklearn(model: object) -> bool:
-    """Whether `import_sklearn` is meant for `model`: an estimator of scikit-learn, or of a class derived of one."""
-    return any(f"{base.__module__}.".startswith("sklearn.") for base in type(model).__mro__)
-
-
 def import_sklearn(taken: Taken, model: Any) -> Model:
     """A fitted estimator or Pipeline. Features are DOUBLE, one argument each, under the names they were fitted with.
 

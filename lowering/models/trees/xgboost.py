@@ -41,9 +41,7 @@ IDENTITY = (
 
 
 def is_xgboost(model: object) -> bool:
-    return type(model).__module__.partition(".")[0] == "xgboost" or any(
-        base.__module__.partition(".")[0] == "xgboost" for base in type(model).__mro__
-    )
+    return any(base.__module__.partition(".")[0] == "xgboost" for base in type(model).__mro__)
 
 
 def import_xgboost(taken: Taken, model: Any) -> Model:
