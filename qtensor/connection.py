@@ -134,7 +134,8 @@ class Connection:
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
         model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
-            each argument.
+            each argument. Inputs that are strings take VARCHAR, as StringLookup, TextVectorization, Hashing and tf.strings do; a
+            result that is one of several texts is VARCHAR.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
         inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
