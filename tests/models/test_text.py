@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 
@@ -314,14 +316,14 @@ def test_rows(scored: Any, people: pa.Table, scores: Any) -> None:
 
 def test_constants_and_expressions(scored: Any, network: Any) -> None:
     given = [tf.constant([["ünï"]]), tf.constant([["a b"]]), tf.constant([[10]], tf.int64), tf.constant([[0.5]])]
-    expected = (pytest.approx(network(given).numpy().item(), rel=1e-5),)
-    assert scored.sql("SELECT score('ünï', 'a b', 10, 0.5)").fetchall() == [expected]
-    assert scored.sql("SELECT score(?, ?, ?, ?)", ["ünï", "a b", 10, 0.5]).fetchall() == [expected]
+    expected = pytest.approx(network(given).numpy().item(), rel=1e-5)
+    query = (
+        "SELECT score('ünï', 'a b', 10, 0.5), score(x := $x, title := $title, code := 10, city := $city), "
+        "score(NULL, 'a', 1, 2), score('a', 'a', 1, NULL)"
+    )
+    assert scored.sql(query, {"city": "ünï", "title": "a b", "x": 0.5}).fetchall() == [(expected, expected, None, None)]
     query = "SELECT DISTINCT score(lower(upper(city)), 'a' || ' b', code, 0.5) FROM people WHERE city = 'ünï' AND code = 10"
-    assert scored.sql(query).fetchall() == [expected]
-    assert scored.sql("SELECT score(NULL, 'a', 1, 2), score('a', 'a', 1, NULL)").fetchall() == [(None, None)]
-    by_name = "SELECT score(x := 0.5, title := 'a b', code := 10, city := 'ünï')"
-    assert scored.sql(by_name).fetchall() == [expected]
+    assert scored.sql(query).fetchall() == [(expected,)]
 
 
 def test_each_text_is_evaluated_once(network: Any, people: pa.Table) -> None:
@@ -330,7 +332,6 @@ def test_each_text_is_evaluated_once(network: Any, people: pa.Table) -> None:
         opened.register("people", people).create_function("score", network)
         before = KEPT.evaluated
         opened.sql(GROUPED).fetchall()
-        opened.sql(f"SELECT max({CALL}) FROM people WHERE g = 1").fetchall()
         opened.sql(f"SELECT g FROM people ORDER BY {CALL} LIMIT 3").fetchall()
         assert KEPT.evaluated - before == 2  # of city and of title
 
@@ -363,6 +364,93 @@ for rows in (0, 1, 3_000, {MANY}):
     assert done.returncode == 0, done.stderr[-2_000:]
     for rows, line in zip((0, 1, 3_000, MANY), done.stdout.splitlines(), strict=True):
         assert eval(line) == grouped(people, scores, rows)  # noqa: S307 - printed above
+
+
+def test_streamed(network: Any, people: pa.Table, scores: Any, tmp_path: Path) -> None:
+    """Block by block, each with a dictionary of its own."""
+    parquet.write_table(people, tmp_path / "people.parquet", row_group_size=20_000)
+    with qtensor.connect() as opened:
+        opened.register("people", tmp_path / "people.parquet", stream=True).create_function("score", network)
+        assert opened.sql(GROUPED).fetchall() == grouped(people, scores, MANY)
+
+
+def test_more_texts_than_a_column_has_in_order(connection: Any) -> None:
+    """Nearly all of them different: codes are row numbers then, and one is NULL."""
+    texts: list[str | None] = [f"user {number}" for number in range(70_000)]
+    connection.create_function("m", keras.Model(given := keras.Input((1,), dtype="string"), L.Hashing(1_000)(given)))
+    expected = L.Hashing(1_000)(tf.constant(texts)).numpy().tolist()
+    texts[5] = expected[5] = None
+    connection.register("users", pa.table({"name": texts, "id": range(70_000)}))
+    assert [row for (row,) in connection.sql("SELECT m(name) FROM users ORDER BY id").fetchall()] == expected
+
+
+class Classifier(tf.Module):
+    """The name of a class, and its probability."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = tf.Variable([[0.5, -1.0, 0.25], [-0.5, 0.1, 1.0]])
+        self.known = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, -1.0)
+        self.known.insert(tf.constant(["a", "b"]), tf.constant([1.0, 2.0]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "s"), tf.TensorSpec([None], tf.float32, "x")])
+    def __call__(self, s, x):
+        scores = tf.nn.softmax(tf.stack([self.known.lookup(s), x], 1) @ self.weights)
+        return {"label": tf.gather(tf.constant(["neg", "neu", "pos"]), tf.argmax(scores, 1)), "score": tf.reduce_max(scores, 1)}
+
+
+def test_files(connection: Any, data: pa.Table, tmp_path: Path) -> None:
+    """SavedModels and .keras files: tables with what they hold, vocabularies from files."""
+    classifier = Classifier()
+    tf.saved_model.save(classifier, str(tmp_path / "classifier"))
+    connection.create_function("m", tmp_path / "classifier", inputs=["s", "x"], output="label")
+    found = connection.sql("SELECT m(s, x) FROM d ORDER BY id").fetchall()
+    expected = classifier(tensor(data["s"], tf.string), tensor(data["x"], tf.float32))["label"]
+    assert_same([row for (row,) in found], expected)
+    (tmp_path / "words.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
+    given = keras.Input((1,), dtype="string")
+    words = L.StringLookup(vocabulary=str(tmp_path / "words.txt"))
+    model = keras.Model(given, L.Flatten()(L.Embedding(7, 1)(words(given))))
+    expected = model(tensor(data["s"], tf.string)[:, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about Keras
+        model.save(tmp_path / "model.keras")
+    model.export(str(tmp_path / "exported"), verbose=False)
+    (tmp_path / "words.txt").unlink()
+    for path in ("model.keras", "exported"):
+        connection.create_function("m", tmp_path / path)
+        assert_same([row for (row,) in connection.sql("SELECT m(s) FROM d ORDER BY id").fetchall()], expected)
+
+
+def test_a_space_of_features(connection: Any) -> None:
+    """Keras's FeatureSpace: a dictionary of inputs, crosses, hashes, bins."""
+    Space = keras.utils.FeatureSpace  # noqa: N806
+    space = Space(
+        features={
+            "city": Space.string_categorical(num_oov_indices=1),
+            "user": Space.string_hashed(num_bins=8),
+            "age": Space.float_discretized(num_bins=4),
+            "k": Space.integer_categorical(),
+            "h": Space.integer_hashed(num_bins=5),
+        },
+        crosses=[Space.cross(("city", "k"), crossing_dim=8)],
+        output_mode="concat",
+    )
+    ages = np.random.default_rng(1).normal(size=20).astype(np.float32)
+    columns = {
+        "city": ["g", "l", "w", "g"] * 5,
+        "user": [f"u{n}" for n in range(20)],
+        "age": ages,
+        "k": [1, 2, 3, 4] * 5,
+        "h": range(20),
+    }
+    given = {name: list(values) for name, values in columns.items()}
+    space.adapt(tf.data.Dataset.from_tensor_slices(given))
+    model = keras.Model(space.get_inputs(), L.Dense(1)(space.get_encoded_features()))
+    connection.register("f", pa.table({"id": range(20), **given})).create_function("m", model)
+    found = connection.sql("SELECT m(city := city, user := user, age := age, k := k, h := h) FROM f ORDER BY id").fetchall()
+    expected = model({name: tf.constant(values)[:, None] for name, values in sorted(given.items())})
+    np.testing.assert_allclose([row for (row,) in found], np.asarray(expected)[:, 0], rtol=1e-4, atol=1e-6)
 
 
 def test_native_libraries_say_that_they_cannot(scored: Any, tmp_path: Path) -> None:
