@@ -21,6 +21,8 @@ import tensorflow as tf
 import qtensor
 from qtensor.errors import BindError, ExecutionError, ModelError, NativeError, UnsupportedError
 from qtensor.lowering.host.text_programs import KEPT
+from qtensor.lowering.models.tensorflow import importer
+from qtensor.lowering.program import predict
 
 L = keras.layers
 S = tf.strings
@@ -513,6 +515,37 @@ def test_rows_for_which_tensorflow_raises(connection: Any) -> None:
     assert connection.sql("SELECT known('b')").fetchall() == [(1,)]
     with pytest.raises(ExecutionError, match="a value that it must not have"):
         connection.sql("SELECT known('nowhere')").fetchall()
+
+
+def test_over_rows_and_in_blocks(connection: Any, data: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large models compute row by row, in blocks, and of filtered rows only those that are left."""
+    monkeypatch.setattr(importer, "BY_ROWS", 0)
+    monkeypatch.setattr(predict, "WIDE", 0)
+    rows = drawn(5_000)
+    given = keras.Input((1,), dtype="string"), keras.Input((1,), dtype="string"), keras.Input((1,))
+    parts = [
+        L.Flatten()(L.Embedding(7, 3)(vectorized(output_sequence_length=5)()(given[0]))),
+        L.Hashing(9, output_mode="one_hot")(given[1]),
+    ]
+    model = keras.Model(given, L.Dense(1)(L.Concatenate()([*parts, given[2]])))
+    connection.register("many", rows).create_function("m", model).create_function("n", module(lambda m, s: S.to_number(s), "s"))
+    expected = np.asarray(model([tensor(rows[name], tf.string if name != "x" else tf.float32)[:, None] for name in "stx"]))[:, 0]
+    found = connection.sql("SELECT m(s, t, x) FROM many ORDER BY id").fetchall()
+    np.testing.assert_allclose([row for (row,) in found], expected, rtol=1e-4, atol=1e-6)
+    found = connection.sql("SELECT id, m(s, t, x), n(s) FROM many WHERE s IN ('1', '2.5') AND id % 3 = 0 ORDER BY id").fetchall()
+    chosen = [row for row, s in enumerate(rows["s"].to_pylist()) if s in ("1", "2.5") and row % 3 == 0]
+    assert [row[0] for row in found] == chosen
+    np.testing.assert_allclose([row[1] for row in found], expected[chosen], rtol=1e-4, atol=1e-6)
+    assert [row[2] for row in found] == [float(rows["s"][row].as_py()) for row in chosen]
+
+
+def test_exports_with_tables_that_are_too_large(connection: Any, tmp_path: Path) -> None:
+    given = keras.Input((1,), dtype="string")
+    layer = vectorized(output_mode="multi_hot", max_tokens=1 << 16, pad_to_max_tokens=True)
+    connection.create_function("m", keras.Model(given, L.Dense(1)(layer()(given))))
+    connection.register("large", pa.table({"s": [f"text {number}" for number in range(1_500)]}))
+    with pytest.raises(UnsupportedError, match="would take tables of 134,217,728 entries"):
+        connection.sql("SELECT m(s) FROM large").export(tmp_path / "q.qta")
 
 
 def test_tables_that_are_too_large(connection: Any) -> None:

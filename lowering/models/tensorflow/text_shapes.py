@@ -38,7 +38,7 @@ from qtensor.lowering.models.tensorflow.text_values import (
     Wide,
 )
 from qtensor.lowering.models.tensorflow.values import NOT_ROW_WISE, Refusal, Static, integer, integers
-from qtensor.lowering.models.text.program import Character, CodePoints, Count, FirstOf, Grams, Histogram, Split, TextAt
+from qtensor.lowering.models.text.program import Character, CodePoints, Count, FirstOf, Grams, Histogram, Split, TextAt, bounds
 
 MOST_TEXTS = 64  # of a list as features, each a node of its own
 
@@ -270,7 +270,8 @@ def encode(programs: Programs, inputs: Sequence[Input], attributes: Attributes) 
     match inputs:
         case (Cells(of_list=Cell() as of_list) as cells, Ones(of)) if of == of_list and cells.cells.size == 1:
             cell = cells.flat[0]
-            if str(attributes.get("output_encoding")).lower() not in ("utf-8", "utf8") or attributes.get("errors") != "replace":
+            is_utf_8 = str(attributes.get("output_encoding")).lower() in ("utf-8", "utf8")
+            if not is_utf_8 or attributes.get("errors") != "replace" or attributes.get("replacement_char") not in (65533, None):
                 raise Refusal("only UTF-8 is supported")
             return Cells.one(programs.add(cell.argument, Character(cell.node), cell), TEXT, of_list)
         case _:
@@ -431,9 +432,9 @@ def ragged_bincount(programs: Programs, inputs: Sequence[Input], attributes: Att
     cell = values.flat[0]
     binary, width = bool(attributes.get("binary_output")), int(constant_of(size, "the number of bins"))
     stored = NUMBER_TYPES["bool" if binary else "int32"]
-    made = programs.add(
-        cell.argument, Histogram(cell.node, width, binary, stored), cell, fails="a negative number (RaggedBincount)"
-    )
+    known = bounds(list(programs.nodes[cell.argument]), cell.node)
+    fails = None if known is not None and known[0] >= 0 else "a negative number (RaggedBincount)"
+    made = programs.add(cell.argument, Histogram(cell.node, width, binary, stored), cell, fails=fails)
     return Wide(made, width, weights.array.dtype)
 
 
