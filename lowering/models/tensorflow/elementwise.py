@@ -229,11 +229,17 @@ def convert(x: jax.Array, target: np.dtype[Any]) -> jax.Array:
     return jnp.where(fits, whole, jnp.full((), -(2 ** (bits - 1)), wide)).astype(target)
 
 
+FEW_BOUNDARIES = 32  # so many are compared with one by one
+
+
 @operator("Bucketize", read=["boundaries"])
 def bucketize(x: Value, *, boundaries: tuple[float, ...]) -> Value:
     """The number of boundaries that `x` is not below: NaN is in the last bucket."""
 
     def count(a: jax.Array) -> jax.Array:
+        if len(boundaries) > FEW_BOUNDARIES:
+            ascending = np.asarray(boundaries, np.float32).astype(a.dtype)
+            return jnp.searchsorted(jnp.asarray(ascending), a, side="right").astype(np.int32)
         total = jnp.zeros(a.shape, np.int32)
         for boundary in boundaries:
             total = total + (~(a < np.float32(boundary).astype(a.dtype))).astype(np.int32)

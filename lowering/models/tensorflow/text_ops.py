@@ -356,8 +356,6 @@ def computing(function: str, of_bool: bool) -> TextOperator:
     def compute(programs: Programs, inputs: Sequence[Input], attributes: Attributes) -> Cells:
         if any(value is None for value in inputs):
             raise ByMachine
-        if attributes.get("incompatible_shape_error") is False:
-            raise Refusal("incompatible_shape_error = False is not supported")
         types = [dtype_of(value) if isinstance(value, Static) else cells_of(programs, value).dtype for value in inputs]
         if TEXT in types and function == "add":
             return combined(programs, inputs, TEXT, lambda parts: Joined(parts, ""))
