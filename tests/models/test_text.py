@@ -172,6 +172,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "equal": (lambda m, s: tf.where(tf.equal(s, "a"), 1.5, tf.where(s != "b", 2.5, -1.0)), "s"),
     "join": (lambda m, s: hashes(S.join([s, "_", S.lower(s)], separator="-")), "s"),
     "table": (lambda m, s: m.numbers.lookup(s) + 1, "s"),
+    "table and equality": (lambda m, s, i: tf.where((m.numbers.lookup(s) == 5) | (i == 10), 1.0, 0.0), "si"),
     "table of floats": (lambda m, s, x: m.floats.lookup(s) * x, "sx"),
     "tables in a row": (lambda m, s: m.numbers.lookup(m.words.lookup(s)), "s"),
     "table with hashes": (lambda m, s: m.hashed.lookup(s), "s"),

@@ -113,7 +113,8 @@ ELEMENTWISE: dict[str, Callable[..., jax.Array]] = {
 OPS.update({name: Operator(partial(pointwise, function)) for name, function in ELEMENTWISE.items()})
 
 for _name, _function in {"Equal": jnp.equal, "NotEqual": jnp.not_equal}.items():
-    operator(_name, required={"incompatible_shape_error": (True,)})(partial(pointwise, _function))
+    # Where False is given, as by Python's ==, shapes that do not fit are unequal; here they are refused all the same.
+    operator(_name, required={"incompatible_shape_error": (True, False)})(partial(pointwise, _function))
 
 
 @operator("LeakyRelu", read=["alpha"])

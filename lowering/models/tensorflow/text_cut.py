@@ -1,9 +1,9 @@
 """Cut a graph where text ends: what is made of each text argument becomes a program for the host, the rest a graph of numbers.
 
 One walk over the steps. A step that reads texts, or numbers which only one text decides, is done as a node of that argument's
-program (`text_ops`, `text_shapes`, `text_lists`) as long as its operator is known there; where it is not, the numbers that it reads
-by row are new inputs of the graph, looked up by the code of the text. Tables of integers stay in the graph, as weights that are
-searched; texts that a model gives are the numbers of its labels.
+program (`text_ops`, `text_shapes`, `text_lists`) as long as its operator is known there. Where it is not, the numbers that it
+reads by row are new inputs of the graph, looked up by the code of the text. Tables of integers stay in the graph, as weights that
+are searched; texts that a model gives are the numbers of its labels.
 """
 
 from __future__ import annotations
