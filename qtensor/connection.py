@@ -140,6 +140,8 @@ class Connection:
             file that they wrote (.json, .ubj; .txt); an onnx.ModelProto or .onnx file. Their inputs have the names that they were
             fitted with. Pickles (.joblib, .pkl) are never opened. A NaN is passed on: an imputer fills it in, trees send it where
             they send what is missing. A row that scikit-learn refuses (NaN for most estimators, infinities) is an ExecutionError.
+            Inputs of TensorFlow that are strings take VARCHAR, as StringLookup, TextVectorization, Hashing and tf.strings do; a
+            result that is one of several texts is VARCHAR.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs. Of
             classifiers of scikit-learn, XGBoost and LightGBM "class", the default, is the label, a number or text; "scores" (or

@@ -33,7 +33,7 @@ from qtensor.lowering.program.program import reads as results_read
 from qtensor.lowering.storage import Layout
 from qtensor.types import VARCHAR, Array, Date, Decimal, Float, Integer, SqlType, Timestamp
 
-_TABLE_LIMIT = 1 << 26
+TABLE_LIMIT = 1 << 26  # entries of all tables that a program takes
 _FORMS_LIMIT = 64
 _TEXTS_LIMIT = 1 << 16  # more values are never written out as text
 _NODES_LIMIT = 10_000  # of a text program
@@ -132,7 +132,7 @@ def problems_of_texts(model: ModelRecord) -> Iterator[str]:
                     if len(keys) != len(values):
                         yield "a table of a text program has keys without values"
                 case FirstOf(width=width) | Histogram(width=width):
-                    if not 0 <= width <= _TABLE_LIMIT:
+                    if not 0 <= width <= TABLE_LIMIT:
                         yield f"a text program makes {width} numbers of a text"
                 case Grams(widths=widths):
                     if any(not 0 < width <= _WIDTHS_LIMIT for width in widths) or len(widths) > _WIDTHS_LIMIT:
@@ -143,7 +143,7 @@ def problems_of_texts(model: ModelRecord) -> Iterator[str]:
                 case _:
                     pass
         for output in program.outputs:
-            if not 0 <= output.node < len(program.nodes) or not 0 <= (output.width or 0) <= _TABLE_LIMIT:
+            if not 0 <= output.node < len(program.nodes) or not 0 <= (output.width or 0) <= TABLE_LIMIT:
                 yield "an output of a text program is nowhere"
 
 
@@ -213,7 +213,7 @@ def problems_of_form(manifest: Manifest, form: Form) -> Iterator[str]:
     last = source.table if isinstance(source, TableSource) else ""
     if plan.models and tuple(model.name for model in plan.models) != tuple(model.name for model in manifest.models):
         yield "a program calls other models"
-    if any(table.size <= 0 for table in plan.tables) or sum(table.size for table in plan.tables) > _TABLE_LIMIT:
+    if any(table.size <= 0 for table in plan.tables) or sum(table.size for table in plan.tables) > TABLE_LIMIT:
         yield "a table made from a dictionary is too large"
     if plan.checks != len(planned.checks):
         yield "its checks have no messages"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtensor.aot.artifact.artifact import Artifact
+from qtensor.aot.artifact.consistency import TABLE_LIMIT
 from qtensor.aot.artifact.container import Container, part_of, write_container
 from qtensor.aot.artifact.facts import Recorder, TableFacts
 from qtensor.aot.artifact.forms import FormPlanner, PlannedForm, Room, Sizes, lowered, no_room_known
@@ -22,7 +23,7 @@ from qtensor.aot.artifact.manifest import FORMAT, UNLIMITED_STRINGS, AssumedColu
 from qtensor.aot.artifact.parameters import find_parameters
 from qtensor.aot.artifact.trust import add_trust
 from qtensor.aot.machine.runtime import portable_stablehlo
-from qtensor.errors import ArtifactError
+from qtensor.errors import ArtifactError, UnsupportedError
 from qtensor.logical import Plan, scans_of
 from qtensor.lowering.ir.physical import PhysicalPlan, SourceColumn
 from qtensor.lowering.ir.ranges import Range, range_of_type
@@ -88,6 +89,7 @@ def assembled(
     """Everything that is to be in the file."""
     keys = Recorder(query.statistics)
     facts, forms = needed(FormPlanner(optimised, facts, query.models, keys.unique, room))
+    refuse_large_tables(forms)
     used = [query.models[use.name] for use in forms[0].planned.plan.models]
     programs = {
         program_part(form, name): portable_stablehlo(function) for form in forms for name, function in lowered(form, used).items()
@@ -119,6 +121,16 @@ def assembled(
         tuple(part_of(name, content) for name, content in parts.items()),
     )
     return Container(manifest, parts, "", 0)
+
+
+def refuse_large_tables(forms: Sequence[PlannedForm]) -> None:
+    """Raise UnsupportedError for tables made of texts that no file may ask for."""
+    largest = max((sum(table.size for table in form.planned.plan.tables) for form in forms), default=0)
+    if largest > TABLE_LIMIT:
+        raise UnsupportedError(
+            f"an exported query would take tables of {largest:,} entries, made of texts; at most {TABLE_LIMIT:,} are supported. "
+            "Export it for tables with fewer different texts, or with a model that makes fewer numbers of each"
+        )
 
 
 def described_input(table: str, facts: TableFacts, keys: Recorder, guesses: Recorder) -> Input:

@@ -36,7 +36,7 @@ class Kept:
         if sum(array.nbytes for array in found) <= LARGEST_KEPT:
             with self._lock:
                 self._results[key] = found
-            weakref.finalize(strings, self._results.pop, key, None)
+            weakref.finalize(strings, self._results.pop, key, None).atexit = False
         return found
 
 

@@ -112,6 +112,15 @@ class Model:
         return tuple((program.argument, output) for program in self.texts for output in program.outputs)
 
 
+def type_called(dtype: np.dtype | str) -> str:
+    """What people call the type of an argument.
+
+    >>> type_called(TEXT), type_called("float32")
+    ('text', 'float32')
+    """
+    return "text" if str(dtype) == str(TEXT) else str(dtype)
+
+
 def argument_called(model: Model, position: int) -> str:
     """What errors call the argument at `position`: by its input's name where it has one."""
     first = 0

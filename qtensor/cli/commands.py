@@ -13,6 +13,7 @@ from qtensor.cli.inputs import import_tensorflow, named_parameter, open_source
 from qtensor.cli.output import FORMATS, Output, choose_output
 from qtensor.cli.query import LEVELS
 from qtensor.errors import DataError, suggestion
+from qtensor.lowering.models.model import type_called
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection
@@ -70,7 +71,7 @@ def _schema(shell: Shell, rest: str) -> None:
 
 def _models(shell: Shell, rest: str) -> None:
     for model in shell.connection._registry.models.values():
-        click.echo(f"{model.name}({', '.join(map(str, model.arguments))}) {model.result}")
+        click.echo(f"{model.name}({', '.join(map(type_called, model.arguments))}) {model.result}")
 
 
 def _register(shell: Shell, rest: str) -> None:

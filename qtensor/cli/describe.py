@@ -12,6 +12,7 @@ from qtensor.aot.machine.cache import machine_key
 from qtensor.explain.plan_text import literal_text
 from qtensor.files.printable import printable
 from qtensor.lowering.ir.ranges import range_of_type
+from qtensor.lowering.models.model import type_called
 from qtensor.types import Schema, Varchar
 from qtensor.values.texts import format_value
 
@@ -48,7 +49,7 @@ def describe(container: Container) -> dict[str, Any]:
         "models": [
             {
                 "name": model.name,
-                "arguments": list(model.arguments),
+                "arguments": [type_called(argument) for argument in model.arguments],
                 "result": str(model.result),
                 "classes": model.classes,
                 "weights_size": sum(sizes[part] for part in model.weights),

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qtensor.lowering.models.model import TEXT, Model
+from qtensor.lowering.models.model import TEXT, Model, type_called
 from qtensor.lowering.program.predict import BLOCK, WIDE, WORTH_GATHERING
 from qtensor.lowering.program.work import inner_jaxprs, multiply_adds_of, shape_of
 
@@ -90,8 +90,7 @@ def arguments_text(model: Model) -> str:
     shown, first = [], 0
     for one in model.inputs:
         several = f"[{one.width}]" if one.width > 1 else ""
-        type = "text" if model.arguments[first] == TEXT else str(model.arguments[first])
-        shown.append(f"{one.name}{' ' if one.name else ''}{type}{several}")
+        shown.append(f"{one.name}{' ' if one.name else ''}{type_called(model.arguments[first])}{several}")
         first += one.width
     return ", ".join(shown[:_MOST_NAMED] + (["..."] if len(shown) > _MOST_NAMED else []))
 

@@ -95,6 +95,7 @@ CASES += [
     Case("DenseBincount", lambda x: count_of(x, False), tf.int32, classes),
     Case("DenseBincount", lambda x: count_of(x, True), tf.int32, classes, label="binary"),
     Case("Bucketize", lambda x: R.Bucketize(input=x, boundaries=[-1.0, 0.0, 2.5])),
+    Case("Bucketize", lambda x: R.Bucketize(input=x, boundaries=[number / 8 for number in range(-50, 50)]), label="many"),
     Case("MatMul", lambda x: x @ WEIGHT, draw=tame),
     Case("MatMul", lambda x: tf.matmul(x, tf.transpose(WEIGHT), transpose_b=True), draw=tame, label="transposed"),
     Case("MatMul", lambda x: x @ tf.constant(RANDOM.normal(size=(3, 1)), tf.float32), draw=tame, label="one output"),

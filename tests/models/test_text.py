@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 
 import qtensor
 from qtensor.errors import BindError, ExecutionError, ModelError, NativeError, UnsupportedError
 from qtensor.lowering.host.text_programs import KEPT
+from qtensor.lowering.models.tensorflow import importer
+from qtensor.lowering.program import predict
 
 L = keras.layers
 S = tf.strings
@@ -168,6 +172,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
     "equal": (lambda m, s: tf.where(tf.equal(s, "a"), 1.5, tf.where(s != "b", 2.5, -1.0)), "s"),
     "join": (lambda m, s: hashes(S.join([s, "_", S.lower(s)], separator="-")), "s"),
     "table": (lambda m, s: m.numbers.lookup(s) + 1, "s"),
+    "table and equality": (lambda m, s, i: tf.where((m.numbers.lookup(s) == 5) | (i == 10), 1.0, 0.0), "si"),
     "table of floats": (lambda m, s, x: m.floats.lookup(s) * x, "sx"),
     "tables in a row": (lambda m, s: m.numbers.lookup(m.words.lookup(s)), "s"),
     "table with hashes": (lambda m, s: m.hashed.lookup(s), "s"),
@@ -314,14 +319,14 @@ def test_rows(scored: Any, people: pa.Table, scores: Any) -> None:
 
 def test_constants_and_expressions(scored: Any, network: Any) -> None:
     given = [tf.constant([["ünï"]]), tf.constant([["a b"]]), tf.constant([[10]], tf.int64), tf.constant([[0.5]])]
-    expected = (pytest.approx(network(given).numpy().item(), rel=1e-5),)
-    assert scored.sql("SELECT score('ünï', 'a b', 10, 0.5)").fetchall() == [expected]
-    assert scored.sql("SELECT score(?, ?, ?, ?)", ["ünï", "a b", 10, 0.5]).fetchall() == [expected]
+    expected = pytest.approx(network(given).numpy().item(), rel=1e-5)
+    query = (
+        "SELECT score('ünï', 'a b', 10, 0.5), score(x := $x, title := $title, code := 10, city := $city), "
+        "score(NULL, 'a', 1, 2), score('a', 'a', 1, NULL)"
+    )
+    assert scored.sql(query, {"city": "ünï", "title": "a b", "x": 0.5}).fetchall() == [(expected, expected, None, None)]
     query = "SELECT DISTINCT score(lower(upper(city)), 'a' || ' b', code, 0.5) FROM people WHERE city = 'ünï' AND code = 10"
-    assert scored.sql(query).fetchall() == [expected]
-    assert scored.sql("SELECT score(NULL, 'a', 1, 2), score('a', 'a', 1, NULL)").fetchall() == [(None, None)]
-    by_name = "SELECT score(x := 0.5, title := 'a b', code := 10, city := 'ünï')"
-    assert scored.sql(by_name).fetchall() == [expected]
+    assert scored.sql(query).fetchall() == [(expected,)]
 
 
 def test_each_text_is_evaluated_once(network: Any, people: pa.Table) -> None:
@@ -330,7 +335,6 @@ def test_each_text_is_evaluated_once(network: Any, people: pa.Table) -> None:
         opened.register("people", people).create_function("score", network)
         before = KEPT.evaluated
         opened.sql(GROUPED).fetchall()
-        opened.sql(f"SELECT max({CALL}) FROM people WHERE g = 1").fetchall()
         opened.sql(f"SELECT g FROM people ORDER BY {CALL} LIMIT 3").fetchall()
         assert KEPT.evaluated - before == 2  # of city and of title
 
@@ -363,6 +367,95 @@ for rows in (0, 1, 3_000, {MANY}):
     assert done.returncode == 0, done.stderr[-2_000:]
     for rows, line in zip((0, 1, 3_000, MANY), done.stdout.splitlines(), strict=True):
         assert eval(line) == grouped(people, scores, rows)  # noqa: S307 - printed above
+
+
+def test_streamed(network: Any, people: pa.Table, scores: Any, tmp_path: Path) -> None:
+    """Block by block, each with a dictionary of its own."""
+    parquet.write_table(people, tmp_path / "people.parquet", row_group_size=20_000)
+    with qtensor.connect() as opened:
+        opened.register("people", tmp_path / "people.parquet", stream=True).create_function("score", network)
+        assert opened.sql(GROUPED).fetchall() == grouped(people, scores, MANY)
+
+
+def test_more_texts_than_a_column_has_in_order(connection: Any) -> None:
+    """Nearly all of them different: codes are row numbers then, and one is NULL."""
+    texts: list[str | None] = [f"user {number}" for number in range(70_000)]
+    connection.create_function("m", keras.Model(given := keras.Input((1,), dtype="string"), L.Hashing(1_000)(given)))
+    expected = L.Hashing(1_000)(tf.constant(texts)).numpy().tolist()
+    texts[5] = expected[5] = None
+    connection.register("users", pa.table({"name": texts, "id": range(70_000)}))
+    assert [row for (row,) in connection.sql("SELECT m(name) FROM users ORDER BY id").fetchall()] == expected
+
+
+class Classifier(tf.Module):
+    """The name of a class, and its probability."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = tf.Variable([[0.5, -1.0, 0.25], [-0.5, 0.1, 1.0]])
+        self.known = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, -1.0)
+        self.known.insert(tf.constant(["a", "b"]), tf.constant([1.0, 2.0]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "s"), tf.TensorSpec([None], tf.float32, "x")])
+    def __call__(self, s, x):
+        scores = tf.nn.softmax(tf.stack([self.known.lookup(s), x], 1) @ self.weights)
+        return {"label": tf.gather(tf.constant(["neg", "neu", "pos"]), tf.argmax(scores, 1)), "score": tf.reduce_max(scores, 1)}
+
+
+def test_files(connection: Any, data: pa.Table, tmp_path: Path) -> None:
+    """SavedModels and .keras files: tables with what they hold, vocabularies from files."""
+    classifier = Classifier()
+    tf.saved_model.save(classifier, str(tmp_path / "classifier"))
+    connection.create_function("m", tmp_path / "classifier", inputs=["s", "x"], output="label")
+    found = connection.sql("SELECT m(s, x) FROM d ORDER BY id").fetchall()
+    expected = classifier(tensor(data["s"], tf.string), tensor(data["x"], tf.float32))["label"]
+    assert_same([row for (row,) in found], expected)
+    (tmp_path / "words.txt").write_text("\n".join(VOCABULARY), encoding="utf-8")
+    given = keras.Input((1,), dtype="string")
+    words = L.StringLookup(vocabulary=str(tmp_path / "words.txt"))
+    model = keras.Model(given, L.Flatten()(L.Embedding(7, 1)(words(given))))
+    expected = model(tensor(data["s"], tf.string)[:, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about Keras
+        model.save(tmp_path / "model.keras")
+    model.export(str(tmp_path / "exported"), verbose=False)
+    (tmp_path / "words.txt").unlink()
+    for path in ("model.keras", "exported"):
+        connection.create_function("m", tmp_path / path)
+        assert_same([row for (row,) in connection.sql("SELECT m(s) FROM d ORDER BY id").fetchall()], expected)
+
+
+def test_a_space_of_features(connection: Any) -> None:
+    """Keras's FeatureSpace: a dictionary of inputs, crosses, hashes, bins."""
+    Space = keras.utils.FeatureSpace  # noqa: N806
+    space = Space(
+        features={
+            "city": Space.string_categorical(num_oov_indices=1),
+            "user": Space.string_hashed(num_bins=8),
+            "age": Space.float_discretized(num_bins=4),
+            "k": Space.integer_categorical(),
+            "h": Space.integer_hashed(num_bins=5),
+        },
+        crosses=[Space.cross(("city", "k"), crossing_dim=8)],
+        output_mode="concat",
+    )
+    ages = np.random.default_rng(1).normal(size=20).astype(np.float32)
+    columns = {
+        "city": ["g", "l", "w", "g"] * 5,
+        "user": [f"u{n}" for n in range(20)],
+        "age": ages,
+        "k": [1, 2, 3, 4] * 5,
+        "h": range(20),
+    }
+    given = {name: list(values) for name, values in columns.items()}
+    space.adapt(tf.data.Dataset.from_tensor_slices(given))
+    model = keras.Model(space.get_inputs(), L.Dense(1)(space.get_encoded_features()))
+    connection.register("f", pa.table({"id": range(20), **given})).create_function("m", model)
+    found = connection.sql("SELECT m(city := city, user := user, age := age, k := k, h := h) FROM f ORDER BY id").fetchall()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of Keras: an order of its own
+        expected = model({name: tf.constant(values)[:, None] for name, values in given.items()})
+    np.testing.assert_allclose([row for (row,) in found], np.asarray(expected)[:, 0], rtol=1e-4, atol=1e-6)
 
 
 def test_native_libraries_say_that_they_cannot(scored: Any, tmp_path: Path) -> None:
@@ -423,6 +516,37 @@ def test_rows_for_which_tensorflow_raises(connection: Any) -> None:
     assert connection.sql("SELECT known('b')").fetchall() == [(1,)]
     with pytest.raises(ExecutionError, match="a value that it must not have"):
         connection.sql("SELECT known('nowhere')").fetchall()
+
+
+def test_over_rows_and_in_blocks(connection: Any, data: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large models compute row by row, in blocks, and of filtered rows only those that are left."""
+    monkeypatch.setattr(importer, "BY_ROWS", 0)
+    monkeypatch.setattr(predict, "WIDE", 0)
+    rows = drawn(5_000)
+    given = keras.Input((1,), dtype="string"), keras.Input((1,), dtype="string"), keras.Input((1,))
+    parts = [
+        L.Flatten()(L.Embedding(7, 3)(vectorized(output_sequence_length=5)()(given[0]))),
+        L.Hashing(9, output_mode="one_hot")(given[1]),
+    ]
+    model = keras.Model(given, L.Dense(1)(L.Concatenate()([*parts, given[2]])))
+    connection.register("many", rows).create_function("m", model).create_function("n", module(lambda m, s: S.to_number(s), "s"))
+    expected = np.asarray(model([tensor(rows[name], tf.string if name != "x" else tf.float32)[:, None] for name in "stx"]))[:, 0]
+    found = connection.sql("SELECT m(s, t, x) FROM many ORDER BY id").fetchall()
+    np.testing.assert_allclose([row for (row,) in found], expected, rtol=1e-4, atol=1e-6)
+    found = connection.sql("SELECT id, m(s, t, x), n(s) FROM many WHERE s IN ('1', '2.5') AND id % 3 = 0 ORDER BY id").fetchall()
+    chosen = [row for row, s in enumerate(rows["s"].to_pylist()) if s in ("1", "2.5") and row % 3 == 0]
+    assert [row[0] for row in found] == chosen
+    np.testing.assert_allclose([row[1] for row in found], expected[chosen], rtol=1e-4, atol=1e-6)
+    assert [row[2] for row in found] == [float(rows["s"][row].as_py()) for row in chosen]
+
+
+def test_exports_with_tables_that_are_too_large(connection: Any, tmp_path: Path) -> None:
+    given = keras.Input((1,), dtype="string")
+    layer = vectorized(output_mode="multi_hot", max_tokens=1 << 16, pad_to_max_tokens=True)
+    connection.create_function("m", keras.Model(given, L.Dense(1)(layer()(given))))
+    connection.register("large", pa.table({"s": [f"text {number}" for number in range(1_500)]}))
+    with pytest.raises(UnsupportedError, match="would take tables of 134,217,728 entries"):
+        connection.sql("SELECT m(s) FROM large").export(tmp_path / "q.qta")
 
 
 def test_tables_that_are_too_large(connection: Any) -> None:

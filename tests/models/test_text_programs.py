@@ -17,6 +17,7 @@ from qtensor.lowering.models.text.hashes import fingerprints, keyed_hashes
 from qtensor.lowering.models.text.program import (
     Found,
     Joined,
+    Strip,
     TextConstant,
     TextInput,
     TextOutput,
@@ -147,6 +148,10 @@ def test_what_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     program = TextProgram(0, nodes, (TextOutput(0, "int32"),))
     with pytest.raises(CapacityError, match="of a dictionary of texts takes"):
         evaluate(program, pa.array(["abc"], pa.large_string()))
+    program = TextProgram(0, (TextInput(), *(Strip(number) for number in range(2_000))), (TextOutput(0, "int32"),))
+    monkeypatch.setattr(evaluation, "MOST_WORK", 1 << 20)
+    with pytest.raises(CapacityError, match="takes too long"):
+        evaluate(program, pa.array(["abc"] * 100, pa.large_string()))
 
 
 def test_types_of_tables() -> None:

@@ -115,7 +115,8 @@ ELEMENTWISE: dict[str, Callable[..., jax.Array]] = {
 OPS.update({name: Operator(partial(pointwise, function)) for name, function in ELEMENTWISE.items()})
 
 for _name, _function in {"Equal": jnp.equal, "NotEqual": jnp.not_equal}.items():
-    operator(_name, required={"incompatible_shape_error": (True,)})(partial(pointwise, _function))
+    # Where False is given, as by Python's ==, shapes that do not fit are unequal; here they are refused all the same.
+    operator(_name, required={"incompatible_shape_error": (True, False)})(partial(pointwise, _function))
 
 
 @operator("LeakyRelu", read=["alpha"])
@@ -247,11 +248,17 @@ def convert(x: jax.Array, target: np.dtype[Any]) -> jax.Array:
     return jnp.where(fits, whole, jnp.full((), -(2 ** (bits - 1)), wide)).astype(target)
 
 
+FEW_BOUNDARIES = 32  # so many are compared with one by one
+
+
 @operator("Bucketize", read=["boundaries"])
 def bucketize(x: Value, *, boundaries: tuple[float, ...]) -> Value:
     """The number of boundaries that `x` is not below: NaN is in the last bucket."""
 
     def count(a: jax.Array) -> jax.Array:
+        if len(boundaries) > FEW_BOUNDARIES:
+            ascending = np.asarray(boundaries, np.float32).astype(a.dtype)
+            return jnp.searchsorted(jnp.asarray(ascending), a, side="right").astype(np.int32)
         total = jnp.zeros(a.shape, np.int32)
         for boundary in boundaries:
             total = total + (~(a < np.float32(boundary).astype(a.dtype))).astype(np.int32)

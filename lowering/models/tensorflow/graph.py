@@ -230,7 +230,8 @@ def without_bounds(graph: Graph) -> Graph:
         if not isinstance(step, Operation):
             continue
         steps[number] = step = replace(step, inputs=tuple(found(ref) for ref in step.inputs))
-        if step.op != "Minimum":
+        dtype = dict(step.attributes).get("T")
+        if step.op != "Minimum" or not isinstance(dtype, np.dtype) or dtype.kind not in "iu":  # of floats, x may be NaN
             continue
         for bound, other in (step.inputs, step.inputs[::-1]):
             inner = steps[other.step]

@@ -52,8 +52,9 @@ MULTIPLIER = 0xC6A4A7935BD1E995  # of tsl's FingerprintCat64
 
 def place_in(items: Value, keys: Value) -> tuple[jax.Array, jax.Array]:
     """Where each integer would stand among ascending keys, and whether it does."""
-    array, ascending = array_of(items), array_of(keys)
-    place = jnp.searchsorted(ascending, array.astype(ascending.dtype)).astype(np.int32)
+    ascending = array_of(keys)
+    array = array_of(items).astype(ascending.dtype)
+    place = jnp.searchsorted(ascending, array).astype(np.int32)
     place = jnp.minimum(place, np.int32(ascending.shape[0] - 1))
     return place, ascending[place] == array
 

@@ -1,9 +1,9 @@
 """Cut a graph where text ends: what is made of each text argument becomes a program for the host, the rest a graph of numbers.
 
 One walk over the steps. A step that reads texts, or numbers which only one text decides, is done as a node of that argument's
-program (`text_ops`, `text_shapes`) as long as its operator is known there; where an operator is not, the numbers that it reads by
-row are new inputs of the graph, looked up by the code of the text. Tables of integers stay in the graph, as weights that are
-searched; texts that a model gives are the numbers of its labels.
+program (`text_ops`, `text_shapes`, `text_lists`) as long as its operator is known there. Where it is not, the numbers that it
+reads by row are new inputs of the graph, looked up by the code of the text. Tables of integers stay in the graph, as weights that
+are searched; texts that a model gives are the numbers of its labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from qtensor.lowering.models.tensorflow import text_shapes
+from qtensor.lowering.models.tensorflow import text_lists, text_shapes
 from qtensor.lowering.models.tensorflow.graph import (
     Argument,
     Constant,
@@ -46,7 +46,7 @@ from qtensor.lowering.models.tensorflow.text_values import (
 from qtensor.lowering.models.tensorflow.values import Refusal, Static
 from qtensor.lowering.models.text.program import Fingerprint, Found, TextOutput, TextProgram, choices, narrowest
 
-TEXT_MODULES = (text_shapes,)  # importing them fills TEXT_OPS
+TEXT_MODULES = (text_lists, text_shapes)  # importing them fills TEXT_OPS
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Evaluates text programs: each node for all texts at once.
 
-A program may come from a hostile file: what a node gives is bounded by `LARGEST`, and each takes time by what it reads and gives.
+A program may come from a hostile file: what a node gives is bounded by `LARGEST`, what all give by `MOST_WORK`, and each takes
+time by what it reads and gives. What no later node needs is let go of.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ from qtensor.lowering.models.text.program import (
     TextOutput,
     TextProgram,
     Written,
+    reads,
 )
 
 LARGEST = 1 << 31  # bytes of what a node gives for all texts
+MOST_WORK = 1 << 35  # bytes of what all nodes give, and as many again as their values are worth
+_WORTH = 64  # bytes: of a value, whatever its size
 _ROWS_AT_ONCE = 1 << 22  # entries of a histogram that are counted at a time
 
 Numbers: TypeAlias = NDArray[Any]
@@ -69,6 +73,9 @@ class Result:
         return isinstance(self.values, pa.Array | pa.Scalar)
 
 
+NOTHING = Result(np.zeros(0))  # in place of what is needed no more
+
+
 def evaluate(program: TextProgram, strings: pa.Array) -> list[Numbers]:
     """What each output gives for each string (large_string without NULL): [n] or [n, width]. Numbers of failed texts are any.
 
@@ -76,10 +83,30 @@ def evaluate(program: TextProgram, strings: pa.Array) -> list[Numbers]:
         CapacityError: it would be too large.
         ValueError, pa.ArrowInvalid: a program that nobody exported.
     """
+    last = {read: number for number, node in enumerate(program.nodes) for read in reads(node)}
+    kept = {output.node for output in program.outputs}
     evaluation = Evaluation(strings)
-    for node in program.nodes:
-        evaluation.results.append(evaluation.node(node))
+    work = 0
+    for number, node in enumerate(program.nodes):
+        result = evaluation.node(node)
+        work += size_of(result)
+        if work > MOST_WORK:
+            raise CapacityError(
+                "what a model makes of a dictionary of texts takes too long: these are too many, or too long, texts"
+            )
+        evaluation.results.append(result)
+        for read in reads(node):
+            if last[read] == number and read not in kept:
+                evaluation.results[read] = NOTHING
     return [evaluation.output(output) for output in program.outputs]
+
+
+def size_of(result: Result) -> int:
+    """What a result cost: its bytes, and something for each value."""
+    values = result.values
+    if isinstance(values, pa.Scalar):
+        return 0
+    return int(values.nbytes) + _WORTH * (len(values) if isinstance(values, pa.Array) else values.size)
 
 
 class Evaluation:
@@ -232,7 +259,7 @@ class Evaluation:
             if not np.array_equal(result.counts, counts):
                 raise ValueError("a text program joins lists of different lengths")
             return result
-        if isinstance(result.values, pa.Scalar) or np.ndim(result.values) == 0:
+        if isinstance(result.values, pa.Scalar) or (isinstance(result.values, np.ndarray) and result.values.ndim == 0):
             return result
         rows = np.repeat(np.arange(len(counts)), counts)
         values = result.values.take(pa.array(rows)) if isinstance(result.values, pa.Array) else result.values[rows]
