@@ -1,5 +1,5 @@
 """Models of several widths in four kinds of query, beside TensorFlow. Run as `python bench/models.py [--networks 4-4,...] [--rows
-10000,...] [--rounds 15]`.
+10000,...] [--rounds 15]`; networks may also be lstm, gru, cnn, mobile and encoder, of fewer rows.
 
 The rival runs `tf.function(jit_compile=True)` over all rows and does the rest by NumPy, as someone would who has columns and a
 model: the columns are stacked into its input for each call ("from columns"), or were stacked before ("stacked"), which no table
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import statistics
 import sys
 import time
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for sizes in options.networks.split(","):
         for rows in map(int, options.rows.split(",")):
             with qtensor.connect() as connection:
-                case, score = cased(connection, tuple(map(int, sizes.split("-"))), rows)
+                case, score = cased(connection, sizes, rows)
                 for kind, query in KINDS.items():
                     start = time.perf_counter()
                     relation = connection.sql(query.format(score=score))
@@ -98,28 +99,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description="Models in queries beside TensorFlow")
-    options.add_argument("--networks", default=NETWORKS, help=f"widths of layers (default {NETWORKS})")
+    others = ", ".join(OTHERS)
+    options.add_argument("--networks", default=NETWORKS, help=f"widths of layers, or {others} (default {NETWORKS})")
     options.add_argument("--rows", default=ROWS, help=f"rows of the table (default {ROWS})")
     options.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default 15)")
     return options
 
 
-def cased(connection: qtensor.Connection, sizes: tuple[int, ...], rows: int) -> tuple[Case, str]:
-    """A network and a table, also registered, and the SQL of its first score."""
+def dense(sizes: Sequence[int]) -> Any:
+    """A network of layers of these widths, the first of which is the input's."""
+    import keras
+
+    hidden = [keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]]
+    return keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
+
+
+def recurrent(layer: str) -> Any:
+    """32 units over 20 steps of 8 features."""
+    import keras
+
+    return keras.Sequential([keras.Input((20, 8)), getattr(keras.layers, layer)(32), keras.layers.Dense(1)])
+
+
+def cnn() -> Any:
+    """Two convolutions of images of 28 x 28."""
+    import keras
+
+    layers = keras.layers
+    blocks = [part for width in (16, 32) for part in (layers.Conv2D(width, 3, activation="relu"), layers.MaxPooling2D())]
+    return keras.Sequential([keras.Input((28, 28, 1)), *blocks, layers.Flatten(), layers.Dense(1)])
+
+
+def mobile() -> Any:
+    """Separable convolutions of images of 28 x 28."""
+    import keras
+
+    layers = keras.layers
+    blocks = [layers.SeparableConv2D(width, 3, activation="relu") for width in (16, 32)]
+    first = layers.Conv2D(8, 3, strides=2, activation="relu")
+    return keras.Sequential([keras.Input((28, 28, 1)), first, *blocks, layers.GlobalAveragePooling2D(), layers.Dense(1)])
+
+
+def encoder() -> Any:
+    """A transformer's encoder of 32 tokens of 16 numbers, four heads."""
+    import keras
+
+    layers = keras.layers
+    given = keras.Input((32, 16))
+    attended = layers.LayerNormalization()(given + layers.MultiHeadAttention(4, 4)(given, given))
+    wide = layers.Dense(16)(layers.Dense(32, activation="relu")(attended))
+    pooled = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(attended + wide))
+    return keras.Model(given, layers.Dense(1)(pooled))
+
+
+OTHERS: dict[str, Callable[[], Any]] = {
+    "lstm": functools.partial(recurrent, "LSTM"),
+    "gru": functools.partial(recurrent, "GRU"),
+    "cnn": cnn,
+    "mobile": mobile,
+    "encoder": encoder,
+}
+
+
+def cased(connection: qtensor.Connection, name: str, rows: int) -> tuple[Case, str]:
+    """A network, by the widths of its layers or one of `OTHERS`, and a table, also registered, and the SQL of its first score."""
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
-    hidden = [keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]]
-    model = keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
-    network = tf.function(lambda batch: model(batch, training=False), jit_compile=True)
-    columns = [random.normal(size=rows).astype(np.float32) for _ in range(sizes[0])]
+    model = OTHERS[name]() if name in OTHERS else dense(tuple(map(int, name.split("-"))))
+    shape, outputs = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
+
+    def infer(batch: Any) -> Any:
+        return model(tf.reshape(batch, (-1, *shape)), training=False)
+
+    network = tf.function(infer, jit_compile=True)
+    columns = [random.normal(size=rows).astype(np.float32) for _ in range(math.prod(shape))]
     groups, x = random.integers(0, GROUPS, rows).astype(np.int32), random.normal(size=rows).astype(np.float32)
     names = [f"c{number}" for number in range(len(columns))]
     connection.register("t", {**dict(zip(names, columns, strict=True)), "g": groups, "x": x})
     connection.create_function("score", model)
-    score = f"score({', '.join(names)}){'[1]' if sizes[-1] > 1 else ''}"
+    score = f"score({', '.join(names)}){'[1]' if outputs > 1 else ''}"
     return Case(columns, np.stack(columns, axis=-1), groups, x, network), score
 
 

@@ -128,28 +128,32 @@ class Connection:
         dtype: DTypeLike | None = None,
         replace: bool = True,
         trust: bool = False,
+        signature: str | None = None,
     ) -> Connection:
         """Make a model callable from SQL as `name(column, ...)` or `name(input := column, ...)`. NULL in any gives NULL.
 
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
-        model: a keras.Model, tf.Module, tf.function, the path of a SavedModel or .keras file, or a JAX function of one value for
-            each argument.
+        model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras or .h5 file, or of
+            a frozen graph (.pb); or a JAX function of one value for each argument. An input of a TensorFlow model takes an
+            argument for each number of a row, in the order of memory (28 x 28 pixels: 784, row after row).
         arguments: the number of SQL arguments, where the model does not tell.
-        output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs.
+        output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs (of a
+            frozen graph: of any tensor).
         inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
         dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
             input_signature (float32).
         replace: whether a model of the same name may be there, which this one replaces. Of the same graph with other weights,
             nothing is compiled anew.
         trust: whether a file may do more than compute when it is loaded: a SavedModel that reads or writes files or calls Python,
-            a .keras file with code in it (Lambda) or of any size. Without it such files are refused before they are loaded.
+            a Keras file with code in it (Lambda) or of any size. Without it such files are refused before they are loaded.
+        signature: which signature of a SavedModel is meant, if it has several and none is "serving_default".
 
         Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
         model has and `replace` is False.
         """
         order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
-        registration = Registration(name, model, arguments, output, order, dtype, trust)
+        registration = Registration(name, model, arguments, output, order, dtype, trust, signature)
         self._registry.add_model(registration, self._imported(registration), replace)
         return self
 

@@ -26,6 +26,7 @@ class Registration:
     inputs: Sequence[str] | None = None
     dtype: DTypeLike | None = None
     trust: bool = False
+    signature: str | None = None
 
     def imported(self) -> Model:
         """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
@@ -33,7 +34,13 @@ class Registration:
             raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
         if self.output is not None and not isinstance(self.output, str):
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
-        take = partial(import_model, trust=self.trust) if is_tensorflow_model(self.model) else import_jax_function
+        if self.signature is not None and not isinstance(self.signature, str):
+            raise ModelError(f'model "{self.name}": signature= is a name, not {self.signature!r}')
+        is_tensorflow = is_tensorflow_model(self.model)
+        if self.signature is not None and not is_tensorflow:
+            raise ModelError(f'model "{self.name}": signature= is for SavedModels, and this is none')
+        of_files = partial(import_model, trust=self.trust, signature=self.signature)
+        take = of_files if is_tensorflow else import_jax_function
         model = take(self.name, self.model, arguments=self.arguments, output=self.output, inputs=self.inputs, dtype=self.dtype)
         refuse_name(self.name, len(model.arguments))
         return model

@@ -47,6 +47,8 @@ SAMPLED = {
     "tests/lowering/test_sinks.py": 3,
     "tests/models/test_import.py": 2,
     "tests/models/test_operators.py": 6,
+    "tests/models/test_layers.py::test_network_equals_keras": 3,
+    "tests/models/test_layers.py::test_queries_of_any_number_of_rows": 3,
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,

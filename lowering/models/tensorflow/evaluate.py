@@ -236,12 +236,14 @@ def batched_inputs(layouts: Sequence[InputLayout], columns: Sequence[jax.Array])
 class GraphFunction:
     """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64.
 
-    by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features.
+    by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features;
+        for so many rows `together`, so that no array of theirs is too large.
     """
 
     graph: Graph
     layouts: tuple[InputLayout, ...]
     by_rows: bool = False
+    together: int = 1 << 30
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
@@ -255,12 +257,28 @@ class GraphFunction:
             """The features of one row as a batch of one."""
             return self.predict(weights, [Batched(features[..., None]) for features in inputs])
 
-        result, failed = jax.vmap(row)(*rows)
+        result, failed = mapped(row, rows, self.together)
         return Prediction(result[..., 0].T, None if failed is None else failed[:, 0])
 
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
         outputs = walk(self.graph.steps, weights, inputs, broken)
         return prediction(self.graph, outputs)
+
+
+def mapped(row: Callable[..., Prediction], rows: Sequence[jax.Array], together: int) -> Prediction:
+    """`row` of each of the rows, for a power of two of them at a time, `together` at most."""
+    count = rows[0].shape[0]
+    size = 1 << (together.bit_length() - 1)
+    if count <= size:
+        return jax.vmap(row)(*rows)
+    whole = count // size * size
+    parts = [part[:whole].reshape((-1, size, *part.shape[1:])) for part in rows]
+    done = jax.lax.map(lambda block: jax.vmap(row)(*block), parts)
+    found: Prediction = jax.tree.map(lambda part: part.reshape((whole, *part.shape[2:])), done)
+    if whole == count:
+        return found
+    rest = jax.vmap(row)(*(part[whole:] for part in rows))
+    return jax.tree.map(lambda *both: jnp.concatenate(both), found, rest)  # type: ignore[no-any-return]
 
 
 def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:
