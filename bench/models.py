@@ -1,6 +1,7 @@
 """Models of several widths in four kinds of query, beside TensorFlow. Run as `python bench/models.py [--networks 4-4,...] [--rows
-10000,...] [--rounds 15]`. `--networks xgboost-100-6,xgboost-500-8,lightgbm-100-31,forest-100-0` are trees (how many, and how deep
-or of how many leaves; 0: as deep as they grow) beside their library's own predict on all cores.
+10000,...] [--rounds 15]`. Networks may also be lstm, gru, cnn, mobile and encoder, of fewer rows, and trees beside their own
+library's predict on all cores, as xgboost-100-6, lightgbm-100-31, forest-100-0: how many, and how deep or of how many leaves (0:
+as deep as they grow).
 
 The rival runs `tf.function(jit_compile=True)` over all rows and does the rest by NumPy, as someone would who has columns and a
 model: the columns are stacked into its input for each call ("from columns"), or were stacked before ("stacked"), which no table
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import statistics
 import sys
 import time
@@ -100,22 +102,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description="Models in queries beside TensorFlow")
-    options.add_argument("--networks", default=NETWORKS, help=f"widths of layers (default {NETWORKS})")
+    others = ", ".join(OTHERS)
+    options.add_argument("--networks", default=NETWORKS, help=f"widths of layers, or {others} (default {NETWORKS})")
     options.add_argument("--rows", default=ROWS, help=f"rows of the table (default {ROWS})")
     options.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default 15)")
     return options
 
 
-def dense(sizes: Sequence[int]) -> tuple[Any, Callable[[NDArray[np.float32]], NDArray[Any]]]:
-    """A network of Keras, and its first score as TensorFlow computes it."""
+def dense(sizes: Sequence[int]) -> Any:
+    """A network of layers of these widths, the first of which is the input's."""
     import keras
-    import tensorflow as tf
 
-    keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(units, activation="relu") for units in sizes[1:-1]]
-    model = keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
-    network = tf.function(lambda batch: model(batch, training=False), jit_compile=True)
-    return model, lambda batch: network(batch).numpy()[:, 0]
+    return keras.Sequential([keras.Input((sizes[0],)), *hidden, keras.layers.Dense(sizes[-1])])
+
+
+def recurrent(layer: str) -> Any:
+    """32 units over 20 steps of 8 features."""
+    import keras
+
+    return keras.Sequential([keras.Input((20, 8)), getattr(keras.layers, layer)(32), keras.layers.Dense(1)])
+
+
+def cnn() -> Any:
+    """Two convolutions of images of 28 x 28."""
+    import keras
+
+    layers = keras.layers
+    blocks = [part for width in (16, 32) for part in (layers.Conv2D(width, 3, activation="relu"), layers.MaxPooling2D())]
+    return keras.Sequential([keras.Input((28, 28, 1)), *blocks, layers.Flatten(), layers.Dense(1)])
+
+
+def mobile() -> Any:
+    """Separable convolutions of images of 28 x 28."""
+    import keras
+
+    layers = keras.layers
+    blocks = [layers.SeparableConv2D(width, 3, activation="relu") for width in (16, 32)]
+    first = layers.Conv2D(8, 3, strides=2, activation="relu")
+    return keras.Sequential([keras.Input((28, 28, 1)), first, *blocks, layers.GlobalAveragePooling2D(), layers.Dense(1)])
+
+
+def encoder() -> Any:
+    """A transformer's encoder of 32 tokens of 16 numbers, four heads."""
+    import keras
+
+    layers = keras.layers
+    given = keras.Input((32, 16))
+    attended = layers.LayerNormalization()(given + layers.MultiHeadAttention(4, 4)(given, given))
+    wide = layers.Dense(16)(layers.Dense(32, activation="relu")(attended))
+    pooled = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(attended + wide))
+    return keras.Model(given, layers.Dense(1)(pooled))
+
+
+TREES = ("xgboost", "lightgbm", "forest")
+OTHERS: dict[str, Callable[[], Any]] = {
+    "lstm": functools.partial(recurrent, "LSTM"),
+    "gru": functools.partial(recurrent, "GRU"),
+    "cnn": cnn,
+    "mobile": mobile,
+    "encoder": encoder,
+}
 
 
 def trees(kind: str, count: int, size: int) -> tuple[Any, Callable[[NDArray[np.float32]], NDArray[Any]]]:
@@ -140,19 +187,34 @@ def trees(kind: str, count: int, size: int) -> tuple[Any, Callable[[NDArray[np.f
     return model, model.predict
 
 
-def cased(connection: qtensor.Connection, described: str, rows: int) -> tuple[Case, str]:
+def network_of(name: str) -> tuple[Any, Callable[[NDArray[np.float32]], NDArray[Any]]]:
+    """A network by the widths of its layers, or one of `OTHERS`, and its first score as TensorFlow computes it."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    model = OTHERS[name]() if name in OTHERS else dense(tuple(map(int, name.split("-"))))
+    shape = tuple(model.inputs[0].shape[1:])
+    network = tf.function(lambda batch: model(tf.reshape(batch, (-1, *shape)), training=False), jit_compile=True)
+    return model, lambda batch: network(batch).numpy()[:, 0]
+
+
+def cased(connection: qtensor.Connection, name: str, rows: int) -> tuple[Case, str]:
     """A model and a table, also registered, and the SQL of its first score."""
     random = np.random.default_rng(0)
-    kind, *numbers = described.split("-") if described[0].isalpha() else ("", *described.split("-"))
-    sizes = tuple(map(int, numbers))
-    model, network = trees(kind, *sizes) if kind else dense(sizes)
-    sizes = (TREE_FEATURES, 1) if kind else sizes
-    columns = [random.normal(size=rows).astype(np.float32) for _ in range(sizes[0])]
+    kind, *sizes = name.split("-")
+    if kind in TREES:
+        model, network = trees(kind, *map(int, sizes))
+        width, outputs = TREE_FEATURES, 1
+    else:
+        model, network = network_of(name)
+        width, outputs = math.prod(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
+    columns = [random.normal(size=rows).astype(np.float32) for _ in range(width)]
     groups, x = random.integers(0, GROUPS, rows).astype(np.int32), random.normal(size=rows).astype(np.float32)
     names = [f"c{number}" for number in range(len(columns))]
     connection.register("t", {**dict(zip(names, columns, strict=True)), "g": groups, "x": x})
     connection.create_function("score", model)
-    score = f"score({', '.join(names)}){'[1]' if sizes[-1] > 1 else ''}"
+    score = f"score({', '.join(names)}){'[1]' if outputs > 1 else ''}"
     return Case(columns, np.stack(columns, axis=-1), groups, x, network), score
 
 

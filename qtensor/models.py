@@ -31,6 +31,7 @@ class Registration:
     trust: bool = False
     classes: Sequence[str] | None = None
     null: object = None
+    signature: str | None = None
 
     def imported(self) -> Model:
         """The model as it is now. Raises ModelError: it cannot be converted, or not be called by its name."""
@@ -38,6 +39,8 @@ class Registration:
             raise ModelError(f'model "{self.name}": arguments= is a number from 1 on, not {self.arguments!r}')
         if self.output is not None and not isinstance(self.output, str):
             raise ModelError(f'model "{self.name}": output= is a name, not {self.output!r}')
+        if self.signature is not None and not isinstance(self.signature, str):
+            raise ModelError(f'model "{self.name}": signature= is a name, not {self.signature!r}')
         model = self._labelled()
         if self.null is not None:
             model = with_defaults(model, self.null)
@@ -70,6 +73,7 @@ class Registration:
             inputs=self.inputs,
             dtype=self.dtype,
             trust=self.trust,
+            signature=self.signature,
         )
         try:
             return chosen(output=output)

@@ -53,6 +53,8 @@ SAMPLED = {
     "tests/models/test_onnx.py": 4,
     "tests/models/test_text.py::test_layers": 6,
     "tests/models/test_text.py::test_functions": 6,
+    "tests/models/test_layers.py::test_network_equals_keras": 3,
+    "tests/models/test_layers.py::test_queries_of_any_number_of_rows": 3,
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,

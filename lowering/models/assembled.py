@@ -164,7 +164,7 @@ def assemble(
         prediction = lowered.out_info
         result = result_type(prediction.result, classes is not None)
         if work is None:
-            work = work_of(apply, held.arrays, dtypes)
+            work = work_of(apply, held.arrays, dtypes).multiply_adds
     model = Model(
         name=taken.name,
         digest=hashlib.sha256(f"{lowered.as_text()}{dtypes}{result}".encode()).hexdigest(),

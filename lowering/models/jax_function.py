@@ -96,7 +96,7 @@ def import_jax_function(
         columns = [shape_of((8,), known)] * len(names)
         # The text of the lowered program, unlike that of a jaxpr, holds every digit of every constant.
         text = jax.jit(apply).lower([shape_of(w.shape, w.dtype) for w in weights], columns).as_text()
-        work = work_of(apply, weights, [known] * len(names))
+        work = work_of(apply, weights, [known] * len(names)).multiply_adds
     return Model(
         name=name,
         digest=hashlib.sha256(text.encode()).hexdigest(),

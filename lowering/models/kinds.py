@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,14 +32,18 @@ def imported_model(
     inputs: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
     trust: bool = False,
+    signature: str | None = None,
 ) -> Model:
     """The model that a user gave to `create_function`, with its options. Raises ModelError: it cannot be converted."""
     taken = Taken(name, arguments, output, inputs, dtype)
     read = importer_of_file(name, Path(model)) if isinstance(model, str | os.PathLike) else importer_of_object(model)
+    if signature is not None and (read is not None or not is_tensorflow_model(model)):
+        raise ModelError(f'model "{name}": signature= is for SavedModels, and this is none')
     if read is not None:
         return read(taken, model)
     if is_tensorflow_model(model):
-        return import_model(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype, trust=trust)
+        read_so = partial(import_model, trust=trust, signature=signature)
+        return read_so(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
     return import_jax_function(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
 
 

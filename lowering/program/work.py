@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,11 +16,19 @@ from qtensor.lowering.models.model import Apply
 ROWS_COUNTED = 8  # for which a model is traced
 
 
-def work_of(apply: Apply, weights: Sequence[NDArray[np.generic]], arguments: Sequence[np.dtype[np.generic]]) -> int:
-    """How many multiply-adds `apply` does for a row in matrix products and convolutions. Call it with 64-bit types enabled."""
+class Work(NamedTuple):
+    """What a model does for a row: multiply-adds in matrix products and convolutions, and the bytes of its largest array."""
+
+    multiply_adds: int
+    largest: int
+
+
+def work_of(apply: Apply, weights: Sequence[NDArray[np.generic]], arguments: Sequence[np.dtype[np.generic]]) -> Work:
+    """What `apply` does for a row. Call it with 64-bit types enabled."""
     shapes = [shape_of(weight.shape, weight.dtype) for weight in weights]
     columns = [shape_of((ROWS_COUNTED,), dtype) for dtype in arguments]
-    return multiply_adds(jax.make_jaxpr(apply)(shapes, columns).jaxpr) // ROWS_COUNTED
+    jaxpr = jax.make_jaxpr(apply)(shapes, columns).jaxpr
+    return Work(multiply_adds(jaxpr) // ROWS_COUNTED, largest_array(jaxpr) // ROWS_COUNTED)
 
 
 def multiply_adds(jaxpr: Any) -> int:
@@ -39,6 +47,13 @@ def multiply_adds_of(equation: Any) -> int:
         return int(equation.outvars[0].aval.size * kernel.size // kernel.shape[numbers.rhs_spec[0]])
     within = sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params.values()))
     return within * int(equation.params.get("length", 1)) if equation.primitive.name == "scan" else within
+
+
+def largest_array(jaxpr: Any) -> int:
+    """The bytes of the largest array that is computed in a jaxpr or in those within it."""
+    sizes = [out.aval.size * out.aval.dtype.itemsize for equation in jaxpr.eqns for out in equation.outvars]
+    within = [largest_array(inner) for equation in jaxpr.eqns for inner in inner_jaxprs(equation.params.values())]
+    return max((*sizes, *within), default=0)
 
 
 def primitives(jaxpr: Any) -> set[str]:

@@ -19,6 +19,7 @@ def weights(*shape: int) -> Any:
 
 
 SPREAD, KERNEL, DEEP, CUBES = weights(3, 48), weights(3, 2, 2, 5), weights(3, 3, 2, 2), weights(2, 2, 2, 2, 3)
+VARIABLE = tf.Variable(weights(3, 3))
 IDS = tf.constant([0, 0, 2, 2, 3, 3])
 UNSORTED = tf.constant([2, 0, -1, 2, 0, 3])
 FILTERS = weights(3, 3, 4, 2)
@@ -252,6 +253,8 @@ CONTROL = [
     case("StatelessWhile", lambda x: tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 2), [0, x])[1], "short"),
     case("StatelessWhile", to_a_sum, "to a condition of each row"),
     case("StatelessWhile", lambda x: tf.map_fn(lambda row: tf.cumsum(row)[::-1], x), "over the rows"),
+    case("PartitionedCall", lambda x: tf.function(lambda y: y * 3, jit_compile=True)(x)),
+    case("StatefulPartitionedCall", lambda x: tf.function(lambda y: y @ VARIABLE, jit_compile=True)(x)),
     case("While", lambda x: stateful_loop(x)),
     case("StatelessIf", branched, "of each row"),
     case("StatelessIf", lambda x: weighted(x), "of a weight"),

@@ -87,7 +87,7 @@ def converted(taken: Taken, graph: Graph, inputs: Sequence[Input], as_class: boo
         apply=apply,
         inputs=tuple(ModelInput(one.name, one.width) for one in inputs),
         classes=len(labels) if labels is not None else apply.classes(shapes),
-        work=work_of(apply, arrays, types) + sum(node.made.get("work", 0) for node in graph.nodes),
+        work=work_of(apply, arrays, types).multiply_adds + sum(node.made.get("work", 0) for node in graph.nodes),
     )
     return made if labels is None else labelled(made, labels)
 

@@ -1,4 +1,4 @@
-"""Loops and branches of TensorFlow's graphs: as XLA's own where what is in them differs by turn or by row."""
+"""Loops, branches and calls of TensorFlow's graphs: as XLA's own where what is in them differs by turn or by row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from qtensor.lowering.models.tensorflow.values import (
     numbers,
 )
 
-CALLS = frozenset(("Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"))
+CALLS = frozenset(
+    ("Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase", "StatelessIf", "StatelessWhile", "While")
+)
 # A loop of so few steps in all turns is written out: XLA sees through it, and it compiles no slower than the loop.
 UNROLLED = 48
 # The same for a loop whose counter decides shapes, which no loop of XLA can.
@@ -37,7 +39,13 @@ MOST_UNROLLED = 4_096
 MOST_COUNTED = 65_536  # turns that are counted at import
 MOST_TURNS = 10_000  # of a loop whose end depends on data: after them a row has no result
 
-_IGNORED = ("T", "Tin", "Tout", "Tcond", "output_shapes", "parallel_iterations")
+_IGNORED = ("T", "Tin", "Tout", "Tcond", "output_shapes", "parallel_iterations", "config", "config_proto", "executor_type")
+
+
+@operator("PartitionedCall", "StatefulPartitionedCall", read=["f"], ignored=_IGNORED)
+def call(*values: Value, f: Call) -> tuple[Value, ...]:
+    """A function; TensorFlow inlines those that are not for another compiler (jit_compile=True)."""
+    return f.run(values)
 
 
 @operator("If", "StatelessIf", read=["then_branch", "else_branch"], ignored=_IGNORED)

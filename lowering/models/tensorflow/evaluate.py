@@ -278,9 +278,10 @@ def looked_up(tensor: TextTensor, tables: Sequence[jax.Array], codes: jax.Array)
 class GraphFunction:
     """`Model.apply` of an imported graph. Trace it inside `jax.enable_x64(True)`: TensorFlow's class numbers are int64.
 
-    by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features.
+    by_rows: whether each row is computed for itself and this mapped over rows, so that all products are over rows, not features;
+        for so many rows `together`, so that no array of theirs is too large.
     numbers: which arguments are columns of numbers, as `layouts` take them (None: all). tensors: what is looked up by the codes
-    of the others, in tables that come behind the weights.
+        of the others, in tables that come behind the weights.
     """
 
     graph: Graph
@@ -288,6 +289,7 @@ class GraphFunction:
     by_rows: bool = False
     numbers: tuple[int, ...] | None = None
     tensors: tuple[TextTensor, ...] = ()
+    together: int = 1 << 30
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
         if jax.dtypes.canonicalize_dtype(np.int64) != np.int64:
@@ -309,12 +311,28 @@ class GraphFunction:
             ]
             return self.predict(weights, [*numbers, *looked_up])
 
-        found = jax.vmap(row)(rows, texts)
+        found = mapped(row, (rows, texts), self.together)
         return Prediction(found.value(None)[..., 0].T, None if found.failed is None else found.failed[:, 0])
 
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
         outputs = walk(self.graph.steps, weights, inputs, broken)
         return prediction(self.graph, outputs)
+
+
+def mapped(row: Callable[..., Prediction], rows: tuple[Any, ...], together: int) -> Prediction:
+    """`row` of each of the rows, its arguments trees of arrays, for a power of two of them at a time, `together` at most."""
+    count = jax.tree.leaves(rows)[0].shape[0]
+    size = 1 << (together.bit_length() - 1)
+    if count <= size:
+        return jax.vmap(row)(*rows)
+    whole = count // size * size
+    parts = jax.tree.map(lambda part: part[:whole].reshape((-1, size, *part.shape[1:])), rows)
+    done = jax.lax.map(lambda block: jax.vmap(row)(*block), parts)
+    found: Prediction = jax.tree.map(lambda part: part.reshape((whole, *part.shape[2:])), done)
+    if whole == count:
+        return found
+    rest = jax.vmap(row)(*jax.tree.map(lambda part: part[whole:], rows))
+    return jax.tree.map(lambda *both: jnp.concatenate(both), found, rest)  # type: ignore[no-any-return]
 
 
 def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:

@@ -35,6 +35,10 @@ from qtensor.lowering.program.row_major import BY_ROWS
 from qtensor.lowering.program.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
 
+# A model whose arrays are large goes over as many rows at a time as keep one array in the processor's caches, and no less than
+# LEAST_ROWS (a CNN on 28 x 28: 53 us a row, 65 in blocks of 2,048); from LARGE_ROW bytes a row it is computed row by row.
+MEMORY, LEAST_ROWS, LARGE_ROW = 4 << 20, 16, 4_096
+
 TABLES = ("resource", "variant")  # TensorFlow's types of what is no tensor of values
 
 
@@ -47,18 +51,21 @@ def import_model(
     inputs: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
     trust: bool = False,
+    signature: str | None = None,
 ) -> Model:
     """A TensorFlow model as a row-wise JAX function that needs TensorFlow no more.
 
-    model: a keras.Model (run with training=False), a tf.Module with __call__, a tf.function, a ConcreteFunction, what
-    tf.saved_model.load returns, or the path of a SavedModel or .keras file. An input [batch, k] takes k SQL arguments, an input
-    [batch] or [batch, 1] one; several inputs take consecutive arguments in the order of the model's list of inputs (Keras) or
-    of the parameters (functions). Where inputs have names and no order (dictionaries, the signatures of SavedModels), calls name
-    them, unless `inputs` says the order.
+    model: a keras.Model (run with training=False), a tf.Module with __call__ or one tf.function, a tf.function, a
+    ConcreteFunction, what tf.saved_model.load returns, or the path of a SavedModel, a .keras or .h5 file, or a frozen graph, .pb.
+    An input [batch, k] takes k SQL arguments, an input [batch] or [batch, 1] one, and one of more axes as many as a row has
+    numbers, in the order of memory: the last axis runs fastest. Several inputs take consecutive arguments in the order of the
+    model's list of inputs (Keras) or of the parameters (functions). Where inputs have names and no order (dictionaries, the
+    signatures of SavedModels, frozen graphs), calls name them, unless `inputs` says the order.
     arguments: the number of columns, and dtype: their type (float32), where the model does not tell it.
     inputs: the names of all inputs in the order in which SQL gives them.
-    output: the name of one output of several; or "class", the first index of the greatest of k scores (BIGINT); or "scores",
-    the scores as they are, which is the default.
+    signature: which of a SavedModel's several is meant ("serving_default").
+    output: the name of one output of several, of a frozen graph any tensor; or "class", the first index of the greatest of k
+    scores (BIGINT); or "scores", the scores as they are, which is the default.
     trust: whether a file may hold operators on files and Python code, which run when it is loaded, and be of any size.
 
     The result is a scalar for an output [batch] or [batch, 1], and FLOAT[k] or DOUBLE[k] for k scores. Half-precision scores
@@ -69,7 +76,7 @@ def import_model(
     Raises ModelError: not a model, a width that is unknown, an operator or a type that is not supported, a model in which one
     row's result depends on other rows. All such problems are listed at once.
     """
-    wanted = Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust)
+    wanted = Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust, signature, output)
     if isinstance(model, str | os.PathLike):
         with reading(f'model "{name}": "{os.fspath(model)}" cannot be used'):
             return imported(name, model, wanted, output, inputs, declared=dtype is not None)
@@ -115,7 +122,8 @@ def imported(
     with jax.enable_x64(True):
         machine_types = [np.dtype(np.int32) if dtype == TEXT else dtype for dtype in types]
         work = work_of(apply, [*inspection.graph.weights, *tables], machine_types)
-    apply = replace(apply, by_rows=work >= BY_ROWS)
+    by_rows = work.multiply_adds >= BY_ROWS or work.largest >= LARGE_ROW
+    apply = replace(apply, by_rows=by_rows, together=max(LEAST_ROWS, MEMORY // max(1, work.largest)))
     model = Model(
         name=name,
         digest=digest(inspection.graph, layouts_described(layouts), result, *map(without_names, texts.tensors)),
@@ -127,7 +135,7 @@ def imported(
         ordered=names.ordered or inputs is not None,
         classes=inspection.classes,
         fails=inspection.fails,
-        work=work,
+        work=work.multiply_adds,
         texts=texts.programs,
     )
     return model if inspection.labels is None else labelled(model, inspection.labels)

@@ -1,5 +1,5 @@
-"""`.keras` files, looked at before Keras loads them: a zip of JSON and HDF5 that may name modules to import, files to read, and
-sizes that no memory has.
+"""`.keras` and `.h5` files, looked at before Keras loads them: a zip of JSON and HDF5, or HDF5 with JSON in it, that may name
+modules to import, hold code, name files to read, and sizes that no memory has.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ RATIO = 100  # how many times larger parts may be than the file, beyond what is 
 SMALL = 64 << 20
 MOST_PARTS = 10_000
 WEIGHTS = "model.weights.h5"
+KERAS_FILES = (".keras", ".h5", ".hdf5")
 
 # Where Keras's own layers, and what they are made of, come from; the rest of it downloads, saves and loads.
 MODULES = re.compile(
@@ -54,6 +55,48 @@ def check_keras_file(name: str, path: Path, keras: Any) -> None:
                 problem = problem or problem_of_weights(weights)
     except _DAMAGE as error:
         raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {error}') from error
+    refuse_problem(name, path, problem, config if problem is None else None, custom if problem is None else {}, keras)
+
+
+def check_h5_file(name: str, path: Path, keras: Any) -> None:
+    """The same for a file of HDF5 as Keras 1 to 3 write it: the layers stand in an attribute, as JSON."""
+    content = read_plain_file(name, path, LARGEST_FILE)
+    h5py = importlib.import_module("h5py")
+    config: Any = None
+    custom: dict[str, Any] = {}
+    try:
+        with h5py.File(BytesIO(content), "r") as file:
+            if "model_config" not in file.attrs:
+                raise ModelError(
+                    f'model "{name}": the Keras file "{path}" holds weights without their layers: write it with model.save'
+                )
+            config = json.loads(file.attrs["model_config"])
+        custom, problem = custom_objects(config, keras)
+        problem = problem or problem_of_code(config) or problem_of_weights(content)
+    except _DAMAGE as error:
+        raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {error}') from error
+    refuse_problem(name, path, problem, config, custom, keras)
+
+
+def problem_of_code(config: Any) -> str | None:
+    """Whether a configuration holds a function of Python's own, as a Lambda's."""
+    pending = [config]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            pending += value.values()
+            if any(
+                value.get(key) in ("Lambda", "__lambda__", "lambda")
+                for key in ("class_name", "function_type", "output_shape_type")
+            ):
+                return "it holds code (a Lambda layer)"
+    return None
+
+
+def refuse_problem(name: str, path: Path, problem: str | None, config: Any, custom: dict[str, Any], keras: Any) -> None:
+    """Raise ModelError for a problem, if there is one or building the layers shows one."""
     if problem is None:
         # Keras remembers variables without values for each thread: those of a thread that ends are gone.
         with ThreadPoolExecutor(1) as pool:
@@ -116,7 +159,11 @@ def problem_of_size(config: Any, custom: dict[str, Any], keras: Any) -> str | No
     """Whether the model's variables would take too much memory: it is built without any, in a scope of Keras's for that."""
     wanted = {key: value for key, value in config.items() if key != "compile_config"}
     with keras.StatelessScope(initialize_variables=False):
-        model = keras.saving.deserialize_keras_object(wanted, custom, safe_mode=True)
+        if "module" in wanted:
+            model = keras.saving.deserialize_keras_object(wanted, custom, safe_mode=True)
+        else:  # as HDF5 has it
+            legacy = importlib.import_module("keras.src.legacy.saving.saving_utils")
+            model = legacy.model_from_config(wanted, custom)
         variables = list(getattr(model, "variables", ()))
     size = sum(math.prod(variable.shape) * jnp.dtype(variable.dtype).itemsize for variable in variables)
     return f"its variables take {size:,} bytes; at most {LARGEST_FILE:,} are allowed" if size > LARGEST_FILE else None

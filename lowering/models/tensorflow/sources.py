@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtensor.errors import ModelError, QTensorError
+from qtensor.errors import ModelError, QTensorError, suggestion
+from qtensor.lowering.models.tensorflow.frozen_graph import is_tensor_of, placeholders_of, read_frozen_graph, sinks_of
 from qtensor.lowering.models.tensorflow.inputs import InputNames, names_of_structure
-from qtensor.lowering.models.tensorflow.keras_file import check_keras_file
+from qtensor.lowering.models.tensorflow.keras_file import KERAS_FILES, check_h5_file, check_keras_file
 from qtensor.lowering.models.tensorflow.quoting import quoted
 from qtensor.lowering.models.tensorflow.saved_model import check_saved_model
 
@@ -50,13 +51,15 @@ class TracedModel:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is said of an input that the model says nothing of: how many columns it takes, and their type; and whether a file's
-    code may run.
+    """What is said of an input that the model says nothing of: how many columns it takes, and their type; whether a file's code
+    may run; and which signature of a SavedModel is meant, or which output, that of a frozen graph may be any tensor.
     """
 
     arguments: int | None = None
     dtype: str = "float32"
     trust: bool = False
+    signature: str | None = None
+    output: str | None = None
 
 
 def load_tensorflow() -> Any:
@@ -104,12 +107,17 @@ def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
             f"not {type(model).__module__}.{type(model).__qualname__}"
         )
     keras = sys.modules.get("keras")
+    is_folder = isinstance(model, str | os.PathLike) and Path(model).is_dir()
+    if wanted.signature is not None and not (is_folder or hasattr(model, "signatures")):
+        raise ModelError(f'model "{name}": signature= is for SavedModels, and this is none')
     if keras is not None and isinstance(model, keras.Model):
         return trace_keras(name, model, keras, wanted)
     tf = load_tensorflow()
     if isinstance(model, str | os.PathLike):
         path = Path(model)
-        if path.suffix == ".keras" and path.is_file():
+        if path.suffix == ".pb" and path.is_file():
+            return trace_frozen(name, path, tf, wanted)
+        if path.suffix in KERAS_FILES and path.is_file():
             return trace_keras(name, load_keras(name, path, wanted.trust), sys.modules["keras"], wanted)
         return trace_loaded(name, load_folder(name, path, tf, wanted.trust), tf, wanted)
     if hasattr(model, "signatures"):
@@ -118,17 +126,27 @@ def trace_model(name: str, model: object, wanted: Wanted) -> TracedModel:
         return traced(model, tf, model)
     if isinstance(model, tf.types.experimental.PolymorphicFunction):
         return trace_function(name, model, model, tf, wanted)
-    if not callable(model):
-        raise ModelError(f'model "{name}": {type(model).__name__} has no __call__; pass one of its tf.functions, or define it')
-    return trace_function(name, model.__call__, model, tf, wanted)
+    return trace_function(name, function_of_module(name, model, tf), model, tf, wanted)
+
+
+def function_of_module(name: str, model: Any, tf: Any) -> Any:
+    """The __call__ of a tf.Module, or its only tf.function."""
+    if callable(model):
+        return model.__call__
+    kind = tf.types.experimental.PolymorphicFunction
+    found = [key for key in dir(type(model)) if isinstance(getattr(type(model), key, None), kind)]
+    if len(found) == 1:
+        return getattr(model, found[0])
+    listed = f" of its tf.functions ({', '.join(found)})" if found else " of its tf.functions"
+    raise ModelError(f'model "{name}": {type(model).__name__} has no __call__; pass one{listed}, or define it')
 
 
 def load_keras(name: str, path: Path, trust: bool) -> Any:
-    """The model in a .keras file; in Keras's safe mode, which runs no code that the file brings along, unless it is trusted."""
+    """The model in a Keras file; in Keras's safe mode, which runs no code that the file brings along, unless it is trusted."""
     keras = importlib.import_module("keras")
     with reading(f'model "{name}": the Keras file "{path}" cannot be read'):
         if not trust:
-            check_keras_file(name, path, keras)
+            (check_keras_file if path.suffix == ".keras" else check_h5_file)(name, path, keras)
         return keras.models.load_model(path, compile=False, safe_mode=not trust)
 
 
@@ -137,8 +155,7 @@ def load_folder(name: str, path: Path, tf: Any, trust: bool) -> Any:
         kind = "file" if path.suffix else "folder"
         raise ModelError(f'model "{name}": there is no {kind} "{path}"')
     if not path.is_dir():
-        hint = "; load it with keras.models.load_model and pass the result" if path.suffix in (".h5", ".hdf5") else ""
-        raise ModelError(f'model "{name}": "{path}" is a file, neither a SavedModel folder nor a .keras file{hint}')
+        raise ModelError(f'model "{name}": "{path}" is a file, but neither a Keras file (.keras, .h5) nor a frozen graph (.pb)')
     if not any((path / file).exists() for file in ("saved_model.pb", "saved_model.pbtxt")):
         raise ModelError(
             f'model "{name}": the folder "{path}" holds no saved_model.pb; write one with tf.saved_model.save or model.export'
@@ -162,6 +179,8 @@ def reading(problem: str) -> Iterator[None]:
 
 def trace_loaded(name: str, loaded: Any, tf: Any, wanted: Wanted) -> TracedModel:
     """What a SavedModel offers: Keras's `serve` (it keeps the order of the inputs), its only signature, or a __call__."""
+    if wanted.signature is not None:
+        return traced(named_signature(name, loaded, wanted.signature), tf, loaded)
     served: Any = getattr(getattr(loaded, "serve", None), "concrete_functions", ())
     if len(served) == 1:
         return traced(served[0], tf, loaded)
@@ -179,8 +198,30 @@ def trace_loaded(name: str, loaded: Any, tf: Any, wanted: Wanted) -> TracedModel
     listed = ", ".join(signatures) or "none"
     raise ModelError(
         f'model "{name}": the SavedModel has no signature "serving_default" (its signatures: {listed}); '
-        "pass one of loaded.signatures, or give its __call__ an input_signature before saving"
+        "choose one with signature=, or give its __call__ an input_signature before saving"
     )
+
+
+def named_signature(name: str, loaded: Any, signature: str) -> Any:
+    known = [key for key in loaded.signatures if not key.startswith("__")]
+    if signature in known:
+        return loaded.signatures[signature]
+    listed = ", ".join(f'"{key}"' for key in known) or "none"
+    hint = suggestion(signature, known)
+    raise ModelError(f'model "{name}": the SavedModel has no signature "{signature}"; its signatures: {listed}. {hint}'.rstrip())
+
+
+def trace_frozen(name: str, path: Path, tf: Any, wanted: Wanted) -> TracedModel:
+    """The graph in a .pb file: placeholders are the inputs; the outputs what nothing else reads, or the tensor that is wanted."""
+    graph = read_frozen_graph(name, path, trust=wanted.trust)
+    with reading(f'model "{name}": the graph in "{path}" cannot be used'):
+        wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
+        output = wanted.output
+        outputs = [output] if output is not None and is_tensor_of(graph, output) else list(sinks_of(graph))
+        tensors = [wrapped.graph.get_tensor_by_name(one if ":" in one else f"{one}:0") for one in outputs]
+        inputs = placeholders_of(graph, outputs)
+        function = wrapped.prune([wrapped.graph.get_tensor_by_name(f"{one}:0") for one in inputs], tensors)
+    return TracedModel(function, tuple(outputs), wrapped, InputNames(tuple(inputs), len(inputs) == 1))
 
 
 def trace_function(name: str, function: Any, owner: object, tf: Any, wanted: Wanted) -> TracedModel:
