@@ -25,6 +25,7 @@ from qtensor.bind.statements.dispatch import may_be_statement
 from qtensor.bind.text.parse import in_place
 from qtensor.catalog import CallerVariables, Registry, Scope
 from qtensor.errors import DataError, UnsupportedError
+from qtensor.explain.model_text import signature_text
 from qtensor.exporting import export_native_query, export_query
 from qtensor.given import given_mapping, given_path, given_text, given_texts
 from qtensor.lowering.models.model import Model
@@ -195,6 +196,16 @@ class Connection:
         """Forget a model. Raises DataError if there is none of that name."""
         self._registry.remove_model(given_text(name, _MODEL))
         return self
+
+    def functions(self) -> dict[str, str]:
+        """The registered models by name: how SQL calls each, with the types that it takes and gives.
+
+        >>> import qtensor
+        >>> con = qtensor.connect().create_function("risk", lambda fee, age: fee / age)
+        >>> con.functions()
+        {'risk': 'risk(fee float64, age float64) gives DOUBLE'}
+        """
+        return {model.name: signature_text(model) for model in self._registry.models.values()}
 
     def sql(self, query: str, params: Parameters = None, *, dialect: str = "duckdb") -> Relation:
         """The relation that `query` describes. Now it is bound: what is wrong with it is found, and its columns are known. It is

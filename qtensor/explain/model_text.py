@@ -82,7 +82,12 @@ def model_text(model: Model) -> str:
     named |= dict.fromkeys(jaxpr.invars[len(weights) : len(weights) + len(tables)], "table of texts")
     layers = [line for steps in grouped(steps_of(jaxpr, named)) for line in layer_lines(steps)]
     numbers = [f"  {number:>3}  {line}" for number, line in enumerate(layers, 1)]
-    return "\n".join([f"model {model.name}({arguments_text(model)}) gives {result_text(model)}", *costs(model), *numbers])
+    return "\n".join([f"model {signature_text(model)}", *costs(model), *numbers])
+
+
+def signature_text(model: Model) -> str:
+    """How SQL calls a model, with the types that it takes and gives."""
+    return f"{model.name}({arguments_text(model)}) gives {result_text(model)}"
 
 
 def arguments_text(model: Model) -> str:

@@ -106,3 +106,22 @@ def test_artifact(connection: Any, tmp_path: Path) -> None:
     relation.export(tmp_path / "q.qta")
     table: Mapping[str, Any] = {"t": connection.sql("SELECT * FROM t").arrow()}
     assert qtensor.load(tmp_path / "q.qta")(**table).to_pylist() == relation.arrow().to_pylist()
+
+
+def test_texts() -> None:
+    tf = pytest.importorskip("tensorflow")
+    signature = [tf.TensorSpec([None], tf.string, name="s"), tf.TensorSpec([None], tf.float32, name="x")]
+    model = tf.function(lambda s, x: tf.cast(tf.strings.length(s), tf.float32) + 100 * x, input_signature=signature)
+    rows = "(VALUES ('abc', 1), (NULL, 2), ('', NULL), (NULL, NULL)) AS t(s, x)"
+    with qtensor.connect(threads=1) as opened:
+        for null, expected in (
+            (None, [103.0, None, None, None]),
+            ({"s": "four"}, [103.0, 204.0, None, None]),
+            ({"s": "", "x": -1}, [103.0, 200.0, -100.0, -100.0]),
+        ):
+            opened.create_function("m", model, null=null)
+            assert [row[0] for row in opened.sql(f"SELECT m(s, x) FROM {rows}").fetchall()] == expected
+        for null, message in ((0, "null=0 is no text"), ("a", "null= is a number")):
+            with pytest.raises(ModelError, match=message):
+                opened.create_function("m", model, null=null)
+        assert opened.functions() == {"m": "m(s text, x float32) gives FLOAT"}
