@@ -35,6 +35,8 @@ def imported_model(
     signature: str | None = None,
 ) -> Model:
     """The model that a user gave to `create_function`, with its options. Raises ModelError: it cannot be converted."""
+    if isinstance(model, type):
+        raise ModelError(f'model "{name}": {model.__qualname__} is a class; pass a model that was made of it')
     taken = Taken(name, arguments, output, inputs, dtype)
     read = importer_of_file(name, Path(model)) if isinstance(model, str | os.PathLike) else importer_of_object(model)
     if signature is not None and (read is not None or not is_tensorflow_model(model)):

@@ -134,7 +134,8 @@ def steps_of(jaxpr: Any, named: dict[Any, str]) -> Iterator[Step]:
         reads = tuple(named[one] if is_named(one, named) else shape_text(one) for one in equation.invars)
         if name in _SHAPES and len(equation.outvars) == 1 and any(is_named(one, named) for one in equation.invars[:1]):
             named = {**named, equation.outvars[0]: named[equation.invars[0]]}
-        yield Step(_LAYERS.get(name, ""), name, reads, shape_text(equation.outvars[0]), multiply_adds_of(equation))
+        largest = max(equation.outvars, key=lambda out: out.aval.size)
+        yield Step(_LAYERS.get(name, ""), name, reads, shape_text(largest), multiply_adds_of(equation))
 
 
 def is_named(variable: Any, named: dict[Any, str]) -> bool:

@@ -234,3 +234,9 @@ def test_several_inputs_that_are_not_declared(connection: Any) -> None:
     model = Sum()
     model({"a": np.ones((2, 1)), "b": np.ones((2, 1))})
     assert "a Sum takes several inputs, and does not say which" in refused(connection, "m", model)
+
+
+def test_a_class_is_no_model(connection: Any) -> None:
+    for given in (keras.Sequential, dict):
+        with pytest.raises(ModelError, match="is a class; pass a model that was made of it"):
+            connection.create_function("m", given)
