@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from qtensor.aot.isolated.child import command_of, environment
 
 # A part of the keys under which compiled programs of strangers are cached: to be counted up when what is refused changes.
-RULES = 2
+RULES = 3
 
 # Operations of StableHLO that reach beyond the program: foreign code, other devices, the host.
 CALLS_OUT = frozenset(

@@ -9,6 +9,7 @@ memory all of it together, it does not say: for that there are limits (`aot/isol
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from jaxlib.mlir import ir
 LARGEST_TENSOR = 1 << 34  # bytes: sixteen times a column of the largest table that a form is for
 MOST_OPERATIONS = 1 << 20  # with calls written out: a hundred times what large queries have
 DEEPEST = 24  # regions within regions
+LARGEST_STEP = 65_536  # of a convolution's window
 
 ELEMENT_BYTES = {
     "i1": 1, "i8": 1, "ui8": 1, "i16": 2, "ui16": 2, "i32": 4, "ui32": 4, "i64": 8, "ui64": 8, "f16": 2, "bf16": 2,
@@ -35,7 +37,7 @@ COMPUTING = frozenset(
      "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sine", "slice", "sqrt", "subtract", "tan",
      "tanh", "transpose", "xor")
 )  # fmt: skip
-CHECKED = frozenset(("stablehlo.sort", "stablehlo.while", "stablehlo.composite"))
+CHECKED = frozenset(("stablehlo.sort", "stablehlo.while", "stablehlo.composite", "stablehlo.convolution"))
 STRUCTURE = frozenset(("builtin.module", "func.func", "func.call", "func.return"))
 
 # Attributes that say something to XLA beside the operation itself (donated buffers, shardings, layouts) have a dialect's prefix.
@@ -94,6 +96,8 @@ def walk(operation: Any, function: Function, unknown: set[str], depth: int) -> N
             check_sort(inner)
         elif name == "stablehlo.while":
             check_loop(inner)
+        elif name == "stablehlo.convolution":
+            check_convolution(inner)
         walk(inner, function, unknown, depth + 1)
 
 
@@ -180,6 +184,33 @@ def check_sort(operation: Any) -> None:
     left, right = compare.operands
     if not mirrored(left, right, block, 0):
         raise RefusedError(problem.format("its comparator does not compare the same of both sides"))
+
+
+def check_convolution(operation: Any) -> None:
+    """A convolution as models have them, whose images are of a bounded size also with what is put between and around pixels."""
+    names = set(attribute_names(operation.attributes))
+    images = ir.RankedTensorType(operation.operands[0].type)
+    size = ELEMENT_BYTES.get(str(images.element_type), 8) * math.prod(images.shape)
+
+    def numbers(name: str) -> list[int]:
+        return list(ir.DenseI64ArrayAttr(operation.attributes[name])) if name in names else []
+
+    reversed_windows = "window_reversal" in names and any(ir.DenseBoolArrayAttr(operation.attributes["window_reversal"]))
+    steps = [*numbers("window_strides"), *numbers("rhs_dilation"), *numbers("lhs_dilation")]
+    groups = ir.IntegerAttr(operation.attributes["batch_group_count"]).value
+    entries: Any = ir.DenseIntElementsAttr(operation.attributes["padding"]) if "padding" in names else ()
+    padding = [int(number) for number in entries]
+    if (
+        reversed_windows
+        or groups != 1
+        or any(not 1 <= step <= LARGEST_STEP for step in steps)
+        or min(padding, default=0) < -LARGEST_STEP
+    ):
+        raise RefusedError("it has a convolution that no query needs")
+    size *= math.prod(numbers("lhs_dilation"))
+    size *= math.prod(1 + max(0, before) + max(0, behind) for before, behind in zip(padding[::2], padding[1::2], strict=True))
+    if size > LARGEST_TENSOR:
+        raise RefusedError(f"it has a convolution over {size:,} bytes; at most {LARGEST_TENSOR:,} are allowed")
 
 
 def is_strict(compare: Any) -> bool:

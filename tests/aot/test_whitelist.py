@@ -180,11 +180,34 @@ def test_attributes_for_the_compiler() -> None:
         lambda x: jax.lax.top_k(x, 2)[0],
         lambda x: jnp.arcsin(x) + jnp.sinh(x) + jax.lax.lgamma(x) + jax.scipy.special.erfinv(x) + jax.nn.gelu(x),
         lambda x: jnp.cumsum(x) + jnp.searchsorted(x, x, method="sort").astype(x.dtype),
+        lambda x: convolved(x),
+        lambda x: convolved(x, lhs_dilation=(3,), rhs_dilation=(2,), padding=[(5, 4)]),
     ],
 )
 def test_functions_of_jax(function: Callable[[jax.Array], jax.Array]) -> None:
     """Models that are JAX functions, as far as their loops and sorts are seen to be harmless."""
     check_programs([portable_stablehlo(jax.jit(function).lower(VECTOR))])
+
+
+def convolved(x: jax.Array, **options: object) -> jax.Array:
+    """`x` as eight pixels in one channel, or in groups as `options` say, and a kernel of three."""
+    images, kernel = x.reshape(1, 1, 8), jnp.ones((1, 1, 3), x.dtype)
+    found: jax.Array = jax.lax.conv_general_dilated(images, kernel, (1,), **{"padding": "SAME", **options})  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: convolved(x, padding=[(1 << 40, -(1 << 40) + 8)]), "that no query needs"),
+        (lambda x: convolved(x, padding=[(1 << 31, 0)], lhs_dilation=(1 << 16,))[..., :8], "a convolution over|of .* bytes"),
+        (lambda x: convolved(x, lhs_dilation=(1 << 17,), padding=[(0, 0)]), "that no query needs"),
+        (lambda x: jax.lax.conv_general_dilated(x.reshape(2, 1, 4), jnp.ones((2, 1, 3), x.dtype), (1,), "SAME", batch_group_count=2), "that no query needs"),
+    ],
+)  # fmt: skip
+def test_convolutions_that_are_refused(function: Callable[[jax.Array], jax.Array], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_programs([portable_stablehlo(jax.jit(function).lower(VECTOR))])
 
 
 def test_a_trusted_program_may_have_any_loop() -> None:
