@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.text.program import TextOutput, TextProgram
+from qtensor.lowering.models.text.program import TEXT_TYPE, TextOutput, TextProgram
 from qtensor.types import VARCHAR, Integer, SqlType
 
 
@@ -22,7 +22,7 @@ class Prediction(NamedTuple):
     failed: jax.Array | None = None
 
 
-TEXT = np.dtype(np.object_)  # of an argument that is a text: `apply` is given its code
+TEXT = np.dtype(TEXT_TYPE)  # of an argument that is a text: `apply` is given its code
 
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
 
@@ -91,15 +91,6 @@ def is_unicode(label: object) -> bool:
         return isinstance(label, str) and label.encode() is not None
     except UnicodeEncodeError:
         return False
-
-
-def type_called(dtype: np.dtype | str) -> str:
-    """What people call the type of an argument.
-
-    >>> type_called(TEXT), type_called("float32")
-    ('text', 'float32')
-    """
-    return "text" if str(dtype) == str(TEXT) else str(dtype)
 
 
 def argument_called(model: Model, position: int) -> str:
