@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qtensor.errors import InternalError, ModelError, suggestion
-from qtensor.lowering.models.text.program import TextOutput, TextProgram
+from qtensor.lowering.models.text.program import TEXT_TYPE, TextOutput, TextProgram
 from qtensor.types import SqlType
 
 
@@ -45,7 +45,7 @@ class SeveralOutputs(ModelError):  # noqa: N818  # what is raised when a choice 
         self.names = tuple(names)
 
 
-TEXT = np.dtype(np.object_)  # of an argument that is a text: `apply` is given its code
+TEXT = np.dtype(TEXT_TYPE)  # of an argument that is a text: `apply` is given its code
 
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
 
@@ -110,15 +110,6 @@ class Model:
     def tables(self) -> tuple[tuple[int, TextOutput], ...]:
         """The outputs of all programs in order, each with the argument that it is of."""
         return tuple((program.argument, output) for program in self.texts for output in program.outputs)
-
-
-def type_called(dtype: np.dtype | str) -> str:
-    """What people call the type of an argument.
-
-    >>> type_called(TEXT), type_called("float32")
-    ('text', 'float32')
-    """
-    return "text" if str(dtype) == str(TEXT) else str(dtype)
 
 
 def argument_called(model: Model, position: int) -> str:

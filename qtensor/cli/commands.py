@@ -13,7 +13,7 @@ from qtensor.cli.inputs import import_tensorflow, named_parameter, open_source
 from qtensor.cli.output import FORMATS, Output, choose_output
 from qtensor.cli.query import LEVELS
 from qtensor.errors import DataError, suggestion
-from qtensor.lowering.models.model import type_called
+from qtensor.lowering.models.text.program import type_called
 
 if TYPE_CHECKING:
     from qtensor.connection import Connection

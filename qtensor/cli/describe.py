@@ -12,7 +12,7 @@ from qtensor.aot.machine.cache import machine_key
 from qtensor.explain.plan_text import literal_text
 from qtensor.files.printable import printable
 from qtensor.lowering.ir.ranges import range_of_type
-from qtensor.lowering.models.model import type_called
+from qtensor.lowering.models.text.program import type_called
 from qtensor.types import Schema, Varchar
 from qtensor.values.texts import format_value
 

@@ -29,7 +29,7 @@ from qtensor.lowering.models.tensorflow.graph import (
 )
 from qtensor.lowering.models.tensorflow.lookups import HANDING_ON
 from qtensor.lowering.models.tensorflow.registry import OPS
-from qtensor.lowering.models.tensorflow.text_ops import TEXT_OPS, ByMachine, LookupTable, is_plain
+from qtensor.lowering.models.tensorflow.text_ops import TEXT_OPS, ByMachine, is_plain
 from qtensor.lowering.models.tensorflow.text_values import (
     NUMBER_TYPES,
     TEXT,
@@ -99,7 +99,7 @@ class Reader:
     inputs: Sequence[TextSource | None]
     fold: Callable[[Operation, list[Static]], Static | None]
     programs: Programs = field(default_factory=Programs)
-    values: list[Any] = field(default_factory=list)  # of each step its outputs: TextValue, Static, LookupTable or None
+    values: list[Any] = field(default_factory=list)  # of each step its outputs: TextValue, Static, TableLeaf or None
     places: dict[tuple[int, int], Ref] = field(default_factory=dict)  # where an output is in the new graph
     steps: list[Step] = field(default_factory=list)
     weights: list[NDArray[np.generic]] = field(default_factory=list)
@@ -127,8 +127,8 @@ class Reader:
                 self.values.append((None if source is None else self.source(source),))
             case Constant(array):
                 self.values.append((Static(array),))
-            case TableLeaf(keys, values):
-                self.values.append((LookupTable(keys, values),))
+            case TableLeaf():
+                self.values.append((step,))
             case WeightLeaf():
                 self.values.append((None,))
                 self.places[number, 0] = self.emit(step)
@@ -158,11 +158,11 @@ class Reader:
 
     def performed(self, number: int, step: Operation, inputs: list[Any]) -> Any:
         match step.op, inputs:
-            case "Identity", [LookupTable() as table]:
+            case "Identity", [TableLeaf() as table]:
                 return (table,)
-            case "LookupTableSizeV2", [LookupTable() as table]:
+            case "LookupTableSizeV2", [TableLeaf() as table]:
                 return (Static(np.asarray(len(table.keys), np.int64)),)
-            case "LookupTableFindV2", [LookupTable(), _, None]:
+            case "LookupTableFindV2", [TableLeaf(), _, None]:
                 inputs = [*inputs[:2], self.weight_of(step.inputs[2])]
             case _:
                 pass
@@ -317,7 +317,7 @@ class Reader:
     def look_up(self, number: int, step: Operation, inputs: list[Any]) -> Any:
         """Integers in a table: its keys in order, and what belongs to them, are weights of the new graph."""
         table, items, default = inputs
-        if not isinstance(table, LookupTable):
+        if not isinstance(table, TableLeaf):
             raise Refusal("the table that it reads is not known")
         if (
             table.keys.dtype.kind not in "iu"

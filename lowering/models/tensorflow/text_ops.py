@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qtensor.lowering.models.tensorflow.graph import AttributeValue
+from qtensor.lowering.models.tensorflow.graph import AttributeValue, TableLeaf
 from qtensor.lowering.models.tensorflow.text_values import NUMBER_TYPES, TEXT, Cell, Cells, Programs, TextValue, Wide
 from qtensor.lowering.models.tensorflow.values import Refusal, Static
 from qtensor.lowering.models.text.evaluate import whole
@@ -38,7 +38,7 @@ INT64 = np.dtype(np.int64)
 BOOL = np.dtype(np.bool_)
 _WORD = (1 << 64) - 1
 Attributes: TypeAlias = Mapping[str, AttributeValue]
-Input: TypeAlias = "TextValue | Static | LookupTable | None"  # None: numbers of the compiled part
+Input: TypeAlias = "TextValue | Static | TableLeaf | None"  # None: numbers of the compiled part
 TextOperator: TypeAlias = "Callable[[Programs, Sequence[Any], Attributes], TextValue | Static | tuple[TextValue | Static, ...]]"
 
 
@@ -58,14 +58,6 @@ def text_operator(*names: str) -> Callable[[TextOperator], TextOperator]:
         return function
 
     return register
-
-
-class LookupTable:
-    """A table of TensorFlow with the contents that it has now: keys and values, texts as bytes in arrays of objects."""
-
-    def __init__(self, keys: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
-        self.keys = keys
-        self.values = values
 
 
 # --- what operators are given ---------------------------------------------------------------------------------------------------
@@ -311,7 +303,7 @@ def hash_bucket(programs: Programs, inputs: Sequence[Input], attributes: Attribu
 @text_operator("LookupTableFindV2")
 def find(programs: Programs, inputs: Sequence[Any], attributes: Attributes) -> Cells:
     table, items, default = inputs
-    if not isinstance(table, LookupTable):
+    if not isinstance(table, TableLeaf):
         raise Refusal("the table that it reads is not known")
     cells = cells_of(programs, items)
     if (table.keys.dtype == TEXT) != (cells.dtype == TEXT):

@@ -15,7 +15,17 @@ from typing import Any, Literal, TypeAlias
 
 Unit: TypeAlias = Literal["BYTE", "UTF8_CHAR"]
 NumberType: TypeAlias = Literal["bool", "int8", "int16", "int32", "int64", "float32", "float64"]
+TEXT_TYPE = "object"  # NumPy's name of the type that arguments of models have which are texts
 Scalar: TypeAlias = bool | str | int | float
+
+
+def type_called(dtype: object) -> str:
+    """What people call the type of an argument.
+
+    >>> type_called("object"), type_called("float32")
+    ('text', 'float32')
+    """
+    return "text" if str(dtype) == TEXT_TYPE else str(dtype)
 
 
 @dataclass(frozen=True)
