@@ -291,6 +291,13 @@ def failing(value: Value, failed: jax.Array) -> Value:
             return value
 
 
+def is_counted(operation: Operation) -> bool:
+    """Whether an operation is a loop whose condition only compares counters."""
+    conditions = [value for name, value in operation.attributes if name == "cond" and isinstance(value, Function)]
+    steps = (step for condition in conditions for step in condition.steps if isinstance(step, Operation))
+    return bool(conditions) and all(step.op in COUNTS for step in steps)
+
+
 COUNTS = frozenset(("Less", "LogicalAnd", "Identity"))
 
 

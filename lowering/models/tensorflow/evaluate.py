@@ -426,11 +426,12 @@ def inspect(graph: Graph, layouts: Sequence[InputLayout], tensors: Sequence[Text
 
 def failure(graph: Graph, outputs: Sequence[Outputs], tensors: Sequence[TextTensor]) -> str:
     """Why rows may have no result: the operators that TensorFlow raises errors in, and what for."""
-    found = list(dict.fromkeys(tensor.why for tensor in tensors if tensor.failed is not None))
+    found = {tensor.why: None for tensor in tensors if tensor.failed is not None}
     for step, values in zip(graph.steps, outputs, strict=True):
-        fails = any(isinstance(value, Batched | Labels) and value.failed is not None for value in values or ())
-        if fails and isinstance(step, Operation) and step.op in FAILURES:
-            found.append(f"{FAILURES[step.op]} ({step.op}, node {step.name})")
+        if any(failed_of(value) is not None for value in values or ()):
+            for part in all_steps([step]):
+                if isinstance(part, Operation) and part.op in FAILURES and not control_flow.is_counted(part):
+                    found[f"{FAILURES[part.op]} ({part.op}, node {part.name})"] = None
     return "TensorFlow raises an error for it, " + " or ".join(found)
 
 
