@@ -285,6 +285,10 @@ def test_all_that_is_not_supported_is_listed() -> None:
         imported_model(
             "m", model_of([node("Einsum", "w w", "v", equation="ab,cd->abcd"), node("Add", "x v")], [4], w=weights(100, 100))
         )
+    with pytest.raises(ModelError, match="that no picture has"):
+        imported_model("m", model_of([node("Conv", "x w", strides=[1 << 33, 1])], IMAGE, w=weights(4, 3, 3, 3)))
+    with pytest.raises(ModelError, match="more than there is to repeat"):
+        imported_model("m", model_of([node("Pad", "x pads", mode="reflect")], [4], pads=np.array([0, 0, 0, 1 << 20])))
     with pytest.raises(ModelError, match="nothing gives"):
         imported_model("m", model_of([node("Add", "x other")], [4]))
     with pytest.raises(ModelError, match=r'its outputs: "y". Did you mean "y"|no output'):

@@ -239,6 +239,8 @@ def test_damaged_trees_are_refused(tmp_path: Path) -> None:
     refused({"split_indices": [77, *tree["split_indices"][1:]]}, "feature that the model does not have")
     refused({"split_conditions": [float("nan"), *tree["split_conditions"][1:]]}, "NaN")
     refused({"default_left": [1]}, "no model as XGBoost|lack a part|shape")
+    document["learner"]["learner_model_param"]["num_feature"] = "99999999999"
+    refused({}, "features; at most")
     for content in (
         "{}",
         "[]",

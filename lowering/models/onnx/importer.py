@@ -19,7 +19,7 @@ from qtensor.lowering.models.assembled import Taken
 from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model, ModelInput, Prediction, order_of
 from qtensor.lowering.models.onnx.files import Tensors, dtype_of, read_model
-from qtensor.lowering.models.onnx.graph import Graph, folded, needed, of_row, read_graph, weights_of
+from qtensor.lowering.models.onnx.graph import FAILURES, Graph, folded, needed, of_row, read_graph, weights_of
 from qtensor.lowering.models.onnx.registry import Text
 from qtensor.lowering.program.row_major import rows_of_columns
 from qtensor.lowering.program.work import shape_of, work_of
@@ -74,7 +74,11 @@ def converted(taken: Taken, graph: Graph, inputs: Sequence[Input], as_class: boo
     shapes = [shape_of(one.shape, one.dtype) for one in arrays]
 
     labels = apply.labels_of(shapes)
-    lowered = jax.jit(apply).lower(shapes, [shape_of((8,), dtype) for dtype in types])
+    try:
+        lowered = jax.jit(apply).lower(shapes, [shape_of((8,), dtype) for dtype in types])
+    except FAILURES as error:
+        line = str(error).strip().partition("\n")[0]
+        raise ModelError(f'model "{taken.name}" cannot be converted: it does not go with rows of its inputs: {line}') from error
     found = lowered.out_info.result
     is_number = as_class or labels is not None
     result = result_type(taken.name, found, is_number)

@@ -14,6 +14,7 @@ from jax import lax
 from qtensor.lowering.models.onnx.registry import Array, Node, NotConvertedError, axis_of, integers, operator, same_rank
 
 FULL = lax.Precision.HIGHEST
+WIDEST = 1 << 20  # strides, dilations and pads
 
 
 @operator("MatMul")
@@ -53,6 +54,8 @@ def windows(node: Node, x: Array, kernel: Sequence[int], *, ceil: bool = False) 
     axes = len(kernel)
     strides = tuple(node.get("strides") or [1] * axes)
     dilations = tuple(node.get("dilations") or [1] * axes)
+    if any(not 0 < one <= WIDEST for one in (*strides, *dilations)) or any(abs(one) > WIDEST for one in node.get("pads") or ()):
+        raise NotConvertedError("has strides, dilations or pads that no picture has")
     reach = [(size - 1) * by + 1 for size, by in zip(kernel, dilations, strict=True)]
     match node.get("auto_pad", "NOTSET"):
         case "NOTSET":

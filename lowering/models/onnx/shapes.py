@@ -201,6 +201,8 @@ def pad(node: Node, x: Array, pads: Any = None, value: Any = None, axes: Any = N
         widths = [(max(low, 0), max(high, 0)) for low, high in widths]
     refuse_large([size + low + high for (low, high), size in zip(widths, x.shape, strict=True)])
     if mode != "constant":
+        if any(max(pair) > size for pair, size in zip(widths, x.shape, strict=True)):
+            raise NotConvertedError("pads by more than there is to repeat")
         return jnp.pad(x, widths, mode={"reflect": "reflect", "edge": "edge", "wrap": "wrap"}[mode])
     fill = node.get("value", 0.0) if value is None else value
     return jnp.pad(x, widths, constant_values=jnp.reshape(jnp.asarray(fill, x.dtype), ()))

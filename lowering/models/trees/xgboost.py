@@ -32,6 +32,7 @@ from qtensor.lowering.models.trees.ubjson import read_ubjson
 # What Python raises over content that is not as XGBoost writes it.
 DAMAGE = (KeyError, ValueError, TypeError, IndexError, OverflowError, AttributeError, RecursionError)
 
+MOST_FEATURES = 1 << 16
 LOGISTIC = ("binary:logistic", "reg:logistic", "binary:logitraw")
 EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft")
 IDENTITY = (
@@ -103,6 +104,8 @@ def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_itera
     grouped = tuple(tuple(tree for tree, its in zip(read, group_of, strict=False) if its == group) for group in range(groups))
     objective = learner["objective"]["name"]
     start = np.broadcast_to(base_margin(objective, parameters["base_score"]), (groups,)).astype(np.float32)
+    if not 0 < int(parameters["num_feature"]) <= MOST_FEATURES:
+        raise ModelError(f'model "{name}" has {parameters["num_feature"]} features; at most {MOST_FEATURES:,} go')
     names = tuple(map(str, learner.get("feature_names") or ())) or tuple(f"f{n}" for n in range(int(parameters["num_feature"])))
     return Ensemble(names, np.dtype(np.float32), grouped, start), objective_of(name, objective, groups, classes)
 
@@ -117,7 +120,8 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
         raise ModelError(f'model "{name}": trees with vectors as leaves (multi_strategy="multi_output_tree") are not supported')
     left, right = (np.asarray(tree[key], np.int32) for key in ("left_children", "right_children"))
     is_leaf = left == -1
-    value = np.asarray(tree["split_conditions"], np.float32)
+    with np.errstate(over="ignore"):
+        value = np.asarray(tree["split_conditions"], np.float32)
     default_left = np.asarray(tree["default_left"]).astype(bool)
     leaf = value if weight is None else value * weight
     return Tree(
@@ -146,8 +150,8 @@ def read_categories(tree: Mapping[str, Any], default_left: NDArray[np.bool_]) ->
 def base_margin(objective: str, written: Any) -> NDArray[np.float32]:
     """What sums begin with: `base_score` is what would be predicted of it."""
     number = json.loads(written) if isinstance(written, str) else written
-    score: NDArray[np.float32] = np.atleast_1d(np.asarray(number, np.float32))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        score: NDArray[np.float32] = np.atleast_1d(np.asarray(number, np.float32))
         if objective in LOGISTIC:
             score = -np.log(np.float32(1) / score - np.float32(1))
         elif objective in EXPONENTIAL:
