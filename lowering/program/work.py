@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qtensor.lowering.models.model import Apply
 
-ROWS_COUNTED = 8  # for which a model is traced
+ROWS_COUNTED = 1_009  # for which a model is traced: a prime, so that arrays of rows are told from weights by their sizes
 
 
 class Work(NamedTuple):
@@ -50,8 +50,9 @@ def multiply_adds_of(equation: Any) -> int:
 
 
 def largest_array(jaxpr: Any) -> int:
-    """The bytes of the largest array that is computed in a jaxpr or in those within it."""
-    sizes = [out.aval.size * out.aval.dtype.itemsize for equation in jaxpr.eqns for out in equation.outvars]
+    """The bytes of the largest array of rows that is computed in a jaxpr or in those within it."""
+    arrays = [out.aval for equation in jaxpr.eqns for out in equation.outvars]
+    sizes = [array.size * array.dtype.itemsize for array in arrays if any(size % ROWS_COUNTED == 0 for size in array.shape)]
     within = [largest_array(inner) for equation in jaxpr.eqns for inner in inner_jaxprs(equation.params.values())]
     return max((*sizes, *within), default=0)
 

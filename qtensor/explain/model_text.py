@@ -13,9 +13,8 @@ import numpy as np
 from qtensor.lowering.models.model import TEXT, Model
 from qtensor.lowering.models.text.program import type_called
 from qtensor.lowering.program.predict import BLOCK, WIDE, WORTH_GATHERING
-from qtensor.lowering.program.work import inner_jaxprs, multiply_adds_of, shape_of
+from qtensor.lowering.program.work import ROWS_COUNTED, inner_jaxprs, multiply_adds_of, shape_of
 
-_ROWS = 1_009  # for which a model is traced to be read: a number that no layer has
 _LAYERS = {
     "dot_general": "matrix product",
     "conv_general_dilated": "convolution",
@@ -77,7 +76,7 @@ def model_text(model: Model) -> str:
     with jax.enable_x64(True):
         weights = [shape_of(weight.shape, weight.dtype) for weight in model.weights]
         tables = [shape_of((output.width or 1,), output.dtype) for _, output in model.tables]
-        columns = [shape_of((_ROWS,), np.int32 if dtype == TEXT else dtype) for dtype in model.arguments]
+        columns = [shape_of((ROWS_COUNTED,), np.int32 if dtype == TEXT else dtype) for dtype in model.arguments]
         jaxpr = jax.make_jaxpr(model.apply)([*weights, *tables], columns).jaxpr
     named = {variable: f"weight {number}" for number, variable in enumerate(jaxpr.invars[: len(weights)])}
     named |= dict.fromkeys(jaxpr.invars[len(weights) : len(weights) + len(tables)], "table of texts")
@@ -145,7 +144,7 @@ def is_named(variable: Any, named: dict[Any, str]) -> bool:
 
 
 def shape_text(variable: Any) -> str:
-    sizes = ["n" if size == _ROWS else str(size) for size in variable.aval.shape]
+    sizes = ["n" if size == ROWS_COUNTED else str(size) for size in variable.aval.shape]
     return f"[{', '.join(sizes)}]"
 
 
@@ -166,5 +165,5 @@ def layer_lines(steps: Sequence[Step]) -> list[str]:
             f"{'elementwise':<18} {last.gives}: {', '.join(names[:_MOST_NAMED])}{', ...' if len(names) > _MOST_NAMED else ''}"
         ]
     reads = ", ".join(dict.fromkeys(read for read in first.reads if read != "[]"))
-    work = f", {first.multiply_adds // _ROWS:,} multiply-adds a row" if first.multiply_adds else ""
+    work = f", {first.multiply_adds // ROWS_COUNTED:,} multiply-adds a row" if first.multiply_adds else ""
     return [f"{first.layer:<18} {reads} -> {first.gives}{work}"]
