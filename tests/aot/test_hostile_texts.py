@@ -88,7 +88,7 @@ def program() -> TextProgram:
 
 
 def record(texts: TextProgram) -> ModelRecord:
-    return ModelRecord("m", "", ("object",), DOUBLE, None, None, (), None, (texts,))
+    return ModelRecord("m", "", ("object",), DOUBLE, None, None, (), None, (), (texts,))
 
 
 def used(json: Any) -> list[Any]:

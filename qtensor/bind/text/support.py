@@ -192,7 +192,9 @@ def _unsupported_node(node: exp.Expr, source: QueryText, catalog: Catalog) -> st
         case exp.Dot() if has_outputs(node.this, source, catalog) and isinstance(node.expression, exp.Identifier):
             return None
         case exp.Columns():
-            return None if _in_select_list(node) and not node.args.get("unpack") else "COLUMNS here"
+            if node.args.get("unpack"):
+                return "*COLUMNS as the arguments of a function"
+            return None if _in_select_list(node) else "COLUMNS outside the list of SELECT"
         case exp.Array() if isinstance(node.parent, exp.Columns):
             return None
         case exp.DataType():
