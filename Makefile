@@ -31,9 +31,9 @@ BIN := $(VENV)/bin
 # What could differ with another version of Python, JAX or NumPy: compiling, caching, models, each kind of query, and what keeps
 # strangers' files apart (MLIR, processes, limits of memory).
 CORE := tests/aot/test_slimming.py tests/aot/test_any_rows.py tests/aot/test_loaded.py tests/aot/test_whitelist.py \
-	tests/aot/test_isolation.py tests/aot/test_trust.py tests/models \
+	tests/aot/test_isolation.py tests/aot/test_trust.py $(addprefix tests/models/test_,import.py wide.py operators.py layers.py text.py trees.py outputs.py jax_function.py) \
 	tests/repository/test_jaxlib_miscompile.py tests/sql/test_joins.py tests/sql/test_windows.py tests/sql/test_sets.py tests/sql/test_aggregate_functions.py \
-	tests/storage tests/sources tests/run/test_caching.py tests/test_one_module.py tests/results/test_relation.py tests/run/test_threads.py tests/tpch
+	tests/storage $(addprefix tests/sources/test_,parquet.py ipc.py table.py damaged_parquet.py damaged_arrow.py) tests/run/test_caching.py tests/test_one_module.py tests/results/test_relation.py tests/run/test_threads.py tests/tpch
 # Two makes started side by side wait here for each other, where the system has flock.
 LOCK := $(if $(shell command -v flock 2>/dev/null),flock .make.lock)
 # A .venv that came along when the folder was copied is made anew.

@@ -19,6 +19,7 @@ from qtensor.bind.select.stars import is_several
 from qtensor.bind.select.window_syntax import FUNCTIONS
 from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
+from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion, with_article
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
@@ -136,7 +137,7 @@ class CallBinder:
     def _shown(self, operand: Operand) -> str:
         """A value as it is written, or, of a star, the name of the column."""
         if isinstance(operand.expr, ColumnRef):
-            return operand.expr.name
+            return quoted(operand.expr.name)
         return self.context.source.sql[operand.span.start : operand.span.end] if operand.span else "an argument"
 
     # --- aggregates -----------------------------------------------------------------------------------------------------------
