@@ -86,7 +86,8 @@ def test_activation(activation: str) -> None:
         L.LayerNormalization(),
         L.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 2.0, 0.0, 4.0]),
         L.UnitNormalization(),
-        L.GroupNormalization(2),
+        # Groups of two values that are nearly equal: with Keras's own epsilon TensorFlow is 5e-6 off what float64 gives, as we are.
+        L.GroupNormalization(2, epsilon=0.1),
         L.RMSNormalization(),
         L.Rescaling(0.5, 1.0),
         L.Dropout(0.5),
