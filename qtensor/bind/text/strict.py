@@ -258,7 +258,7 @@ def _argument(parser: Parser, read: Method) -> Method:
     def argument(alias: bool = False) -> exp.Expr | None:
         name = parser._tokens[max(parser._index - 2, 0)]
         queries = (TokenType.SELECT, TokenType.FROM, TokenType.VALUES)
-        if parser._curr.token_type in queries and name.token_type != TokenType.ARRAY:
+        if parser._curr.token_type in queries and name.token_type not in (TokenType.ARRAY, TokenType.EXISTS):
             parser.raise_error("unexpected")
         found: exp.Expr | None = read(alias)
         return found
