@@ -82,6 +82,7 @@ def _readers() -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
     kind = DuckDB.parser_class
     functions = _known(_without(kind.FUNCTIONS, {*SCALARS, *MACROS})) | {
         "ANY_VALUE": _any_value,
+        "EXISTS": _exists,
         "GROUPING": exp.GroupingId.from_arg_list,  # which may have no arguments
         "IFNULL": _if_null,
         "PERCENTILE_CONT": lambda arguments: _percentile(exp.PercentileCont, "percentile_cont", arguments),
@@ -92,6 +93,13 @@ def _readers() -> tuple[dict[str, Any], dict[str, Any], dict[TokenType, Any]]:
     in_words = {"EXTRACT": _extract, "POSITION": _position}
     signs = {**kind.UNARY_PARSERS, TokenType.PLUS: _unary_plus, TokenType.NOT: _negation}
     return functions, {**own, **counted, **in_words}, signs
+
+
+def _exists(arguments: list[exp.Expr]) -> exp.Expr:
+    """EXISTS (VALUES ...) and EXISTS (FROM ...), which sqlglot takes for calls."""
+    if len(arguments) == 1 and isinstance(arguments[0], exp.Query | exp.Values):
+        return exp.Exists(this=arguments[0])
+    return exp.Anonymous(this="exists", expressions=arguments)
 
 
 def _negation(parser: Parser) -> exp.Expr:
