@@ -78,6 +78,8 @@ def tables_of(model: Model, texts: Sequence[TextProgram]) -> tuple[int, ...]:
 def of_all(results: Sequence[SqlType]) -> SqlType:
     """The type of all outputs: an ARRAY of floats that are alike; of others that of the first, and no call asks for all."""
     first = results[0]
+    if isinstance(first, Array):  # of one of them
+        return first.element
     return Array(first, len(results)) if isinstance(first, Float) and set(results) == {first} else first
 
 

@@ -103,16 +103,20 @@ class Batches:
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(tf.data.AUTOTUNE)
 
     def matrix(self, names: Sequence[str] | None = None, dtype: Any = np.float32) -> Iterator[Any]:
-        """The batches as matrices [batch_size, features] of the columns `names`, by default all but the label, in their order;
-        with a label pairs of one and its array.
+        """The batches as matrices [batch_size, features] of the columns `names`, by default all but the label, in their order, an
+        ARRAY being as many features as it is long; with a label pairs of one and its array.
+
+        Raises DataError: no such column, or one of text.
         """
         chosen = [name for name in self.columns if name != self.label] if names is None else list(names)
         for name in chosen:
             if name not in self.columns:
                 raise DataError(f'there is no column "{name}". {suggestion(name, list(self.columns))}'.rstrip())
+            if self.columns[name].dtype == object:
+                raise DataError(f'column "{name}" is text, which a matrix cannot hold: name the columns of numbers')
         for batch in self:
             columns, labels = batch if isinstance(batch, tuple) else (batch, None)
-            rows = np.stack([columns[name].astype(dtype) for name in chosen], axis=1)
+            rows = np.concatenate([columns[name].reshape(len(columns[name]), -1).astype(dtype) for name in chosen], axis=1)
             yield rows if labels is None else (rows, labels)
 
 

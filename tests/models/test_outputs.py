@@ -85,6 +85,17 @@ def test_outputs_are_chosen_by_name_and_number(connection: Any) -> None:
             connection.sql(f"SELECT {wrong} FROM t")
 
 
+def test_outputs_of_different_types_have_no_array(connection: Any) -> None:
+    """Of a FLOAT and a DOUBLE nothing may be given as if it were all."""
+    connection.create_function("mixed", lambda a, b: {"single": a.astype(jnp.float32), "double": b})
+    with pytest.raises(BindError, match="several outputs"):
+        connection.sql("SELECT mixed(a, b) FROM t")
+    connection.create_function("vectors", lambda a, b: (jnp.stack([a, b]), jnp.stack([b, a])))
+    with pytest.raises(BindError, match="several outputs"):
+        connection.sql("SELECT vectors(a, b) FROM t")
+    assert connection.sql("SELECT vectors(a, b)[2][1] = b AS same FROM t WHERE a IS NOT NULL LIMIT 1").fetchall() == [(True,)]
+
+
 def test_one_call_serves_all_outputs(connection: Any) -> None:
     query = "SELECT sum(m(a, b).score), sum(m(a, b).half), avg(m(a, b).scores[1]) FROM t WHERE m(a, b).flag"
     assert connection.sql(query).explain("physical").count("ModelUse") == 1

@@ -81,6 +81,8 @@ def test_vectors_are_arrays(relation: Any) -> None:
     (batch,) = qtensor.batches(relation._connection.sql("SELECT vector(id) AS v FROM t"), ROWS)
     assert batch["v"].shape == (ROWS, 3)
     np.testing.assert_array_equal(batch["v"], np.arange(ROWS)[:, None] * [1.0, 2.0, 3.0])
+    (rows,) = qtensor.batches(relation._connection.sql("SELECT id, vector(id) AS v FROM t"), ROWS).matrix()
+    np.testing.assert_array_equal(rows, np.arange(ROWS, dtype=np.float32)[:, None] * [1.0, 1.0, 2.0, 3.0])
 
 
 def test_keras_learns_from_a_query(relation: Any) -> None:
@@ -111,3 +113,5 @@ def test_refused(relation: Any) -> None:
         qtensor.batches(connection.sql("SELECT DATE '2020-01-01' AS d"), 10)
     with pytest.raises(DataError, match='no column "z"'):
         next(iter(qtensor.batches(relation, 10).matrix(["z"])))
+    with pytest.raises(DataError, match='column "s" is text, which a matrix cannot hold'):
+        next(iter(qtensor.batches(relation, 10).matrix()))

@@ -14,7 +14,7 @@ from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, Expr, Literal
-from qtensor.types import INTEGER, Array, Float, SqlType
+from qtensor.types import INTEGER, Array, SqlType
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
@@ -69,7 +69,7 @@ def output_of(context: Context, model: ModelSignature, wanted: str | int | None,
     Without a wish it is "", all of them, which are an ARRAY of scores. Raises BindError: no such output, or no ARRAY.
     """
     if wanted is None:
-        if all(isinstance(type, Float) for _, type in model.outputs):
+        if not model.outputs or isinstance(model.result, Array):
             return "", model.result
         raise context.error(f'the model "{model.name}" has several outputs', span, f"Choose one: {_choices(model)}.")
     names = [name for name, _ in model.outputs]
