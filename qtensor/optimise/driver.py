@@ -11,6 +11,7 @@ from qtensor.optimise.enums import without_enums
 from qtensor.optimise.facts.statistics import PlanStatistics
 from qtensor.optimise.rule import Rule
 from qtensor.optimise.rules.drop_distinct import drop_distinct
+from qtensor.optimise.rules.drop_unread_arguments import drop_unread_arguments
 from qtensor.optimise.rules.drop_unseen_order import drop_unseen_order
 from qtensor.optimise.rules.extract_join_keys import extract_join_keys
 from qtensor.optimise.rules.factor_disjunctions import factor_disjunctions
@@ -38,6 +39,7 @@ RULES = (
     Rule.of_nodes(fold_constants),
     Rule.of_nodes(unwrap_cast_in_comparison),
     Rule.of_nodes(factor_disjunctions),
+    Rule.of_nodes(drop_unread_arguments),
     Rule.of_plans(push_filter_down),
     Rule.of_plans(drop_unseen_order),
     Rule.of_nodes(extract_join_keys),
