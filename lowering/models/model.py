@@ -105,6 +105,7 @@ class Model:
     nulls: tuple[int | float | str | None, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
     texts: tuple[TextProgram, ...] = ()
+    missing: str | None = None  # the text that stands for one that is missing, if the model knows such
 
     @property
     def tables(self) -> tuple[tuple[int, TextOutput], ...]:

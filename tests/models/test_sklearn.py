@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -266,11 +267,11 @@ class Doubled(preprocessing.StandardScaler):
 
 
 def test_what_cannot_be_converted_is_named() -> None:
-    steps = [("text", preprocessing.OneHotEncoder(sparse_output=False)), ("own", Doubled()), ("last", linear_model.Ridge())]
+    steps = [("odd", preprocessing.OneHotEncoder(sparse_output=False)), ("own", Doubled()), ("last", linear_model.Ridge())]
     model = pipeline.Pipeline(steps)
-    words = np.array([["a"], ["b"]] * 10, object)
-    with pytest.raises(ModelError, match=r'categories of text.*"own".*class of its own'):
-        imported_model("m", model.fit(words, np.arange(20)))
+    dates = np.array([[datetime.date(2020, 1, 1)], [datetime.date(2020, 1, 2)]] * 10, object)
+    with pytest.raises(ModelError, match=r'"odd".*column of date.*"own".*class of its own'):
+        imported_model("m", model.fit(dates, np.arange(20)))
     with pytest.raises(ModelError, match="not fitted"):
         imported_model("m", linear_model.Ridge())
     with pytest.raises(ModelError, match="not supported"):
