@@ -138,11 +138,13 @@ TRANSFORMERS: dict[str, Callable[[Builder, Any, int], Step]] = {}
 PREDICTORS: dict[str, Callable[[Builder, Any, int], Predictor]] = {}
 # Estimators that take anything, or leave it to others to look at what they take.
 UNGUARDED = frozenset(
-    ("Pipeline", "ColumnTransformer", "FeatureUnion", "FunctionTransformer", "VotingClassifier", "VotingRegressor",
-     "StackingClassifier", "StackingRegressor", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV",
-     "HalvingRandomSearchCV", "TransformedTargetRegressor", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor",
-     "BaggingClassifier", "BaggingRegressor", "DummyRegressor", "DummyClassifier", "CalibratedClassifierCV",
-     "OneVsRestClassifier", "RFE", "RFECV", "SelectFromModel", "SequentialFeatureSelector")
+    ("BaggingClassifier", "BaggingRegressor", "CalibratedClassifierCV", "ColumnTransformer", "DummyClassifier",
+     "DummyRegressor", "FeatureUnion", "FixedThresholdClassifier", "FrozenEstimator", "FunctionTransformer", "GridSearchCV",
+     "HalvingGridSearchCV", "HalvingRandomSearchCV", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor",
+     "MultiOutputRegressor", "OneVsOneClassifier", "OneVsRestClassifier", "OutputCodeClassifier", "Pipeline",
+     "RANSACRegressor", "RFE", "RFECV", "RandomizedSearchCV", "SelectFromModel", "SelfTrainingClassifier",
+     "SequentialFeatureSelector", "StackingClassifier", "StackingRegressor", "TransformedTargetRegressor",
+     "TunedThresholdClassifierCV", "VotingClassifier", "VotingRegressor")
 )  # fmt: skip
 
 

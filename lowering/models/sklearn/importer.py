@@ -9,11 +9,33 @@ import numpy as np
 from qtensor.errors import ModelError
 from qtensor.lowering.models.assembled import NOT_A_NUMBER, Predictor, Taken, model_of
 from qtensor.lowering.models.model import Model
-from qtensor.lowering.models.sklearn import categories, composed, features, forests, kernels, linear, scaling, words
+from qtensor.lowering.models.sklearn import (
+    categories,
+    classes,
+    composed,
+    distances,
+    features,
+    forests,
+    kernels,
+    linear,
+    scaling,
+    words,
+)
 from qtensor.lowering.models.sklearn.builder import TRANSFORMERS, Builder, kind_of
 from qtensor.lowering.models.sklearn.others import boosted_elsewhere, is_of_others
 
-TABLES = (categories, composed, features, forests, kernels, linear, scaling, words)  # whose importing registers estimators
+TABLES = (
+    categories,
+    classes,
+    composed,
+    distances,
+    features,
+    forests,
+    kernels,
+    linear,
+    scaling,
+    words,
+)  # whose importing registers estimators
 
 
 def import_sklearn(taken: Taken, model: Any) -> Model:
@@ -49,6 +71,8 @@ def import_sklearn(taken: Taken, model: Any) -> Model:
 
 def width_of(model: Any) -> int | None:
     """The number of features; None of what is not fitted."""
+    if kind_of(model) == "IsotonicRegression":  # also takes a vector, which is all the same one feature
+        return 1
     try:
         return int(model.n_features_in_)
     except (AttributeError, TypeError):
