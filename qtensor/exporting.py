@@ -80,6 +80,8 @@ def exportable_query(
 class ExportStatistics:
     """What the tables at hand tell the optimiser; `only_types`: those of which nothing is known."""
 
+    of_examples = True
+
     def __init__(self, measured: MeasuredTables, only_types: Collection[str]) -> None:
         self._measured = measured
         self._only_types = only_types

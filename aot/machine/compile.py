@@ -21,8 +21,7 @@ from qtensor.aot.machine.loaded import Loaded
 from qtensor.aot.machine.module_keys import ModuleKeys, digest_of
 from qtensor.aot.machine.runtime import Code, compile_stablehlo, stablehlo
 from qtensor.lowering.ir.physical import STOP_SLOTS, PhysicalPlan
-from qtensor.lowering.models.model import Model
-from qtensor.lowering.program.predict import WIDE
+from qtensor.lowering.models.model import WIDE, Model
 from qtensor.lowering.program.program import NOTHING, Carried, Share, Shared, TensorProgram
 from qtensor.lowering.program.work import shape_of
 from qtensor.process.calls import check

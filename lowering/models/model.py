@@ -47,6 +47,8 @@ class SeveralOutputs(ModelError):  # noqa: N818  # what is raised when a choice 
 
 TEXT = np.dtype(TEXT_TYPE)  # of an argument that is a text: `apply` is given its code
 
+WIDE = 8_192  # multiply-adds a row from which a model goes block by block, see `lowering/program/predict.py`
+
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
 
 

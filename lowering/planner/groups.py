@@ -31,9 +31,10 @@ from qtensor.lowering.ir.values import LeastOf, Value
 from qtensor.lowering.planner.aggregates import AggregatePlanner
 from qtensor.lowering.planner.finishing import Finisher
 from qtensor.lowering.planner.ordering import pack, words_of
-from qtensor.lowering.planner.pipelines import Pipelines
+from qtensor.lowering.planner.pipelines import Pipelines, is_for_few
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.optimise.facts.uniqueness import determined
+from qtensor.optimise.rewriting import expressions_of
 from qtensor.types import Array, Boolean, Float
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
@@ -47,7 +48,7 @@ def plan_aggregate(pipelines: Pipelines, plan: Aggregate) -> Stream:
     stream = pipelines.stream(plan.input)
     grouping = GroupPlanner.of(pipelines, plan, stream)
     thin = pipelines.is_thin(plan.input, stream)
-    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(pipelines, plan, stream, grouping)):
+    if grouping.dense is not None and not (thin and is_worth_thinning(pipelines, plan, stream, grouping)):
         return grouping.by_slots(stream)
     if thin or not stream.bounded:
         stream.lowerer.columns, stream.lowerer.pending = grouping.columns, []
@@ -59,8 +60,10 @@ def plan_aggregate(pipelines: Pipelines, plan: Aggregate) -> Stream:
 def is_worth_thinning(pipelines: Pipelines, plan: Aggregate, stream: Stream, grouping: GroupPlanner) -> bool:
     """Whether bringing the rows together costs less than to scatter them all, most of them to nowhere."""
     assert pipelines.estimator is not None
+    if any(map(is_for_few, expressions_of(plan))):
+        return True
     hardly_any = pipelines.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
-    return hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS
+    return bool(plan.keys) and (hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS)
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.models.model import Model, Prediction
+from qtensor.lowering.models.model import WIDE, Model, Prediction
 from qtensor.lowering.program.sinks.live_rows import LiveRows
 
 Array: TypeAlias = jax.Array
 Columns: TypeAlias = Sequence[Array]  # a model's arguments
 
 BLOCK = 2_048
-# Multiply-adds a row from which a model goes block by block, and, for each of its arguments, from which rows are gathered
-# (1 ns an argument and row, in which a core does 50 of them).
-WIDE = 8_192
+# Multiply-adds a row and argument from which the rows of a wide model are gathered (1 ns each, in which a core does 50 of them).
 WORTH_GATHERING = 200
 
 

@@ -15,7 +15,10 @@ from qtensor.optimise.rules.drop_unseen_order import drop_unseen_order
 from qtensor.optimise.rules.extract_join_keys import extract_join_keys
 from qtensor.optimise.rules.factor_disjunctions import factor_disjunctions
 from qtensor.optimise.rules.fold_constants import fold_constants
+from qtensor.optimise.rules.infer_early import infer_early
+from qtensor.optimise.rules.infer_once import infer_once
 from qtensor.optimise.rules.merge_projections import merge_projections
+from qtensor.optimise.rules.models_last import models_last
 from qtensor.optimise.rules.order_joins import order_joins
 from qtensor.optimise.rules.prune_columns import prune_columns
 from qtensor.optimise.rules.push_filter_down import push_filter_down
@@ -43,6 +46,9 @@ RULES = (
     Rule.of_nodes(extract_join_keys),
     Rule.of_nodes(semi_join_by_extremes),
     Rule.by_statistics(reduce_by_semi_join),
+    Rule.by_statistics(infer_early),
+    Rule.by_statistics(infer_once),
+    Rule.of_nodes(models_last),
     Rule.of_plans(prune_columns),
     Rule.of_nodes(merge_projections),
     Rule.of_nodes(drop_distinct),

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 import qtensor
+from qtensor.lowering.models.model import WIDE
 from qtensor.lowering.models.tensorflow import import_model
-from qtensor.lowering.program.predict import BLOCK, WIDE
+from qtensor.lowering.program.predict import BLOCK
 from qtensor.lowering.storage.layout import CHUNK
 
 FEATURES = 40

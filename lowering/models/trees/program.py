@@ -17,9 +17,9 @@ import numpy as np
 from jax import lax
 
 from qtensor.lowering.models.assembled import Held, Part, Run
+from qtensor.lowering.models.model import WIDE
 from qtensor.lowering.models.trees.ensemble import Ensemble, Missing, Tree
 from qtensor.lowering.models.trees.layout import Bits, Features, Walk, described, laid_out, nanoseconds
-from qtensor.lowering.program.predict import WIDE
 
 Array: TypeAlias = jax.Array
 TreeLeaf: TypeAlias = Callable[[Run, Array, Array], Array]  # weights, a tree's number, rows to compare: the leaf of each row

@@ -13,8 +13,8 @@ from qtensor.bind.expressions.build import Operand
 from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import Call, Expr, Literal
-from qtensor.types import INTEGER, Array, SqlType
+from qtensor.expressions import Call, Cast, Expr, Literal
+from qtensor.types import INTEGER, Array, Boolean, Integer, SqlType
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
@@ -167,6 +167,21 @@ def _values(context: Context, model: ModelSignature, position: int, argument: Ar
             hint,
         )
     return argument.values
+
+
+def is_taken(argument: Expr, whole: SqlType | None) -> bool:
+    """Whether a model takes every value of an argument but NULL. whole: the type of the numbers, if they must be whole."""
+    match whole, argument:
+        case None, _:
+            return True
+        case Boolean(), Cast(operand=operand):
+            return isinstance(operand.type, Boolean)
+        case Integer(), Literal(value=int() as value):
+            return whole.minimum <= value <= whole.maximum
+        case Integer(), _ if isinstance(argument.type, Integer):
+            return whole.minimum <= argument.type.minimum and argument.type.maximum <= whole.maximum
+        case _:
+            return False
 
 
 def _place(context: Context, node: exp.Expr) -> Span | None:
