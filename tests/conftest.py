@@ -51,6 +51,7 @@ SAMPLED = {
     "tests/models/test_labels.py::test_as_by_duckdb": 3,
     "tests/models/test_operators.py": 8,
     "tests/models/test_sklearn.py": 24,
+    "tests/models/test_sklearn_texts.py": 4,
     "tests/models/test_trees.py": 10,
     "tests/models/test_onnx.py": 12,
     "tests/models/test_text.py::test_layers": 6,
