@@ -43,6 +43,7 @@ SAMPLED = {
     "tests/sql/test_sizes.py": 4,
     "tests/sql/test_string_agg.py": 2,
     "tests/aot/test_any_rows.py": 5,
+    "tests/bench/test_inference.py::test_star_schemas": 4,
     "tests/lowering/test_equal_rows.py": 4,
     "tests/lowering/test_sinks.py": 4,
     "tests/models/test_import.py": 3,
