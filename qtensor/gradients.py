@@ -29,8 +29,8 @@ from qtensor.types import Schema
 Tree: TypeAlias = Any  # of arrays by name, or a number
 Loss: TypeAlias = Callable[[dict[str, jax.Array]], jax.Array]
 
-# What stands in the plan for a parameter that is differentiated: of whatever is made of it while the query is bound, a whole number
-# or another type, it can be told that it is no longer this.
+# What stands in the plan for a parameter that is differentiated: of whatever is made of it while the query is bound, a whole
+# number or another type, it can be told that it is no longer this.
 PROBE = 0.6180339887498949
 ZERO = frozenset(("broadcast_in_dim", "convert_element_type", "reshape"))  # what an array of zeros is made by
 

@@ -97,7 +97,12 @@ def test_one_parameter_and_a_loss(con: qtensor.Connection) -> None:
     assert math.isclose(gradient, sum(total**2 / n for _, total, n, _ in rows))  # 2 a c^2 / n at a = 2
     assert f(0.0) == (0.0, 0.0)
     nothing = con.sql("SELECT g, sum($a * x) FILTER (WHERE x > 100) AS total FROM t GROUP BY g", {"a": 2.0})
-    assert value_and_grad(nothing, "a", loss=lambda columns: jnp.nansum(columns["total"]) + jnp.isnan(columns["total"]).sum().astype(float))()[0] == 4
+    assert (
+        value_and_grad(
+            nothing, "a", loss=lambda columns: jnp.nansum(columns["total"]) + jnp.isnan(columns["total"]).sum().astype(float)
+        )()[0]
+        == 4
+    )
 
 
 # --- softened -------------------------------------------------------------------------------------------------------------------
@@ -206,7 +211,9 @@ def test_other_errors(con: qtensor.Connection) -> None:
     with pytest.raises(DataError, match="a sweep has no derivative"):
         value_and_grad(relation.sweep(a=[1.0]), "a")
     with pytest.raises(UnsupportedError, match="aggregate them"):
-        value_and_grad(con.sql("SELECT y AS z FROM t WHERE y > $a", {"a": 1.0}), "a", soft=1.0, loss=lambda columns: columns["z"].sum())
+        value_and_grad(
+            con.sql("SELECT y AS z FROM t WHERE y > $a", {"a": 1.0}), "a", soft=1.0, loss=lambda columns: columns["z"].sum()
+        )
     f = value_and_grad(con.sql("SELECT sum(ln($a * y)) FROM t", {"a": 1.0}), "a")
     with pytest.raises(ExecutionError, match="logarithm"):
         f(-1.0)
