@@ -139,7 +139,7 @@ class Connection:
         *,
         arguments: int | None = None,
         output: str | None = None,
-        inputs: Sequence[str] | None = None,
+        inputs: Sequence[str] | Mapping[str, int] | None = None,
         dtype: DTypeLike | None = None,
         classes: Sequence[str] | None = None,
         null: float | str | Mapping[str, float | str] | None = None,
@@ -152,20 +152,21 @@ class Connection:
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
         model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras or .h5 file, or of
-            a frozen graph (.pb); a JAX function of one value for each argument; a fitted estimator or Pipeline of scikit-learn; a
-            Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an onnx.ModelProto or .onnx
-            file; a list or mapping of such, as versions of which a call chooses. An input of a TensorFlow model takes an argument
-            for each number of a row, in the order of memory (28 x 28 pixels: 784, row after row); strings take VARCHAR, as
-            StringLookup, TextVectorization, Hashing and tf.strings do, and a result that is one of several texts is VARCHAR.
-            Estimators have the names of inputs that they were fitted with. Pickles (.joblib, .pkl) are never opened. A NaN is
-            passed on: an imputer fills it in, trees send it where they send what is missing. A row that scikit-learn refuses (NaN
-            for most estimators, infinities) is an ExecutionError.
+            a frozen graph (.pb); a JAX function of one value for each argument, or of vectors; a fitted estimator or Pipeline of
+            scikit-learn; a Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an
+            onnx.ModelProto or .onnx file; a list or mapping of such, as versions of which a call chooses. An input of a
+            TensorFlow model takes an argument for each number of a row, in the order of memory (28 x 28 pixels: 784, row after
+            row); strings take VARCHAR, as StringLookup, TextVectorization, Hashing and tf.strings do, and a result that is one of
+            several texts is VARCHAR. Estimators have the names of inputs that they were fitted with. Pickles (.joblib, .pkl) are
+            never opened. A NaN is passed on: an imputer fills it in, trees send it where they send what is missing. A row that
+            scikit-learn refuses (NaN for most estimators, infinities) is an ExecutionError.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs (of a
             frozen graph: of any tensor); without it a call chooses. Of classifiers of scikit-learn, XGBoost and LightGBM "class",
             the default, is the label, a number or text; "scores" (or "proba") are its probabilities; "raw" what they are made of:
             margins, the decision function.
-        inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
+        inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order. Of a
+            JAX function a mapping says how many arguments each parameter takes; those of several are vectors.
         dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
             input_signature (float32).
         classes: the names of the classes 0, 1, ..., where the model gives a class or scores of several: the result is VARCHAR.
@@ -180,7 +181,7 @@ class Connection:
         Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
         model has and `replace` is False.
         """
-        order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
+        order = inputs if inputs is None or isinstance(inputs, str | Mapping) else given_texts(inputs, "inputs")
         names = None if classes is None else given_texts(classes, "classes")
         registration = Registration(name, model, arguments, output, order, dtype, trust, names, null, signature)
         self._registry.add_model(registration, self._imported(registration), replace)

@@ -66,7 +66,8 @@ class Bound:
         for column in source.columns:
             key = column.index, column.dtype, column.nullable, share
             if key not in self.buffers:
-                self.buffers[key] = column_on_device(self.columns[column.index], share, column.dtype, column.nullable)
+                known, shares = self.columns[column.index], self.layout.shares
+                self.buffers[key] = column_on_device(known, share, shares, column.dtype, column.nullable)
             taken += self.buffers[key]
         return [*taken, to_device(np.int32(self.layout.rows_in_share(share)))]
 

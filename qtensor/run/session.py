@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import jax
@@ -18,6 +18,7 @@ from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.host.inputs import HostInputs
 from qtensor.lowering.ir.physical import PhysicalPlan, PlannedQuery
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.planner.cut import cut_for_models
 from qtensor.lowering.planner.joins import rounded_capacity
 from qtensor.lowering.planner.plan import plan_query
 from qtensor.optimise.facts.estimates import Estimator
@@ -100,9 +101,10 @@ class Session:
         """The physical plan, by what is known of the tables."""
         estimator = Estimator(measured, definitions_of(optimised))
         try:
-            return plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, estimator)
+            planned = plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, estimator)
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
+        return replace(planned, plan=cut_for_models(planned.plan, models, measured.rows, self.threads))
 
     def compiled(self, planned: PlannedQuery, models: Mapping[str, Model]) -> CompiledQuery:
         """The plan's programs."""

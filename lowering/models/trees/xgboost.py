@@ -118,14 +118,15 @@ def has_labels(categories: Any) -> bool:
 def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> Tree:
     if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
         raise ModelError(f'model "{name}": trees with vectors as leaves (multi_strategy="multi_output_tree") are not supported')
-    left, right = (np.asarray(tree[key], np.int32) for key in ("left_children", "right_children"))
+    left, right, feature = (integers(tree[key]) for key in ("left_children", "right_children", "split_indices"))
     is_leaf = left == -1
-    with np.errstate(over="ignore"):
-        value = np.asarray(tree["split_conditions"], np.float32)
-    default_left = np.asarray(tree["default_left"]).astype(bool)
+    value = floats(tree["split_conditions"])
+    default_left = integers(tree["default_left"], 0, 1).astype(bool)
+    if not len(left) == len(right) == len(feature) == len(value) == len(default_left):
+        raise ValueError("its nodes lack a part")
     leaf = value if weight is None else value * weight
     return Tree(
-        feature=np.where(is_leaf, LEAF, np.asarray(tree["split_indices"], np.int32)),
+        feature=np.where(is_leaf, LEAF, feature),
         threshold=at_most(value),
         left=left,
         right=right,
@@ -135,13 +136,33 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
     )
 
 
+def integers(listed: Any, low: int = -(1 << 31), high: int = (1 << 31) - 1) -> NDArray[np.int32]:
+    """A list of whole numbers. Raises ValueError: it is none, or one of them is out of range."""
+    found = np.asarray(listed)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError("there is something else where a list of whole numbers belongs")
+    if found.size and (found.min() < low or found.max() > high):
+        raise ValueError("a number is out of range")
+    return found.astype(np.int32)
+
+
+def floats(listed: Any) -> NDArray[np.float32]:
+    found = np.asarray(listed)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iuf"):
+        raise ValueError("there is something else where a list of numbers belongs")
+    with np.errstate(over="ignore"):
+        return found.astype(np.float32)
+
+
 def read_categories(tree: Mapping[str, Any], default_left: NDArray[np.bool_]) -> dict[int, Categories]:
     """The tests of categories: those that a node lists go right, others and what is no category left."""
-    listed = np.asarray(tree.get("categories", ()), np.int64)
+    listed, nodes, firsts, counts = (
+        integers(tree.get(key, ())) for key in ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+    )
     found = {}
-    for node, first, count in zip(
-        tree.get("categories_nodes", ()), tree.get("categories_segments", ()), tree.get("categories_sizes", ()), strict=True
-    ):
+    for node, first, count in zip(nodes, firsts, counts, strict=True):
+        if not (0 <= node < len(default_left) and 0 <= first <= first + count <= len(listed)):
+            raise ValueError("a node tests categories that are not there")
         one = tuple(map(int, listed[int(first) : int(first) + int(count)]))
         found[int(node)] = Categories(one, goes_left=False, negative_left=True, nan_left=bool(default_left[int(node)]))
     return found
