@@ -122,7 +122,7 @@ class Expressions:
         if depth <= 0:
             constant = draw.pick("0.5e0", "-2e0", "'nan'::DOUBLE", "'inf'::DOUBLE")
             return draw.pick(self.column("floating", constant), constant)
-        if draw.chance(CALLS):
+        if draw.chance(0.6 if draw.models else CALLS):
             return functions.floating_call(self, depth)
         return self.subquery("floating") or draw.either(
             lambda: f"({self.floating(depth - 1)} {draw.pick('+', '-', '*', '/')} {self.number(depth - 1)})",
