@@ -43,6 +43,8 @@ class Expressions:
         return scalar_subquery(self, kind)
 
     def value(self, depth: int) -> str:
+        if self.draw.models and self.draw.chance(0.5):
+            return functions.model_call(self, depth)
         return self.of(self.draw.pick("integer", "decimal", "floating", "text", "date", "moment", "boolean"), depth)
 
     def of(self, kind: Kind, depth: int) -> str:
@@ -122,7 +124,7 @@ class Expressions:
         if depth <= 0:
             constant = draw.pick("0.5e0", "-2e0", "'nan'::DOUBLE", "'inf'::DOUBLE")
             return draw.pick(self.column("floating", constant), constant)
-        if draw.chance(0.6 if draw.models else CALLS):
+        if draw.chance(CALLS):
             return functions.floating_call(self, depth)
         return self.subquery("floating") or draw.either(
             lambda: f"({self.floating(depth - 1)} {draw.pick('+', '-', '*', '/')} {self.number(depth - 1)})",
@@ -184,8 +186,10 @@ class Expressions:
         )
 
     def simple_condition(self) -> str:
-        """One without anything below it."""
+        """One without anything below it, but perhaps a model."""
         draw = self.draw
+        if draw.models and draw.chance(0.5):
+            return f"({functions.model_call(self, 0)} {draw.pick('>', '<=', '<>')} {draw.pick('0', '1', '-1')})"
         return draw.either(
             lambda: self.column("boolean", "TRUE"),
             lambda: f"({self.small()} {draw.pick('>', '<=', '<>')} {draw.pick('0', '1', '-1')})",
