@@ -16,9 +16,10 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from qtensor.errors import DataError, ExecutionError, Span, SQLError, UnsupportedError, suggestion
 from qtensor.given import given_text
 from qtensor.logical import Plan
+from qtensor.lowering.gradients.choices import is_number
 from qtensor.lowering.gradients.expressions import free_numbers
 from qtensor.lowering.gradients.given import Given, Parameter
-from qtensor.lowering.gradients.plan import Differentiable, is_number
+from qtensor.lowering.gradients.plan import Differentiable
 from qtensor.lowering.gradients.rows import Choice, Number, Rows
 from qtensor.lowering.gradients.weights import named_weights
 from qtensor.lowering.models.model import Model
