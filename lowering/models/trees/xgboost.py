@@ -124,6 +124,9 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
     default_left = integers(tree["default_left"], 0, 1).astype(bool)
     if not len(left) == len(right) == len(feature) == len(value) == len(default_left):
         raise ValueError("its nodes lack a part")
+    categories = read_categories(tree, default_left)
+    if "split_type" in tree and set(np.flatnonzero((integers(tree["split_type"], 0, 1) == 1) & ~is_leaf)) != set(categories):
+        raise ValueError("nodes that test categories do not say which")
     leaf = value if weight is None else value * weight
     return Tree(
         feature=np.where(is_leaf, LEAF, feature),
@@ -132,7 +135,7 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
         right=right,
         missing=np.where(default_left, Missing.LEFT, Missing.RIGHT).astype(np.int8),
         leaf=leaf[:, None],
-        categories=read_categories(tree, default_left),
+        categories=categories,
     )
 
 
