@@ -13,7 +13,7 @@
 #   make house        every module with its one job
 #   make bench-seed   the whole of the seed's benchmark (its Spark part needs Java)
 #   make bench-aot    exported queries: native library, Python artifact, session, TensorFlow (the native part needs g++)
-#   make bench-models models of several widths in queries, beside TensorFlow
+#   make bench-models models in queries, beside their libraries, ONNX Runtime and DuckDB with a UDF
 #   make bench-stream tables larger than memory, TPC-H at scale 10 with 4 GB, beside DuckDB with the same limit
 #   make tpch         all 22 queries of TPC-H at scale 1, rows compared with DuckDB, and timed
 #   make clean        remove what these made

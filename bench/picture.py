@@ -30,6 +30,15 @@ COLOURS = {
     "qtensor, native library": "#2b4c8c",
     "qtensor, native library, data kept": "#6f8fc9",
     "native executable": "#2b4c8c",
+    "TensorFlow, stacked before": "#f0b87a",
+    "XGBoost": "#d9822b",
+    "XGBoost, stacked before": "#f0b87a",
+    "LightGBM": "#d9822b",
+    "LightGBM, stacked before": "#f0b87a",
+    "scikit-learn": "#d9822b",
+    "scikit-learn, stacked before": "#f0b87a",
+    "ONNX Runtime": "#7d8da1",
+    "Spark, predict_batch_udf": "#c8794f",
 }
 INCHES_PER_BAR = 0.27
 

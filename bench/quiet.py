@@ -28,4 +28,5 @@ def import_tensorflow() -> None:
     """Import TensorFlow without its notes on drivers, which no setting stops."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_into(Path(os.devnull)):
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")  # it warns of tables of texts whenever a graph of them is frozen

@@ -70,6 +70,21 @@ class Contest:
 
 
 @dataclass(frozen=True)
+class Sameness:
+    """How near numbers of floating point have to be, and whether the order of rows counts.
+
+    Engines add in different orders: hence nine digits. Models compute in float32, each library in its own order.
+    """
+
+    relative: float = 1e-9
+    absolute: float = 0.0
+    ordered: bool = True
+
+
+EXACT = Sameness()
+
+
+@dataclass(frozen=True)
 class Effort:
     """How long to go on: up to `rounds` rounds, but after `least` of them no longer than `seconds`.
 
@@ -89,13 +104,14 @@ def contest(
     *,
     reference: Sequence[Row] | None = None,
     skipped: dict[str, str] | None = None,
+    sameness: Sameness = EXACT,
 ) -> Contest:
     """Check that all contestants give the same rows, warm them up, then time them in turns, in another order each round.
 
     reference: the right rows, where something independent of all contestants computed them; else the first contestant's.
     Raises WrongResultError before anything is timed.
     """
-    check_rows(name, contestants, reference)
+    check_rows(name, contestants, reference, sameness)
     typical = {contestant.name: warm_up(contestant.run, effort.warm_seconds) for contestant in contestants}
     samples: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     order, shuffler = list(contestants), random.Random(0)
@@ -141,15 +157,22 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def check_rows(name: str, contestants: Sequence[Contestant], reference: Sequence[Row] | None = None) -> None:
+def check_rows(
+    name: str, contestants: Sequence[Contestant], reference: Sequence[Row] | None = None, sameness: Sameness = EXACT
+) -> None:
     """Raises WrongResultError unless every contestant gives the rows of `reference`, or of the first contestant."""
     expected = None if reference is None else list(reference)
     for contestant in contestants:
         rows = rows_of(contestant.run())
         if expected is None:
             expected = rows
-        if not same_rows(rows, expected):
-            raise WrongResultError(f"{name}: {contestant.name} gives\n  {rows}\nwhere\n  {expected}\nis right")
+        if not same_rows(rows, expected, sameness):
+            raise WrongResultError(f"{name}: {contestant.name} gives\n  {some(rows)}\nwhere\n  {some(expected)}\nis right")
+
+
+def some(rows: Sequence[Row]) -> str:
+    """The rows as text, of many the first ones."""
+    return f"{list(rows)}" if len(rows) <= 100 else f"{list(rows[:100])} and {len(rows) - 100:,} rows more"
 
 
 def rows_of(table: pa.Table) -> list[Row]:
@@ -157,22 +180,28 @@ def rows_of(table: pa.Table) -> list[Row]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def same_rows(left: Sequence[Row], right: Sequence[Row]) -> bool:
+def same_rows(left: Sequence[Row], right: Sequence[Row], sameness: Sameness = EXACT) -> bool:
     """Equal in number, order and value, whatever the types of the columns are.
 
-    Integers and decimals are compared exactly, floating-point numbers to nine digits: engines add them in different orders.
+    Integers and decimals are compared exactly, floating-point numbers as `sameness` says. Where order does not count, rows are
+    sorted by value, so that something exact should come first in them.
 
     >>> same_rows([(1, Decimal("2.50"))], [(Decimal(1), 2.5)]), same_rows([(1, 2)], [(1, 3)])
     (True, False)
+    >>> same_rows([(1,), (2,)], [(2,), (1,)]), same_rows([(1,), (2,)], [(2,), (1,)], Sameness(ordered=False))
+    (False, True)
     """
+    if not sameness.ordered:
+        left, right = sorted(left), sorted(right)  # type: ignore[type-var]
     return len(left) == len(right) and all(
-        len(a) == len(b) and all(same_value(x, y) for x, y in zip(a, b, strict=True)) for a, b in zip(left, right, strict=True)
+        len(a) == len(b) and all(same_value(x, y, sameness) for x, y in zip(a, b, strict=True))
+        for a, b in zip(left, right, strict=True)
     )
 
 
-def same_value(left: object, right: object) -> bool:
+def same_value(left: object, right: object, sameness: Sameness = EXACT) -> bool:
     if isinstance(left, float | Decimal | int) and isinstance(right, float | Decimal | int):
         if isinstance(left, float) or isinstance(right, float):
-            return math.isclose(left, right, rel_tol=1e-9)
+            return math.isclose(left, right, rel_tol=sameness.relative, abs_tol=sameness.absolute)
         return left == right
     return left == right

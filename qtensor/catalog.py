@@ -268,6 +268,8 @@ def signature_of(model: Model) -> ModelSignature:
         whole,
         model.work,
         model.fails is not None or UBIGINT in results,
+        model.unread,
+        model.unread_if_small,
     )
 
 

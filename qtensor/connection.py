@@ -28,10 +28,13 @@ from qtensor.errors import DataError, UnsupportedError
 from qtensor.explain.model_text import signature_text
 from qtensor.exporting import export_native_query, export_query
 from qtensor.given import given_mapping, given_path, given_text, given_texts
+from qtensor.logical import Plan
+from qtensor.lowering.gradients.given import FixedRows
+from qtensor.lowering.gradients.weights import named_weights, with_weights
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.models.tensorflow import is_tensorflow_model
 from qtensor.models import Registration
-from qtensor.optimise.driver import Observer, refuse_unsupported
+from qtensor.optimise.driver import Observer, moved, refuse_unsupported
 from qtensor.process.calls import Calls, HandOverError, staying_here
 from qtensor.process.cores import available_cores
 from qtensor.process.memory import enough_memory, keep_heap, release_heap
@@ -40,11 +43,14 @@ from qtensor.run.kept_columns import Columns
 from qtensor.run.kept_columns import memory_limit as limit_in_bytes
 from qtensor.run.prepared import Parameters, Query
 from qtensor.run.session import Session
+from qtensor.run.sweep import bound_run
+from qtensor.run.swept_values import swept
 from qtensor.sources.arrow import without_rows
 from qtensor.sources.table import Table
+from qtensor.sources.typed import TypedSource
 from qtensor.statement import View
 from qtensor.statements.run import Runner
-from qtensor.streaming.prepare import Runnable, batches_of, prepare, rows_of
+from qtensor.streaming.prepare import Runnable, batches_of, prepare, prepare_plan, rows_of
 from qtensor.types import Schema
 
 PLANS_KEPT = 256
@@ -60,6 +66,13 @@ class Kept:
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
     columns: Columns
+
+
+@dataclass(frozen=True)
+class TablesAtHand:
+    """The tables of a plan that was made of another one."""
+
+    tables: Mapping[str, Table]
 
 
 _TABLE, _MODEL = "the name of a table", "the name of a model"
@@ -228,6 +241,27 @@ class Connection:
         """The same as `sql`, under the name by which statements are mostly run."""
         return self._answer(Query(query, params, dialect), caller(), {})
 
+    def sweep(
+        self,
+        query: str,
+        values: Mapping[str, Sequence[object]] | None = None,
+        /,
+        *,
+        params: Parameters = None,
+        dialect: str = "duckdb",
+        product: bool = False,
+        **named: Sequence[object],
+    ) -> Relation:
+        """`sql(query, params).sweep(values, ...)` for a query whose parameters are given no other value; see `Relation.sweep`."""
+        of_all = swept(values, named, product)
+        return self._relation_in(Query(query, params, dialect, of_all), caller())
+
+    def _relation_in(self, query: Query, frame: FrameType | None) -> Relation:
+        """A relation of a query in whose caller's frame tables are found."""
+        with closing(CallerVariables(frame, {})) as variables:
+            del frame
+            return self._relation(query, variables)
+
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
         with closing(CallerVariables(frame, given)) as variables:
@@ -278,12 +312,16 @@ class Connection:
 
         def bound() -> tuple[Schema, tuple[str, ...]]:
             with enough_memory():
-                plan = bind(query.sql, scope, query.parameters, query.dialect)
+                if query.swept is None:
+                    plan = bind(query.sql, scope, query.parameters, query.dialect)
+                else:
+                    plan = bound_run(query, scope, 0)
                 try:
                     refuse_unsupported(plan)
                 except UnsupportedError as error:
                     raise error.shown_in(query.sql) from None
-            return plan.schema, tuple(scope.tables)
+            before = () if query.swept is None else query.swept.fields
+            return (*before, *plan.schema), tuple(scope.tables)
 
         with self._scope(variables) as scope:
             try:
@@ -335,6 +373,47 @@ class Connection:
             self._kept[key] = kept
         self._trim(kept.columns)
         return kept
+
+    def _swept(self, query: Query, variables: Mapping[str, object]) -> Schema:
+        """The columns of a relation's query as a sweep."""
+        return self._bound(query, variables)[0]
+
+    def _bound_for_gradients(self, query: Query, variables: Mapping[str, object]) -> tuple[Plan, Mapping[str, Model], FixedRows]:
+        """What `value_and_grad` needs: the plan with every expression as it was bound, the models by name in lower case, and what
+        computes the rows of its parts, over the tables as they are now.
+        """
+        with self._scope(variables) as scope, enough_memory():
+            plan = moved(bind(query.sql, scope, query.parameters, query.dialect))
+            tables, models = dict(scope.tables), dict(self._registry.models)
+
+        def rows(part: Plan, others: Mapping[str, tuple[Schema, pa.Table]]) -> pa.Table:
+            made = {name: Table(name, TypedSource(fields, table)) for name, (fields, table) in others.items()}
+            at_hand = TablesAtHand({**tables, **made})
+
+            def of_part() -> pa.Table:
+                with enough_memory():
+                    return rows_of(self._session, prepare_plan(self._session, query, part, at_hand, models))
+
+            return self._calls.run(of_part)  # in a thread of its own: in the caller's, JAX is tracing
+
+        return plan, models, rows
+
+    def set_weights(self, name: str, weights: Mapping[str, object]) -> Connection:
+        """Give a registered model other weights, those in the form of `value_and_grad(...).weights`; nothing is compiled anew.
+
+        Relations made before see them when they next run. The object that was registered keeps its own: `refresh_function` takes
+        those again. Raises DataError: no such model or weight, an array of another shape.
+        """
+        registration = self._registry.registration(given_text(name, _MODEL))
+        model = self._registry.models[name.lower()]
+        try:
+            changed = with_weights(model, given_mapping(weights, "weights"))
+        except KeyError as error:
+            raise DataError(f'the model "{name}" has no weight {error}; its weights: {", ".join(named_weights(model))}') from None
+        except ValueError as error:
+            raise DataError(f'the model "{name}": {error}') from None
+        self._registry.add_model(registration, replace(model, weights=tuple(changed)))
+        return self
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""

@@ -22,7 +22,7 @@ from qtensor.aot.artifact.blocks import layout_of
 from qtensor.aot.artifact.consistency import check_inputs, check_manifest, check_results, contradictions
 from qtensor.aot.artifact.container import Container, read_container
 from qtensor.aot.artifact.manifest import Form, Input, Manifest, text_programs
-from qtensor.aot.artifact.parameters import bound_parameters, python_value
+from qtensor.aot.artifact.parameters import bound_parameters
 from qtensor.aot.artifact.programs import Programs
 from qtensor.aot.artifact.trust import is_trusted
 from qtensor.aot.isolated.isolation import SECONDS, Isolated, Limits
@@ -44,6 +44,7 @@ from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.arrow import checked, reader_of, without_rows
 from qtensor.sources.table import Table
 from qtensor.types import distinct_names
+from qtensor.values.literals import python_value
 
 Buffers: TypeAlias = list[jax.Array]
 
@@ -65,7 +66,8 @@ class Bound:
         for column in source.columns:
             key = column.index, column.dtype, column.nullable, share
             if key not in self.buffers:
-                self.buffers[key] = column_on_device(self.columns[column.index], share, column.dtype, column.nullable)
+                known, shares = self.columns[column.index], self.layout.shares
+                self.buffers[key] = column_on_device(known, share, shares, column.dtype, column.nullable)
             taken += self.buffers[key]
         return [*taken, to_device(np.int32(self.layout.rows_in_share(share)))]
 

@@ -213,13 +213,15 @@ def plan_query(
     usual_rows: int | None = None,
     capacities: Sequence[int] = (),
     estimator: Estimator | None = None,
+    swept: Mapping[str, Sequence[Literal]] | None = None,
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it.
 
     usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
     capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
+    swept: for which other values of its parameters it must be the plan as well (see `Bindings`).
     """
-    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
+    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None, swept=swept or {})
     shared: dict[Plan, KeptRows | None] = dict.fromkeys(repeated(plan))
     planner = Planner(statistics, bindings, usual_rows, capacities, estimator, definitions=definitions_of(plan), shared=shared)
     stream = planner.bounded(planner.stream(plan))

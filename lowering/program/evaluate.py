@@ -178,7 +178,7 @@ class Evaluation:
         pieces, rows = self.pieces, self.rows
 
         def columns(slots: Sequence[Array], numbers: Array) -> list[Array]:
-            part = Evaluation(self.kernel, slots, self.inputs, BLOCK, lambda: rows()[numbers])
+            part = Evaluation(self.kernel, slots, self.inputs, numbers.shape[0], lambda: rows()[numbers])
             return [part.column(operand) for operand in operands]
 
         def block(first: Array) -> list[Array]:

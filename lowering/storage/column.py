@@ -66,9 +66,18 @@ class EncodedColumn:
     statistics: Statistics
     level: Level = "ordered"
 
-    def share(self, index: int) -> tuple[Values, Validity | None]:
-        """Views of the data and the validity of one share, each [chunks, chunk]."""
-        return self.data[index], None if self.valid is None else self.valid[index]
+    def share(self, index: int, shares: int) -> tuple[Values, Validity | None]:
+        """Views of the data and the validity of one of `shares` shares, each [chunks, chunk].
+
+        These are as many as the column has, or, if that is one chunk, as many as it is to be cut into.
+        """
+        cut = Layout(self.statistics.rows, *self.data.shape).split(shares)
+        first, size = cut.first_row(index), cut.chunks * cut.chunk
+
+        def part(values: NDArray[Any]) -> NDArray[Any]:
+            return values.reshape(-1)[first : first + size].reshape(cut.chunks, cut.chunk)
+
+        return part(self.data), None if self.valid is None else part(self.valid)
 
     @property
     def size(self) -> int:

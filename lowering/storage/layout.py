@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qtensor.errors import InternalError
+
 CHUNK = 65_536
 """Rows of a chunk of a large table: few enough for a scan step to stay in L2, enough to make its overhead vanish."""
 
@@ -14,13 +16,15 @@ _SMALLEST_CHUNK = 64  # the lanes of a reduction, and the bits that sinks pack: 
 class Layout:
     """How `rows` rows are cut: `shares` shares, one for each core, each of `chunks` chunks of `chunk` rows.
 
-    All shares have the same shape; rows fill them in order, so that the last shares may hold fewer rows or none.
+    All shares have the same shape; rows fill them in order, so that the last shares may hold fewer rows or none. apart: from the
+    first row of a share to that of the next, less than a share's room where shares are views of one chunk (see `split`).
     """
 
     rows: int
     shares: int
     chunks: int
     chunk: int
+    apart: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,8 +42,29 @@ class Layout:
         >>> [layout_for(300_000, threads=2).rows_in_share(share) for share in (0, 1)]
         [196608, 103392]
         """
-        size = self.chunks * self.chunk
+        size = self.first_row(1)
         return min(max(self.rows - share * size, 0), size)
+
+    def first_row(self, share: int) -> int:
+        """The number of a share's first row."""
+        return share * (self.chunks * self.chunk if self.apart is None else self.apart)
+
+    def split(self, shares: int) -> Layout:
+        """The rows of one chunk as `shares` shares of equal parts of its length, each a view of it.
+
+        Rows are spread evenly, which has the views overlap: a share ends behind its rows, within those of the next. It begins at
+        a multiple of 64 rows, so that whatever a column's type is the view is aligned as buffers have to be.
+
+        >>> cut = layout_for(10_000, threads=2).split(2)
+        >>> [(cut.first_row(share), cut.rows_in_share(share), cut.chunk) for share in (0, 1)]
+        [(0, 5056, 8192), (5056, 4944, 8192)]
+        """
+        if shares == self.shares:
+            return self
+        if self.shares * self.chunks > 1 or self.chunk % (shares * _SMALLEST_CHUNK):
+            raise InternalError(f"{self} cannot be cut into {shares} shares")
+        apart = -(-self.rows // (shares * _SMALLEST_CHUNK)) * _SMALLEST_CHUNK
+        return Layout(self.rows, shares, 1, self.chunk // shares, apart)
 
 
 def layout_for(rows: int, threads: int) -> Layout:
@@ -76,6 +101,15 @@ def slots_for(rows: int) -> int:
 def is_one_batch(rows: int) -> bool:
     """Whether a pipeline's result of `rows` rows is read as one batch."""
     return rows <= 2 * CHUNK
+
+
+def most_parts(chunk: int, threads: int) -> int:
+    """Into how many shares a chunk, whose length is a power of two, may be cut for so many cores.
+
+    >>> most_parts(2048, threads=6), most_parts(128, threads=8), most_parts(64, threads=2)
+    (4, 2, 1)
+    """
+    return 1 << (min(threads, chunk // _SMALLEST_CHUNK).bit_length() - 1)
 
 
 def _rounded_up(count: int) -> int:

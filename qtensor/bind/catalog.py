@@ -18,7 +18,8 @@ class ModelSignature:
     whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument what it is where it
     is NULL, if not None. outputs: by name, if a call has to choose one of several. texts: the positions of VARCHAR arguments.
     whole: of arguments that must be whole numbers, by position, the type of those that it takes. work: multiply-adds of a call.
-    fails: whether it is an error for some arguments that it takes.
+    fails: whether it is an error for some arguments that it takes. unread: the positions of those that never matter;
+    unread_if_small: of those that do not if they are numbers of 64 bits.
     """
 
     name: str
@@ -32,6 +33,8 @@ class ModelSignature:
     whole: Mapping[int, SqlType] = field(default_factory=dict)
     work: int = 0
     fails: bool = True
+    unread: frozenset[int] = frozenset()
+    unread_if_small: frozenset[int] = frozenset()
 
 
 class Catalog(Protocol):

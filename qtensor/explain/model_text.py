@@ -12,7 +12,7 @@ import numpy as np
 
 from qtensor.lowering.models.model import TEXT, WIDE, Model
 from qtensor.lowering.models.text.program import type_called
-from qtensor.lowering.program.predict import BLOCK, WORTH_GATHERING
+from qtensor.lowering.program.predict import BLOCK, picks_rows
 from qtensor.lowering.program.work import ROWS_COUNTED, inner_jaxprs, multiply_adds_of, shape_of
 
 _LAYERS = {
@@ -114,8 +114,8 @@ def costs(model: Model) -> list[str]:
     taken = sum(4 if dtype == TEXT else dtype.itemsize for dtype in model.arguments)
     if model.work < WIDE:
         where = "within the loop over its table's rows"
-    elif model.work >= WORTH_GATHERING * len(model.arguments):
-        where = f"in blocks of {BLOCK:,} of the rows that filters leave"
+    elif picks_rows(model):
+        where = f"for the rows that filters leave, up to {BLOCK:,} at a time"
     else:
         where = f"in blocks of {BLOCK:,} rows"
     cost = f"{2 * model.work:,} floating-point operations in products and {taken:,} bytes of arguments a row"

@@ -11,6 +11,7 @@ from qtensor.optimise.enums import without_enums
 from qtensor.optimise.facts.statistics import PlanStatistics
 from qtensor.optimise.rule import Rule
 from qtensor.optimise.rules.drop_distinct import drop_distinct
+from qtensor.optimise.rules.drop_unread_arguments import drop_unread_arguments
 from qtensor.optimise.rules.drop_unseen_order import drop_unseen_order
 from qtensor.optimise.rules.extract_join_keys import extract_join_keys
 from qtensor.optimise.rules.factor_disjunctions import factor_disjunctions
@@ -38,6 +39,7 @@ RULES = (
     Rule.of_nodes(fold_constants),
     Rule.of_nodes(unwrap_cast_in_comparison),
     Rule.of_nodes(factor_disjunctions),
+    Rule.of_nodes(drop_unread_arguments),
     Rule.of_plans(push_filter_down),
     Rule.of_plans(drop_unseen_order),
     Rule.of_nodes(extract_join_keys),
@@ -53,6 +55,22 @@ RULES = (
     Rule.of_nodes(merge_projections),
     Rule.of_nodes(drop_distinct),
 )
+
+# What moves filters down to where they take rows away, and finds the keys of joins; no expression becomes another one.
+MOVING_RULES = (
+    Rule.of_plans(push_filter_down),
+    Rule.of_plans(drop_unseen_order),
+    Rule.of_nodes(extract_join_keys),
+    Rule.of_plans(prune_columns),
+)
+
+
+def moved(plan: Plan) -> Plan:
+    """An equivalent plan without subqueries, in which every expression is as it was bound."""
+    plan = required(plan, None)
+    for rule in MOVING_RULES:
+        plan = checked(rule, plan, rule.applied(plan, None), None)
+    return plan
 
 
 def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:

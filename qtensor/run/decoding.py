@@ -47,7 +47,7 @@ class Decoder:
 
         Raises ExecutionError: what a check found.
         """
-        opened = [Part.of(self, number, outputs) for number, outputs in enumerate(parts)]
+        opened = [Part.of(self, number, len(parts), outputs) for number, outputs in enumerate(parts)]
         schema = self.schema
         if not self.output:
             return pa.table({}, schema=schema)
@@ -61,12 +61,13 @@ class Part:
 
     decoder: Decoder
     share: int
+    shares: int
     columns: list[NDArray[Any]]
     rows: slice | NDArray[np.int64]
     lists: dict[int, TextLists]
 
     @staticmethod
-    def of(decoder: Decoder, share: int, outputs: Sequence[jax.Array]) -> Part:
+    def of(decoder: Decoder, share: int, shares: int, outputs: Sequence[jax.Array]) -> Part:
         arrays = [np.asarray(output) for output in outputs]
         behind = len(arrays) - len(TextLists._fields) * len(decoder.lists)
         *columns, live, flags = arrays[:behind]
@@ -79,7 +80,7 @@ class Part:
         count = int(np.count_nonzero(live))
         # Taking by number is five times faster than a Boolean index; most results have their live rows in front anyway.
         rows = slice(0, count) if live[:count].all() else np.flatnonzero(live)
-        return Part(decoder, share, columns, rows, lists)
+        return Part(decoder, share, shares, columns, rows, lists)
 
     def decoded(self, column: OutputColumn) -> pa.Array:
         if isinstance(column.dictionary, CalledDictionary):
@@ -154,7 +155,7 @@ class Part:
         return np.ones(len(rows), np.bool_) if column.valid is None else column.valid.reshape(-1).take(rows)
 
     def from_source(self, slot: SourceSlot) -> NDArray[Any]:
-        data, valid = self.decoder.column(slot.column).share(self.share)
+        data, valid = self.decoder.column(slot.column).share(self.share, self.shares)
         if not slot.validity:
             return data
         return np.ones(data.shape, np.bool_) if valid is None else valid  # a program that allows NULLs may meet none

@@ -27,10 +27,8 @@ class DeviceMemory:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._columns: WeakKeyDictionary[EncodedColumn, dict[tuple[DType, bool], list[tuple[jax.Array, ...]]]] = (
-            WeakKeyDictionary()
-        )
-        self._rows: WeakKeyDictionary[Table, list[jax.Array]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[EncodedColumn, dict[tuple[DType, bool, int], Buffers]] = WeakKeyDictionary()
+        self._rows: WeakKeyDictionary[Table, dict[int, list[jax.Array]]] = WeakKeyDictionary()
         self._weights: WeakKeyDictionary[Model, tuple[jax.Array, ...]] = WeakKeyDictionary()
 
     def shares(self, pipeline: Pipeline, tables: Mapping[str, Table], encoded: EncodedColumns) -> list[Share]:
@@ -40,25 +38,29 @@ class DeviceMemory:
         if not source.table:
             return [Share((), to_device(np.int32(source.rows)))]
         table = tables[source.table]
-        rows = self._rows.get(table)
-        if rows is None:
-            layout = table.layout(self._threads)
-            rows = self._rows[table] = [to_device(np.int32(layout.rows_in_share(i))) for i in range(layout.shares)]
-        columns = [self.column(encoded[source.table, column.index], column.dtype, column.nullable) for column in source.columns]
-        of_share = source.chunks * source.chunk
-        firsts = [to_device(np.int64(share * of_share)) if pipeline.numbered else None for share in range(source.shares)]
+        layout = table.layout(self._threads).split(source.shares)
+        kept = self._rows.setdefault(table, {})
+        if source.shares not in kept:
+            kept[source.shares] = [to_device(np.int32(layout.rows_in_share(share))) for share in range(source.shares)]
+        rows = kept[source.shares]
+        columns = [
+            self.column(encoded[source.table, column.index], column.dtype, column.nullable, source.shares)
+            for column in source.columns
+        ]
+        numbered = pipeline.numbered
+        firsts = [to_device(np.int64(layout.first_row(share))) if numbered else None for share in range(source.shares)]
         return [
             Share(tuple(buffer for column in columns for buffer in column[share]), rows[share], firsts[share])
             for share in range(source.shares)
         ]
 
-    def column(self, encoded: EncodedColumn, dtype: DType, nullable: bool) -> Buffers:
+    def column(self, encoded: EncodedColumn, dtype: DType, nullable: bool, shares: int) -> Buffers:
         """A column's data in the plan's machine type, and validity if the plan allows for NULLs, for each share."""
         kept = self._columns.setdefault(encoded, {})
-        if (dtype, nullable) not in kept:
-            shares = range(encoded.data.shape[0])
-            kept[dtype, nullable] = [column_on_device(encoded, share, dtype, nullable) for share in shares]
-        return kept[dtype, nullable]
+        key = dtype, nullable, shares
+        if key not in kept:
+            kept[key] = [column_on_device(encoded, share, shares, dtype, nullable) for share in range(shares)]
+        return kept[key]
 
     def shared(self, plan: PhysicalPlan, host: HostInputs, models: Sequence[Model]) -> Shared:
         """Literals, look-up tables and weights."""
@@ -71,9 +73,9 @@ class DeviceMemory:
         return self._weights[model]
 
 
-def column_on_device(encoded: EncodedColumn, share: int, dtype: DType, nullable: bool) -> tuple[jax.Array, ...]:
-    """A share of a column in the plan's machine type, and its validity if the plan allows for NULLs: it may meet none."""
-    data, valid = encoded.share(share)
+def column_on_device(encoded: EncodedColumn, share: int, shares: int, dtype: DType, nullable: bool) -> tuple[jax.Array, ...]:
+    """One of a column's shares in the plan's machine type, and its validity if the plan allows for NULLs: it may meet none."""
+    data, valid = encoded.share(share, shares)
     with np.errstate(over="ignore"):  # a DOUBLE beyond FLOAT is an infinity to a model
         values = to_device(data.astype(dtype, copy=False))
     if not nullable:
@@ -83,4 +85,4 @@ def column_on_device(encoded: EncodedColumn, share: int, dtype: DType, nullable:
 
 def host_inputs_on_device(plan: PhysicalPlan, host: HostInputs) -> list[jax.Array]:
     """What the host makes of literals and dictionaries: scalars, float scalars, look-up tables."""
-    return [to_device(array) for array in (*host.scalars(plan), *map(host.table, plan.tables))]
+    return list(map(to_device, host.arrays(plan)))

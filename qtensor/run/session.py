@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import jax
@@ -18,6 +18,7 @@ from qtensor.logical import Plan, definitions_of
 from qtensor.lowering.host.inputs import HostInputs
 from qtensor.lowering.ir.physical import PhysicalPlan, PlannedQuery
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.planner.cut import cut_for_models
 from qtensor.lowering.planner.joins import rounded_capacity
 from qtensor.lowering.planner.plan import plan_query
 from qtensor.optimise.facts.estimates import Estimator
@@ -100,9 +101,10 @@ class Session:
         """The physical plan, by what is known of the tables."""
         estimator = Estimator(measured, definitions_of(optimised))
         try:
-            return plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, estimator)
+            planned = plan_query(optimised, measured, measured.dictionary_sizes, models, None, capacities, estimator)
         except UnsupportedError as error:
             raise error.shown_in(query.sql) from None
+        return replace(planned, plan=cut_for_models(planned.plan, models, measured.rows, self.threads))
 
     def compiled(self, planned: PlannedQuery, models: Mapping[str, Model]) -> CompiledQuery:
         """The plan's programs."""
@@ -123,15 +125,19 @@ class Session:
         """Compiled programs with all that they are called with. read: the tables, or the parts of them that are read."""
         physical = planned.plan
         used = tuple(models[use.name] for use in physical.models)
-        host = HostInputs(
+        host = self.host_inputs(planned, used, encoded)
+        arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
+        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
+        return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)
+
+    def host_inputs(self, planned: PlannedQuery, used: Sequence[Model], encoded: EncodedColumns) -> HostInputs:
+        """What the host computes for a plan's program. used: the plan's models."""
+        return HostInputs(
             planned.literals,
             lambda table, index: dictionary_of(encoded[table, index]),
             lambda table, index: int(encoded[table, index].statistics.minimum or 0),
             {model.name: model.texts for model in used},
         )
-        arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
-        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
-        return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)
 
     def stage_arguments(
         self, plan: PhysicalPlan, stage: CompiledStage, tables: Mapping[str, Table], encoded: EncodedColumns
@@ -221,7 +227,7 @@ class Run:
 
     parts: list[list[jax.Array]]
     room: Sequence[int]
-    needed: Sequence[jax.Array]
+    needed: Sequence[jax.Array | int]
 
     @property
     def overflows(self) -> bool:

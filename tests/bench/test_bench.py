@@ -17,7 +17,7 @@ import bench.demo
 import bench.report
 import bench.timing
 import qtensor
-from bench import headline, models, tpch
+from bench import headline, tpch
 from bench.comparison import FULL, LIGHT, Settings, main, run
 from bench.demo import count_parts, show_module
 from bench.first_call import measure
@@ -253,13 +253,6 @@ def test_functions_of_spark_and_duckdb_classify_as_the_model_does(tmp_path):
     assert first.total > first.compiling > 0
     assert rows_of(qtensor.sql(HEADLINE, data=data).arrow()) == answer
     qtensor.default_connection().remove_function("classifier")
-
-
-def test_models_are_compared_with_tensorflow(capsys):
-    assert models.main(["--networks", "4-4,40-96-64-3", "--rows", "2000,3000", "--rounds", "1"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.count("40-96-64-3") == 8
-    assert "WRONG" not in printed
 
 
 def test_streams_are_compared_with_duckdb(capsys):

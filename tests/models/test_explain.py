@@ -34,7 +34,7 @@ def test_layers_and_costs(connection: Any) -> None:
     assert wide.startswith("model wide(a float32, b float32) gives BIGINT, a class below 64\n")
     size = FIRST.nbytes + SECOND.nbytes
     assert f"{2 * (2 * 128 + 128 * 64):,} floating-point operations in products and 8 bytes of arguments a row; {size:,}" in wide
-    assert "in blocks of 2,048 of the rows that filters leave" in wide
+    assert "for the rows that filters leave, up to 1,024 at a time" in wide
     assert "matrix product     [2, n], weight 0 -> [n, 128], 256 multiply-adds a row" in wide
     assert "matrix product     [n, 128], weight 1 -> [n, 64], 8,192 multiply-adds a row" in wide
     assert wide.index("weight 0") < wide.index("max\n") < wide.index("weight 1") < wide.index("exp") < wide.index("argmax")

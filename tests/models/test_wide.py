@@ -157,12 +157,61 @@ IN_PARTS = "outer_dimension_partitions"
 def test_only_wide_models_over_one_share_are_cut_for_the_cores(model: Any) -> None:
     """Small ones lose by the hand-overs; over several shares the cores are busy."""
     query = f"SELECT avg({CALL}) FROM t"
-    assert IN_PARTS in connected(model, 10_000).sql(query).hlo()
+    assert IN_PARTS in connected(model, 2_000).sql(query).hlo()
+    assert IN_PARTS not in connected(model, 10_000).sql(query).hlo()
     assert IN_PARTS not in connected(network(4, 1), 10_000).sql(query).hlo()
     assert IN_PARTS not in connected(model, 10_000).sql("SELECT g, sum(x) FROM t GROUP BY g").hlo()
     shares = qtensor.connect(threads=2).register("t", {name: np.resize(DATA[name], 5 * CHUNK) for name in COLUMNS})
     hlo = shares.create_function("score", model).sql(query).hlo()
     assert IN_PARTS not in hlo.split("HloModule")[1]  # a share's; what merges them follows
+
+
+CUT, WHOLE = "2 x 1 x 8192 rows", "1 x 1 x 16384 rows"
+
+
+def test_small_tables_are_cut_for_the_cores_where_models_have_much_to_do(model: Any, scores: np.ndarray) -> None:
+    """Rows stay in order, their numbers and columns that are only passed on too; others than a model's tables stay whole."""
+    connection = connected(model, 10_000)
+    query = f"SELECT x, {CALL} AS s, row_number() OVER () AS n FROM t WHERE x > 0.5"
+    relation = connection.sql(query)
+    assert CUT in relation.explain("physical")
+    found, kept = relation.arrow(), X[:10_000] > 0.5
+    assert found["x"].to_pylist() == X[:10_000][kept].tolist()
+    assert found["n"].to_pylist() == list(range(1, np.count_nonzero(kept) + 1))
+    np.testing.assert_allclose(found["s"].to_numpy(), scores[:10_000][kept], rtol=1e-4, atol=1e-5)
+    passed = connection.sql(f"SELECT x, g, {CALL} AS s FROM t")
+    assert CUT in passed.explain("physical")
+    assert passed.arrow()["x"].to_pylist() == X[:10_000].tolist()
+    assert passed.arrow()["g"].to_pylist() == G[:10_000].tolist()
+    assert WHOLE in connection.sql("SELECT sum(x) FROM t").explain("physical")
+    assert WHOLE in connected(network(4, 1), 10_000).sql(query).explain("physical")
+    assert WHOLE in connected(model, 10_000, threads=1).sql(query).explain("physical")
+    assert CUT in connected(model, 10_000, threads=3).sql(query).explain("physical")
+
+
+def test_few_rows_of_many_are_left_where_they_are(model: Any, scores: np.ndarray) -> None:
+    """A wide model brings them together by itself: a sink of its many arguments would write them once more."""
+    rows = 3 * CHUNK
+    connection = qtensor.connect(threads=2).register(
+        "t",
+        pa.table({**{name: np.resize(DATA[name], rows) for name in COLUMNS}, "x": np.resize(X, rows), "g": np.resize(G, rows)}),
+    )
+    query = f"SELECT g, avg({CALL}) AS s, count(*) AS n FROM t WHERE x > 2.5 GROUP BY g ORDER BY g"
+    relation = connection.create_function("score", model).sql(query)
+    assert "compact" not in relation.explain("physical")
+    assert "compact" in connection.sql("SELECT g, avg(x), avg(c0) FROM t WHERE x > 2.5 GROUP BY g").explain("physical")
+    kept = np.resize(X, rows) > 2.5
+    found = relation.arrow()
+    sums = np.bincount(np.resize(G, rows)[kept], np.resize(scores, rows)[kept].astype(np.float64), GROUPS)
+    np.testing.assert_allclose(found["s"].to_numpy(), sums / np.bincount(np.resize(G, rows)[kept]), rtol=1e-4, atol=1e-5)
+
+
+def test_pieces_of_few_live_rows_are_small(model: Any) -> None:
+    """Of 10,000 rows 256 at a time, of a large table's 1,024."""
+    network = r"f32\[%d,96\]"
+    for rows, piece in ((8_000, 256), (MOST_ROWS, 1_024)):
+        hlo = connected(model, rows, threads=1).sql(f"SELECT avg({CALL}) FROM t WHERE x > 0").hlo()
+        assert re.search(network % piece, hlo), rows
 
 
 def test_rows_to_gather_are_listed_once(model: Any) -> None:

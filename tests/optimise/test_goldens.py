@@ -60,11 +60,18 @@ def score(a: Any, b: Any) -> Any:
     return jnp.stack([a, b]) @ np.array([2.0, 2.0]) - 1
 
 
+def half(a: Any, b: Any) -> Any:
+    """A model that does not look at its second argument."""
+    return a / 2
+
+
 @pytest.fixture(scope="module")
 def engines() -> Iterator[Engines]:
     made = Engines.over(threads=2, **TABLES)
     made.ours.create_function("score", score)
+    made.ours.create_function("half", half)
     made.theirs.execute("CREATE MACRO score(a, b) AS a::DOUBLE * 2 + b::DOUBLE * 2 - 1")
+    made.theirs.execute("CREATE MACRO half(a, b) AS CASE WHEN b IS NOT NULL THEN a::DOUBLE / 2 END")
     yield made
     made.close()
 
@@ -77,6 +84,7 @@ def unoptimised() -> Iterator[qtensor.Connection]:
         for name, table in TABLES.items():
             connection.register(name, table)
         connection.create_function("score", score)
+        connection.create_function("half", half)
         yield connection
 
 

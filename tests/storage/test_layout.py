@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtensor.errors import InternalError
 from qtensor.lowering.storage import CHUNK, Layout, layout_for
+from qtensor.lowering.storage.layout import most_parts
 
 ROWS = st.one_of(st.integers(0, 3 * CHUNK), st.integers(0, 10**10))
 
@@ -31,6 +34,28 @@ def test_little_is_wasted(rows: int, threads: int) -> None:
         assert layout.chunk == CHUNK
         assert needed <= layout.chunks <= needed * 1.125
         assert layout.shares == 1 or layout.chunks >= 2
+
+
+@given(st.integers(0, CHUNK), st.integers(1, 64))
+def test_a_chunk_is_cut_evenly_into_aligned_views(rows: int, threads: int) -> None:
+    layout = layout_for(rows, threads)
+    cut = layout.split(most_parts(layout.chunk, threads))
+    held = [cut.rows_in_share(share) for share in range(cut.shares)]
+    firsts = [cut.first_row(share) for share in range(cut.shares)]
+    assert cut.shares <= threads
+    assert cut.capacity == layout.chunk
+    assert sum(held) == rows
+    assert all(first % 64 == 0 and first + cut.chunk <= layout.chunk for first in firsts)
+    assert all(first == sum(held[:share]) or not held[share] for share, first in enumerate(firsts))
+    assert max(held) <= cut.chunk
+    assert max(held) - rows / cut.shares < 64
+
+
+def test_only_one_chunk_is_cut() -> None:
+    large = layout_for(5 * CHUNK, threads=2)
+    assert large.split(2) is large
+    with pytest.raises(InternalError, match="cannot be cut into 4 shares"):
+        large.split(4)
 
 
 def test_growing_tables_keep_their_shape() -> None:

@@ -105,8 +105,8 @@ def check_statistics(column: EncodedColumn, values: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 4 * CHUNK + 5, 9 * CHUNK])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_shares(rows: int, threads: int) -> None:
+@pytest.mark.parametrize(("threads", "cut"), [(1, 1), (3, 1), (4, 4)])
+def test_shares(rows: int, threads: int, cut: int) -> None:
     """Shares, cut out and put together again, are the column."""
     numbers = np.random.default_rng(rows).integers(-1000, 100_000, rows)
     mask = numbers % 7 == 0
@@ -115,8 +115,12 @@ def test_shares(rows: int, threads: int) -> None:
     column = encoded(values, layout)
     assert column.data.shape == layout.shape
     parts, valids = [], []
+    if layout.shape == (1, 1, CHUNK):
+        layout = layout.split(cut)
     for share in range(layout.shares):
-        data, valid = column.share(share)
+        data, valid = column.share(share, layout.shares)
+        assert data.shape == layout.shape[1:]
+        assert data.ctypes.data % 64 == 0
         parts.append(data.reshape(-1)[: layout.rows_in_share(share)])
         valids.append(np.ones(len(parts[-1]), bool) if valid is None else valid.reshape(-1)[: layout.rows_in_share(share)])
     assert np.array_equal(np.concatenate(valids), ~mask)

@@ -14,10 +14,11 @@ from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
 from qtensor.expressions import Call, Cast, Expr, Literal
-from qtensor.types import INTEGER, Array, Boolean, Integer, SqlType
+from qtensor.types import INTEGER, Array, Boolean, Decimal, Float, Integer, SqlType
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
+MOST_DIGITS = 18  # of a DECIMAL that 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,23 @@ def is_taken(argument: Expr, whole: SqlType | None) -> bool:
             return whole.minimum <= argument.type.minimum and argument.type.maximum <= whole.maximum
         case _:
             return False
+
+
+def is_small(argument: Expr) -> bool:
+    """Whether all numbers that an argument may be have magnitudes up to 2**64, as far as its types tell."""
+    match argument, argument.type:
+        case Literal(value=int() | float() as value), _:
+            return abs(value) <= 1 << 64
+        case Call(function="coalesce", arguments=parts), _:
+            return all(map(is_small, parts))
+        case Cast(operand=operand, type=Integer() | Float()), _:
+            return is_small(operand)
+        case _, Integer(bits=bits):
+            return bits <= 64
+        case _, Decimal(precision=precision):
+            return precision <= MOST_DIGITS
+        case _, other:
+            return isinstance(other, Boolean)
 
 
 def _place(context: Context, node: exp.Expr) -> Span | None:

@@ -46,6 +46,21 @@ def stays(expr: Expr) -> bool:
     return may_raise(expr) or bool(calls_of(expr))
 
 
+def never_null(expr: Expr) -> bool:
+    """Whether an expression always has a value, as far as it says so itself."""
+    match expr:
+        case Literal(value=value):
+            return value is not None
+        case Cast(operand=operand, try_=False):
+            return never_null(operand)
+        case Call(function="is_null" | "is_not_null"):
+            return True
+        case Call(function="coalesce", arguments=arguments):
+            return any(map(never_null, arguments))
+        case _:
+            return False
+
+
 def always_converts(source: SqlType, target: SqlType) -> bool:
     """Whether every value of a type has one in the other.
 

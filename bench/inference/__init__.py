@@ -1,0 +1,1 @@
+"""Models in queries beside their rivals: `bench/models.py` runs `bench/inference/benchmark.py`."""
