@@ -22,7 +22,7 @@ from qtensor.sources.table import Table
 from qtensor.statement import Kind, TableDefinition, View
 from qtensor.statements.created import CreatedTable
 from qtensor.system_tables import TABLES, Listed, rows_of
-from qtensor.types import Schema
+from qtensor.types import BOOLEAN, UBIGINT, Integer, Schema, SqlType
 from qtensor.values.texts import is_utf8
 
 
@@ -254,7 +254,28 @@ def signature_of(model: Model) -> ModelSignature:
     inputs = tuple((one.name, one.width) for one in model.inputs)
     outputs = tuple((one.name, one.result) for one in model.outputs)
     texts = frozenset(position for position, dtype in enumerate(model.arguments) if dtype == TEXT)
-    return ModelSignature(model.name, len(model.arguments), model.result, inputs, model.ordered, model.nulls, outputs, texts)
+    whole = {position: whole_numbers(dtype) for position, dtype in enumerate(model.arguments) if dtype.kind in "biu"}
+    results = [one.result for one in model.outputs] or [model.result]
+    return ModelSignature(
+        model.name,
+        len(model.arguments),
+        model.result,
+        inputs,
+        model.ordered,
+        model.nulls,
+        outputs,
+        texts,
+        whole,
+        model.work,
+        model.fails is not None or UBIGINT in results,
+        model.unread,
+        model.unread_if_small,
+    )
+
+
+def whole_numbers(dtype: np.dtype[np.generic]) -> SqlType:
+    """The type of the numbers that a machine type of whole numbers holds."""
+    return BOOLEAN if dtype.kind == "b" else Integer(8 * dtype.itemsize, dtype.kind == "i")
 
 
 _REFERENCES_OF_A_COPY = 3  # the frame's, the method's that asks, and that of the question

@@ -40,6 +40,8 @@ from qtensor.run.kept_columns import Columns
 from qtensor.run.kept_columns import memory_limit as limit_in_bytes
 from qtensor.run.prepared import Parameters, Query
 from qtensor.run.session import Session
+from qtensor.run.sweep import bound_run
+from qtensor.run.swept_values import swept
 from qtensor.sources.arrow import without_rows
 from qtensor.sources.table import Table
 from qtensor.statement import View
@@ -227,6 +229,27 @@ class Connection:
         """The same as `sql`, under the name by which statements are mostly run."""
         return self._answer(Query(query, params, dialect), caller(), {})
 
+    def sweep(
+        self,
+        query: str,
+        values: Mapping[str, Sequence[object]] | None = None,
+        /,
+        *,
+        params: Parameters = None,
+        dialect: str = "duckdb",
+        product: bool = False,
+        **named: Sequence[object],
+    ) -> Relation:
+        """`sql(query, params).sweep(values, ...)` for a query whose parameters are given no other value; see `Relation.sweep`."""
+        of_all = swept(values, named, product)
+        return self._relation_in(Query(query, params, dialect, of_all), caller())
+
+    def _relation_in(self, query: Query, frame: FrameType | None) -> Relation:
+        """A relation of a query in whose caller's frame tables are found."""
+        with closing(CallerVariables(frame, {})) as variables:
+            del frame
+            return self._relation(query, variables)
+
     def _answer(self, query: Query, frame: FrameType | None, given: Mapping[str, object]) -> Relation:
         """Run the statements in `query`. The last one's answer: of a query a relation that did not run yet."""
         with closing(CallerVariables(frame, given)) as variables:
@@ -277,12 +300,16 @@ class Connection:
 
         def bound() -> tuple[Schema, tuple[str, ...]]:
             with enough_memory():
-                plan = bind(query.sql, scope, query.parameters, query.dialect)
+                if query.swept is None:
+                    plan = bind(query.sql, scope, query.parameters, query.dialect)
+                else:
+                    plan = bound_run(query, scope, 0)
                 try:
                     refuse_unsupported(plan)
                 except UnsupportedError as error:
                     raise error.shown_in(query.sql) from None
-            return plan.schema, tuple(scope.tables)
+            before = () if query.swept is None else query.swept.fields
+            return (*before, *plan.schema), tuple(scope.tables)
 
         with self._scope(variables) as scope:
             try:
@@ -334,6 +361,10 @@ class Connection:
             self._kept[key] = kept
         self._trim(kept.columns)
         return kept
+
+    def _swept(self, query: Query, variables: Mapping[str, object]) -> Schema:
+        """The columns of a relation's query as a sweep."""
+        return self._bound(query, variables)[0]
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""

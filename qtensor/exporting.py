@@ -19,7 +19,7 @@ from qtensor.lowering.models.model import Model
 from qtensor.optimise.facts.statistics import ColumnStatistics, NoStatistics
 from qtensor.row_numbers import table_numbered
 from qtensor.run.measured import MeasuredTables
-from qtensor.run.prepared import Query
+from qtensor.run.prepared import Query, named_parameters
 
 
 def export_query(
@@ -53,6 +53,8 @@ def exportable_query(
     query: Query, scope: Scope, models: Mapping[str, Model], threads: int, only_types: Collection[str] = ()
 ) -> Exportable:
     """The bound query, with what is to be assumed of its tables."""
+    if query.swept is not None:
+        raise UnsupportedError("not supported yet: to export a sweep; export the query, whose parameters may have other values")
     bound = bind(query.sql, scope, query.parameters, query.dialect)
     if any(table_numbered(name) is not None for name in scope.tables):
         raise UnsupportedError("not supported yet: rowid in a query that is exported", query.sql)
@@ -74,11 +76,15 @@ def exportable_query(
     by_name = {model.name: model for model in models.values()}
     known = {name: table for name, table in scope.tables.items() if name.lower() not in only_types}
     statistics = ExportStatistics(measured, only_types)
-    return Exportable(query.sql, query.dialect, parameters_of(query), bound, by_name, facts, statistics, known, bind_again)
+    return Exportable(
+        query.sql, query.dialect, named_parameters(query.parameters), bound, by_name, facts, statistics, known, bind_again
+    )
 
 
 class ExportStatistics:
     """What the tables at hand tell the optimiser; `only_types`: those of which nothing is known."""
+
+    of_examples = True
 
     def __init__(self, measured: MeasuredTables, only_types: Collection[str]) -> None:
         self._measured = measured
@@ -92,17 +98,6 @@ class ExportStatistics:
 
     def unique(self, table: str, columns: Sequence[int]) -> bool:
         return table.lower() not in self._only_types and self._measured.unique(table, columns)
-
-
-def parameters_of(query: Query) -> dict[str, object]:
-    """The parameters by lower-case name; those of a sequence are numbered from 1."""
-    match query.parameters:
-        case None:
-            return {}
-        case Mapping() as named:
-            return {name.lower(): value for name, value in named.items()}
-        case values:
-            return {str(number): value for number, value in enumerate(values, 1)}
 
 
 def power_of_two(size: int) -> int:

@@ -115,7 +115,8 @@ class Case:
 @dataclass(frozen=True)
 class Predict:
     """A call of the model registered as `model`; NULL if any argument is NULL. output: which of its outputs is meant, "" of one
-    that has but one.
+    that has but one. work: how many multiply-adds it takes. fails: whether it is an error for some arguments. unread: the
+    positions of arguments on which the result does not depend, but for their being NULL.
     """
 
     model: str
@@ -123,6 +124,9 @@ class Predict:
     type: SqlType
     span: Span | None = field(default=None, compare=False)
     output: str = ""
+    work: int = 0
+    fails: bool = True
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from qtensor.bind.expressions.model_names import refuse_name
 from qtensor.errors import ModelError
 from qtensor.lowering.models.combined import combined
+from qtensor.lowering.models.dependence import with_unread
 from qtensor.lowering.models.kinds import imported_model
 from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model, SeveralOutputs
@@ -45,7 +46,7 @@ class Registration:
         if self.null is not None:
             model = with_defaults(model, self.null)
         refuse_name(self.name, len(model.arguments))
-        return model
+        return with_unread(model)
 
     def _labelled(self) -> Model:
         """The model, or several as one, with the names of its classes."""

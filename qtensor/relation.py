@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -21,6 +22,7 @@ from qtensor.results.fetching import Cursor, Row, data_frame, jax_ready, numpy_c
 from qtensor.results.libraries import needs
 from qtensor.run.prepared import Query
 from qtensor.run.session import Session
+from qtensor.run.swept_values import swept
 from qtensor.sources.typed import TypedRows
 from qtensor.streaming.prepare import Runnable
 from qtensor.types import Field, Schema, distinct_names
@@ -41,6 +43,7 @@ class Engine(Protocol):
     @property
     def _closed(self) -> bool: ...
     def _prepared(self, query: Query, variables: Mapping[str, object], observe: Observer | None = None) -> Runnable: ...
+    def _swept(self, query: Query, variables: Mapping[str, object]) -> Schema: ...
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table: ...
     def _batches(self, query: Query, variables: Mapping[str, object]) -> Iterator[pa.Table]: ...
     def _export(self, query: Query, variables: Mapping[str, object], path: str | os.PathLike[str]) -> None: ...
@@ -205,6 +208,34 @@ class Relation(TypedRows):
     def show(self, max_rows: int = 20, max_width: int | None = None) -> None:
         """Print the rows as a table."""
         print(render_text(self.arrow(), self.types, max_rows, max_width))
+
+    def sweep(
+        self, values: Mapping[str, Sequence[object]] | None = None, /, *, product: bool = False, **named: Sequence[object]
+    ) -> Relation:
+        """The rows of this query for many values of its parameters: first a column for each parameter, then the query's columns.
+
+        >>> import numpy as np
+        >>> import qtensor
+        >>> t = {"x": np.array([1, 2, 3, 4])}
+        >>> qtensor.sql("SELECT count(*) AS n FROM t WHERE x > $low", {"low": 0}).sweep(low=[1, 2, 9]).fetchall()
+        [(1, 3), (2, 2), (9, 0)]
+
+        The runs are one compiled module; a model's scores that no parameter decides, as those that a threshold is compared with,
+        are computed once for all of them. Values of which plans differ in more than the values, as those of LIMIT or
+        NULL, run in modules of their own. Rows and errors are those of running the query for each value, one after the other.
+
+        values: by parameter a list of them, also by keyword: None, numbers, texts, dates. Of several parameters the first values
+            belong together, then the second ones; with `product` each goes with each, the last parameter's varying fastest. The
+            values of one parameter become one type, as those of a column do: [1, 2.5] are DOUBLEs. Other parameters keep theirs.
+
+        Raises DataError: no values, or lists of different lengths; BindError: a parameter that the query does not have, values
+        without a common type; UnsupportedError: a table is read block by block. ExecutionError, when it is run: says for which
+        value.
+        """
+        if self._query.swept is not None:
+            raise DataError("this is a sweep already: give the values of all parameters at once")
+        query = replace(self._query, swept=swept(values, named, product))
+        return Relation(self._connection, query, self._sources, self._connection._swept(query, self._sources))
 
     def explain(self, level: Level = "physical") -> str:
         """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, its

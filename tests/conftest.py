@@ -42,6 +42,8 @@ SAMPLED = {
     "tests/sql/test_extremes.py": 4,
     "tests/sql/test_sizes.py": 4,
     "tests/sql/test_string_agg.py": 2,
+    "tests/sql/test_sweeps.py::test_as_by_duckdb": 6,
+    "tests/sql/test_sweeps.py::test_several_shares": 3,
     "tests/aot/test_any_rows.py": 5,
     "tests/bench/test_inference.py::test_star_schemas": 4,
     "tests/lowering/test_equal_rows.py": 4,

@@ -22,7 +22,7 @@ from qtensor.aot.artifact.blocks import layout_of
 from qtensor.aot.artifact.consistency import check_inputs, check_manifest, check_results, contradictions
 from qtensor.aot.artifact.container import Container, read_container
 from qtensor.aot.artifact.manifest import Form, Input, Manifest, text_programs
-from qtensor.aot.artifact.parameters import bound_parameters, python_value
+from qtensor.aot.artifact.parameters import bound_parameters
 from qtensor.aot.artifact.programs import Programs
 from qtensor.aot.artifact.trust import is_trusted
 from qtensor.aot.isolated.isolation import SECONDS, Isolated, Limits
@@ -44,6 +44,7 @@ from qtensor.sources import OpenedTables, open_table
 from qtensor.sources.arrow import checked, reader_of, without_rows
 from qtensor.sources.table import Table
 from qtensor.types import distinct_names
+from qtensor.values.literals import python_value
 
 Buffers: TypeAlias = list[jax.Array]
 

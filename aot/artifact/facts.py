@@ -62,6 +62,7 @@ class Recorder:
     statistics: PlanStatistics
     known: dict[tuple[str, int], ColumnStatistics] = field(default_factory=dict)
     keys: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
+    of_examples: bool = True
 
     def rows(self, table: str) -> int:
         return self.statistics.rows(table)
@@ -96,6 +97,8 @@ class Recorder:
 
 class ManifestStatistics:
     """The answers that an export recorded; of anything else nothing is known."""
+
+    of_examples = True
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._inputs = {read.table: read for read in inputs}

@@ -18,7 +18,7 @@ import numpy as np
 from qtensor.aot.artifact.blocks import BLOCK, LADDER, SMALL, layout_of, sizes_of_several
 from qtensor.aot.artifact.facts import AssumedStatistics, ManifestStatistics, TableFacts, facts_of, never_unique
 from qtensor.aot.artifact.manifest import Form, Manifest, ModelRecord
-from qtensor.aot.artifact.parameters import python_value, with_values
+from qtensor.aot.artifact.parameters import with_values
 from qtensor.aot.machine.compile import share_shapes, shared_shapes
 from qtensor.errors import ArtifactError, InternalError, UnsupportedError
 from qtensor.expressions import Literal as Constant
@@ -37,6 +37,7 @@ from qtensor.lowering.planner.plan import plan_query
 from qtensor.lowering.program.program import TensorProgram
 from qtensor.lowering.storage.layout import CHUNK
 from qtensor.optimise.driver import optimise
+from qtensor.values.literals import python_value
 from qtensor.values.texts import ConversionError
 
 Kind: TypeAlias = Literal["whole", "by_rows", "by_state"]

@@ -13,7 +13,7 @@ from qtensor.lowering.models.text.program import TextProgram
 from qtensor.optimise.facts.statistics import ColumnStatistics
 from qtensor.types import Schema, SqlType
 
-FORMAT = 5
+FORMAT = 6
 UNLIMITED_STRINGS = 1 << 62  # of a column whose number of different strings does not matter
 
 

@@ -13,7 +13,6 @@ from qtensor.errors import ArtifactError, QTensorError, suggestion
 from qtensor.expressions import Expr, Literal, Subquery
 from qtensor.logical import Plan
 from qtensor.optimise.rewriting import map_expressions, map_plan, transform
-from qtensor.types import Date, Decimal, Interval, IntervalValue, Timestamp
 from qtensor.values.literals import convert_literal, listed, parameter_literal
 from qtensor.values.texts import ConversionError
 
@@ -113,26 +112,6 @@ def bound_parameters(parameters: tuple[Parameter, ...], given: Mapping[str, obje
                 "export it again"
             )
     return values
-
-
-def python_value(literal: Literal) -> object:
-    """What a caller would give for a parameter that has this value.
-
-    >>> from qtensor.types import DATE
-    >>> python_value(Literal(-1, DATE)), python_value(Literal(125, Decimal(3, 2)))
-    (datetime.date(1969, 12, 31), Decimal('1.25'))
-    """
-    match literal.type, literal.value:
-        case Date(), int(days):
-            return datetime.date(1970, 1, 1) + datetime.timedelta(days=days)
-        case Timestamp(), int(microseconds):
-            return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
-        case Decimal(scale=scale), int(unscaled):
-            return decimal.Decimal(f"{unscaled}e-{scale}")
-        case Interval(), IntervalValue(0, days, microseconds):
-            return datetime.timedelta(days=days, microseconds=microseconds)
-        case _, value:
-            return value
 
 
 def typed(parameter: Parameter, value: object) -> Literal:

@@ -21,9 +21,9 @@ from qtensor.aot.machine.loaded import Loaded
 from qtensor.aot.machine.module_keys import ModuleKeys, digest_of
 from qtensor.aot.machine.runtime import Code, compile_stablehlo, stablehlo
 from qtensor.lowering.ir.physical import STOP_SLOTS, PhysicalPlan
-from qtensor.lowering.models.model import Model
-from qtensor.lowering.program.predict import WIDE
+from qtensor.lowering.models.model import WIDE, Model
 from qtensor.lowering.program.program import NOTHING, Carried, Share, Shared, TensorProgram
+from qtensor.lowering.program.swept import Sweep, SweptProgram
 from qtensor.lowering.program.work import shape_of
 from qtensor.process.calls import check
 from qtensor.process.cores import available_cores
@@ -32,7 +32,8 @@ QUERIES_KEPT = 512
 MODULES_KEPT = 1024
 
 Arguments: TypeAlias = Sequence[jax.Array]
-CompiledKey: TypeAlias = tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...]]  # a plan, the shapes of its models' weights
+# A plan, the shapes of its models' weights, and for how many values of its parameters it is.
+CompiledKey: TypeAlias = tuple[PhysicalPlan, tuple[tuple[tuple[int, ...], ...], ...], Sweep | None]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class Compiler:
         self._modules: dict[str, tuple[str, Loaded]] = {}  # with their keys, by the StableHLO they are compiled of
         self._lock = threading.Lock()
 
-    def compile(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
-        key = (plan, tuple(tuple(weight.shape for weight in model.weights) for model in models))
+    def compile(self, plan: PhysicalPlan, models: Sequence[Model], sweep: Sweep | None = None) -> CompiledQuery:
+        """The plan's modules; with `sweep` for several values of its parameters at once."""
+        key = (plan, tuple(tuple(weight.shape for weight in model.weights) for model in models), sweep)
         while True:
             with self._lock:
                 if key in self._compiled:
@@ -98,7 +100,7 @@ class Compiler:
                     break
             wait([under_way])  # and look again: it may have failed, or been stopped
         try:
-            compiled = self._build(plan, models)
+            compiled = self._build(plan, models, sweep)
             with self._lock:
                 self._compiled[key] = compiled
                 while len(self._compiled) > QUERIES_KEPT:
@@ -109,10 +111,11 @@ class Compiler:
                 del self._under_way[key]
             mine.set_result(None)
 
-    def _build(self, plan: PhysicalPlan, models: Sequence[Model]) -> CompiledQuery:
-        program = TensorProgram(plan, models)
-        shared = shared_shapes(plan, models)._replace(stop=shape_of((STOP_SLOTS,), np.dtype(np.int32)))
-        keys = ModuleKeys(plan, shared)
+    def _build(self, plan: PhysicalPlan, models: Sequence[Model], sweep: Sweep | None) -> CompiledQuery:
+        alone = TensorProgram(plan, models)
+        program = alone if sweep is None else SweptProgram(alone, sweep)
+        shared = shared_shapes(plan, models, sweep)._replace(stop=shape_of((STOP_SLOTS,), np.dtype(np.int32)))
+        keys = ModuleKeys(plan, shared, sweep)
         wide = any(model.work >= WIDE for model in models)
         if len(plan.stages) == 1 and plan.source.shares == 1:
             shares = tuple(share_shapes(plan, number) for number in plan.scans)
@@ -129,7 +132,7 @@ class Compiler:
 
     def _stage(
         self,
-        program: TensorProgram,
+        program: TensorProgram | SweptProgram,
         pipelines: range,
         carried: Callable[[], Carried],
         shared: Shared,
@@ -239,11 +242,15 @@ def share_shapes(plan: PhysicalPlan, number: int) -> Share:
     return Share(tuple(columns), shape_of((), np.int32), first)
 
 
-def shared_shapes(plan: PhysicalPlan, models: Sequence[Model]) -> Shared:
-    """The shapes and dtypes of what all parts of a run are given."""
+def shared_shapes(plan: PhysicalPlan, models: Sequence[Model], sweep: Sweep | None = None) -> Shared:
+    """The shapes and dtypes of what all parts of a run are given; in a sweep, what values change has them along a first axis."""
+    one = () if sweep is None else (sweep.values,)
+    of_tables = [()] * len(plan.tables) if sweep is None else [one if differs else () for differs in sweep.tables]
     vectors = [(len(plan.scalars), "int64"), (len(plan.float_scalars), "float64")]
-    scalars, float_scalars = (shape_of((length,), np.dtype(dtype)) for length, dtype in vectors)
-    tables = tuple(shape_of((table.size,), np.dtype(table.dtype)) for table in plan.tables)
+    scalars, float_scalars = (shape_of((*one, length), np.dtype(dtype)) for length, dtype in vectors)
+    tables = tuple(
+        shape_of((*values, table.size), np.dtype(table.dtype)) for values, table in zip(of_tables, plan.tables, strict=True)
+    )
     weights = tuple(tuple(shape_of(weight.shape, weight.dtype) for weight in model.weights) for model in models)
     return Shared(scalars, float_scalars, tables, weights)
 

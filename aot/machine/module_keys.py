@@ -9,6 +9,7 @@ from qtensor.aot.machine.cache import environment_key
 from qtensor.aot.machine.options import OPTIONS_KEY
 from qtensor.lowering.ir.physical import PhysicalPlan
 from qtensor.lowering.program.program import Shared, read_later
+from qtensor.lowering.program.swept import Sweep
 
 
 class ModuleKeys:
@@ -19,8 +20,10 @@ class ModuleKeys:
     a join does, shares the modules before.
     """
 
-    def __init__(self, plan: PhysicalPlan, shared: Shared) -> None:
+    def __init__(self, plan: PhysicalPlan, shared: Shared, sweep: Sweep | None = None) -> None:
         common = f"{environment_key()}\n{OPTIONS_KEY}\n{plan.models!r}\n{plan.checks}\n{shared!r}"
+        if sweep is not None:
+            common += f"\n{sweep!r}"
         parts = [common, *(repr(pipeline) for pipeline in plan.pipelines)]
         self._plan = plan
         self._digests = list(accumulate((digest_of(part) for part in parts), lambda before, part: digest_of(before + part)))

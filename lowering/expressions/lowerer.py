@@ -51,11 +51,15 @@ def slot_of(items: list[Item], item: Item) -> int:
 
 @dataclass
 class Bindings:
-    """What the kernels of one query take at run time, collected while lowering: literals, scalars, tables, models, checks."""
+    """What the kernels of one query take at run time, collected while lowering: literals, scalars, tables, models, checks.
+
+    swept: by the name of a parameter all values that its literals are to serve, where a program is for several of them.
+    """
 
     dictionary_sizes: Mapping[tuple[str, int], int]
     models: Mapping[str, Model]
     parameters_are_free: bool = False
+    swept: Mapping[str, Sequence[Literal]] = field(default_factory=dict)
     literals: dict[Literal, int] = field(default_factory=dict)  # with their slots
     scalars: list[HostScalar] = field(default_factory=list)
     float_scalars: list[HostScalar] = field(default_factory=list)
@@ -71,9 +75,16 @@ class Bindings:
     def range_of(self, literal: Literal, value: int) -> Range:
         """What a program allows an integer literal to be: numbers of its size; where parameters are free all of its type."""
         bounds = literal_range(value)
+        for other in self.alternatives(literal):
+            assert isinstance(other.value, int)
+            bounds = bounds | literal_range(other.value)
         if self.parameters_are_free and literal.parameter is not None:
             bounds = bounds | range_of_type(literal.type)
         return bounds & INT64
+
+    def alternatives(self, literal: Literal) -> Sequence[Literal]:
+        """All that stand in the place of a literal, in a sweep over values of its parameter."""
+        return () if literal.parameter is None else self.swept.get(literal.parameter, ())
 
     def size_of(self, dictionary: Dictionary) -> int:
         """An upper bound of the number of strings in `dictionary`."""
@@ -163,12 +174,13 @@ class Lowerer:
             case Literal(value=str(), type=type):
                 slot = self.bindings.literal(literal)
                 return Value(type, self.builder.constant(0, "int8"), range=Range(0, 0), dictionary=LiteralDictionary((slot,)))
-            case Literal(value=float(value), type=Float(bits) as type):
+            case Literal(value=float(), type=Float(bits) as type):
                 dtype: DType = "float32" if bits == 32 else "float64"
                 scalar = LiteralScalar(self.bindings.literal(literal), "float64")
                 slot = slot_of(self.bindings.float_scalars, scalar)
                 ref = self.builder.emit("float_scalar", dtype="float64", attribute=slot)
-                return Value(type, self.builder.convert(ref, dtype), may_be_nan=value != value)
+                nan = any(other.value != other.value for other in (literal, *self.bindings.alternatives(literal)))
+                return Value(type, self.builder.convert(ref, dtype), may_be_nan=nan)
             case Literal(value=int(value), type=type):
                 if Range(value, value) not in INT64:
                     raise UnsupportedError(f"the number {value} exceeds 64 bits: compute with it as DOUBLE")

@@ -78,6 +78,10 @@ class HostInputs:
     resolved: dict[Dictionary, pa.Array] = field(default_factory=dict)
     results: dict[HostCall, tuple[Evaluated, NDArray[np.int64]]] = field(default_factory=dict)
 
+    def arrays(self, plan: PhysicalPlan) -> list[NDArray[Any]]:
+        """All that a plan's program takes of it: the scalars, then the tables."""
+        return [*self.scalars(plan), *map(self.table, plan.tables)]
+
     def scalars(self, plan: PhysicalPlan) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The vectors of run-time scalars, int64[k] and float64[m]."""
         integers = np.array([self.scalar(scalar) for scalar in plan.scalars], np.int64)

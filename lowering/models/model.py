@@ -47,6 +47,8 @@ class SeveralOutputs(ModelError):  # noqa: N818  # what is raised when a choice 
 
 TEXT = np.dtype(TEXT_TYPE)  # of an argument that is a text: `apply` is given its code
 
+WIDE = 8_192  # multiply-adds a row from which a model goes block by block, see `lowering/program/predict.py`
+
 Apply: TypeAlias = Callable[[Sequence[jax.Array], Sequence[jax.Array]], Prediction]
 
 
@@ -87,6 +89,8 @@ class Model:
     labels: what the result means, if that is text: it is VARCHAR then, and `apply` gives integers from 0 to classes - 1, of which
     i stands for labels[i]. Labels may be equal, and in any order. See `labelled`.
     outputs: the outputs that a call chooses from by their names, if there are several: `apply` gives a tuple. See `combined`.
+    unread, unread_if_small: the positions of arguments that never matter, and of those that do not matter if they are numbers of
+    magnitudes up to 2**64. See `with_unread`.
     nulls: what each argument is where it is NULL; None: then the result is NULL. See `with_defaults`.
     """
 
@@ -105,6 +109,8 @@ class Model:
     nulls: tuple[int | float | str | None, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
     texts: tuple[TextProgram, ...] = ()
+    unread: frozenset[int] = frozenset()
+    unread_if_small: frozenset[int] = frozenset()
 
     @property
     def tables(self) -> tuple[tuple[int, TextOutput], ...]:

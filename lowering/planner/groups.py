@@ -32,11 +32,12 @@ from qtensor.lowering.models.model import Model
 from qtensor.lowering.planner.aggregates import AggregatePlanner
 from qtensor.lowering.planner.finishing import Finisher
 from qtensor.lowering.planner.ordering import pack, words_of
-from qtensor.lowering.planner.pipelines import Pipelines
+from qtensor.lowering.planner.pipelines import Pipelines, is_for_few
 from qtensor.lowering.planner.prune import input_slots
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.lowering.program.predict import picks_rows
 from qtensor.optimise.facts.uniqueness import determined
+from qtensor.optimise.rewriting import expressions_of
 from qtensor.types import Array, Boolean, Float
 
 DENSE_DOMAIN = 1 << 16  # a table of that many groups stays in L2; beyond it, dense only if rows fill it
@@ -50,7 +51,7 @@ def plan_aggregate(pipelines: Pipelines, plan: Aggregate) -> Stream:
     stream = pipelines.stream(plan.input)
     grouping = GroupPlanner.of(pipelines, plan, stream)
     thin = pipelines.is_thin(plan.input, stream)
-    if grouping.dense is not None and not (thin and plan.keys and is_worth_thinning(pipelines, plan, stream, grouping)):
+    if grouping.dense is not None and not (thin and is_worth_thinning(pipelines, plan, stream, grouping)):
         return grouping.by_slots(stream)
     if thin or not stream.bounded:
         stream.lowerer.columns, stream.lowerer.pending = grouping.columns, []
@@ -66,10 +67,12 @@ def is_worth_thinning(pipelines: Pipelines, plan: Aggregate, stream: Stream, gro
     through 100-256-128-10: 40 ms of CPU instead of 13).
     """
     assert pipelines.estimator is not None
+    if any(map(is_for_few, expressions_of(plan))):
+        return True
     if any(picks_rows(model) for model in models_called(stream.lowerer)):
         return False
     hardly_any = pipelines.estimator.rows(plan.input) * HARDLY_ANY <= stream.source.capacity
-    return hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS
+    return bool(plan.keys) and (hardly_any or len(grouping.aggregates.accumulators) >= SCATTERS)
 
 
 def models_called(lowerer: Lowerer) -> list[Model]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from qtensor.expressions import Expr
 from qtensor.logical import CommonScan, Join, Plan, Scan, inputs
 from qtensor.lowering.expressions.lowerer import Bindings, Lowerer
 from qtensor.lowering.ir.kernel import KernelBuilder
@@ -23,11 +24,14 @@ from qtensor.lowering.ir.physical import (
     Sink,
     TableSource,
 )
+from qtensor.lowering.models.model import WIDE
 from qtensor.lowering.planner.stream import Stored, Stream, slots
 from qtensor.optimise.facts.estimates import Estimator
+from qtensor.optimise.facts.expressions import work_of
 from qtensor.optimise.facts.uniqueness import UniqueKeys
 
 THIN_ROWS = 1 << 17  # fewer rows are not worth bringing together
+WORTH_BRINGING_TOGETHER = 128  # multiply-adds of a model's call: 3 ns
 THIN_SHARE = 3  # nor are more than one in three
 
 
@@ -151,6 +155,13 @@ class Pipelines(ABC):
         """Two streams of the same rows."""
         kept = self.kept(stream)
         return self.read(kept), self.read(kept)
+
+
+def is_for_few(expr: Expr) -> bool:
+    """Whether an expression calls a model that costs more than to bring together the few live rows of many. A wide one does not
+    ask for that: it is called for live rows alone, see `lowering/program/predict.py`.
+    """
+    return WORTH_BRINGING_TOGETHER <= work_of(expr) < WIDE
 
 
 def rounded_capacity(rows: int) -> int:

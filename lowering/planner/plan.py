@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from qtensor.expressions import Literal
+from qtensor.expressions import Literal, conjuncts
 from qtensor.logical import (
     Aggregate,
     CommonScan,
@@ -49,7 +49,7 @@ from qtensor.lowering.planner.late_columns import late_columns
 from qtensor.lowering.planner.listed_rows import are_listed, plan_listed_rows
 from qtensor.lowering.planner.narrow import narrow_loads
 from qtensor.lowering.planner.ordering import pack, sort_words
-from qtensor.lowering.planner.pipelines import KeptRows, Pipelines, TableStatistics
+from qtensor.lowering.planner.pipelines import KeptRows, Pipelines, TableStatistics, is_for_few
 from qtensor.lowering.planner.prune import prune
 from qtensor.lowering.planner.prune_results import prune_results
 from qtensor.lowering.planner.stream import Stored, Stream, slots
@@ -57,6 +57,7 @@ from qtensor.lowering.planner.unions import plan_union
 from qtensor.lowering.planner.windows import plan_window
 from qtensor.optimise.facts.estimates import Estimator
 from qtensor.optimise.facts.repeated import repeated
+from qtensor.optimise.rewriting import conjunction
 from qtensor.types import BIGINT, Varchar
 
 TOP_K_LIMIT = 1 << 10
@@ -86,12 +87,12 @@ class Planner(Pipelines):
                 return self.scan(plan)
             case OneRow():
                 return self.begin(TableSource("", (), 1, 1, 64))
-            case Filter(input=input, predicate=predicate):
-                stream = self.stream(input)
-                stream.filter(predicate)
-                return stream
+            case Filter():
+                return self.filtered(plan)
             case Project(input=input, expressions=expressions):
                 stream = self.stream(input)
+                if any(is_for_few(named.expr) for named in expressions):
+                    stream = self.thinned(input, stream)
                 stream.lowerer.columns = tuple(lower(stream.lowerer, named.expr) for named in expressions)
                 stream.flush()
                 return stream
@@ -115,6 +116,17 @@ class Planner(Pipelines):
                 return self.stream(input)
             case _:
                 assert_never(plan)
+
+    def filtered(self, plan: Filter) -> Stream:
+        """The rows for which all conditions are true; models are asked of those that the conditions before them leave."""
+        stream, parts = self.stream(plan.input), conjuncts(plan.predicate)
+        first = next((at for at, part in enumerate(parts) if is_for_few(part)), None)
+        if first:
+            before = Filter(plan.input, conjunction(parts[:first]))
+            stream.filter(before.predicate)
+            stream, parts = self.thinned(before, stream), parts[first:]
+        stream.filter(conjunction(parts))
+        return stream
 
     def scan(self, scan: Scan) -> Stream:
         source = self.statistics.source(scan.table, scan.columns)
@@ -201,13 +213,15 @@ def plan_query(
     usual_rows: int | None = None,
     capacities: Sequence[int] = (),
     estimator: Estimator | None = None,
+    swept: Mapping[str, Sequence[Literal]] | None = None,
 ) -> PlannedQuery:
     """The physical plan, free of literals' values, and what to bind to it.
 
     usual_rows: given for a program that is to serve other tables and parameters, how many rows a table usually has.
     capacities: the room that joins of unknown size need, as far as it is known. estimator: guesses of how many rows plans have.
+    swept: for which other values of its parameters it must be the plan as well (see `Bindings`).
     """
-    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None)
+    bindings = Bindings(dictionary_sizes, models, parameters_are_free=usual_rows is not None, swept=swept or {})
     shared: dict[Plan, KeptRows | None] = dict.fromkeys(repeated(plan))
     planner = Planner(statistics, bindings, usual_rows, capacities, estimator, definitions=definitions_of(plan), shared=shared)
     stream = planner.bounded(planner.stream(plan))

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qtensor.lowering.models.model import Model, Prediction
+from qtensor.lowering.models.model import WIDE, Model, Prediction
 from qtensor.lowering.program.sinks.live_rows import LiveRows
 
 Array: TypeAlias = jax.Array
@@ -31,9 +31,8 @@ Columns: TypeAlias = Sequence[Array]  # a model's arguments
 BLOCK = 1_024
 # Of a filtered batch so many pieces, of so many rows at least: of what is computed for the last piece most is for nothing.
 PIECES, LEAST_PIECE = 64, 256
-# Multiply-adds a row from which a model goes block by block, and, for each of its arguments, from which rows are gathered
-# (1 ns an argument and row, in which a core does 50 of them: worth it where filters leave two rows of three, or fewer).
-WIDE = 8_192
+# Multiply-adds a row and argument from which the rows of a wide model are gathered (1 ns each, in which a core does 50 of them:
+# worth it where filters leave two rows of three, or fewer).
 WORTH_GATHERING = 100
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from qtensor.statement import Kind, TableDefinition, View
@@ -17,6 +17,9 @@ class ModelSignature:
     inputs: the model's inputs in order, by name, each with how many of the arguments it takes; without a name "". ordered:
     whether a call may give the arguments by position; otherwise it names the inputs. nulls: for each argument what it is where it
     is NULL, if not None. outputs: by name, if a call has to choose one of several. texts: the positions of VARCHAR arguments.
+    whole: of arguments that must be whole numbers, by position, the type of those that it takes. work: multiply-adds of a call.
+    fails: whether it is an error for some arguments that it takes. unread: the positions of those that never matter;
+    unread_if_small: of those that do not if they are numbers of 64 bits.
     """
 
     name: str
@@ -27,6 +30,11 @@ class ModelSignature:
     nulls: tuple[int | float | str | None, ...] = ()
     outputs: tuple[tuple[str, SqlType], ...] = ()
     texts: frozenset[int] = frozenset()
+    whole: Mapping[int, SqlType] = field(default_factory=dict)
+    work: int = 0
+    fails: bool = True
+    unread: frozenset[int] = frozenset()
+    unread_if_small: frozenset[int] = frozenset()
 
 
 class Catalog(Protocol):

@@ -12,6 +12,7 @@ from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
 from qtensor.run.prepared import Prepared
 from qtensor.run.session import Session
+from qtensor.run.sweep import PreparedSweep, Runs, run_sweep
 from qtensor.streaming.prepare import PreparedStream, Runnable
 from qtensor.streaming.tally import Tally
 
@@ -41,6 +42,8 @@ def physical(prepared: Runnable) -> str:
     """The pipelines that are compiled; of a query that streams the plan, and what of it comes block by block."""
     if isinstance(prepared, Prepared):
         return physical_text(prepared.planned)
+    if isinstance(prepared, PreparedSweep):
+        return "\n".join(runs_text(prepared, runs) for runs in prepared.runs)
     lines = [
         f"{name}: {table.table.rows:,} rows in {len(table.parts()):,} blocks, read one after the other"
         for name, table in prepared.streamed.items()
@@ -48,10 +51,20 @@ def physical(prepared: Runnable) -> str:
     return "\n".join([*lines, plan_text(prepared.optimised)])
 
 
+def runs_text(prepared: PreparedSweep, runs: Runs) -> str:
+    """The pipelines of those runs of a sweep that one program computes, and for which values they are."""
+    count, last = len(runs.alike.numbers), prepared.swept.described(runs.alike.numbers[-1])
+    values = f"{prepared.swept.described(runs.alike.numbers[0])} to {last}" if count > 1 else last
+    calls = "" if len(runs.calls) == 1 else f" in {len(runs.calls)} calls"
+    return f"{count} runs{calls}, {values}\n{physical_text(runs.prepared[0].planned)}"
+
+
 def hlo(prepared: Runnable) -> str:
     """The optimised HLO of the modules that run."""
     if isinstance(prepared, Prepared):
         return "\n".join(module.hlo() for module in prepared.compiled.modules)
+    if isinstance(prepared, PreparedSweep):
+        return "\n".join(module.hlo() for runs in prepared.runs for module in runs.prepared[0].compiled.modules)
     raise UnsupportedError(
         "not supported yet: the HLO of a query that reads a table block by block; its programs are made as it runs"
     )
@@ -61,6 +74,8 @@ def timings(session: Session, prepared: Runnable) -> str:
     """Seconds by stage: preparing as it was done once, running and fetching as they are now."""
     if isinstance(prepared, PreparedStream):
         return streamed_timings(session, prepared)
+    if isinstance(prepared, PreparedSweep):
+        return sweep_timings(session, prepared)
     start = time.perf_counter()
     run = session.execute(prepared)
     for part in run.parts:
@@ -71,6 +86,13 @@ def timings(session: Session, prepared: Runnable) -> str:
     seconds = {**prepared.seconds, "run": executed - start, "fetch": time.perf_counter() - executed}
     lines = [f"{stage:<16} {spent * 1e3:10.3f} ms" for stage, spent in seconds.items()]
     return "\n".join(lines) + ("\n(compiled code loaded from the disk cache)" if prepared.from_cache else "")
+
+
+def sweep_timings(session: Session, prepared: PreparedSweep) -> str:
+    """Seconds of all runs."""
+    start = time.perf_counter()
+    run_sweep(session, prepared)
+    return f"{'run and fetch':<16} {(time.perf_counter() - start) * 1e3:10.3f} ms for {len(prepared.swept.runs)} values"
 
 
 def streamed_timings(session: Session, prepared: PreparedStream) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from qtensor.lowering.models.model import TEXT, Model
+from qtensor.lowering.models.model import TEXT, WIDE, Model
 from qtensor.lowering.models.text.program import type_called
-from qtensor.lowering.program.predict import BLOCK, WIDE, picks_rows
+from qtensor.lowering.program.predict import BLOCK, picks_rows
 from qtensor.lowering.program.work import ROWS_COUNTED, inner_jaxprs, multiply_adds_of, shape_of
 
 _LAYERS = {

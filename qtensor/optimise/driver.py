@@ -11,11 +11,15 @@ from qtensor.optimise.enums import without_enums
 from qtensor.optimise.facts.statistics import PlanStatistics
 from qtensor.optimise.rule import Rule
 from qtensor.optimise.rules.drop_distinct import drop_distinct
+from qtensor.optimise.rules.drop_unread_arguments import drop_unread_arguments
 from qtensor.optimise.rules.drop_unseen_order import drop_unseen_order
 from qtensor.optimise.rules.extract_join_keys import extract_join_keys
 from qtensor.optimise.rules.factor_disjunctions import factor_disjunctions
 from qtensor.optimise.rules.fold_constants import fold_constants
+from qtensor.optimise.rules.infer_early import infer_early
+from qtensor.optimise.rules.infer_once import infer_once
 from qtensor.optimise.rules.merge_projections import merge_projections
+from qtensor.optimise.rules.models_last import models_last
 from qtensor.optimise.rules.order_joins import order_joins
 from qtensor.optimise.rules.prune_columns import prune_columns
 from qtensor.optimise.rules.push_filter_down import push_filter_down
@@ -35,6 +39,7 @@ RULES = (
     Rule.of_nodes(fold_constants),
     Rule.of_nodes(unwrap_cast_in_comparison),
     Rule.of_nodes(factor_disjunctions),
+    Rule.of_nodes(drop_unread_arguments),
     Rule.of_plans(push_filter_down),
     Rule.of_plans(drop_unseen_order),
     Rule.of_nodes(extract_join_keys),
@@ -43,6 +48,9 @@ RULES = (
     Rule.of_nodes(extract_join_keys),
     Rule.of_nodes(semi_join_by_extremes),
     Rule.by_statistics(reduce_by_semi_join),
+    Rule.by_statistics(infer_early),
+    Rule.by_statistics(infer_once),
+    Rule.of_nodes(models_last),
     Rule.of_plans(prune_columns),
     Rule.of_nodes(merge_projections),
     Rule.of_nodes(drop_distinct),

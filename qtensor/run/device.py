@@ -85,4 +85,4 @@ def column_on_device(encoded: EncodedColumn, share: int, shares: int, dtype: DTy
 
 def host_inputs_on_device(plan: PhysicalPlan, host: HostInputs) -> list[jax.Array]:
     """What the host makes of literals and dictionaries: scalars, float scalars, look-up tables."""
-    return [to_device(array) for array in (*host.scalars(plan), *map(host.table, plan.tables))]
+    return list(map(to_device, host.arrays(plan)))

@@ -26,6 +26,8 @@ class MeasuredTables:
     stream, what holds of all blocks as far as they were seen. unread: tables that are too large to be read only to plan a query.
     """
 
+    of_examples = False
+
     def __init__(
         self,
         tables: Mapping[str, Table],

@@ -18,6 +18,7 @@ from qtensor.lowering.ir.physical import PlannedQuery, TableSource
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.storage import EncodedColumn
 from qtensor.run.decoding import Decoder
+from qtensor.run.swept_values import Swept
 from qtensor.sources.table import Table
 from qtensor.types import Schema
 from qtensor.values.literals import listed
@@ -30,16 +31,22 @@ Parameters: TypeAlias = Sequence[object] | Mapping[str, object] | None
 
 @dataclass(frozen=True)
 class Query:
-    """What the user wrote."""
+    """What the user wrote. swept: the values of those parameters for which it runs several times."""
 
     sql: str
     parameters: Parameters = None
     dialect: str = "duckdb"
+    swept: Swept | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What tells it from other queries."""
-        return self.sql, self.dialect, repr(self.parameters)
+        return self.sql, self.dialect, repr(self.parameters if self.swept is None else (self.parameters, self.swept))
+
+    def of_run(self, number: int) -> Query:
+        """One run of a sweep by itself."""
+        assert self.swept is not None
+        return Query(self.sql, {**named_parameters(self.parameters), **self.swept.values(number)}, self.dialect)
 
     def __post_init__(self) -> None:
         """Keep the parameters as they are now: the caller may change lists and arrays before the query runs.
@@ -56,6 +63,17 @@ class Query:
                 object.__setattr__(self, "parameters", tuple(map(_kept, values)))
             case _:
                 pass  # nothing, or what binding refuses
+
+
+def named_parameters(parameters: Parameters) -> dict[str, object]:
+    """Parameters by their names in lower case; those of a sequence are numbered from 1."""
+    match parameters:
+        case None:
+            return {}
+        case Mapping() as named:
+            return {name.lower(): value for name, value in named.items()}
+        case values:
+            return {str(number): value for number, value in enumerate(values, 1)}
 
 
 def _kept(value: object) -> object:

@@ -125,15 +125,19 @@ class Session:
         """Compiled programs with all that they are called with. read: the tables, or the parts of them that are read."""
         physical = planned.plan
         used = tuple(models[use.name] for use in physical.models)
-        host = HostInputs(
+        host = self.host_inputs(planned, used, encoded)
+        arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
+        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
+        return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)
+
+    def host_inputs(self, planned: PlannedQuery, used: Sequence[Model], encoded: EncodedColumns) -> HostInputs:
+        """What the host computes for a plan's program. used: the plan's models."""
+        return HostInputs(
             planned.literals,
             lambda table, index: dictionary_of(encoded[table, index]),
             lambda table, index: int(encoded[table, index].statistics.minimum or 0),
             {model.name: model.texts for model in used},
         )
-        arguments = [self.stage_arguments(physical, stage, read, encoded) for stage in compiled.stages]
-        shared = jax.tree.leaves(self.memory.shared(physical, host, used))
-        return Prepared(query, bound, optimised, planned, compiled, arguments, shared, host, tables, used, self.threads, encoded)
 
     def stage_arguments(
         self, plan: PhysicalPlan, stage: CompiledStage, tables: Mapping[str, Table], encoded: EncodedColumns
@@ -223,7 +227,7 @@ class Run:
 
     parts: list[list[jax.Array]]
     room: Sequence[int]
-    needed: Sequence[jax.Array]
+    needed: Sequence[jax.Array | int]
 
     @property
     def overflows(self) -> bool:

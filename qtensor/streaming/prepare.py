@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import pyarrow as pa
 
@@ -21,6 +21,7 @@ from qtensor.run.kept_columns import Columns
 from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Prepared, Query
 from qtensor.run.session import Clock, Session
+from qtensor.run.sweep import PreparedSweep, bound_runs, prepare_sweep, run_sweep
 from qtensor.sources.table import Table
 from qtensor.streaming.engine import Engine
 from qtensor.streaming.tables import Streamed, large_tables, streamed_tables
@@ -80,7 +81,7 @@ class PreparedStream:
             bar.close()
 
 
-Runnable: TypeAlias = Prepared | PreparedStream
+Runnable: TypeAlias = Prepared | PreparedStream | PreparedSweep
 
 
 def prepare(
@@ -88,6 +89,8 @@ def prepare(
 ) -> Runnable:
     """All stages of a query up to where it can run."""
     clock = Clock()
+    if query.swept is not None:
+        return prepare_in_memory(session, query, scope, models)
     bound = clock.time("bind", lambda: bind(query.sql, scope, query.parameters, query.dialect))
     return prepare_plan(session, query, bound, scope, models, observe, clock)
 
@@ -122,16 +125,28 @@ def prepare_plan(
         raise error.shown_in(query.sql) from None
 
 
+def prepare_in_memory(session: Session, query: Query, scope: Scope, models: Mapping[str, Model]) -> PreparedSweep:
+    """A sweep. Raises UnsupportedError: over tables that do not fit memory, of which each run would be a pass of its own."""
+    bound = bound_runs(query, scope)
+    if large := large_tables(bound[0], scope.tables, session.limit):
+        names = ", ".join(sorted(large))
+        raise UnsupportedError(f"not supported yet: a sweep over a table that is read block by block: {names}", query.sql)
+    return prepare_sweep(session, query, scope, bound, models)
+
+
 def batches_of(session: Session, prepared: Runnable) -> Iterator[pa.Table]:
     """The rows of a query as they come: at least one table, which may be empty."""
-    if isinstance(prepared, PreparedStream):
-        yield from prepared.batches(session)
-    else:
-        yield session.run(prepared.current)
+    match prepared:
+        case PreparedStream():
+            yield from prepared.batches(session)
+        case PreparedSweep():
+            yield run_sweep(session, prepared)
+        case Prepared():
+            yield session.run(prepared.current)
+        case _:
+            assert_never(prepared)
 
 
 def rows_of(session: Session, prepared: Runnable) -> pa.Table:
     """All rows of a query."""
-    if isinstance(prepared, PreparedStream):
-        return pa.concat_tables(prepared.batches(session))
-    return session.run(prepared.current)
+    return pa.concat_tables(batches_of(session, prepared))

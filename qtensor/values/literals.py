@@ -186,7 +186,7 @@ def listed(value: object) -> Sequence[object] | None:
 
 
 def parameter_literal(value: object) -> Literal:
-    """A Python value given for a prepared parameter as the literal that DuckDB makes of it.
+    """A Python value given for a prepared parameter as the literal that DuckDB makes of it; a literal is one already.
 
     >>> parameter_literal(3), parameter_literal("x")
     (Literal(value=3, type=Integer(bits=32, signed=True)), Literal(value='x', type=Varchar()))
@@ -195,6 +195,8 @@ def parameter_literal(value: object) -> Literal:
         ConversionError: a type of value that has no SQL type here.
     """
     match value:
+        case Literal():
+            return value
         case None:
             return Literal(None, NULL)
         case bool() | np.bool_():
@@ -230,6 +232,26 @@ def parameter_literal(value: object) -> Literal:
             return Literal(None, NULL)
         case _:
             raise ConversionError(f"{with_article(type(value).__name__)} has no SQL type")
+
+
+def python_value(literal: Literal) -> object:
+    """What a caller would give for a parameter that has this value.
+
+    >>> from qtensor.types import DATE
+    >>> python_value(Literal(-1, DATE)), python_value(Literal(125, Decimal(3, 2)))
+    (datetime.date(1969, 12, 31), Decimal('1.25'))
+    """
+    match literal.type, literal.value:
+        case Date(), int(days):
+            return datetime.date(1970, 1, 1) + datetime.timedelta(days=days)
+        case Timestamp(), int(microseconds):
+            return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
+        case Decimal(scale=scale), int(unscaled):
+            return decimal.Decimal(f"{unscaled}e-{scale}")
+        case Interval(), IntervalValue(0, days, microseconds):
+            return datetime.timedelta(days=days, microseconds=microseconds)
+        case _, value:
+            return value
 
 
 def _moment_parameter(value: np.datetime64) -> Literal:

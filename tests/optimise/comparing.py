@@ -34,6 +34,8 @@ def assert_same_rows(original: Plan, rewritten: Plan, generator: random.Random, 
 class RandomStatistics:
     """Statistics that may be as wrong as they like, since nothing may depend on them but the order."""
 
+    of_examples = False
+
     def __init__(self, generator: random.Random) -> None:
         self.random = generator
 
@@ -50,6 +52,8 @@ class RandomStatistics:
 
 class TrueStatistics:
     """Statistics of tables of the interpreter."""
+
+    of_examples = False
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables

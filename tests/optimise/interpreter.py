@@ -112,8 +112,9 @@ def evaluate(expr: Expr, row: Row, tables: Tables, outer: Outer) -> Any:
             return evaluate(operand, row, tables, outer)
         case Subquery():
             return subquery_value(expr, row, tables, outer)
-        case Predict():
-            raise NotImplementedError
+        case Predict(arguments=arguments):
+            values = [evaluate(argument, row, tables, outer) for argument in arguments]
+            return None if None in values else sum(5**at * value for at, value in enumerate(values)) % 7
         case _:
             assert_never(expr)
 

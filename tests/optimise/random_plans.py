@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, OuterColumn, Subquery, WindowCall
+from qtensor.expressions import AggregateCall, Call, ColumnRef, Expr, Literal, OuterColumn, Predict, Subquery, WindowCall
 from qtensor.logical import (
     Aggregate,
     Filter,
@@ -56,9 +56,10 @@ class Plans:
     `around` are the numbers of columns of the queries around, the next one first; `depth` is how deep subqueries may nest.
     """
 
-    def __init__(self, generator: random.Random, repeated: int = 0) -> None:
-        """repeated: how many plans there are that may stand in several places."""
+    def __init__(self, generator: random.Random, repeated: int = 0, models: bool = False) -> None:
+        """repeated: how many plans there are that may stand in several places. models: whether a model is called."""
         self.random = generator
+        self.models = models
         self.repeated: list[Plan] = []
         for _ in range(repeated):
             self.repeated.append(self.query(0))
@@ -150,8 +151,8 @@ class Plans:
         return tuple(made)
 
     def value(self, width: int, depth: int, around: tuple[int, ...]) -> Expr:
-        kinds = ("column", "literal", "outer", "sum", "subquery")
-        weights = (5 if width else 0, 1, 3 if any(around) else 0, 0.7, 2.5 if depth else 0)
+        kinds = ("column", "literal", "outer", "sum", "subquery", "model")
+        weights = (5 if width else 0, 1, 3 if any(around) else 0, 0.7, 2.5 if depth else 0, 3 if self.models and width else 0)
         match self.random.choices(kinds, weights):
             case ["column"]:
                 return self.column(self.random.randrange(width))
@@ -165,6 +166,9 @@ class Plans:
                 return Call(function, (self.value(width, 0, around), self.value(width, 0, around)), BIGINT)
             case ["subquery"]:
                 return self.scalar(width, depth, around)
+            case ["model"]:
+                arguments = tuple(self.column(self.random.randrange(width)) for _ in range(self.random.choice((1, 2))))
+                return Predict("m", arguments, BIGINT, work=1_000_000, fails=False)
             case _:
                 return Literal(self.random.randint(-1, 3), BIGINT)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -53,9 +55,23 @@ class Case:
         path.write_text("\n".join([self.head, *(f"--- {title}\n{body}" for title, body in sections.items())]) + "\n")
 
 
+def score(a: Any, b: Any) -> Any:
+    """A model of two multiply-adds."""
+    return jnp.stack([a, b]) @ np.array([2.0, 2.0]) - 1
+
+
+def half(a: Any, b: Any) -> Any:
+    """A model that does not look at its second argument."""
+    return a / 2
+
+
 @pytest.fixture(scope="module")
 def engines() -> Iterator[Engines]:
     made = Engines.over(threads=2, **TABLES)
+    made.ours.create_function("score", score)
+    made.ours.create_function("half", half)
+    made.theirs.execute("CREATE MACRO score(a, b) AS a::DOUBLE * 2 + b::DOUBLE * 2 - 1")
+    made.theirs.execute("CREATE MACRO half(a, b) AS CASE WHEN b IS NOT NULL THEN a::DOUBLE / 2 END")
     yield made
     made.close()
 
@@ -67,6 +83,8 @@ def unoptimised() -> Iterator[qtensor.Connection]:
         patch.setattr("qtensor.optimise.driver.RULES", ())
         for name, table in TABLES.items():
             connection.register(name, table)
+        connection.create_function("score", score)
+        connection.create_function("half", half)
         yield connection
 
 
@@ -76,6 +94,9 @@ def no_table_is_small(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     callspec = getattr(request.node, "callspec", None)
     if callspec is not None and callspec.params["path"].stem.startswith("reduce_"):
         monkeypatch.setattr("qtensor.optimise.rules.reduce_by_semi_join.MANY", 1)
+    if callspec is not None and callspec.params["path"].stem.startswith("infer_"):
+        monkeypatch.setattr("qtensor.optimise.rules.infer_early.WORTH", 1)
+        monkeypatch.setattr("qtensor.optimise.rules.infer_once.WORTH", 1)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -74,6 +74,8 @@ def test_random_trees(seed: int) -> None:
 class Warehouse:
     """A large table, sales (item, shop), and smaller ones with a unique first column."""
 
+    of_examples = False
+
     sizes: ClassVar[dict[str, int]] = {"sales": 1_000_000, "items": 10_000, "shops": 100, "regions": 5}
 
     def rows(self, table: str) -> int:

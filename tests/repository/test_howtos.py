@@ -1,4 +1,4 @@
-"""The worked examples of ARCHITECTURE.md: the functions run, and what is quoted of an operator stands where it says."""
+"""The worked examples of CONTRIBUTING.md: the functions run, and what is quoted of an operator stands where it says."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from qtensor.functions.scalars.registry import SCALARS
 from qtensor.lowering.expressions import expressions
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MATCHES_OVER_PLANS = re.compile(r"assert_never\((self\.)?plan\)")
 
 
 def blocks(title: str) -> list[str]:
-    section = TEXT.split(f"### Worked: {title}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    section = TEXT.split(f"## Worked: {title}\n")[1].split("\n## ")[0]
     found = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert found
     return found
@@ -29,7 +29,7 @@ def blocks(title: str) -> list[str]:
 def test_add_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     for block in blocks("add a function"):
-        exec(compile(block, "ARCHITECTURE.md", "exec"), names)  # noqa: S102
+        exec(compile(block, "CONTRIBUTING.md", "exec"), names)  # noqa: S102
     monkeypatch.setitem(SCALARS, "initials", names["INITIALS"])
     monkeypatch.setitem(SCALARS, "hypot", names["HYPOT"])
     monkeypatch.setitem(expressions.FUNCTIONS, "hypot", names["lower_hypot"])
@@ -54,7 +54,7 @@ def test_add_an_operator() -> None:
     for name, lines in quoted.items():
         code = [line.strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
         assert lines
-        assert not set(lines) - set(code), f"{name} no longer has what ARCHITECTURE.md quotes"
+        assert not set(lines) - set(code), f"{name} no longer has what CONTRIBUTING.md quotes"
     # Every place that mypy would name is shown.
     places = {
         str(path.relative_to(ROOT))

@@ -9,17 +9,19 @@ it took half as long again. Selecting among the leaves of perfect trees took 1,0
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import NDArray
 
 from qtensor.lowering.models.assembled import Held, Part, Run
-from qtensor.lowering.models.trees.ensemble import Ensemble, Missing, Tree
+from qtensor.lowering.models.model import WIDE
+from qtensor.lowering.models.trees.ensemble import LEAF, Ensemble, Missing, Tree
 from qtensor.lowering.models.trees.layout import Bits, Features, Walk, described, laid_out, nanoseconds
-from qtensor.lowering.program.predict import WIDE
 
 Array: TypeAlias = jax.Array
 TreeLeaf: TypeAlias = Callable[[Run, Array, Array], Array]  # weights, a tree's number, rows to compare: the leaf of each row
@@ -30,6 +32,7 @@ NEARLY_ZERO = 1e-35  # what LightGBM takes for zero where that is missing
 
 def margins(ensemble: Ensemble, held: Held) -> tuple[Part, int]:
     """The sums of the leaves, [groups or k, n], as a part that takes features in `ensemble.dtype`; and its work a row."""
+    ensemble, asked = asked_alone(ensemble)
     per_group = max(map(len, ensemble.groups))
     padded = [tree for group in ensemble.groups for tree in (*group, *[empty(group[0])] * (per_group - len(group)))]
     features, nodes = described(Ensemble(ensemble.names, ensemble.dtype, (tuple(padded),), ensemble.start))
@@ -41,7 +44,7 @@ def margins(ensemble: Ensemble, held: Held) -> tuple[Part, int]:
     divisor = None if ensemble.divisor == 1 else held(np.asarray([ensemble.divisor], ensemble.start.dtype))
 
     def part(run: Run, x: Array) -> Array:
-        matrix = rows(run, x)
+        matrix = rows(run, x if asked is None else x[asked])
         length = x.shape[1]
 
         def add(tree: Array, total: Array) -> Array:
@@ -62,6 +65,20 @@ def margins(ensemble: Ensemble, held: Held) -> tuple[Part, int]:
         return total if divisor is None else total / run.column(divisor)
 
     return part, max(WIDE, int(nanoseconds(nodes) * UNITS))
+
+
+def asked_alone(ensemble: Ensemble) -> tuple[Ensemble, NDArray[np.int32] | None]:
+    """The same trees over the features that they ask for, and which these are; None if that is all of them."""
+    asked = np.unique(np.concatenate([tree.feature[tree.feature != LEAF] for tree in ensemble.trees]))
+    if len(asked) in (0, len(ensemble.names)):
+        return ensemble, None
+
+    def over_asked(tree: Tree) -> Tree:
+        places = np.searchsorted(asked, tree.feature).astype(tree.feature.dtype)
+        return replace(tree, feature=np.where(tree.feature == LEAF, tree.feature, places))
+
+    groups = tuple(tuple(map(over_asked, group)) for group in ensemble.groups)
+    return replace(ensemble, names=tuple(ensemble.names[at] for at in asked), groups=groups), asked.astype(np.int32)
 
 
 def empty(like: Tree) -> Tree:

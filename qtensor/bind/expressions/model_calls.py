@@ -13,11 +13,12 @@ from qtensor.bind.expressions.build import Operand
 from qtensor.bind.text.source import QueryText
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion
-from qtensor.expressions import Call, Expr, Literal
-from qtensor.types import INTEGER, Array, SqlType
+from qtensor.expressions import Call, Cast, Expr, Literal
+from qtensor.types import INTEGER, Array, Boolean, Decimal, Float, Integer, SqlType
 
 NAMED = (exp.PropertyEQ, exp.Kwarg)  # `name := value` and `name => value`
 MOST_LISTED = 20
+MOST_DIGITS = 18  # of a DECIMAL that 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,38 @@ def _values(context: Context, model: ModelSignature, position: int, argument: Ar
             hint,
         )
     return argument.values
+
+
+def is_taken(argument: Expr, whole: SqlType | None) -> bool:
+    """Whether a model takes every value of an argument but NULL. whole: the type of the numbers, if they must be whole."""
+    match whole, argument:
+        case None, _:
+            return True
+        case Boolean(), Cast(operand=operand):
+            return isinstance(operand.type, Boolean)
+        case Integer(), Literal(value=int() as value):
+            return whole.minimum <= value <= whole.maximum
+        case Integer(), _ if isinstance(argument.type, Integer):
+            return whole.minimum <= argument.type.minimum and argument.type.maximum <= whole.maximum
+        case _:
+            return False
+
+
+def is_small(argument: Expr) -> bool:
+    """Whether all numbers that an argument may be have magnitudes up to 2**64, as far as its types tell."""
+    match argument, argument.type:
+        case Literal(value=int() | float() as value), _:
+            return abs(value) <= 1 << 64
+        case Call(function="coalesce", arguments=parts), _:
+            return all(map(is_small, parts))
+        case Cast(operand=operand, type=Integer() | Float()), _:
+            return is_small(operand)
+        case _, Integer(bits=bits):
+            return bits <= 64
+        case _, Decimal(precision=precision):
+            return precision <= MOST_DIGITS
+        case _, other:
+            return isinstance(other, Boolean)
 
 
 def _place(context: Context, node: exp.Expr) -> Span | None:

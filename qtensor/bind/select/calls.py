@@ -11,7 +11,16 @@ from qtensor.bind.catalog import ModelSignature
 from qtensor.bind.context import Context
 from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
-from qtensor.bind.expressions.model_calls import Argument, called_name, in_order, output_of, scores_of, written_values
+from qtensor.bind.expressions.model_calls import (
+    Argument,
+    called_name,
+    in_order,
+    is_small,
+    is_taken,
+    output_of,
+    scores_of,
+    written_values,
+)
 from qtensor.bind.select.aggregates import RowBinder, aggregate_name, bind_aggregate
 from qtensor.bind.select.collected import AggregateRef, as_outer
 from qtensor.bind.select.correlation import reads
@@ -83,7 +92,14 @@ class CallBinder:
         ]
         values = in_order(self.context, model, given, span)
         arguments = tuple(self._model_argument(model, position, value) for position, value in enumerate(values))
-        return plain(Predict(model.name, arguments, result, span, output), span)
+        taken = [is_taken(argument, model.whole.get(at)) for at, argument in enumerate(arguments)]
+        unread = [
+            at
+            for at, argument in enumerate(arguments)
+            if taken[at] and (at in model.unread or (at in model.unread_if_small and is_small(argument)))
+        ]
+        fails = model.fails or not all(taken)
+        return plain(Predict(model.name, arguments, result, span, output, model.work, fails, tuple(unread)), span)
 
     def _model_values(self, node: exp.Expr) -> list[Operand]:
         """The values that a part of an argument stands for."""

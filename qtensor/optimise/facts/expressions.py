@@ -18,7 +18,9 @@ STRICT = ARITHMETIC | {*MIRRORED, "not", "like", "ilike", "subscript"}
 def may_raise(expr: Expr) -> bool:
     """Whether some value of a column makes `expr` an error; comparisons and logic of columns and literals never are."""
     match expr:
-        case Predict() | Subquery():
+        case Subquery():
+            return True
+        case Predict(fails=True):
             return True
         case Cast(operand=operand, type=target, try_=try_) if not try_ and not always_converts(operand.type, target):
             return True
@@ -26,6 +28,37 @@ def may_raise(expr: Expr) -> bool:
             return True
         case _:
             return any(may_raise(child) for child in children(expr))
+
+
+def work_of(expr: Expr) -> int:
+    """The multiply-adds of the models that `expr` calls for a row, each call counted once; 0 if it calls none."""
+    return sum(call.work for call in calls_of(expr))
+
+
+def calls_of(expr: Expr) -> set[Predict]:
+    """All calls of models in `expr`."""
+    own = {expr} if isinstance(expr, Predict) else set()
+    return own.union(*map(calls_of, children(expr)))
+
+
+def stays(expr: Expr) -> bool:
+    """Whether a condition stays where it is: it may raise an error, or calls a model, of which `infer_early` knows the place."""
+    return may_raise(expr) or bool(calls_of(expr))
+
+
+def never_null(expr: Expr) -> bool:
+    """Whether an expression always has a value, as far as it says so itself."""
+    match expr:
+        case Literal(value=value):
+            return value is not None
+        case Cast(operand=operand, try_=False):
+            return never_null(operand)
+        case Call(function="is_null" | "is_not_null"):
+            return True
+        case Call(function="coalesce", arguments=arguments):
+            return any(map(never_null, arguments))
+        case _:
+            return False
 
 
 def always_converts(source: SqlType, target: SqlType) -> bool:

@@ -23,7 +23,12 @@ class ColumnStatistics:
 
 
 class PlanStatistics(Protocol):
-    """Facts about tables. Columns are numbered as in the table; only columns that the query reads are asked for."""
+    """Facts about tables. Columns are numbered as in the table; only columns that the query reads are asked for.
+
+    of_examples: whether the plan is for other tables than these, of any size.
+    """
+
+    of_examples: bool
 
     def rows(self, table: str) -> int:
         """How many rows a table has."""
@@ -37,6 +42,8 @@ class PlanStatistics(Protocol):
 
 class NoStatistics:
     """Where nothing is known: all tables look alike, and columns have few values."""
+
+    of_examples = True
 
     def rows(self, table: str) -> int:
         return 1_000

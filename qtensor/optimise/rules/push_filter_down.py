@@ -23,7 +23,7 @@ from qtensor.logical import (
     inputs,
     with_inputs,
 )
-from qtensor.optimise.facts.expressions import may_raise
+from qtensor.optimise.facts.expressions import stays
 from qtensor.optimise.rewriting import columns_of, conjunction, filtered, substitute
 from qtensor.optimise.rules.push_filter_into_join import push_filter_into_join
 from qtensor.types import BOOLEAN
@@ -90,7 +90,7 @@ def push_below_groups(
     plan: Aggregate | Window, keys: Sequence[Expr], positions: Sequence[int], parts: Sequence[Expr], asked: Asked
 ) -> Plan:
     """Conditions that read only the columns at `positions`, whose values `keys` are, of the rows below."""
-    movable = [part for part in parts if columns_of(part) and columns_of(part) <= set(positions) and not may_raise(part)]
+    movable = [part for part in parts if columns_of(part) and columns_of(part) <= set(positions) and not stays(part)]
     below = pushed(plan.input, [substitute(part, keys) for part in movable], asked)
     return filtered(with_inputs(plan, [below]), [part for part in parts if part not in movable])
 
@@ -100,7 +100,7 @@ def asked_of_all(occurrences: Sequence[tuple[Expr, ...]]) -> list[Expr]:
 
     What may raise an error is asked above alone, and so are models.
     """
-    kinds = [tuple(part for part in parts if not may_raise(part)) for parts in occurrences]
+    kinds = [tuple(part for part in parts if not stays(part)) for parts in occurrences]
     everywhere = [part for part in kinds[0] if all(part in others for others in kinds)] if kinds else []
     rest = [tuple(part for part in parts if part not in everywhere) for parts in dict.fromkeys(kinds)]
     if len(rest) < 2 or not all(rest) or len(rest) > MOST_READERS:

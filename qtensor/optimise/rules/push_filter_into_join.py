@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qtensor.expressions import Expr, conjuncts
 from qtensor.logical import Join
-from qtensor.optimise.facts.expressions import may_raise, rejects_nulls
+from qtensor.optimise.facts.expressions import rejects_nulls, stays
 from qtensor.optimise.rewriting import columns_of, conjunction, key_condition, shifted
 from qtensor.optimise.rules.derive_conditions import derived_conditions
 from qtensor.optimise.rules.extract_join_keys import key_of
@@ -29,7 +29,8 @@ def push_filter_into_join(join: Join, parts: Sequence[Expr]) -> Split:
     Sound: a condition on the left columns has one value for all rows that a left row takes part in, so it may be asked before,
     unless rows of the right side stand alone (full). A pair without partner is no pair, so the join's own conditions may be
     asked of the right rows before, and for inner and semi joins also of the left ones. A left join whose NULL-filled rows are
-    dropped above is an inner join. What may raise an error is not moved to where it sees more rows, but for join keys.
+    dropped above is an inner join. What may raise an error is not moved to where it sees more rows, but for join keys; nor are
+    models, see `infer_early`.
     """
     join = without_dropped_nulls(join, parts)
     if join.kind == "inner":
@@ -69,9 +70,9 @@ def split_inner(join: Join, parts: Sequence[Expr]) -> Split:
     width = len(join.left.schema)
     sides = set(range(width)), set(range(width, len(join.schema)))
     own = [] if join.condition is None else conjuncts(join.condition)
-    kept = [part for part in own if may_raise(part)]
-    above, movable = divided(parts, lambda part: may_raise(part) and key_of(part, width) is None)
-    known = [part for part in own if not may_raise(part)] + movable
+    kept = [part for part in own if stays(part)]
+    above, movable = divided(parts, lambda part: stays(part) and key_of(part, width) is None)
+    known = [part for part in own if not stays(part)] + movable
     derived = derived_conditions([*(key_condition(key, width) for key in join.keys), *known], sides)[len(join.keys) :]
     left, rest = divided(derived, lambda part: of_left(part, width))
     right, rest = divided(rest, lambda part: of_right(part, width))
@@ -90,9 +91,9 @@ def divided(parts: Sequence[Expr], chosen: Callable[[Expr], bool]) -> tuple[list
 
 
 def of_left(part: Expr, width: int) -> bool:
-    return all(index < width for index in columns_of(part)) and not may_raise(part)
+    return all(index < width for index in columns_of(part)) and not stays(part)
 
 
 def of_right(part: Expr, width: int) -> bool:
     columns = columns_of(part)
-    return bool(columns) and min(columns) >= width and not may_raise(part)
+    return bool(columns) and min(columns) >= width and not stays(part)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qtensor.expressions import Expr
 from qtensor.logical import Filter, Join, Plan, with_inputs
-from qtensor.optimise.facts.expressions import may_raise
+from qtensor.optimise.facts.expressions import stays
 from qtensor.optimise.rewriting import columns_of, shifted
 
 
@@ -32,7 +32,7 @@ def push_semi_join_down(plan: Plan) -> Plan:
     """
     if not isinstance(plan, Join) or plan.kind not in ("semi", "anti") or plan.condition is not None or not plan.keys:
         return plan
-    if any(may_raise(key.left) or not columns_of(key.left) for key in plan.keys):
+    if any(stays(key.left) or not columns_of(key.left) for key in plan.keys):
         return plan
     return pushed(plan, plan.left)
 
