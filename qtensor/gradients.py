@@ -138,6 +138,8 @@ def meant(name: str, parameters: Mapping[str, object], models: Mapping[str, Mode
     if plain in parameters and (name.startswith("$") or plain not in models):
         return Wanted(name, plain, None, True)
     if plain in models:
+        if not named_weights(models[plain]):
+            raise DataError(f'the model "{models[plain].name}" has no weights of floating-point numbers')
         return Wanted(name, models[plain].name)
     model, _, weight = name.partition(".")
     if model.lower() in models:

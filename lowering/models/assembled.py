@@ -139,6 +139,14 @@ def chained(first: Part, second: Part) -> Part:
     return both
 
 
+def after(first: Part, found: Predictor) -> Predictor:
+    """A predictor of what `first` gives."""
+    parts = {key: getattr(found, key) for key in ("predicted", "scores", "raw", "number")}
+    return Predictor(
+        **{key: part and chained(first, part) for key, part in parts.items()}, classes=found.classes, work=found.work
+    )
+
+
 def choose(taken: Taken, known: Sequence[str], default: str) -> str:
     """The output that the caller wants. "proba" is another name for "scores"."""
     wanted = default if taken.output is None else "scores" if taken.output == "proba" else taken.output

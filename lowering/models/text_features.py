@@ -69,9 +69,15 @@ class TextFeatures:
 
     numbers: dict[str, int] = field(default_factory=dict)  # of all texts that the model knows
     features: dict[int, list[CountedWords]] = field(default_factory=dict)
+    own: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of features whose texts have numbers of their own
 
     def is_text(self, feature: int) -> None:
         self.features.setdefault(feature, [])
+
+    def labelled(self, feature: int, labels: tuple[str, ...]) -> None:
+        """A feature's texts are `labels`, whose numbers are their places."""
+        self.is_text(feature)
+        self.own[feature] = labels
 
     def number(self, text: str) -> int:
         """The number by which features have a text."""
@@ -85,7 +91,8 @@ class TextFeatures:
 
     def program(self, feature: int, argument: int) -> TextProgram:
         """What the host makes of a feature: its number, and the tables of its words."""
-        keys, values = (*self.numbers, MISSING), (*self.numbers.values(), MISSING_NUMBER)
+        known = {text: number for number, text in enumerate(self.own[feature])} if feature in self.own else self.numbers
+        keys, values = (*known, MISSING), (*known.values(), MISSING_NUMBER)
         nodes: list[TextNode] = [TextInput(), Found(0, keys, values, UNKNOWN_NUMBER, "int32")]
         outputs = [TextOutput(1, "int32")]
         for words in self.features[feature]:

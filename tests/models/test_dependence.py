@@ -107,8 +107,8 @@ def test_other_weights_matter() -> None:
         connection.register("t", table)
         connection.create_function("m", lambda a, b: jnp.stack([a, b]) @ weights)
         relation = connection.sql("SELECT sum(m(a, b)) FROM t")
-        assert relation.fetchone() == (45.0,)
+        assert relation.fetchall() == [(45.0,)]
         assert "m(a, 0)" in relation.explain("logical")
         connection.set_weights("m", {"0": np.array([0.0, 1.0])})
-        assert relation.fetchone() == (90.0,)
+        assert relation.fetchall() == [(90.0,)]
         assert "m(0, b)" in relation.explain("logical")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from qtensor.lowering.models.assembled import Part, Predictor, Run, chained, number_of_greatest, then
+from qtensor.lowering.models.assembled import Part, Predictor, Run, after, chained, number_of_greatest, then
 from qtensor.lowering.models.sklearn.builder import (
     Array,
     Builder,
@@ -21,7 +21,7 @@ from qtensor.lowering.models.sklearn.builder import (
     selected,
     transformer,
 )
-from qtensor.lowering.models.sklearn.composed import after, work_of_all
+from qtensor.lowering.models.sklearn.composed import work_of_all
 from qtensor.lowering.models.sklearn.forests import first_value, sums_of, tree_of
 from qtensor.lowering.models.sklearn.linear import logistic, softmax, two
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from qtensor.lowering.models.assembled import Part, Predictor, Run, chained, number_of_greatest, then
+from qtensor.lowering.models.assembled import Part, Predictor, Run, after, chained, number_of_greatest, then
 from qtensor.lowering.models.sklearn.builder import (
     Array,
     Builder,
@@ -46,14 +46,6 @@ def leading(builder: Builder, steps: Sequence[tuple[str, Any]], width: int) -> S
 def pipeline_of_transformers(builder: Builder, estimator: Any, width: int) -> Step:
     with builder.given(builder.sources):
         return leading(builder, estimator.steps, width)
-
-
-def after(first: Part, found: Predictor) -> Predictor:
-    """A predictor of what `first` gives."""
-    parts = {key: getattr(found, key) for key in ("predicted", "scores", "raw", "number")}
-    return Predictor(
-        **{key: part and chained(first, part) for key, part in parts.items()}, classes=found.classes, work=found.work
-    )
 
 
 @predictor("Pipeline")

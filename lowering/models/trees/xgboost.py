@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -89,11 +90,6 @@ def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_itera
         raise ModelError(f'model "{name}": XGBoost\'s booster "{kind}" is not supported: gbtree and dart are')
     model = booster["gbtree"]["model"] if kind == "dart" else booster["model"]
     weights = np.asarray(booster["weight_drop"], np.float32) if kind == "dart" else None
-    if has_labels(model.get("cats") or {}):
-        raise ModelError(
-            f'model "{name}" was trained on columns of categories, whose codes it keeps; train it on their codes '
-            "(`column.cat.codes`, feature_types), and give those to it in SQL"
-        )
     trees, group_of = model["trees"], np.asarray(model["tree_info"], np.int64)
     if best_iteration is not None:
         trees = trees[: int(model["iteration_indptr"][best_iteration + 1])]
@@ -106,13 +102,33 @@ def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_itera
     start = np.broadcast_to(base_margin(objective, parameters["base_score"]), (groups,)).astype(np.float32)
     if not 0 < int(parameters["num_feature"]) <= MOST_FEATURES:
         raise ModelError(f'model "{name}" has {parameters["num_feature"]} features; at most {MOST_FEATURES:,} go')
+    labels = labels_of(name, model.get("cats") or {})
+    if any(feature >= int(parameters["num_feature"]) for feature in labels):
+        raise ValueError("it has categories of features that it does not have")
     names = tuple(map(str, learner.get("feature_names") or ())) or tuple(f"f{n}" for n in range(int(parameters["num_feature"])))
-    return Ensemble(names, np.dtype(np.float32), grouped, start), objective_of(name, objective, groups, classes)
+    ensemble = Ensemble(names, np.dtype(np.float32), grouped, start, labels=labels, fails_of_unknown=True)
+    return ensemble, objective_of(name, objective, groups, classes)
 
 
-def has_labels(categories: Any) -> bool:
-    encoded = categories.get("enc", ())
-    return any(len(one) > 0 for one in encoded)
+def labels_of(name: str, categories: Mapping[str, Any]) -> dict[int, tuple[str | float, ...]]:
+    """What the categories of features were called when the model was trained, by their numbers: texts, or numbers.
+
+    Raises ModelError: texts beyond ASCII, which XGBoost 3.2 cuts in other places than where they end.
+    """
+    found: dict[int, tuple[str | float, ...]] = {}
+    for feature, one in enumerate(categories.get("enc", ())):
+        if "offsets" not in one:
+            found[feature] = tuple(map(float, np.asarray(one["values"], np.float64)))
+        elif len(one["offsets"]):
+            content = integers(one["values"], -128, 255).astype(np.uint8).tobytes()
+            if not content.isascii():
+                raise ModelError(
+                    f'model "{name}" has categories with letters beyond ASCII, whose names XGBoost does not keep whole: train it '
+                    "on other names, or on their codes (`column.cat.codes`)"
+                )
+            ends = integers(one["offsets"], 0, len(content)).tolist()
+            found[feature] = tuple(content[first:last].decode() for first, last in pairwise(ends))
+    return found
 
 
 def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> Tree:
@@ -124,6 +140,9 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
     default_left = integers(tree["default_left"], 0, 1).astype(bool)
     if not len(left) == len(right) == len(feature) == len(value) == len(default_left):
         raise ValueError("its nodes lack a part")
+    categories = read_categories(tree, default_left)
+    if "split_type" in tree and set(np.flatnonzero((integers(tree["split_type"], 0, 1) == 1) & ~is_leaf)) != set(categories):
+        raise ValueError("nodes that test categories do not say which")
     leaf = value if weight is None else value * weight
     return Tree(
         feature=np.where(is_leaf, LEAF, feature),
@@ -132,7 +151,7 @@ def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> 
         right=right,
         missing=np.where(default_left, Missing.LEFT, Missing.RIGHT).astype(np.int8),
         leaf=leaf[:, None],
-        categories=read_categories(tree, default_left),
+        categories=categories,
     )
 
 
