@@ -73,8 +73,8 @@ def value_and_grad(
         name, arrays [rows] (NaN for NULL), and returns one number, by functions of JAX.
     wrt: the name of a model, or of a parameter (`x` or `$x`, which must have a number); `model.weight` is one weight by its
         name. Of a single name `weights` is what it means: of a parameter a float, of a model a dictionary of arrays by name, of a
-        weight an array. Of a list of names it is a dictionary of these by the names given. Names of weights are those of the
-        operations that read TensorFlow's variables, else numbers from "0" on, in the order of the model's arrays.
+        weight an array. Of a list of names it is a dictionary of these by the names given. Names of weights are those of
+        TensorFlow's and Keras's variables, else numbers from "0" on, in the order of the model's arrays.
     soft: None: the derivative is exact, and what has none is refused. A temperature: comparisons become probabilities,
         `a > b` is 1 / (1 + exp((b - a) / soft)), and a model's class a softmax of its scores / soft. A row that passes WHERE by a
         probability counts as much in count, sum, avg and the other aggregates; rows in the groups of classes likewise. Conditions
