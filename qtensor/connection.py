@@ -31,6 +31,7 @@ from qtensor.given import given_mapping, given_path, given_text, given_texts
 from qtensor.logical import Plan
 from qtensor.lowering.gradients.given import FixedRows
 from qtensor.lowering.gradients.weights import named_weights, with_weights
+from qtensor.lowering.models.dependence import with_unread
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.models.tensorflow import is_tensorflow_model
 from qtensor.models import Registration
@@ -412,7 +413,7 @@ class Connection:
             raise DataError(f'the model "{name}" has no weight {error}; its weights: {", ".join(named_weights(model))}') from None
         except ValueError as error:
             raise DataError(f'the model "{name}": {error}') from None
-        self._registry.add_model(registration, replace(model, weights=tuple(changed)))
+        self._registry.add_model(registration, with_unread(replace(model, weights=tuple(changed))))
         return self
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:

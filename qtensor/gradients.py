@@ -29,8 +29,8 @@ from qtensor.types import Schema
 Tree: TypeAlias = Any  # of arrays by name, or a number
 Loss: TypeAlias = Callable[[dict[str, jax.Array]], jax.Array]
 
-# What stands in the plan for a parameter that is differentiated: of whatever is made of it while the query is bound, a whole
-# number or another type, it can be told that it is no longer this.
+# What stands in the plan for a parameter that is differentiated. If something was made of it while the query was bound, a whole
+# number for one, it is no longer this.
 PROBE = 0.6180339887498949
 ZERO = frozenset(("broadcast_in_dim", "convert_element_type", "reshape"))  # what an array of zeros is made by
 
@@ -106,6 +106,9 @@ def value_and_grad(
     probed = replace(query, parameters={**known, **probes})
     plan, models, fixed_rows = differentiating._bound_for_gradients(probed, relation._sources)
     wanted = tuple(meant(name, known, models) for name in names)
+    for one in wanted:
+        if any(other is not one and other.name == one.name and other.weight in (None, one.weight) for other in wanted):
+            raise DataError(f"wrt names {one.given} twice, by itself or as a part of its model")
     return ValueAndGrad(query.sql, plan, models, fixed_rows, wanted, numbers, probes, soft, loss, isinstance(wrt, str))
 
 
@@ -121,6 +124,8 @@ def meant(name: str, parameters: Mapping[str, object], models: Mapping[str, Mode
     if plain in parameters and (name.startswith("$") or plain not in models):
         return Wanted(name, plain, None, True)
     if plain in models:
+        if not named_weights(models[plain]):
+            raise DataError(f'the model "{models[plain].name}" has no weights of floating-point numbers')
         return Wanted(name, models[plain].name)
     model, _, weight = name.partition(".")
     if model.lower() in models:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, Var, jaxpr_as_fun
 
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.program.work import inner_jaxprs
@@ -29,7 +29,7 @@ def class_scores(model: Model, weights: Sequence[Array], columns: Sequence[Array
     if axis is None:
         return None
     path.to_logits()
-    shortened = Jaxpr(closed.jaxpr.constvars, closed.jaxpr.invars, [path.wanted], path.equations, closed.jaxpr.effects)
+    shortened = closed.jaxpr.replace(eqns=path.equations, outvars=[path.wanted])
     (scores,) = jaxpr_as_fun(ClosedJaxpr(shortened, closed.consts))(*jax.tree.leaves((list(weights), list(columns))))
     rows = columns[0].shape[0]
     scores = jnp.moveaxis(scores, axis, 0)

@@ -198,6 +198,9 @@ def test_other_errors(con: qtensor.Connection) -> None:
     relation = con.sql("SELECT sum($a * x) AS s FROM t", {"a": 1.0})
     with pytest.raises(DataError, match='"b" is no model of this query'):
         value_and_grad(relation, "b")
+    con.create_function("fixed", lambda x: x * 2)
+    with pytest.raises(DataError, match='the model "fixed" has no weights'):
+        value_and_grad(con.sql("SELECT sum(fixed(x)) FROM t"), "fixed")
     with pytest.raises(DataError, match="a temperature"):
         value_and_grad(relation, "a", soft=0)
     with pytest.raises(DataError, match="only one number has a derivative"):
