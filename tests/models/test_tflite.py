@@ -18,7 +18,6 @@ from qtensor.lowering.models.kinds import imported_model
 from tests.models.oracle import columns_of, run
 
 L = keras.layers
-RANDOM = np.random.default_rng(0)
 
 
 def sequence(width: int, *layers: Any) -> keras.Model:
@@ -74,7 +73,7 @@ def converted(name: str, kind: str) -> tuple[bytes, int]:
     if kind == "halves":
         converter.target_spec.supported_types = [tf.float16]
     if kind == "integers":
-        examples = RANDOM.normal(size=(100, width)).astype(np.float32)
+        examples = np.random.default_rng(0).normal(size=(100, width)).astype(np.float32)
         converter.representative_dataset = lambda: ([examples[row : row + 1]] for row in range(100))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -105,7 +104,9 @@ def interpreted(content: bytes, rows: NDArray[np.float32]) -> tuple[NDArray[np.f
 def test_as_by_the_interpreter(name: str, kind: str, tmp_path: Path) -> None:
     content, width = converted(name, kind)
     (tmp_path / "model.tflite").write_bytes(content)
-    rows = np.concatenate([np.full((1, width), value) for value in (0, -0.0, 1e4, -1e4)] + [RANDOM.normal(size=(200, width))])
+    rows = np.concatenate(
+        [np.full((1, width), value) for value in (0, -0.0, 1e4, -1e4)] + [np.random.default_rng(1).normal(size=(200, width))]
+    )
     rows = rows.astype(np.float32)
     expected, quantum = interpreted(content, rows)
     found = run(imported_model("m", tmp_path / "model.tflite"), *columns_of(rows)).reshape(expected.shape)
@@ -113,9 +114,10 @@ def test_as_by_the_interpreter(name: str, kind: str, tmp_path: Path) -> None:
         steps = np.round(np.abs(found - expected) / quantum)
         assert steps.max() <= QUANTA[name]
         assert (steps == 0).mean() > 0.95
-    else:
-        size = 1e-5 * np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
-        assert (np.abs(found - expected) <= size).all()
+        return
+    apart = (np.abs(found - expected) / np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))).max(axis=1)
+    assert (apart <= 1e-5).mean() > (0.9 if kind == "range" else 0.999)
+    assert apart.max() <= (2e-2 if kind == "range" else 1e-5)  # a number of a row that lies between two quanta may be either
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
