@@ -62,6 +62,7 @@ SAMPLED = {
     "tests/models/test_sklearn_texts.py": 4,
     "tests/models/test_trees.py": 10,
     "tests/models/test_onnx.py": 12,
+    "tests/models/test_tflite.py::test_as_by_the_interpreter": 3,
     "tests/models/test_text.py::test_layers": 6,
     "tests/models/test_text.py::test_functions": 6,
     "tests/models/test_layers.py::test_network_equals_keras": 4,
