@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qtensor import datasets, errors
     from qtensor.aot.artifact.artifact import Artifact, load
     from qtensor.connection import Connection, connect, default_connection, export, sql
+    from qtensor.gradients import value_and_grad
     from qtensor.relation import Relation
     from qtensor.results.batches import batches
 
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "progress",
     "sql",
+    "value_and_grad",
 ]
 
 # Whether a query that reads tables block by block shows how far it is, on a terminal or in a notebook, after two seconds.
@@ -55,6 +57,7 @@ _HOMES = {
     "export": "qtensor.connection",
     "load": "qtensor.aot.artifact.artifact",
     "sql": "qtensor.connection",
+    "value_and_grad": "qtensor.gradients",
 }
 
 

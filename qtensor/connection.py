@@ -28,10 +28,14 @@ from qtensor.errors import DataError, UnsupportedError
 from qtensor.explain.model_text import signature_text
 from qtensor.exporting import export_native_query, export_query
 from qtensor.given import given_mapping, given_path, given_text, given_texts
+from qtensor.logical import Plan
+from qtensor.lowering.gradients.given import FixedRows
+from qtensor.lowering.gradients.weights import named_weights, with_weights
+from qtensor.lowering.models.dependence import with_unread
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.models.tensorflow import is_tensorflow_model
 from qtensor.models import Registration
-from qtensor.optimise.driver import Observer, refuse_unsupported
+from qtensor.optimise.driver import Observer, moved, refuse_unsupported
 from qtensor.process.calls import Calls, HandOverError, staying_here
 from qtensor.process.cores import available_cores
 from qtensor.process.memory import enough_memory, keep_heap, release_heap
@@ -44,9 +48,10 @@ from qtensor.run.sweep import bound_run
 from qtensor.run.swept_values import swept
 from qtensor.sources.arrow import without_rows
 from qtensor.sources.table import Table
+from qtensor.sources.typed import TypedSource
 from qtensor.statement import View
 from qtensor.statements.run import Runner
-from qtensor.streaming.prepare import Runnable, batches_of, prepare, rows_of
+from qtensor.streaming.prepare import Runnable, batches_of, prepare, prepare_plan, rows_of
 from qtensor.types import Schema
 
 PLANS_KEPT = 256
@@ -62,6 +67,13 @@ class Kept:
     views: tuple[tuple[str, View], ...]
     models: tuple[Model, ...]
     columns: Columns
+
+
+@dataclass(frozen=True)
+class TablesAtHand:
+    """The tables of a plan that was made of another one."""
+
+    tables: Mapping[str, Table]
 
 
 _TABLE, _MODEL = "the name of a table", "the name of a model"
@@ -127,7 +139,7 @@ class Connection:
         *,
         arguments: int | None = None,
         output: str | None = None,
-        inputs: Sequence[str] | None = None,
+        inputs: Sequence[str] | Mapping[str, int] | None = None,
         dtype: DTypeLike | None = None,
         classes: Sequence[str] | None = None,
         null: float | str | Mapping[str, float | str] | None = None,
@@ -139,21 +151,22 @@ class Connection:
 
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
-        model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras or .h5 file, or of
-            a frozen graph (.pb); a JAX function of one value for each argument; a fitted estimator or Pipeline of scikit-learn; a
-            Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an onnx.ModelProto or .onnx
-            file; a list or mapping of such, as versions of which a call chooses. An input of a TensorFlow model takes an argument
-            for each number of a row, in the order of memory (28 x 28 pixels: 784, row after row); strings take VARCHAR, as
-            StringLookup, TextVectorization, Hashing and tf.strings do, and a result that is one of several texts is VARCHAR.
-            Estimators have the names of inputs that they were fitted with. Pickles (.joblib, .pkl) are never opened. A NaN is
-            passed on: an imputer fills it in, trees send it where they send what is missing. A row that scikit-learn refuses (NaN
-            for most estimators, infinities) is an ExecutionError.
+        model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras, .h5 or .tflite
+            file, or of a frozen graph (.pb); a JAX function of one value for each argument, or of vectors; a fitted estimator or
+            Pipeline of scikit-learn; a Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an
+            onnx.ModelProto or .onnx file; a list or mapping of such, as versions of which a call chooses. An input of a
+            TensorFlow model takes an argument for each number of a row, in the order of memory (28 x 28 pixels: 784, row after
+            row); strings take VARCHAR, as StringLookup, TextVectorization, Hashing and tf.strings do, and a result that is one of
+            several texts is VARCHAR. Estimators have the names of inputs that they were fitted with. Pickles (.joblib, .pkl) are
+            never opened. A NaN is passed on: an imputer fills it in, trees send it where they send what is missing. A row that
+            scikit-learn refuses (NaN for most estimators, infinities) is an ExecutionError.
         arguments: the number of SQL arguments, where the model does not tell.
         output: "class" for the index of the greatest score, "scores" for all of them, or the name of one of several outputs (of a
             frozen graph: of any tensor); without it a call chooses. Of classifiers of scikit-learn, XGBoost and LightGBM "class",
             the default, is the label, a number or text; "scores" (or "proba") are its probabilities; "raw" what they are made of:
             margins, the decision function.
-        inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order.
+        inputs: the names of the model's inputs in the order in which SQL gives them, for models whose inputs have no order. Of a
+            JAX function a mapping says how many arguments each parameter takes; those of several are vectors.
         dtype: the type of the arguments where the model does not tell: of JAX functions (float64), of functions without an
             input_signature (float32).
         classes: the names of the classes 0, 1, ..., where the model gives a class or scores of several: the result is VARCHAR.
@@ -168,7 +181,7 @@ class Connection:
         Raises ModelError: listing everything in the model that cannot be converted; a name that is a function of SQL, or that a
         model has and `replace` is False.
         """
-        order = inputs if inputs is None or isinstance(inputs, str) else given_texts(inputs, "inputs")
+        order = inputs if inputs is None or isinstance(inputs, str | Mapping) else given_texts(inputs, "inputs")
         names = None if classes is None else given_texts(classes, "classes")
         registration = Registration(name, model, arguments, output, order, dtype, trust, names, null, signature)
         self._registry.add_model(registration, self._imported(registration), replace)
@@ -365,6 +378,43 @@ class Connection:
     def _swept(self, query: Query, variables: Mapping[str, object]) -> Schema:
         """The columns of a relation's query as a sweep."""
         return self._bound(query, variables)[0]
+
+    def _bound_for_gradients(self, query: Query, variables: Mapping[str, object]) -> tuple[Plan, Mapping[str, Model], FixedRows]:
+        """What `value_and_grad` needs: the plan with every expression as it was bound, the models by name in lower case, and what
+        computes the rows of its parts, over the tables as they are now.
+        """
+        with self._scope(variables) as scope, enough_memory():
+            plan = moved(bind(query.sql, scope, query.parameters, query.dialect))
+            tables, models = dict(scope.tables), dict(self._registry.models)
+
+        def rows(part: Plan, others: Mapping[str, tuple[Schema, pa.Table]]) -> pa.Table:
+            made = {name: Table(name, TypedSource(fields, table)) for name, (fields, table) in others.items()}
+            at_hand = TablesAtHand({**tables, **made})
+
+            def of_part() -> pa.Table:
+                with enough_memory():
+                    return rows_of(self._session, prepare_plan(self._session, query, part, at_hand, models))
+
+            return self._calls.run(of_part)  # in a thread of its own: in the caller's, JAX is tracing
+
+        return plan, models, rows
+
+    def set_weights(self, name: str, weights: Mapping[str, object]) -> Connection:
+        """Give a registered model other weights, those in the form of `value_and_grad(...).weights`; nothing is compiled anew.
+
+        Relations made before see them when they next run. The object that was registered keeps its own: `refresh_function` takes
+        those again. Raises DataError: no such model or weight, an array of another shape.
+        """
+        registration = self._registry.registration(given_text(name, _MODEL))
+        model = self._registry.models[name.lower()]
+        try:
+            changed = with_weights(model, given_mapping(weights, "weights"))
+        except KeyError as error:
+            raise DataError(f'the model "{name}" has no weight {error}; its weights: {", ".join(named_weights(model))}') from None
+        except ValueError as error:
+            raise DataError(f'the model "{name}": {error}') from None
+        self._registry.add_model(registration, with_unread(replace(model, weights=tuple(changed))))
+        return self
 
     def _rows(self, query: Query, variables: Mapping[str, object]) -> pa.Table:
         """The rows of a query: in this thread if that takes no time, else in one that can be abandoned."""

@@ -27,7 +27,7 @@ class Registration:
     model: object
     arguments: int | None = None
     output: str | None = None
-    inputs: Sequence[str] | None = None
+    inputs: Sequence[str] | Mapping[str, int] | None = None
     dtype: DTypeLike | None = None
     trust: bool = False
     classes: Sequence[str] | None = None

@@ -241,8 +241,9 @@ class Relation(TypedRows):
         """How the query is run, by stage: its text, its plan before and after optimisation, its pipelines, its
         models, HLO, or seconds by stage.
 
-        level: "sql", "logical", "physical", "model" (each model layer by layer, and what a row costs it), "hlo" or "timings"
-        (which runs the query once).
+        level: "sql", "logical", "rules" (the plan after each rule of the optimiser that changed it), "physical", "model" (each
+        model layer by layer, what a row costs it and for how many it is called, about), "hlo" or "timings" (which runs the query
+        once).
         """
         return explain(self._connection._session, self._prepare(), level)
 

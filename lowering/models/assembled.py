@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.models.labels import labelled
-from qtensor.lowering.models.model import Model, ModelInput, Prediction, order_of
+from qtensor.lowering.models.model import TEXT, Model, ModelInput, Prediction, order_of
+from qtensor.lowering.models.text_features import MISSING, MISSING_NUMBER, TextFeatures
 from qtensor.lowering.program.row_major import stacked
 from qtensor.lowering.program.work import shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, SqlType
@@ -40,10 +41,13 @@ class Held:
 
 @dataclass
 class Run:
-    """One tracing of a model: its weights, and for which rows it has no result, each a bool[n]."""
+    """One tracing of a model: its weights, and for which rows it has no result, each a bool[n]. texts: of features that are texts
+    their codes, int32[n], and the tables that were made of the texts, [texts, width].
+    """
 
     weights: Sequence[jax.Array]
     failed: list[jax.Array] = field(default_factory=list)
+    texts: dict[int, tuple[jax.Array, Sequence[jax.Array]]] = field(default_factory=dict)
 
     def __getitem__(self, number: int) -> jax.Array:
         return self.weights[number]
@@ -51,6 +55,11 @@ class Run:
     def column(self, number: int) -> jax.Array:
         """A vector [k] of the weights beside features [k, n]."""
         return self.weights[number][:, None]
+
+    def made_of_text(self, feature: int, table: int) -> jax.Array:
+        """[width, n] of a table that the host made of a feature's texts."""
+        codes, tables = self.texts[feature]
+        return tables[table].at[codes].get(mode="clip").T
 
     def fail(self, rows: jax.Array) -> None:
         self.failed.append(rows)
@@ -91,8 +100,17 @@ class Predictor:
         return self.predicted is None
 
 
-def model_of(taken: Taken, names: Sequence[str], dtype: Any, held: Held, predictor: Predictor) -> Model:
-    """The model that a predictor is, with the output that the caller wants."""
+def model_of(
+    taken: Taken,
+    names: Sequence[str],
+    dtype: Any,
+    held: Held,
+    predictor: Predictor,
+    *,
+    texts: TextFeatures | None = None,
+    fails: str = NOT_A_NUMBER,
+) -> Model:
+    """The model that a predictor is, with the output that the caller wants. See `assemble`."""
     parts = {
         "scores": predictor.predicted or predictor.scores or predictor.raw,
         "raw": predictor.raw or predictor.predicted,
@@ -102,7 +120,7 @@ def model_of(taken: Taken, names: Sequence[str], dtype: Any, held: Held, predict
     part = parts[wanted]
     assert part is not None
     classes = predictor.classes if wanted == "class" else None
-    return assemble(taken, names, dtype, held, part, classes=classes, work=predictor.work)
+    return assemble(taken, names, dtype, held, part, classes=classes, fails=fails, work=predictor.work, texts=texts)
 
 
 def then(part: Part, link: Callable[[jax.Array], jax.Array]) -> Part:
@@ -119,6 +137,14 @@ def chained(first: Part, second: Part) -> Part:
         return second(run, first(run, x))
 
     return both
+
+
+def after(first: Part, found: Predictor) -> Predictor:
+    """A predictor of what `first` gives."""
+    parts = {key: getattr(found, key) for key in ("predicted", "scores", "raw", "number")}
+    return Predictor(
+        **{key: part and chained(first, part) for key, part in parts.items()}, classes=found.classes, work=found.work
+    )
 
 
 def choose(taken: Taken, known: Sequence[str], default: str) -> str:
@@ -141,11 +167,13 @@ def assemble(
     classes: Any = None,
     fails: str = NOT_A_NUMBER,
     work: int | None = None,
+    texts: TextFeatures | None = None,
 ) -> Model:
     """The model that `part` computes of features [k, n] of the type `dtype`.
 
     names: of the features. classes: what the numbers that it gives stand for, if it gives the number of a class. fails: why a row
-    may have no result. work: multiply-adds a row; counted if not given.
+    may have no result. work: multiply-adds a row; counted if not given. texts: the features that are texts; `null="nan"` makes
+    them NaN, too.
 
     Raises ModelError: arguments=, inputs= or dtype= are not as the model is.
     """
@@ -156,15 +184,21 @@ def assemble(
         raise ModelError(f'model "{taken.name}" says itself of which types its inputs are: leave out dtype=')
     numbers = None if classes is None else class_numbers(classes)
     label = None if numbers is None or np.array_equal(numbers, np.arange(len(numbers))) else held(numbers)
-    apply = Assembled(part, tuple(order.index(position) for position in range(len(order))), label)
-    dtypes = (np.dtype(dtype),) * len(names)
+    texts = TextFeatures() if texts is None else texts
+    place_of = tuple(order.index(position) for position in range(len(order)))
+    programs = tuple(texts.program(feature, place_of[feature]) for feature in sorted(texts.features))
+    widths = tuple(tuple(output.width or 1 for output in program.outputs) for program in programs)
+    apply = Assembled(part, place_of, label, np.dtype(dtype), tuple(zip(sorted(texts.features), widths, strict=True)))
+    dtypes = tuple(TEXT if position in texts.features else np.dtype(dtype) for position in order)
     with jax.enable_x64(True):
-        shapes = [shape_of(weight.shape, weight.dtype) for weight in held.arrays]
-        lowered = jax.jit(apply).lower(shapes, [shape_of((8,), dtype)] * len(names))
+        machine_types = [np.dtype(np.int32) if one == TEXT else one for one in dtypes]
+        tables = [np.zeros(8 * width, np.int32) for of_text in widths for width in of_text]
+        shapes = [shape_of(weight.shape, weight.dtype) for weight in (*held.arrays, *tables)]
+        lowered = jax.jit(apply).lower(shapes, [shape_of((8,), one) for one in machine_types])
         prediction = lowered.out_info
         result = result_type(prediction.result, classes is not None)
         if work is None:
-            work = work_of(apply, held.arrays, dtypes).multiply_adds
+            work = work_of(apply, [*held.arrays, *tables], machine_types).multiply_adds
     model = Model(
         name=taken.name,
         digest=hashlib.sha256(f"{lowered.as_text()}{dtypes}{result}".encode()).hexdigest(),
@@ -176,6 +210,8 @@ def assemble(
         classes=len(classes) if classes is not None and label is None else None,
         fails=None if prediction.failed is None else fails,
         work=work,
+        texts=programs,
+        missing=MISSING if programs else None,
     )
     if classes is not None and numbers is None:
         model = labelled(model, [str(one) for one in classes])
@@ -203,15 +239,25 @@ def result_type(result: Any, is_class: bool) -> SqlType:
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """`Model.apply` of parts. order: the column that is each feature. label: the weight that says what a class's number means."""
+    """`Model.apply` of parts. order: the column that is each feature. label: the weight that says what a class's number means.
+    dtype: of features. texts: of each feature that is a text the widths of its tables, which come behind the weights.
+    """
 
     part: Part
     order: tuple[int, ...]
     label: int | None
+    dtype: np.dtype[Any]
+    texts: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
+        features = [columns[position] for position in self.order]
+        tables = iter(weights[len(weights) - sum(len(widths) for _, widths in self.texts) :])
         run = Run(weights)
-        result = self.part(run, stacked([columns[position] for position in self.order]))
+        for feature, widths in self.texts:
+            run.texts[feature] = features[feature], [next(tables).reshape(-1, width) for width in widths]
+            (number,) = run.made_of_text(feature, 0)
+            features[feature] = jnp.where(number == MISSING_NUMBER, jnp.nan, number.astype(self.dtype))
+        result = self.part(run, stacked(features))
         if result.shape[0] == 1:
             result = result[0]
         if self.label is not None:

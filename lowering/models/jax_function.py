@@ -1,38 +1,23 @@
-"""A plain JAX function as a model: traced once for one row, its captured arrays turned into weights, then mapped over rows."""
+"""A plain JAX function as a model: what it takes of a row, numbers or vectors, and by which names."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from numpy.typing import DTypeLike
 
-from qtensor.errors import ModelError, suggestion
-from qtensor.lowering.models.model import Model, ModelInput, Prediction, SeveralOutputs, input_dtype, order_of
-from qtensor.lowering.program.work import inner_jaxprs, primitives, shape_of, work_of
-from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
+from qtensor.errors import ModelError
+from qtensor.lowering.models.model import Model, input_dtype, order_of
+from qtensor.lowering.models.row_function import NotTracedError, RowInput, model_of_row
 
-TRACING_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NameError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+Parameters: TypeAlias = tuple[inspect.Parameter, ...]
 
-_SAME_NUMBER = frozenset(("convert_element_type", "reshape", "squeeze", "expand_dims", "broadcast_in_dim", "copy"))
+MOST_COLUMNS = 1 << 16
 
 
 def import_jax_function(
@@ -41,18 +26,20 @@ def import_jax_function(
     arguments: int | None = None,
     *,
     output: str | None = None,
-    inputs: Sequence[str] | None = None,
+    inputs: Sequence[str] | Mapping[str, int] | None = None,
     dtype: DTypeLike | None = None,
 ) -> Model:
-    """A JAX function of scalars, one parameter an SQL argument, as a model.
+    """A JAX function of scalars, one parameter an SQL argument, or of vectors, as a model.
 
     function: takes scalars and returns a scalar, a vector of k scores, or several of these in a dictionary or a tuple. It sees
     one row at a time (`jax.vmap` maps it over the rows), so it is row-wise whatever it does; jax.numpy code written for whole
-    columns of independent rows works too.
-    arguments: the number of arguments; needed where the parameters do not tell it (`*args`).
+    columns of independent rows works too. A function of one parameter for which `arguments` says more than one, such as
+    `functools.partial(module.apply, parameters)`, takes them as a vector; if it cannot, as a batch of one row, [1, arguments].
+    arguments: the number of arguments; needed where the parameters do not tell it (`*args`, vectors).
     output: of several results the name of one, a key or a number from 1 on; "class" for the first index of the greatest of k
     scores (BIGINT), "scores" for the scores as they are, the default.
-    inputs: the names of all parameters in the order in which SQL gives them; of `*args` their names.
+    inputs: the names of all parameters in the order in which SQL gives them; of `*args` their names. A mapping says how many
+    arguments each takes: those of more than one are vectors.
     dtype: the type of all arguments: float64, so that numbers keep their digits. float32 is faster, and may be what the arrays
     that the function captures are made for. 64-bit types are enabled inside the function; Python numbers take the type of the
     arrays they meet.
@@ -64,141 +51,99 @@ def import_jax_function(
     """
     if not callable(function):
         raise ModelError(f'model "{name}": expected a function, not {type(function).__module__}.{type(function).__qualname__}')
-    names = parameter_names(name, function, arguments, inputs)
-    order = tuple(range(len(names))) if inputs is None else order_of(name, names, inputs)
     known = input_dtype(name, dtype, np.float64)
-    scalars = [shape_of((), known)] * len(names)
+    parameters = parameters_of(function)
+    if isinstance(inputs, Mapping):
+        return of_vectors(name, function, parameters, inputs, known, output)
+    positional, is_open = positional_of(parameters)
+    takes_one = len([one for one in positional if one.default is one.empty]) == 1
+    if arguments is not None and not is_open and takes_one and arguments > len(positional):
+        vector = RowInput(positional[0].name if inputs is None else only(name, inputs), known, (arguments,))
+        return first_traced(name, function, ([vector], [vector]), output, batches=(False, True))
+    names = parameter_names(name, parameters, arguments, inputs)
+    order = tuple(range(len(names))) if inputs is None else order_of(name, names, inputs)
 
     def in_order(*values: Any) -> Any:
         return function(*(values[order.index(position)] for position in range(len(order))))
 
-    with jax.enable_x64(True):
+    scalars = [RowInput(names[position], known) for position in order]
+    if is_open and inputs is None and len(names) > 1 and not any(names):
+        vector = RowInput("", known, (len(names),))
+        return first_traced(name, function, (scalars, [vector], [vector]), output, batches=(False, False, True))
+    return model_of_row(name, in_order, scalars, output)
+
+
+def only(name: str, inputs: Sequence[str]) -> str:
+    """The name of the only input."""
+    if isinstance(inputs, str) or len(inputs) != 1:
+        raise ModelError(f'model "{name}": inputs= names the inputs of a function that takes one vector of all arguments')
+    return inputs[0]
+
+
+def of_vectors(
+    name: str,
+    function: Callable[..., Any],
+    parameters: Parameters,
+    inputs: Mapping[str, int],
+    dtype: np.dtype[Any],
+    output: str | None,
+) -> Model:
+    """The model of a function whose parameters take as many arguments as `inputs` says of each."""
+    if not all(type(width) is int and 0 < width <= MOST_COLUMNS for width in inputs.values()):
+        raise ModelError(f'model "{name}": inputs= says of each input how many arguments it takes, a number from 1 on')
+    names = parameter_names(name, parameters, None, tuple(inputs))
+    order = order_of(name, names, tuple(inputs))
+
+    def in_order(*values: Any) -> Any:
+        return function(*(values[order.index(position)] for position in range(len(order))))
+
+    given = [RowInput(one, dtype, () if width == 1 else (width,)) for one, width in inputs.items()]
+    return model_of_row(name, in_order, given, output)
+
+
+def first_traced(
+    name: str, function: Callable[..., Any], ways: Sequence[Sequence[RowInput]], output: str | None, batches: Sequence[bool]
+) -> Model:
+    """The model by the first of several ways to give it a row. Raises ModelError: why none of them goes."""
+    problems = []
+    for inputs, as_batch in zip(ways, batches, strict=True):
         try:
-            returned: list[Any] = []  # as the function orders a dictionary: JAX would sort it
-            jax.eval_shape(lambda *values: returned.append(in_order(*values)), *scalars)
-            chosen, output = chosen_result(name, returned[0], output)
-            closed = jax.make_jaxpr(lambda *values: chosen(in_order(*values)))(*scalars)
-        except TRACING_ERRORS as error:
-            line = first_line(error)
-            hint = '; pass dtype="float32" if it is made for that' if "float32" in line and known == np.float64 else ""
-            raise ModelError(f'model "{name}" cannot be traced by JAX with {len(names)} {known} scalars: {line}{hint}') from error
-        refuse_callbacks(name, closed.jaxpr)
-        result = result_type(name, closed.out_avals)
-        classes = classes_of(closed.jaxpr) if isinstance(result, Integer) else None
-        if output == "class":
-            if not isinstance(result, Array):
-                raise ModelError(
-                    f'model "{name}": output="class" needs two or more scores a row; the function gives one {result}'
-                )
-            classes, result = result.length, BIGINT
-        weights = tuple(np.asarray(constant) for constant in closed.consts)
-        apply = MappedFunction(closed.jaxpr, output == "class")
-        columns = [shape_of((8,), known)] * len(names)
-        # The text of the lowered program, unlike that of a jaxpr, holds every digit of every constant.
-        text = jax.jit(apply).lower([shape_of(w.shape, w.dtype) for w in weights], columns).as_text()
-        work = work_of(apply, weights, [known] * len(names)).multiply_adds
-    return Model(
-        name=name,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
-        arguments=(known,) * len(names),
-        result=result,
-        weights=weights,
-        apply=apply,
-        inputs=tuple(ModelInput(names[position]) for position in order),
-        classes=classes,
-        work=work,
-    )
+            return model_of_row(name, of_a_batch(function) if as_batch else function, inputs, output)
+        except NotTracedError as error:
+            problems.append(error.at(as_batch))
+    raise ModelError(f'model "{name}" cannot be traced by JAX {", or ".join(problems)}')
 
 
-def chosen_result(name: str, results: Any, output: str | None) -> tuple[Callable[[Any], Any], str | None]:
-    """What picks the result that output= names, of those that a function returns, and what is to be made of it.
+def of_a_batch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one row, by one of batches of rows."""
 
-    Results in a dictionary have its keys as names, those in a tuple the numbers from 1 on. Raises SeveralOutputs: no choice.
-    """
-    known = {}
-    if isinstance(results, Mapping):
-        known = {str(key): key for key in results}
-    elif isinstance(results, tuple | list):
-        fields = getattr(results, "_fields", ())
-        known = {str(key): place for place, key in enumerate(fields or range(1, len(results) + 1))}
-    if output is not None and output in known:
-        return lambda found: found[known[output]], None
-    if output not in (None, "class", "scores"):
-        names = [*known, "class", "scores"]
-        hint = suggestion(output, names)
-        listed = f"one of {', '.join(map(repr, known))}" if known else '"class" or "scores"'
-        raise ModelError(f'model "{name}": output= of this JAX function is {listed}, not "{output}". {hint}'.rstrip())
-    if len(known) > 1:
-        raise SeveralOutputs(name, list(known))
-    only = next(iter(known.values()), None)
-    return (lambda found: found) if only is None else (lambda found: found[only]), output
+    def of_row(*values: Any) -> Any:
+        found = function(*(value[None] for value in values))
+        if any(jnp.ndim(part) == 0 or jnp.shape(part)[0] != 1 for part in jax.tree.leaves(found)):
+            raise TypeError("the result has no row for each row of the batch")
+        return jax.tree.map(lambda part: part[0], found)
+
+    return of_row
 
 
-def classes_of(jaxpr: Any) -> int | None:
-    """In how many classes the only result of a function lies: that of an argmax over so many scores; None if it is no class."""
-    (wanted,) = jaxpr.outvars
-    dtypes = []
-    for equation in reversed(jaxpr.eqns):
-        if wanted not in equation.outvars:
-            continue
-        dtypes.append(np.dtype(wanted.aval.dtype))
-        if any(dtype.kind not in "iu" for dtype in dtypes):
-            return None
-        name, inner = equation.primitive.name, inner_jaxprs(equation.params.values())
-        found = None
-        if name in ("argmax", "argmin"):
-            found = math.prod(equation.invars[0].aval.shape[axis] for axis in equation.params["axes"])
-        elif len(inner) == 1 and len(equation.outvars) == 1:
-            found = classes_of(inner[0])
-        if found is not None:
-            return found if all(found <= np.iinfo(dtype).max for dtype in dtypes) else None
-        if name not in _SAME_NUMBER:
-            return None
-        (wanted,) = equation.invars
-    return None
-
-
-def refuse_callbacks(name: str, jaxpr: Any) -> None:
-    """Raise ModelError for what would call back into Python while a query runs: no program of ours does."""
-    found = sorted({primitive for primitive in primitives(jaxpr) if "callback" in primitive or primitive == "debug_print"})
-    if found:
-        raise ModelError(
-            f'model "{name}" calls back into Python ({", ".join(found)}): leave out jax.debug.print and the like, and do in '
-            "jax.numpy what a callback does"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class MappedFunction:
-    """`Model.apply` of a traced function of scalars. Trace it inside `jax.enable_x64(True)`.
-
-    as_class: its result are scores, of which the first greatest is wanted (NaN is greater than all, as in NumPy).
-    """
-
-    jaxpr: Any
-    as_class: bool = False
-
-    def __call__(self, weights: Sequence[jax.Array], columns: Sequence[jax.Array]) -> Prediction:
-        row = jaxpr_as_fun(ClosedJaxpr(self.jaxpr, list(weights)))
-        (result,) = jax.vmap(row, out_axes=-1)(*columns)
-        if result.ndim == 2 and result.shape[0] == 1:
-            result = result[0]
-        if jnp.issubdtype(result.dtype, jnp.floating) and result.dtype.itemsize == 2:
-            result = result.astype(np.float32)
-        return Prediction(jnp.argmax(result, axis=0) if self.as_class else jnp.asarray(result))
-
-
-def parameter_names(
-    name: str, function: Callable[..., Any], arguments: int | None, inputs: Sequence[str] | None
-) -> tuple[str, ...]:
-    """The parameters that a call of `function` passes: those without a default, or the first `arguments`; "" has no name."""
+def parameters_of(function: Callable[..., Any]) -> Parameters:
     try:
-        parameters = tuple(inspect.signature(function).parameters.values())
+        return tuple(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some built-in functions have no signature
-        parameters = (inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL),)
+        return (inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL),)
+
+
+def positional_of(parameters: Parameters) -> tuple[list[inspect.Parameter], bool]:
+    """The parameters that can be given by position, and whether there may be any number of them."""
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return positional, any(one.kind is one.VAR_POSITIONAL for one in parameters)
+
+
+def parameter_names(name: str, parameters: Parameters, arguments: int | None, inputs: Sequence[str] | None) -> tuple[str, ...]:
+    """The parameters that a call of a function passes: those without a default, or the first `arguments`; "" has no name."""
+    positional, is_open = positional_of(parameters)
     known = [one.name for one in positional if arguments is not None or one.default is one.empty][:arguments]
-    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+    if is_open:
         if inputs is not None and not isinstance(inputs, str):
             known += [given for given in inputs if given not in known]
         elif arguments is None:
@@ -210,27 +155,3 @@ def parameter_names(
     if not known:
         raise ModelError(f'model "{name}" takes no arguments; a model is a function of columns')
     return tuple(known)
-
-
-def result_type(name: str, results: Sequence[Any]) -> SqlType:
-    """The SQL type of the function's result for one row."""
-    if len(results) != 1:
-        raise ModelError(f'model "{name}" returns {len(results)} values; it must return one')
-    shape, dtype = results[0].shape, results[0].dtype
-    width = shape[0] if len(shape) == 1 else 1
-    if jnp.issubdtype(dtype, jnp.floating) and len(shape) <= 1 and width:
-        element = DOUBLE if dtype == np.float64 else FLOAT
-        return element if width == 1 else Array(element, width)
-    if shape in ((), (1,)):
-        if dtype == np.bool_:
-            return BOOLEAN
-        if jnp.issubdtype(dtype, jnp.integer):
-            return Integer(8 * dtype.itemsize, bool(jnp.issubdtype(dtype, jnp.signedinteger)))
-    raise ModelError(
-        f'model "{name}" returns {dtype}{list(shape)} for a row; only a scalar or a vector of floating-point scores is supported'
-    )
-
-
-def first_line(error: BaseException) -> str:
-    line = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) or not line else line

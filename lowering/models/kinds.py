@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,7 +29,7 @@ def imported_model(
     *,
     arguments: int | None = None,
     output: str | None = None,
-    inputs: Sequence[str] | None = None,
+    inputs: Sequence[str] | Mapping[str, int] | None = None,
     dtype: DTypeLike | None = None,
     trust: bool = False,
     signature: str | None = None,
@@ -37,16 +37,17 @@ def imported_model(
     """The model that a user gave to `create_function`, with its options. Raises ModelError: it cannot be converted."""
     if isinstance(model, type):
         raise ModelError(f'model "{name}": {model.__qualname__} is a class; pass a model that was made of it')
-    taken = Taken(name, arguments, output, inputs, dtype)
     read = importer_of_file(name, Path(model)) if isinstance(model, str | os.PathLike) else importer_of_object(model)
     if signature is not None and (read is not None or not is_tensorflow_model(model)):
         raise ModelError(f'model "{name}": signature= is for SavedModels, and this is none')
+    if read is None and not is_tensorflow_model(model):
+        return import_jax_function(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
+    if isinstance(inputs, Mapping):
+        raise ModelError(f'model "{name}": inputs= is a list of names; widths are for JAX functions')
     if read is not None:
-        return read(taken, model)
-    if is_tensorflow_model(model):
-        read_so = partial(import_model, trust=trust, signature=signature)
-        return read_so(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
-    return import_jax_function(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
+        return read(Taken(name, arguments, output, inputs, dtype), model)
+    read_so = partial(import_model, trust=trust, signature=signature)
+    return read_so(name, model, arguments=arguments, output=output, inputs=inputs, dtype=dtype)
 
 
 def importer_of_object(model: object) -> Importer | None:
@@ -88,6 +89,10 @@ def importer_of_file(name: str, path: Path) -> Importer | None:
             from qtensor.lowering.models.onnx.importer import import_onnx
 
             return import_onnx
+        case ".tflite":
+            from qtensor.lowering.models.tensorflow.tflite.importer import import_tflite
+
+            return import_tflite
         case ".txt":
             from qtensor.lowering.models.trees.lightgbm import read_lightgbm
 

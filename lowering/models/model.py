@@ -111,6 +111,7 @@ class Model:
     texts: tuple[TextProgram, ...] = ()
     unread: frozenset[int] = frozenset()
     unread_if_small: frozenset[int] = frozenset()
+    missing: str | None = None  # the text that stands for one that is missing, if the model knows such
 
     @property
     def tables(self) -> tuple[tuple[int, TextOutput], ...]:

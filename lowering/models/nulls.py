@@ -15,7 +15,8 @@ from qtensor.lowering.models.model import TEXT, Model
 def with_defaults(model: Model, null: object) -> Model:
     """The model that takes a NULL as `null`, a number or a text, for all arguments, or as a mapping has it for an input's name.
 
-    "nan" is NaN, but of a text. Raises ModelError: no number, one that an argument cannot hold, no such input.
+    "nan" is NaN; of a text it is the text "nan", unless the model knows texts that are missing.
+    Raises ModelError: no number, one that an argument cannot hold, no such input.
     """
     names = [one.name for one in model.inputs]
     if isinstance(null, Mapping):
@@ -29,15 +30,18 @@ def with_defaults(model: Model, null: object) -> Model:
     widths = [one.width for one in model.inputs]
     of_argument = [default for default, width in zip(of_input, widths, strict=True) for _ in range(width)]
     nulls = tuple(
-        None if default is None else default_of(model.name, default, dtype)
+        None if default is None else default_of(model, default, dtype)
         for default, dtype in zip(of_argument, model.arguments, strict=True)
     )
     return replace(model, nulls=nulls)
 
 
-def default_of(name: str, default: object, dtype: np.dtype) -> int | float | str:
+def default_of(model: Model, default: object, dtype: np.dtype) -> int | float | str:
     """What stands for NULL in an argument of type `dtype`."""
+    name = model.name
     if dtype == TEXT:
+        if model.missing is not None and (default != default or (isinstance(default, str) and default.lower() == "nan")):
+            return model.missing
         if not isinstance(default, str):
             raise ModelError(f'model "{name}": null={default!r} is no text, which one of its arguments is; give each its own')
         return default

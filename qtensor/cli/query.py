@@ -14,7 +14,7 @@ from qtensor.cli.inputs import Inputs, read_sql
 from qtensor.cli.options import input_options, output_options, query_options
 from qtensor.cli.output import Output
 
-LEVELS = ("sql", "logical", "physical", "model", "hlo", "timings")
+LEVELS = ("sql", "logical", "rules", "physical", "model", "hlo", "timings")
 BENCHMARKS = ("seed", "aot")
 
 
@@ -51,7 +51,9 @@ def explain(sql: str | None, file: str | None, inputs: Inputs, level: str) -> No
     \b
     sql       as it was read
     logical   the plan as bound, and as optimised
+    rules     the plan after each rule of the optimiser that changed it
     physical  the pipelines that are compiled
+    model     the models layer by layer, and what they cost
     hlo       the XLA module that runs
     timings   milliseconds by stage; runs the query once
     """

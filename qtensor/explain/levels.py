@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from qtensor.bind import normalised
 from qtensor.errors import QTensorError, UnsupportedError
 from qtensor.explain.model_text import models_text
 from qtensor.explain.pipeline_text import physical_text
 from qtensor.explain.plan_text import plan_text
+from qtensor.logical import definitions_of
+from qtensor.optimise.driver import optimise
+from qtensor.optimise.facts.estimates import Estimator
+from qtensor.optimise.facts.model_calls import rows_of_models
+from qtensor.run.measured import MeasuredTables
 from qtensor.run.prepared import Prepared
 from qtensor.run.session import Session
 from qtensor.run.sweep import PreparedSweep, Runs, run_sweep
 from qtensor.streaming.prepare import PreparedStream, Runnable
 from qtensor.streaming.tally import Tally
 
-Level: TypeAlias = Literal["sql", "logical", "physical", "model", "hlo", "timings"]
+Level: TypeAlias = Literal["sql", "logical", "rules", "physical", "model", "hlo", "timings"]
 
 
 def explain(session: Session, prepared: Runnable, level: Level) -> str:
@@ -26,16 +31,32 @@ def explain(session: Session, prepared: Runnable, level: Level) -> str:
             return normalised(prepared.query.sql, prepared.query.dialect)
         case "logical":
             return f"bound\n{plan_text(prepared.bound)}\n\noptimised\n{plan_text(prepared.optimised)}"
+        case "rules":
+            return rules(session, prepared)
         case "physical":
             return physical(prepared)
         case "model":
-            return models_text(prepared.models)
+            return models_text(prepared.models, rows_of_models(prepared.optimised, estimator(session, prepared)))
         case "hlo":
             return hlo(prepared)
         case "timings":
             return timings(session, prepared)
         case _:
-            raise QTensorError(f'there is no level "{level}": use "sql", "logical", "physical", "model", "hlo" or "timings"')
+            raise QTensorError(f'there is no level "{level}": use {", ".join(map(repr, get_args(Level)))}')
+
+
+def rules(session: Session, prepared: Runnable) -> str:
+    """The plan as bound, and after each rule that changed it."""
+    steps = [("bound", prepared.bound)]
+    optimise(prepared.bound, lambda rule, plan: steps.append((rule, plan)), estimator(session, prepared).statistics)
+    return "\n\n".join(f"{title}\n{plan_text(plan)}" for title, plan in steps)
+
+
+def estimator(session: Session, prepared: Runnable) -> Estimator:
+    """What is known of a query's tables, without reading what streams."""
+    streamed = prepared.streamed if isinstance(prepared, PreparedStream) else ()
+    measured = MeasuredTables(prepared.tables, session.threads, unread=tuple(streamed))
+    return Estimator(measured, definitions_of(prepared.optimised))
 
 
 def physical(prepared: Runnable) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -66,12 +66,12 @@ class Step:
     multiply_adds: int
 
 
-def models_text(models: Sequence[Model]) -> str:
-    """All models of a query."""
-    return "\n\n".join(map(model_text, models)) if models else "the query calls no model"
+def models_text(models: Sequence[Model], rows: Mapping[str, float]) -> str:
+    """All models of a query, with how many rows they are called for by name, about."""
+    return "\n\n".join(model_text(one, rows.get(one.name, 0.0)) for one in models) if models else "the query calls no model"
 
 
-def model_text(model: Model) -> str:
+def model_text(model: Model, rows: float) -> str:
     """One model."""
     with jax.enable_x64(True):
         weights = [shape_of(weight.shape, weight.dtype) for weight in model.weights]
@@ -82,7 +82,7 @@ def model_text(model: Model) -> str:
     named |= dict.fromkeys(jaxpr.invars[len(weights) : len(weights) + len(tables)], "table of texts")
     layers = [line for steps in grouped(steps_of(jaxpr, named)) for line in layer_lines(steps)]
     numbers = [f"  {number:>3}  {line}" for number, line in enumerate(layers, 1)]
-    return "\n".join([f"model {signature_text(model)}", *costs(model), *numbers])
+    return "\n".join([f"model {signature_text(model)}", *costs(model, rows), *numbers])
 
 
 def signature_text(model: Model) -> str:
@@ -108,7 +108,7 @@ def result_text(model: Model) -> str:
     return f"{model.result}, a class below {model.classes:,}" if model.classes is not None else str(model.result)
 
 
-def costs(model: Model) -> list[str]:
+def costs(model: Model, rows: float) -> list[str]:
     """What a row costs, and for which rows it is computed."""
     size = sum(weight.nbytes for weight in model.weights)
     taken = sum(4 if dtype == TEXT else dtype.itemsize for dtype in model.arguments)
@@ -119,7 +119,17 @@ def costs(model: Model) -> list[str]:
     else:
         where = f"in blocks of {BLOCK:,} rows"
     cost = f"{2 * model.work:,} floating-point operations in products and {taken:,} bytes of arguments a row"
-    return [f"  {cost}; {size:,} bytes of weights", f"  computed {where}"]
+    return [f"  {cost}; {size:,} bytes of weights", f"  computed for about {rounded(rows):,} rows, {where}"]
+
+
+def rounded(rows: float) -> int:
+    """An estimate to two digits.
+
+    >>> rounded(147_311), rounded(7.9)
+    (150000, 8)
+    """
+    whole = round(rows)
+    return round(whole, 2 - len(str(whole)))
 
 
 def steps_of(jaxpr: Any, named: dict[Any, str]) -> Iterator[Step]:

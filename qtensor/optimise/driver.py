@@ -56,6 +56,22 @@ RULES = (
     Rule.of_nodes(drop_distinct),
 )
 
+# What moves filters down to where they take rows away, and finds the keys of joins; no expression becomes another one.
+MOVING_RULES = (
+    Rule.of_plans(push_filter_down),
+    Rule.of_plans(drop_unseen_order),
+    Rule.of_nodes(extract_join_keys),
+    Rule.of_plans(prune_columns),
+)
+
+
+def moved(plan: Plan) -> Plan:
+    """An equivalent plan without subqueries, in which every expression is as it was bound."""
+    plan = required(plan, None)
+    for rule in MOVING_RULES:
+        plan = checked(rule, plan, rule.applied(plan, None), None)
+    return plan
+
 
 def optimise(plan: Plan, observe: Observer | None = None, statistics: PlanStatistics | None = None) -> Plan:
     """An equivalent plan without subqueries that reads and computes less; `observe` is told the name of each rule that changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 import pyarrow as pa
 
@@ -84,6 +84,13 @@ class PreparedStream:
 Runnable: TypeAlias = Prepared | PreparedStream | PreparedSweep
 
 
+class HasTables(Protocol):
+    """Where the tables are that a bound plan reads."""
+
+    @property
+    def tables(self) -> Mapping[str, Table]: ...
+
+
 def prepare(
     session: Session, query: Query, scope: Scope, models: Mapping[str, Model], observe: Observer | None = None
 ) -> Runnable:
@@ -99,7 +106,7 @@ def prepare_plan(
     session: Session,
     query: Query,
     bound: Plan,
-    scope: Scope,
+    scope: HasTables,
     models: Mapping[str, Model],
     observe: Observer | None = None,
     clock: Clock | None = None,

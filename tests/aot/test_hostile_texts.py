@@ -42,6 +42,8 @@ from qtensor.lowering.models.text.program import (
     TextNode,
     TextOutput,
     TextProgram,
+    Without,
+    Words,
     Written,
 )
 from qtensor.types import DOUBLE
@@ -76,9 +78,23 @@ NODES: tuple[TextNode, ...] = (
     Computed("select", (22, 5, 7), "int32"),
     Written(23),
     HashBucket(24, 7, None),
+    Words(2, 1),
+    Without(26, ("b",)),
+    Count(27),
 )
 WIDTHS = {16: (3, "int64"), 17: (5, "bool")}
-NUMBERS = {4: "bool", 5: "int32", 10: "float32", 11: "int64", 12: "int64", 18: "int64", 22: "bool", 23: "int32", 25: "int64"}
+NUMBERS = {
+    4: "bool",
+    5: "int32",
+    10: "float32",
+    11: "int64",
+    12: "int64",
+    18: "int64",
+    22: "bool",
+    23: "int32",
+    25: "int64",
+    28: "int64",
+}
 
 
 def program() -> TextProgram:

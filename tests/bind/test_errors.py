@@ -191,7 +191,7 @@ def casts_of(plan: Plan) -> list[Cast]:
         ("SELECT ts::TIMESTAMP(3) FROM t", "the type TIMESTAMP(3)"),
         ("SELECT year(interval 1 day)", "year of an INTERVAL"),
         ("SELECT [1, 2]", "arrays"),
-        ("SELECT list_sum(i4) FROM t", "the function list_sum"),
+        ("SELECT list_sort(i4) FROM t", "the function list_sort"),
         ("SELECT string_agg(s, s ORDER BY i4) FROM t", "string_agg with a separator that is not a text or a parameter"),
         ("SELECT CAST(interval 1 day AS VARCHAR)", "casts from INTERVAL to VARCHAR"),
         ("SELECT i4::BLOB FROM t", "the type"),

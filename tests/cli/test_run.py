@@ -284,7 +284,14 @@ def test_many_rows(qt: CommandLine) -> None:
 
 @pytest.mark.parametrize(
     ("level", "part"),
-    [("sql", "SELECT"), ("logical", "Scan t"), ("physical", "pipeline 0"), ("hlo", "HloModule"), ("timings", "compile")],
+    [
+        ("sql", "SELECT"),
+        ("logical", "Scan t"),
+        ("rules", "Scan t"),
+        ("physical", "pipeline 0"),
+        ("hlo", "HloModule"),
+        ("timings", "compile"),
+    ],
 )
 def test_explain(qt: CommandLine, level: str, part: str) -> None:
     run = qt("explain", COUNT, "-t", "t=t.csv", "--level", level)

@@ -98,3 +98,17 @@ def test_a_table_of_what_a_model_does_not_read() -> None:
         of_integers = connection.sql("SELECT sum(m(a, b)) AS s FROM t").fetchone()
         assert of_integers == connection.sql("SELECT sum(2 * a) FROM t WHERE b IS NOT NULL").fetchone()
         assert "IS NOT NULL" not in connection.sql("SELECT m(b, a) FROM t").explain("logical")
+
+
+def test_other_weights_matter() -> None:
+    table = pa.table({"a": np.arange(10), "b": np.arange(10) * 2})
+    weights = np.array([1.0, 0.0])
+    with qtensor.connect() as connection:
+        connection.register("t", table)
+        connection.create_function("m", lambda a, b: jnp.stack([a, b]) @ weights)
+        relation = connection.sql("SELECT sum(m(a, b)) FROM t")
+        assert relation.fetchall() == [(45.0,)]
+        assert "m(a, 0)" in relation.explain("logical")
+        connection.set_weights("m", {"0": np.array([0.0, 1.0])})
+        assert relation.fetchall() == [(90.0,)]
+        assert "m(0, b)" in relation.explain("logical")

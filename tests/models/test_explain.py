@@ -34,12 +34,14 @@ def test_layers_and_costs(connection: Any) -> None:
     assert wide.startswith("model wide(a float32, b float32) gives BIGINT, a class below 64\n")
     size = FIRST.nbytes + SECOND.nbytes
     assert f"{2 * (2 * 128 + 128 * 64):,} floating-point operations in products and 8 bytes of arguments a row; {size:,}" in wide
-    assert "for the rows that filters leave, up to 1,024 at a time" in wide
+    assert "computed for about 10 rows, for the rows that filters leave, up to 1,024 at a time" in wide
     assert "matrix product     [2, n], weight 0 -> [n, 128], 256 multiply-adds a row" in wide
     assert "matrix product     [n, 128], weight 1 -> [n, 64], 8,192 multiply-adds a row" in wide
     assert wide.index("weight 0") < wide.index("max\n") < wide.index("weight 1") < wide.index("exp") < wide.index("argmax")
     assert plus.startswith("model plus(first float64, second float64) gives DOUBLE\n")
-    assert plus.endswith("  computed within the loop over its table's rows\n    1  elementwise        [n]: add")
+    assert plus.endswith(
+        "  computed for about 10 rows, within the loop over its table's rows\n    1  elementwise        [n]: add"
+    )
     assert "VARCHAR, one of 3 names" in level
     assert connection.sql("SELECT a FROM t").explain("model") == "the query calls no model"
 
@@ -70,3 +72,23 @@ def test_classes_of_jax_functions(connection: Any, function: Any, classes: int |
         found = function(jnp.float32(number), jnp.float32(number)).item()
         expected[found] = expected.get(found, 0) + 1
     assert connection.sql(query).fetchall() == sorted(expected.items())
+
+
+def test_rows_that_a_model_is_called_for() -> None:
+    """Those that other conditions leave, or of a table whose rows have several partners; a call that is written twice is one."""
+    numbers = np.arange(100_000)
+    with qtensor.connect(threads=1) as opened:
+        opened.register("t", {"a": numbers, "k": numbers % 1_000})
+        opened.register("u", {"k": np.arange(1_000), "b": np.arange(1_000.0)})
+        opened.create_function("m", lambda b: jnp.ones(600) @ (jnp.ones(600) * b), dtype="float64")
+
+        def rows(query: str) -> str:
+            return opened.sql(query).explain("model").partition("for about ")[2].partition(" rows")[0]
+
+        assert rows("SELECT m(a) FROM t WHERE m(a) > 3") == "100,000"
+        assert rows("SELECT a FROM t WHERE m(a) > 3 AND m(a) < 9 AND a < 1000") == "1,000"
+        assert rows("SELECT sum(m(b)) FROM t JOIN u ON t.k = u.k") == "1,000"
+        steps = opened.sql("SELECT sum(m(b)) FROM t JOIN u ON t.k = u.k").explain("rules").split("\n\n")
+        titles = [step.partition("\n")[0] for step in steps]
+        assert titles[0] == "bound"
+        assert "infer_early" in titles

@@ -190,8 +190,8 @@ def test_things_that_are_no_models(tmp_path: Path) -> None:
 
 def test_keras_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     model = keras.Sequential([keras.Input((3,)), L.Dense(1)])
-    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    assert "only its TensorFlow backend" in refused(model)
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    assert "runs on torch; only TensorFlow and JAX are supported. Save it as a .keras file" in refused(model)
 
 
 def test_keras_model_that_was_never_built() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -90,7 +91,9 @@ def test_count_of_arguments() -> None:
         (lambda a: jnp.stack([a > 0, a > 1]), None, "bool[2]"),
         (lambda a: float(a), None, "cannot be traced"),
         (lambda a, b: a @ b, None, "cannot be traced"),
-        (lambda a: a, 2, "cannot be traced"),
+        (lambda a: a[5] + a.T.undefined, 2, "with float64[2]: "),
+        (lambda *a: a[0].undefined, 2, "with 2 float64 scalars: "),
+        (lambda a: a[0, 0], 3, "with float64[1, 3]: the result has no row for each row of the batch"),
     ],
 )
 def test_refused(function: Any, arguments: int | None, message: str) -> None:
@@ -98,6 +101,57 @@ def test_refused(function: Any, arguments: int | None, message: str) -> None:
         import_jax_function("m", function, arguments)
     assert message in str(error.value)
     assert '"m"' in str(error.value)
+
+
+VECTORS = RANDOM.normal(size=(700, 3)).astype(np.float32)
+LAYER = RANDOM.normal(size=(3, 5)).astype(np.float32)
+
+
+def applied(parameters: Any, *inputs: Any, train: bool = False) -> Any:
+    """As the modules of neural network libraries are called: with parameters, and any number of inputs."""
+    (x,) = inputs
+    return jax.nn.relu(x @ parameters["kernel"]) + (jnp.nan if train else 0.0)
+
+
+def of_batches(x: Any) -> Any:
+    return jax.nn.relu(x.reshape((x.shape[0], -1)) @ LAYER)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: jax.nn.relu(x @ LAYER),
+        jax.jit(lambda x, scale=1.0: jax.nn.relu(x @ LAYER) * scale),
+        functools.partial(applied, {"kernel": LAYER}),
+        of_batches,
+    ],
+)
+def test_vectors(function: Any) -> None:
+    model = import_jax_function("m", function, 3, dtype="float32")
+    assert [one.width for one in model.inputs] == [3]
+    assert_scores_equal(run(model, *VECTORS.T), np.maximum(VECTORS @ LAYER, 0))
+
+
+def test_several_vectors() -> None:
+    model = import_jax_function("m", lambda u, v, w: u @ v + w, inputs={"w": 1, "u": 2, "v": 2})
+    columns = RANDOM.normal(size=(5, 40))
+    assert [(one.name, one.width) for one in model.inputs] == [("w", 1), ("u", 2), ("v", 2)]
+    w, a, b, c, d = columns
+    np.testing.assert_allclose(run(model, *columns), a * c + b * d + w, rtol=1e-12)
+    with pytest.raises(ModelError, match="how many arguments it takes"):
+        import_jax_function("m", lambda u: u, inputs={"u": 0})
+    with pytest.raises(ModelError, match='has no input "x"'):
+        import_jax_function("m", lambda u: u, inputs={"x": 2})
+
+
+def test_large_arrays_are_of_few_rows() -> None:
+    """Of a function whose arrays are large, few rows are computed at once, and all of them come."""
+    model = import_jax_function("m", lambda x: jnp.cumsum(jnp.outer(x, jnp.arange(9_000.0)), axis=1).max(axis=1), 3)
+    with jax.enable_x64(True):
+        text = jax.jit(model.apply).lower(model.weights, list(VECTORS.T.astype(np.float64))).as_text()
+    assert "700x3x9000" not in text
+    expected = np.cumsum(VECTORS[..., None].astype(np.float64) * np.arange(9_000.0), axis=2).max(axis=2)
+    np.testing.assert_allclose(run(model, *VECTORS.T), expected, rtol=1e-9)
 
 
 def printing(value: Any) -> Any:

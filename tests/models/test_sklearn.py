@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -11,20 +12,31 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn import (
+    calibration,
     cluster,
     compose,
+    covariance,
+    cross_decomposition,
     decomposition,
     discriminant_analysis,
+    dummy,
     ensemble,
     feature_selection,
     impute,
+    isotonic,
+    kernel_approximation,
     linear_model,
+    mixture,
     model_selection,
+    multiclass,
+    multioutput,
     naive_bayes,
     neighbors,
     neural_network,
     pipeline,
     preprocessing,
+    random_projection,
+    semi_supervised,
     svm,
     tree,
 )
@@ -69,6 +81,8 @@ REGRESSORS = [
     ensemble.BaggingRegressor(tree.DecisionTreeRegressor(max_depth=3), 4, max_features=3, **few),
     compose.TransformedTargetRegressor(linear_model.Ridge(), transformer=preprocessing.StandardScaler()),
     model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [0.1, 1]}, cv=2),
+    ensemble.AdaBoostRegressor(n_estimators=15, **few), ensemble.AdaBoostRegressor(linear_model.Ridge(), n_estimators=4, **few),
+    linear_model.RANSACRegressor(**few), cross_decomposition.PLSRegression(2),
 ]  # fmt: skip
 POSITIVE = [
     linear_model.PoissonRegressor(max_iter=300), linear_model.TweedieRegressor(power=1.5, max_iter=300),
@@ -87,12 +101,23 @@ CLASSIFIERS = [
     ensemble.VotingClassifier([("a", naive_bayes.GaussianNB()), ("b", tree.DecisionTreeClassifier(max_depth=3)), ("c", svm.LinearSVC())]),
     ensemble.StackingClassifier([("a", naive_bayes.GaussianNB()), ("b", tree.DecisionTreeClassifier(max_depth=3))], linear_model.LogisticRegression(max_iter=500)),
     ensemble.BaggingClassifier(tree.DecisionTreeClassifier(max_depth=4), 5, max_features=4, **few),
+    ensemble.AdaBoostClassifier(n_estimators=20, **few), ensemble.AdaBoostClassifier(linear_model.LogisticRegression(), n_estimators=3, **few),
+    calibration.CalibratedClassifierCV(naive_bayes.GaussianNB(), cv=3), calibration.CalibratedClassifierCV(svm.LinearSVC(), cv=2, method="isotonic"),
+    calibration.CalibratedClassifierCV(tree.DecisionTreeClassifier(max_depth=4), ensemble=False),
+    multiclass.OneVsRestClassifier(linear_model.LogisticRegression()), multiclass.OneVsRestClassifier(tree.DecisionTreeClassifier(max_depth=4)),
+    multiclass.OneVsOneClassifier(svm.LinearSVC()), multiclass.OneVsOneClassifier(tree.DecisionTreeClassifier(max_depth=4)),
+    multiclass.OutputCodeClassifier(linear_model.LogisticRegression(), code_size=3, **few),
+    dummy.DummyClassifier(), dummy.DummyClassifier(strategy="most_frequent"), dummy.DummyClassifier(strategy="constant", constant=1),
+    semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB()), linear_model.LogisticRegressionCV(max_iter=1000, cv=2, l1_ratios=(0,), use_legacy_attributes=False),
 ]  # fmt: skip
 TRANSFORMERS = [
     preprocessing.StandardScaler(), preprocessing.StandardScaler(with_mean=False), preprocessing.MinMaxScaler(), preprocessing.MinMaxScaler((-1, 1), clip=True),
     preprocessing.MaxAbsScaler(), preprocessing.RobustScaler(), preprocessing.Normalizer(), preprocessing.Normalizer("l1"), preprocessing.Normalizer("max"),
     preprocessing.PolynomialFeatures(3), preprocessing.PolynomialFeatures(2, interaction_only=True, include_bias=False), preprocessing.Binarizer(threshold=0.5),
     preprocessing.PowerTransformer(), preprocessing.PowerTransformer(standardize=False), preprocessing.FunctionTransformer(np.abs), preprocessing.FunctionTransformer(),
+    preprocessing.QuantileTransformer(n_quantiles=40), preprocessing.QuantileTransformer(n_quantiles=40, output_distribution="normal"),
+    decomposition.FactorAnalysis(2), decomposition.FastICA(2, **few), random_projection.GaussianRandomProjection(3, **few), random_projection.SparseRandomProjection(3, **few),
+    kernel_approximation.RBFSampler(n_components=7, **few), cluster.FeatureAgglomeration(2), neighbors.NeighborhoodComponentsAnalysis(2, max_iter=5, **few),
     preprocessing.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"), preprocessing.KBinsDiscretizer(3, encode="ordinal", strategy="uniform"),
     decomposition.PCA(3), decomposition.PCA(2, whiten=True), decomposition.TruncatedSVD(2), cluster.KMeans(3, n_init=1, **few),
     feature_selection.SelectKBest(k=2), feature_selection.VarianceThreshold(0.5), feature_selection.SelectFromModel(linear_model.Lasso(0.1)),
@@ -213,9 +238,54 @@ def test_a_forest_of_outliers() -> None:
     assert_close(found_of(model, NEW, "raw"), model.decision_function(NEW))
 
 
-def test_clusters() -> None:
-    model = cluster.KMeans(4, n_init=2, random_state=0).fit(X)
-    np.testing.assert_array_equal(found_of(model, NEW), model.predict(NEW))
+UNLABELLED = [
+    cluster.KMeans(4, n_init=2, **few), cluster.MeanShift(), cluster.Birch(n_clusters=3), cluster.AffinityPropagation(max_iter=50, **few),
+    *(mixture.GaussianMixture(3, covariance_type=kind, **few) for kind in ("full", "tied", "diag", "spherical")),
+    mixture.BayesianGaussianMixture(n_components=3, **few), svm.OneClassSVM(nu=0.2), linear_model.SGDOneClassSVM(**few), covariance.EllipticEnvelope(**few),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", UNLABELLED, ids=lambda one: f"{type(one).__name__}{getattr(one, 'covariance_type', '')}")
+def test_without_labels(model: Any) -> None:
+    fitted(model, X)
+    rows = NEW[:50] if hasattr(model, "predict_proba") else NEW  # far away all are as improbable
+    np.testing.assert_array_equal(found_of(model, rows), quietly(model.predict, rows))
+    if hasattr(model, "predict_proba"):
+        assert_close(found_of(model, rows, "scores"), model.predict_proba(rows))
+    elif hasattr(model, "decision_function"):
+        assert_close(found_of(model, rows, "raw"), model.decision_function(rows))
+
+
+def test_counts_and_categories() -> None:
+    """Bayes over counts, and over numbers of categories, of which unknown ones fail."""
+    counts = np.random.default_rng(0).integers(0, 5, (ROWS, WIDTH))
+    for model in (naive_bayes.ComplementNB(), naive_bayes.MultinomialNB(), naive_bayes.CategoricalNB()):
+        fitted(model, counts, THREE)
+        np.testing.assert_array_equal(found_of(model, counts), model.predict(counts))
+        assert_close(found_of(model, counts, "scores"), model.predict_proba(counts))
+    unknown = np.concatenate([counts[:3], [[0, 0, 9, 0, 0], [-1, 0, 0, 0, 0]]])
+    assert failures(imported_model("m", model), *columns_of(unknown))[0].tolist() == [False, False, False, True, True]
+
+
+def test_thresholds() -> None:
+    first = {"estimator": linear_model.LogisticRegression(), "threshold": 0.3}
+    for model in (
+        model_selection.FixedThresholdClassifier(**first),
+        model_selection.FixedThresholdClassifier(**first, pos_label="no"),
+        model_selection.FixedThresholdClassifier(svm.LinearSVC(), threshold=-0.5, response_method="decision_function"),
+        model_selection.TunedThresholdClassifierCV(naive_bayes.GaussianNB(), cv=2),
+    ):
+        taken = imported_model("m", fitted(model, X, np.where(TWO, "yes", "no")))
+        assert taken.labels is not None
+        np.testing.assert_array_equal(np.asarray(taken.labels)[run(taken, *columns_of(NEW))], model.predict(NEW))
+
+
+def test_several_numbers_and_one_feature() -> None:
+    model = fitted(multioutput.MultiOutputRegressor(linear_model.Ridge()), X, np.stack([Y, -Y], 1))
+    assert_close(found_of(model, NEW), model.predict(NEW))
+    for beyond in ("clip", "nan"):
+        steps = fitted(isotonic.IsotonicRegression(out_of_bounds=beyond), X[:, 0], Y)
+        assert_close(found_of(steps, NEW[:, :1]), steps.predict(NEW[:, 0]))
 
 
 def test_categories() -> None:
@@ -266,15 +336,15 @@ class Doubled(preprocessing.StandardScaler):
 
 
 def test_what_cannot_be_converted_is_named() -> None:
-    steps = [("text", preprocessing.OneHotEncoder(sparse_output=False)), ("own", Doubled()), ("last", linear_model.Ridge())]
+    steps = [("odd", preprocessing.OneHotEncoder(sparse_output=False)), ("own", Doubled()), ("last", linear_model.Ridge())]
     model = pipeline.Pipeline(steps)
-    words = np.array([["a"], ["b"]] * 10, object)
-    with pytest.raises(ModelError, match=r'categories of text.*"own".*class of its own'):
-        imported_model("m", model.fit(words, np.arange(20)))
+    dates = np.array([[datetime.date(2020, 1, 1)], [datetime.date(2020, 1, 2)]] * 10, object)
+    with pytest.raises(ModelError, match=r'"odd".*column of date.*"own".*class of its own'):
+        imported_model("m", model.fit(dates, np.arange(20)))
     with pytest.raises(ModelError, match="not fitted"):
         imported_model("m", linear_model.Ridge())
     with pytest.raises(ModelError, match="not supported"):
-        imported_model("m", ensemble.AdaBoostClassifier().fit(X, TWO))
+        imported_model("m", cluster.BisectingKMeans(2).fit(X))
     with pytest.raises(ModelError, match="several outputs"):
         imported_model("m", tree.DecisionTreeClassifier().fit(X, np.stack([TWO, THREE], 1)))
 

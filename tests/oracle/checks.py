@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import duckdb
 import jax
+import jax.numpy as jnp
 import pyarrow as pa
+import pytest
 
 import qtensor
 import qtensor.optimise.driver
 from qtensor.aot.machine.options import COMPILER_OPTIONS
 from qtensor.errors import BindError, CapacityError, QTensorError, UnsupportedError
+from qtensor.optimise.rules import infer_early, infer_once
 from qtensor.streaming import prepare as preparing
 from qtensor.streaming import tables as streamed
 from tests.oracle.answers import Answer, Row, answer_of_duckdb, assert_same_answer, is_ordered
@@ -57,7 +60,17 @@ class Finding:
 
 NUMBER = r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL.*|FLOAT|DOUBLE)"
 NO_CAST = re.compile(rf"cannot combine ((DATE|TIMESTAMP) and {NUMBER}|{NUMBER} and (DATE|TIMESTAMP))$")
-KINDS = (*QUERIES, "joins", "subqueries", "windows", "partitions", "partitions", "plain", "streams")
+KINDS = (*QUERIES, "joins", "subqueries", "windows", "partitions", "partitions", "plain", "streams", "models", "models")
+# Models that DuckDB computes alike, as macros: one of both arguments, one that does not look at its second, one that knows NULLs.
+MODELS: Mapping[str, tuple[Callable[..., Any], Any, str]] = {
+    "model_of": (lambda a, b: jnp.stack([a, b]) @ jnp.array([2.0, 0.5]), None, "(a, b) AS a::DOUBLE * 2 + b::DOUBLE * 0.5"),
+    "careless": (
+        lambda a, b: jnp.stack([a, a]) @ jnp.array([0.5, 0.5]),
+        None,
+        "(a, b) AS CASE WHEN b IS NOT NULL THEN a::DOUBLE * 0.5 + a::DOUBLE * 0.5 END",
+    ),
+    "filled": (lambda a: jnp.stack([a, a]) @ jnp.array([1.0, 1.0]), 3, "(a) AS coalesce(a::DOUBLE, 3) + coalesce(a::DOUBLE, 3)"),
+}
 ROWS_OF_BLOCK = 5
 BYTES_OF_STEP = 600
 
@@ -70,6 +83,9 @@ def random_case(seed: int, kind: str | None = None) -> Case:
     if kind == "partitions":
         partition = random_partition(draw)
         return Case(kind, tables, partition.together, partition)
+    if kind == "models":
+        draw.models = True
+        return Case(kind, tables, QUERIES[draw.pick(*QUERIES)](draw), plain=draw.chance(0.3), streamed=draw.chance(0.2))
     if kind == "plain":
         return Case(kind, tables, QUERIES[draw.pick(*QUERIES)](draw), plain=True)
     if kind == "streams":
@@ -89,6 +105,13 @@ class Checker:
         self.renew()
         for name, table in case.tables.items():
             self.ours.register(name, table, stream=case.streamed)
+        if case.kind != "models":
+            return self.compare(case)
+        register_models(self.ours)
+        with all_models_are_large():
+            return self.compare(case)
+
+    def compare(self, case: Case) -> Finding:
         if case.streamed:
             with small_blocks():
                 found = self.ask(case.sql)
@@ -145,6 +168,8 @@ def ask_duckdb(case: Case) -> Answer | Exception:
     with duckdb.connect(config={"threads": 1}) as connection:
         for name, table in case.tables.items():
             connection.register(name, table)
+        for name, (_, _, macro) in MODELS.items():
+            connection.execute(f"CREATE MACRO {name}{macro}")
         try:
             return answer_of_duckdb(connection, case.sql)
         except duckdb.Error as error:
@@ -156,6 +181,7 @@ def without_rules(case: Case) -> Answer | Exception:
     with no_rules(), qtensor.connect(threads=1) as connection:
         for name, table in case.tables.items():
             connection.register(name, table)
+        register_models(connection)
         found = attempt(connection, case.sql)
     assert found is not None
     return found
@@ -183,6 +209,22 @@ def small_blocks() -> Iterator[None]:
         yield
     finally:
         streamed.LEAST_ROWS, streamed.MOST_ROWS, preparing.LEAST_BUDGET, preparing.SHARE_OF_STEP = usual
+
+
+def register_models(connection: qtensor.Connection) -> None:
+    for name, (function, null, _) in MODELS.items():
+        if name not in connection.functions():
+            connection.create_function(name, function, null=null)
+
+
+@contextmanager
+def all_models_are_large() -> Iterator[None]:
+    """Rules place calls of any model over tables of any size."""
+    with pytest.MonkeyPatch.context() as patch:
+        for rule in (infer_early, infer_once):
+            patch.setattr(rule, "WORTH", 1)
+            patch.setattr(rule, "FACTOR", 1)
+        yield
 
 
 @contextmanager

@@ -64,7 +64,11 @@ def read_graph(name: str, model: Any, tensors: Tensors) -> Graph:
         except UnreadableError as error:
             problems.append(f'{proto.op_type} (operator "{title}"): {error}')
             continue
-        version = versions.get(domain, versions.get(domain or "ai.onnx", 1))
+        version = versions.get(domain, versions.get(domain or "ai.onnx", 0 if versions else 1))
+        if version < 1:
+            problems.append(f'operators of "{domain or "ai.onnx"}" without a version (opset_import)')
+        if not all(isinstance(one, str) for one in (*proto.input, *proto.output, *attributes)):
+            problems.append(f"{proto.op_type} (operator number {number}) with names that are no text")
         nodes.append(Node(proto.op_type, domain, title, tuple(proto.input), tuple(proto.output), attributes, version))
     if problems:
         listed = "; ".join(dict.fromkeys(problems))

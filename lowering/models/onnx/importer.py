@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.models.assembled import Taken
 from qtensor.lowering.models.labels import labelled
 from qtensor.lowering.models.model import Model, ModelInput, Prediction, order_of
-from qtensor.lowering.models.onnx.files import Tensors, dtype_of, read_model
+from qtensor.lowering.models.onnx.files import Tensors, UnreadableError, dtype_of, read_model
 from qtensor.lowering.models.onnx.graph import FAILURES, Graph, folded, needed, of_row, read_graph, weights_of
 from qtensor.lowering.models.onnx.registry import Text
+from qtensor.lowering.models.onnx.rows import refuse_mixed_rows
 from qtensor.lowering.program.row_major import rows_of_columns
 from qtensor.lowering.program.work import shape_of, work_of
 from qtensor.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
@@ -34,6 +35,7 @@ class Input:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     argument: np.dtype[Any]
+    is_one_row: bool = False  # in the model, too
 
     @property
     def width(self) -> int:
@@ -76,6 +78,9 @@ def converted(taken: Taken, graph: Graph, inputs: Sequence[Input], as_class: boo
     labels = apply.labels_of(shapes)
     try:
         lowered = jax.jit(apply).lower(shapes, [shape_of((8,), dtype) for dtype in types])
+        if not all(one.is_one_row for one in inputs):
+            given = [(one.name, one.shape, one.dtype) for one in inputs]
+            refuse_mixed_rows(taken.name, lambda values: apply.graph_of(arrays, values), given)
     except FAILURES as error:
         line = str(error).strip().partition("\n")[0]
         raise ModelError(f'model "{taken.name}" cannot be converted: it does not go with rows of its inputs: {line}') from error
@@ -116,13 +121,17 @@ class RowFunction:
         given = {
             one.name: jnp.reshape(value, one.shape).astype(one.dtype) for one, value in zip(self.inputs, values, strict=True)
         }
-        own: dict[int, dict[str, Any]] = {}
-        for (position, key), weight in zip(self.own, weights[len(self.weights) :], strict=True):
-            own.setdefault(position, {})[key] = weight
-        found = of_row(self.name, self.graph, dict(zip(self.weights, weights, strict=False)), own, given)
+        found = self.graph_of(weights, given)
         if isinstance(found, Text):
             return Text(jnp.reshape(found.number, ()), found.labels)
         return jnp.reshape(jnp.asarray(found), (-1,))
+
+    def graph_of(self, weights: Sequence[Any], given: Mapping[str, Any]) -> Any:
+        """The output for a batch, as it comes."""
+        own: dict[int, dict[str, Any]] = {}
+        for (position, key), weight in zip(self.own, weights[len(self.weights) :], strict=True):
+            own.setdefault(position, {})[key] = weight
+        return of_row(self.name, self.graph, dict(zip(self.weights, weights, strict=False)), own, given)
 
     def labels_of(self, shapes: Sequence[Any]) -> tuple[str, ...] | None:
         """The texts of which the output is one; None of numbers."""
@@ -177,7 +186,10 @@ def inputs_of(taken: Taken, graph: Graph) -> tuple[Input, ...]:
         place = f'model "{taken.name}": its input "{proto.name}"'
         if not proto.type.HasField("tensor_type") or tensor.elem_type == 8:
             raise ModelError(f"{place} is of text, or no tensor; numbers are supported")
-        dtype = dtype_of(tensor.elem_type)
+        try:
+            dtype = dtype_of(tensor.elem_type)
+        except UnreadableError as error:
+            raise ModelError(f"{place}: {error}") from error
         sizes = [int(one.dim_value) for one in dims[1:]]
         if len(graph.inputs) == 1 and taken.arguments is not None and sizes == [0]:
             sizes = [taken.arguments]
@@ -188,7 +200,7 @@ def inputs_of(taken: Taken, graph: Graph) -> tuple[Input, ...]:
         if dims[0].dim_value > 1:
             raise ModelError(f"{place} is for {dims[0].dim_value} rows; write the model for any number of rows, or for one")
         argument = np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind not in "iu" else dtype
-        found.append(Input(proto.name, (1, *sizes), dtype, argument))
+        found.append(Input(proto.name, (1, *sizes), dtype, argument, dims[0].dim_value == 1))
     if not found:
         raise ModelError(f'model "{taken.name}" takes no input that depends on a row')
     total = sum(one.width for one in found)
@@ -225,6 +237,8 @@ def only(graph: Graph, output: str) -> Graph:
 
 
 def result_type(name: str, result: Any, is_class: bool) -> SqlType:
+    if 0 in result.shape:
+        raise ModelError(f'model "{name}" gives no numbers for a row')
     if is_class:
         return BIGINT
     if jnp.issubdtype(result.dtype, jnp.floating):

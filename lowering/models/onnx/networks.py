@@ -218,6 +218,8 @@ def reduce(node: Node, x: Array, axes: Array | None = None) -> Array:
     if not listed and nothing:
         return x
     chosen = tuple(axis_of(axis, x.ndim) for axis in listed) if listed else tuple(range(x.ndim))
+    if 0 in x.shape:
+        raise NotConvertedError("reduces no numbers to one")
     found = REDUCTIONS[node.kind](x, chosen, keepdims=keep)
     return found.astype(x.dtype)
 

@@ -11,27 +11,35 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from qtensor.lowering.models.assembled import Held, Part, Predictor, Run
+from qtensor.lowering.models.text_features import TextFeatures, is_missing, kinds_of
 
 Array: TypeAlias = jax.Array
 
 
 class Step(NamedTuple):
-    """A transformer of features, and how many it gives."""
+    """A transformer of features, and how many it gives. kept: of those that it gives, which feature each is as it came, or filled
+    in where it was missing; None: something else. () says so of all.
+    """
 
     part: Part
     width: int
+    kept: tuple[int | None, ...] = ()
 
 
 @dataclass
 class Builder:
     """What estimators are made parts with. path: the steps that were entered. problems: all that cannot be converted.
-    others: what makes a predictor of an estimator of another library.
+    others: what makes a predictor of an estimator of another library. sources: of the features that the next estimator is given,
+    which of the model's each is, None: something else; only those of the model may be texts.
     """
 
     name: str
     held: Held = field(default_factory=Held)
+    texts: TextFeatures = field(default_factory=TextFeatures)
+    sources: tuple[int | None, ...] = ()
     path: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     others: Callable[[object], Callable[[Builder, Any, int], Predictor] | None] = lambda estimator: None
@@ -50,11 +58,45 @@ class Builder:
         yield
         self.path.pop()
 
+    @contextmanager
+    def given(self, sources: Sequence[int | None]) -> Iterator[None]:
+        before, self.sources = self.sources, tuple(sources)
+        yield
+        self.sources = before
+
+    def after(self, step: Step) -> tuple[int | None, ...]:
+        """The sources of what a step gives."""
+        return tuple(None if position is None else self.sources[position] for position in step.kept) or (None,) * step.width
+
+    def without_texts(self, step: Step) -> Step:
+        """A step behind which no other comes: what it gives are numbers."""
+        if any(source in self.texts.features for source in self.after(step)):
+            self.problems.append(f"{self.path[-1] if self.path else 'it'} gives a column of texts, and only numbers can be given")
+        return step
+
+    def text_source(self, feature: int) -> int:
+        """Which of the model's features a feature is that turns out to be a text."""
+        source = self.sources[feature]
+        if source is None:
+            raise NotConvertedError("takes texts that an earlier step makes, which is not supported")
+        self.texts.is_text(source)
+        return source
+
+    def numbers(self, feature: int, values: Sequence[Any]) -> NDArray[np.float64]:
+        """The numbers by which a feature has `values`: categories, or what is filled in. What is missing is NaN."""
+        kinds = kinds_of(values)
+        if not kinds <= {"number"} and kinds != {"text"}:
+            raise NotConvertedError(f"has a column of {' and '.join(sorted(kinds))}, and not of texts or of numbers alone")
+        if kinds == {"text"}:
+            self.text_source(feature)
+        number: Callable[[Any], float] = self.texts.number if kinds == {"text"} else float
+        return np.array([np.nan if is_missing(value) else number(value) for value in values], np.float64)
+
     def transformer(self, estimator: Any, width: int) -> Step:
         """A fitted transformer of `width` features."""
         make = TRANSFORMERS.get(kind_of(estimator))
         step = self.made(estimator, width, make, "transformer")
-        return Step(identity, width) if step is None else Step(guarded(estimator, step.part), step.width)
+        return Step(identity, width) if step is None else step._replace(part=guarded(estimator, step.part))
 
     def predictor(self, estimator: Any, width: int) -> Predictor:
         """A fitted predictor of `width` features."""
@@ -96,11 +138,13 @@ TRANSFORMERS: dict[str, Callable[[Builder, Any, int], Step]] = {}
 PREDICTORS: dict[str, Callable[[Builder, Any, int], Predictor]] = {}
 # Estimators that take anything, or leave it to others to look at what they take.
 UNGUARDED = frozenset(
-    ("Pipeline", "ColumnTransformer", "FeatureUnion", "FunctionTransformer", "VotingClassifier", "VotingRegressor",
-     "StackingClassifier", "StackingRegressor", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV",
-     "HalvingRandomSearchCV", "TransformedTargetRegressor", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor",
-     "BaggingClassifier", "BaggingRegressor", "DummyRegressor", "DummyClassifier", "CalibratedClassifierCV",
-     "OneVsRestClassifier", "RFE", "RFECV", "SelectFromModel", "SequentialFeatureSelector")
+    ("BaggingClassifier", "BaggingRegressor", "CalibratedClassifierCV", "ColumnTransformer", "DummyClassifier",
+     "DummyRegressor", "FeatureUnion", "FixedThresholdClassifier", "FrozenEstimator", "FunctionTransformer", "GridSearchCV",
+     "HalvingGridSearchCV", "HalvingRandomSearchCV", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor",
+     "MultiOutputRegressor", "OneVsOneClassifier", "OneVsRestClassifier", "OutputCodeClassifier", "Pipeline",
+     "RANSACRegressor", "RFE", "RFECV", "RandomizedSearchCV", "SelectFromModel", "SelfTrainingClassifier",
+     "SequentialFeatureSelector", "StackingClassifier", "StackingRegressor", "TransformedTargetRegressor",
+     "TunedThresholdClassifierCV", "VotingClassifier", "VotingRegressor")
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from qtensor.lowering.models.assembled import Part, Predictor, Run, chained, number_of_greatest, then
+from qtensor.lowering.models.assembled import Part, Predictor, Run, after, chained, number_of_greatest, then
 from qtensor.lowering.models.sklearn.builder import (
     Array,
     Builder,
@@ -29,37 +29,34 @@ def is_passed(estimator: Any) -> bool:
 
 
 def leading(builder: Builder, steps: Sequence[tuple[str, Any]], width: int) -> Step:
-    """The transformers of a pipeline, one after the other."""
+    """The transformers of a pipeline, one after the other; the builder's sources are those of what they give then."""
     part: Part = identity
+    kept: tuple[int | None, ...] = tuple(range(width))
     for name, estimator in steps:
         if not is_passed(estimator):
             with builder.entered(name):
                 step = builder.transformer(estimator, width)
+            builder.sources = builder.after(step)
+            kept = tuple(None if position is None else kept[position] for position in step.kept or (None,) * step.width)
             part, width = chained(part, step.part), step.width
-    return Step(part, width)
+    return Step(part, width, kept)
 
 
 @transformer("Pipeline")
 def pipeline_of_transformers(builder: Builder, estimator: Any, width: int) -> Step:
-    return leading(builder, estimator.steps, width)
-
-
-def after(first: Part, found: Predictor) -> Predictor:
-    """A predictor of what `first` gives."""
-    parts = {key: getattr(found, key) for key in ("predicted", "scores", "raw", "number")}
-    return Predictor(
-        **{key: part and chained(first, part) for key, part in parts.items()}, classes=found.classes, work=found.work
-    )
+    with builder.given(builder.sources):
+        return leading(builder, estimator.steps, width)
 
 
 @predictor("Pipeline")
 def pipeline(builder: Builder, estimator: Any, width: int) -> Predictor:
     last = estimator.steps[-1][1]
     if is_passed(last) or not (hasattr(last, "predict") or hasattr(last, "fit_predict")):
-        return Predictor(predicted=leading(builder, estimator.steps, width).part)
-    first = leading(builder, estimator.steps[:-1], width)
-    with builder.entered(estimator.steps[-1][0]):
-        return after(first.part, builder.predictor(last, first.width))
+        return Predictor(predicted=builder.without_texts(pipeline_of_transformers(builder, estimator, width)).part)
+    with builder.given(builder.sources):
+        first = leading(builder, estimator.steps[:-1], width)
+        with builder.entered(estimator.steps[-1][0]):
+            return after(first.part, builder.predictor(last, first.width))
 
 
 @transformer("FeatureUnion")
@@ -69,10 +66,20 @@ def feature_union(builder: Builder, estimator: Any, width: int) -> Step:
     for name, one in estimator.transformer_list:
         if one != "drop":
             with builder.entered(name):
-                step = Step(identity, width) if is_passed(one) else builder.transformer(one, width)
+                step = passed(width) if is_passed(one) else builder.transformer(one, width)
             factor = float(weights.get(name, 1.0))
-            steps.append(Step(weighted(step.part, factor), step.width))
-    return Step(together([step.part for step in steps]), sum(step.width for step in steps))
+            steps.append(step._replace(part=weighted(step.part, factor)))
+    return beside(steps)
+
+
+def passed(width: int) -> Step:
+    return Step(identity, width, tuple(range(width)))
+
+
+def beside(steps: Sequence[Step]) -> Step:
+    """What several steps give of the same features."""
+    kept = tuple(position for step in steps for position in step.kept or (None,) * step.width)
+    return Step(together([step.part for step in steps]), sum(step.width for step in steps), kept)
 
 
 def weighted(part: Part, factor: float) -> Part:
@@ -88,12 +95,13 @@ def column_transformer(builder: Builder, estimator: Any, width: int) -> Step:
         positions = positions_of(columns, names, width)
         if (isinstance(one, str) and one == "drop") or not positions:
             continue
-        with builder.entered(name):
-            step = Step(identity, len(positions)) if is_passed(one) else builder.transformer(one, len(positions))
-        steps.append(Step(chained(selected(positions), step.part), step.width))
+        with builder.entered(name), builder.given([builder.sources[position] for position in positions]):
+            step = passed(len(positions)) if is_passed(one) else builder.transformer(one, len(positions))
+        kept = tuple(None if place is None else positions[place] for place in step.kept)
+        steps.append(Step(chained(selected(positions), step.part), step.width, kept))
     if not steps:
         raise NotConvertedError("leaves no columns")
-    return Step(together([step.part for step in steps]), sum(step.width for step in steps))
+    return beside(steps)
 
 
 def positions_of(columns: Any, names: Sequence[str], width: int) -> list[int]:
@@ -123,7 +131,7 @@ def search(builder: Builder, estimator: Any, width: int) -> Predictor:
 def eliminated(builder: Builder, estimator: Any, width: int) -> Predictor:
     """What the estimator says that was fitted to the features that are left."""
     kept = estimator.get_support(indices=True)
-    with builder.entered("estimator_"):
+    with builder.entered("estimator_"), builder.given([builder.sources[position] for position in kept]):
         return after(selected(kept), builder.predictor(estimator.estimator_, len(kept)))
 
 
@@ -214,7 +222,7 @@ def stacking(builder: Builder, estimator: Any, width: int) -> Predictor:
     def stacked(run: Run, x: Array) -> Array:
         return jnp.concatenate([part(run, x).astype(x.dtype) for part in parts])
 
-    with builder.entered("final_estimator"):
+    with builder.entered("final_estimator"), builder.given((None,) * total):
         final = after(stacked, builder.predictor(estimator.final_estimator_, total))
     if kind_is_classifier(estimator):
         return Predictor(
@@ -231,7 +239,8 @@ def kind_is_classifier(estimator: Any) -> bool:
 def bagging(builder: Builder, estimator: Any, width: int) -> Predictor:
     found = []
     for number, (one, features) in enumerate(zip(estimator.estimators_, estimator.estimators_features_, strict=True)):
-        with builder.entered(f"estimators_[{number}]"):
+        of_these = builder.given([builder.sources[position] for position in features])
+        with builder.entered(f"estimators_[{number}]"), of_these:
             found.append(after(selected(features), builder.predictor(one, len(features))))
     is_classifier = kind_is_classifier(estimator)
     parts = [part for one in found if (part := one.scores if is_classifier else one.predicted)]

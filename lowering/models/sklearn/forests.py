@@ -162,7 +162,7 @@ def histogram(builder: Builder, estimator: Any, width: int) -> tuple[Part, int]:
     known: dict[int, NDArray[np.bool_]] = {}
     if estimator.is_categorical_ is not None:  # then categories are encoded first, and come before the other features
         with builder.entered("categorical_features"):
-            first, _ = builder.transformer(estimator._preprocessor, width)
+            first = builder.transformer(estimator._preprocessor, width).part
         bits, positions = estimator._bin_mapper.make_known_categories_bitsets()
         known = {
             feature: listed(bits[positions[feature]])

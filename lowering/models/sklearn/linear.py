@@ -60,7 +60,7 @@ def decided(decisions: Part, classes: Any, scores: Any = None) -> Predictor:
     "LinearRegression", "Ridge", "RidgeCV", "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "ElasticNet",
     "ElasticNetCV", "Lars", "LarsCV", "BayesianRidge", "ARDRegression", "HuberRegressor", "SGDRegressor", "LinearSVR",
     "TheilSenRegressor", "PassiveAggressiveRegressor", "OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV",
-    "QuantileRegressor", "MultiTaskLasso", "MultiTaskElasticNet",
+    "QuantileRegressor", "MultiTaskLasso", "MultiTaskElasticNet", "MultiTaskLassoCV", "MultiTaskElasticNetCV",
 )  # fmt: skip
 def linear_regression(builder: Builder, estimator: Any, width: int) -> Predictor:
     return Predictor(predicted=affine(builder, estimator.coef_, estimator.intercept_))
@@ -163,9 +163,10 @@ def normalised(logarithms: Array) -> Array:
     return jnp.exp(logarithms - logsumexp(logarithms, axis=0, keepdims=True))
 
 
-@predictor("MultinomialNB")
+@predictor("MultinomialNB", "ComplementNB")
 def multinomial_bayes(builder: Builder, estimator: Any, width: int) -> Predictor:
-    each = affine(builder, estimator.feature_log_prob_, estimator.class_log_prior_)
+    is_complement = type(estimator).__name__ == "ComplementNB" and len(estimator.classes_) > 1
+    each = affine(builder, estimator.feature_log_prob_, 0.0 if is_complement else estimator.class_log_prior_)
     return by_likelihood(each, labels_of(estimator), normalised)
 
 

@@ -17,6 +17,8 @@ def boosted_elsewhere(builder: Builder, estimator: Any, width: int) -> Predictor
     read = ensemble_of_xgboost if is_xgboost(estimator) else ensemble_of_lightgbm
     try:
         ensemble, objective = read(builder.name, estimator)
+        if ensemble.labels:
+            raise NotConvertedError("was trained on columns of categories, and not on numbers")
         found = predictor_of_trees(builder.name, ensemble, objective, builder.held)
     except ModelError as error:
         raise NotConvertedError(f"cannot be converted: {error}") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from qtensor.lowering.models.assembled import Part, Run
 from qtensor.lowering.models.sklearn.builder import Array, Builder, NotConvertedError, Step, identity, together, transformer
+from qtensor.lowering.models.text_features import is_missing
 
 # Functions of NumPy that FunctionTransformer and TransformedTargetRegressor are mostly made with.
 FUNCTIONS = {
@@ -127,35 +128,39 @@ def power_transformer(builder: Builder, estimator: Any, width: int) -> Step:
 @transformer("SimpleImputer")
 def simple_imputer(builder: Builder, estimator: Any, width: int) -> Step:
     """Features that were never seen are left out, unless they are kept; which were missing comes behind, if it is wanted."""
-    if any(isinstance(one, str) for one in estimator.statistics_):
-        raise NotConvertedError("fills in text; categories of text are not supported yet: encode them in SQL (CASE)")
-    statistics = np.asarray(estimator.statistics_, np.float64)
+    filled = [builder.numbers(feature, [value])[0] for feature, value in enumerate(estimator.statistics_)]
+    statistics = np.asarray(filled, np.float64)
     kept = np.flatnonzero(~np.isnan(statistics)) if not estimator.keep_empty_features else np.arange(width)
     if estimator.strategy == "constant":
         kept = np.arange(width)
-    fill, is_missing = builder.hold(statistics[kept]), missing_test(estimator.missing_values)
+    fill, is_missing = builder.hold(statistics[kept]), missing_test(builder, estimator.missing_values)
 
     def part(run: Run, x: Array) -> Array:
         x = x[np.asarray(kept, np.int32)]
         return jnp.where(is_missing(x), run.column(fill), x)
 
+    step = Step(part, len(kept), tuple(map(int, kept)))
     if not estimator.add_indicator:
-        return Step(part, len(kept))
+        return step
     indicator = missing_indicator(builder, estimator.indicator_, width)
-    return Step(together([part, indicator.part]), len(kept) + indicator.width)
+    return Step(together([part, indicator.part]), step.width + indicator.width, step.kept + (None,) * indicator.width)
 
 
 @transformer("MissingIndicator")
 def missing_indicator(builder: Builder, estimator: Any, width: int) -> Step:
     features = np.asarray(estimator.features_, np.int32)
-    is_missing = missing_test(estimator.missing_values)
-    return Step(lambda run, x: is_missing(x[features]).astype(x.dtype), len(features))
+    test = missing_test(builder, estimator.missing_values)
+    return Step(lambda run, x: test(x[features]).astype(x.dtype), len(features))
 
 
-def missing_test(value: Any) -> Any:
-    if not isinstance(value, int | float | np.number):
-        raise NotConvertedError(f"takes {value!r} for missing, which is no number")
-    return jnp.isnan if np.isnan(value) else lambda x: x == float(value)
+def missing_test(builder: Builder, value: Any) -> Any:
+    """A test of features for what an estimator takes for missing: NaN, a number, or a text."""
+    if is_missing(value):
+        return jnp.isnan
+    if not isinstance(value, str | int | float | np.number):
+        raise NotConvertedError(f"takes {value!r} for missing, which is no number and no text")
+    number = float(builder.texts.number(value) if isinstance(value, str) else value)
+    return lambda x: x == number
 
 
 @transformer("KBinsDiscretizer")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qtensor.errors import InternalError
+from qtensor.lowering.models.mapped import mapped
 from qtensor.lowering.models.model import Prediction
 from qtensor.lowering.models.tensorflow import (
     control_flow,
@@ -317,22 +318,6 @@ class GraphFunction:
     def predict(self, weights: Sequence[jax.Array], inputs: Sequence[Value]) -> Prediction:
         outputs = walk(self.graph.steps, weights, inputs, broken)
         return prediction(self.graph, outputs)
-
-
-def mapped(row: Callable[..., Prediction], rows: tuple[Any, ...], together: int) -> Prediction:
-    """`row` of each of the rows, its arguments trees of arrays, for a power of two of them at a time, `together` at most."""
-    count = jax.tree.leaves(rows)[0].shape[0]
-    size = 1 << (together.bit_length() - 1)
-    if count <= size:
-        return jax.vmap(row)(*rows)
-    whole = count // size * size
-    parts = jax.tree.map(lambda part: part[:whole].reshape((-1, size, *part.shape[1:])), rows)
-    done = jax.lax.map(lambda block: jax.vmap(row)(*block), parts)
-    found: Prediction = jax.tree.map(lambda part: part.reshape((whole, *part.shape[2:])), done)
-    if whole == count:
-        return found
-    rest = jax.vmap(row)(*jax.tree.map(lambda part: part[whole:], rows))
-    return jax.tree.map(lambda *both: jnp.concatenate(both), found, rest)  # type: ignore[no-any-return]
 
 
 def prediction(graph: Graph, outputs: Sequence[Outputs]) -> Prediction:

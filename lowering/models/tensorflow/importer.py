@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from qtensor.errors import ModelError, suggestion
 from qtensor.lowering.models.labels import labelled
+from qtensor.lowering.models.mapped import LARGE_ROW, rows_together
 from qtensor.lowering.models.model import TEXT, Model, ModelInput, SeveralOutputs, input_dtype, order_of
 from qtensor.lowering.models.tensorflow.evaluate import GraphFunction, InputLayout, Inspection, fold, inspect
 from qtensor.lowering.models.tensorflow.freeze import SUPPORTED_TYPES, InputSpec, freeze, read_graph, variables_changed
@@ -29,15 +30,12 @@ from qtensor.lowering.models.tensorflow.graph import (
     without_bounds,
 )
 from qtensor.lowering.models.tensorflow.inputs import names_of_signature
+from qtensor.lowering.models.tensorflow.keras_on_jax import import_keras_on_jax, keras_on_jax
 from qtensor.lowering.models.tensorflow.sources import Wanted, load_tensorflow, reading, shown, trace_model
 from qtensor.lowering.models.tensorflow.text_cut import Cut, TextSource, TextTensor, cut
 from qtensor.lowering.program.row_major import BY_ROWS
 from qtensor.lowering.program.work import work_of
 from qtensor.types import BOOLEAN, DOUBLE, FLOAT, Array, Integer, SqlType
-
-# A model whose arrays are large goes over as many rows at a time as keep one array in the processor's caches, and no less than
-# LEAST_ROWS (a CNN on 28 x 28: 53 us a row, 65 in blocks of 2,048); from LARGE_ROW bytes a row it is computed row by row.
-MEMORY, LEAST_ROWS, LARGE_ROW = 4 << 20, 16, 4_096
 
 TABLES = ("resource", "variant")  # TensorFlow's types of what is no tensor of values
 
@@ -77,6 +75,8 @@ def import_model(
     row's result depends on other rows. All such problems are listed at once.
     """
     wanted = Wanted(arguments, str(input_dtype(name, dtype, np.float32)), trust, signature, output)
+    if (on_jax := keras_on_jax(name, model, trust)) is not None:
+        return import_keras_on_jax(name, on_jax, wanted, output, inputs, declared=dtype is not None)
     if isinstance(model, str | os.PathLike):
         with reading(f'model "{name}": "{os.fspath(model)}" cannot be used'):
             return imported(name, model, wanted, output, inputs, declared=dtype is not None)
@@ -123,7 +123,7 @@ def imported(
         machine_types = [np.dtype(np.int32) if dtype == TEXT else dtype for dtype in types]
         work = work_of(apply, [*inspection.graph.weights, *tables], machine_types)
     by_rows = work.multiply_adds >= BY_ROWS or work.largest >= LARGE_ROW
-    apply = replace(apply, by_rows=by_rows, together=max(LEAST_ROWS, MEMORY // max(1, work.largest)))
+    apply = replace(apply, by_rows=by_rows, together=rows_together(work.largest))
     model = Model(
         name=name,
         digest=digest(inspection.graph, layouts_described(layouts), result, *map(without_names, texts.tensors)),

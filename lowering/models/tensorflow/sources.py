@@ -260,8 +260,8 @@ def trace_keras(name: str, model: Any, keras: Any, wanted: Wanted) -> TracedMode
     """A Keras model in inference mode; inputs and outputs in the order of model.inputs and model.outputs."""
     if keras.config.backend() != "tensorflow":
         raise ModelError(
-            f'model "{name}": this Keras runs on {keras.config.backend()}; only its TensorFlow backend is supported '
-            "(set KERAS_BACKEND=tensorflow before importing keras)"
+            f'model "{name}": this Keras runs on {keras.config.backend()}; only TensorFlow and JAX are supported. '
+            "Save it as a .keras file, and pass that where keras was imported with KERAS_BACKEND=tensorflow or jax"
         )
     tf = load_tensorflow()
     structure = declared_input(model)

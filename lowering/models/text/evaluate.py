@@ -46,6 +46,8 @@ from qtensor.lowering.models.text.program import (
     TextNode,
     TextOutput,
     TextProgram,
+    Without,
+    Words,
     Written,
     reads,
 )
@@ -161,7 +163,7 @@ class Evaluation:
                 return self.found(node)
             case Computed(function, operands, dtype):
                 return self.computed(function, operands, dtype)
-            case Split() | CodePoints() | Grams():
+            case Split() | CodePoints() | Words() | Without() | Grams():
                 return self.listed(node)
             case Character(number):
                 result = self.results[number]
@@ -294,7 +296,9 @@ class Evaluation:
             raise ValueError("a text program takes a value for a list")
         return counts
 
-    def listed(self, node: Split | CodePoints | Grams) -> Result:
+    def listed(self, node: Split | CodePoints | Words | Without | Grams) -> Result:
+        if isinstance(node, Without):
+            return self.without(node)
         if isinstance(node, Grams):
             items, counts = self.texts(node.items), self.counts(node.items)
             affordable(sum(width * items.values.nbytes for width in node.widths))
@@ -308,10 +312,19 @@ class Evaluation:
                 values, lengths = of_texts.split(texts.values, separator, most)
             case CodePoints(_, replacement):
                 values, lengths = of_texts.code_points(texts.values, replacement)
+            case Words(_, shortest):
+                values, lengths = of_texts.words(texts.values, shortest)
             case _:
                 assert_never(node)
         affordable(values.nbytes)
         return Result(values, lengths, texts.failed)
+
+    def without(self, node: Without) -> Result:
+        items, counts = self.texts(node.items), self.counts(node.items)
+        kept = ~numbers_of(pc.is_in(items.values, pa.array(node.left_out, items.values.type)))
+        owner = np.repeat(np.arange(len(counts)), counts)
+        lengths = np.bincount(owner[kept], minlength=len(counts)).astype(np.int64)
+        return Result(items.values.filter(pa.array(kept)), lengths, items.failed)
 
     def first_of(self, number: int, width: int, padding: Scalar) -> Result:
         counts, items = self.counts(number), self.results[number]

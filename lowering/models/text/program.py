@@ -165,6 +165,22 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Words:
+    """The list of a text's words: runs of at least `shortest` letters, digits and underscores, of any alphabet (Python's \\w)."""
+
+    text: int
+    shortest: int
+
+
+@dataclass(frozen=True)
+class Without:
+    """A list of texts without those that are among `left_out`."""
+
+    items: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CodePoints:
     """The list of a text's characters. int32. What is no UTF-8 is `replacement`, or left out (None)."""
 
@@ -242,6 +258,8 @@ TextNode: TypeAlias = (
     | Found
     | Computed
     | Split
+    | Words
+    | Without
     | CodePoints
     | Character
     | Grams

@@ -25,6 +25,7 @@ Lists: TypeAlias = tuple[Any, NDArray[np.int64]]  # values of all lists one behi
 
 _REPLACEMENT = "\ufffd"
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)[ \t\n\v\f\r]*")
+_WORD = re.compile(r"\w+")
 _DECIMAL = rb"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 _HEXADECIMAL = rb"0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?"
 _FLOAT = re.compile(rb"[ \t\n\v\f\r]*([+-]?(?:%b|%b|inf|infinity|nan))[ \t\n\v\f\r]*" % (_HEXADECIMAL, _DECIMAL), re.I)
@@ -140,6 +141,16 @@ def code_points(texts: Texts, replacement: int | None) -> Lists:
             strings.append(known if replacement is None else known.replace(_REPLACEMENT, chr(replacement)))
     counts = np.array([len(string) for string in strings], np.int64)
     return np.frombuffer("".join(strings).encode("utf-32-le"), "<i4").astype(np.int32), counts
+
+
+def words(texts: Texts, shortest: int) -> Lists:
+    """The words of each text that have at least `shortest` characters; what is no UTF-8 parts words."""
+    found = [
+        [word for word in _WORD.findall(text.decode("utf-8", "replace")) if len(word) >= shortest] for text in as_bytes(texts)
+    ]
+    return pa.array([word for listed in found for word in listed], pa.large_string()), np.array(
+        [len(one) for one in found], np.int64
+    )
 
 
 def characters(numbers: NDArray[Any]) -> Texts:

@@ -60,7 +60,8 @@ class Ensemble:
     leaves; then all is divided by `divisor`. A group gives the k values of its leaves; where there are several, k is 1.
 
     names: of the features. dtype: the type in which features are compared. truncates: whether the category of -0.5 is 0, not
-    negative.
+    negative. labels: what rows have for the categories 0, 1, ... of a feature: texts, or numbers. fails_of_unknown: whether a row
+    with another label has no result; else it is missing.
     """
 
     names: tuple[str, ...]
@@ -69,6 +70,8 @@ class Ensemble:
     start: NDArray[Any]
     divisor: float = 1.0
     truncates: bool = False
+    labels: Mapping[int, tuple[str | float, ...]] = field(default_factory=dict)
+    fails_of_unknown: bool = False
 
     @property
     def trees(self) -> tuple[Tree, ...]:

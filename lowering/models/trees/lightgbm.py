@@ -5,7 +5,9 @@ Comparisons and sums are of float64, as LightGBM's. Source: `Tree::NumericalDeci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +79,8 @@ def read_text(name: str, text: str, classes: Any) -> tuple[Ensemble, Objective]:
     settings = settings_of(head)
     per_iteration = int(settings["num_tree_per_iteration"])
     trees = [read_tree(name, settings_of("number=" + part)) for part in parts]
+    if int(settings.get("num_class", 1)) not in (1, per_iteration):
+        raise ValueError("num_class is not the number of trees of an iteration")
     if per_iteration < 1 or not trees or len(trees) % per_iteration:
         raise ModelError(f'model "{name}": it has no trees, or not for each of its outputs')
     grouped = tuple(tuple(trees[group::per_iteration]) for group in range(per_iteration))
@@ -84,8 +88,36 @@ def read_text(name: str, text: str, classes: Any) -> tuple[Ensemble, Objective]:
     names = tuple(settings["feature_names"].split())
     if len(names) != int(settings["max_feature_idx"]) + 1:
         raise ValueError("there are not as many names as features")
-    ensemble = Ensemble(names, np.dtype(np.float64), grouped, np.zeros(per_iteration), divisor, truncates=True)
+    labels = labels_of(name, text, settings, len(names))
+    ensemble = Ensemble(names, np.dtype(np.float64), grouped, np.zeros(per_iteration), divisor, truncates=True, labels=labels)
     return ensemble, objective_of(name, settings.get("objective", "none").split(), per_iteration, classes)
+
+
+def labels_of(name: str, text: str, settings: Mapping[str, str], features: int) -> dict[int, tuple[str | float, ...]]:
+    """What pandas called the categories of its columns, whose codes the trees test: labels that are none of them are missing."""
+    _, found, written = text.rpartition("\npandas_categorical:")
+    columns = json.loads(written.partition("\n")[0]) if found else None
+    if not columns:
+        return {}
+    given = re.search(r"\n\[categorical_feature: ([0-9,]*)\]", text)
+    if given is not None:
+        known = sorted(int(one) for one in given[1].split(",") if one)
+    else:
+        known = [number for number, info in enumerate(settings["feature_infos"].split()) if info[0] not in "[n"]
+    if len(known) != len(columns) or any(not 0 <= feature < features for feature in known):
+        raise ModelError(
+            f'model "{name}" was trained on {len(columns)} columns of categories, of which it tests {len(known)} as such: which '
+            "those are is not known. Make ordered categories numbers before training (`column.cat.codes`)"
+        )
+    return {feature: labels_read(labels) for feature, labels in zip(known, columns, strict=True)}
+
+
+def labels_read(labels: Any) -> tuple[str | float, ...]:
+    if all(isinstance(label, str) for label in labels):
+        return tuple(labels)
+    if all(isinstance(label, int | float) for label in labels):
+        return tuple(map(float, labels))
+    raise ValueError("categories are neither texts nor numbers")
 
 
 def settings_of(lines: str) -> dict[str, str]:

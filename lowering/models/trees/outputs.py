@@ -10,8 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qtensor.lowering.models.assembled import Held, Predictor, Taken, constant, model_of, number_of_greatest, then
+from qtensor.lowering.models.assembled import (
+    NOT_A_NUMBER,
+    Held,
+    Part,
+    Predictor,
+    Run,
+    Taken,
+    after,
+    constant,
+    model_of,
+    number_of_greatest,
+    then,
+)
 from qtensor.lowering.models.model import Model
+from qtensor.lowering.models.text_features import TextFeatures
 from qtensor.lowering.models.trees.ensemble import Ensemble, check_ensemble
 from qtensor.lowering.models.trees.program import margins
 
@@ -48,10 +61,44 @@ def predictor_of_trees(name: str, ensemble: Ensemble, objective: Objective, held
 
 
 def model_of_trees(taken: Taken, ensemble: Ensemble, objective: Objective) -> Model:
-    """The model that an ensemble is by itself."""
-    held = Held()
+    """The model that an ensemble is by itself. Features whose categories have names are texts."""
+    held, texts = Held(), TextFeatures()
     predictor = predictor_of_trees(taken.name, ensemble, objective, held)
-    return model_of(taken, ensemble.names, ensemble.dtype, held, predictor)
+    if ensemble.labels:
+        predictor = after(with_codes(ensemble, held, texts), predictor)
+    fails = "a label is no category that the model knows" if ensemble.fails_of_unknown else NOT_A_NUMBER
+    return model_of(taken, ensemble.names, ensemble.dtype, held, predictor, texts=texts, fails=fails)
+
+
+def with_codes(ensemble: Ensemble, held: Held, texts: TextFeatures) -> Part:
+    """Features of labels as those of the numbers of categories; NaN is missing, and so are labels that are none of them."""
+    tables: dict[int, tuple[int, int]] = {}
+    for feature, labels in ensemble.labels.items():
+        if labels and isinstance(labels[0], str):
+            texts.labelled(feature, tuple(map(str, labels)))
+        else:
+            order = np.argsort(np.asarray(labels, np.float64), kind="stable")
+            tables[feature] = held(np.asarray(labels, ensemble.dtype)[order]), held(order, ensemble.dtype)
+
+    def code(run: Run, feature: int, x: jax.Array) -> jax.Array:
+        if feature not in tables:
+            return jnp.where(x < 0, jnp.nan, x).astype(x.dtype)
+        known, codes = (run[number] for number in tables[feature])
+        if not known.shape[0]:
+            return jnp.full_like(x, jnp.nan)
+        place = jnp.minimum(jnp.searchsorted(known, x), known.shape[0] - 1)
+        return jnp.where(known[place] == x, codes[place], jnp.nan).astype(x.dtype)
+
+    def part(run: Run, x: jax.Array) -> jax.Array:
+        rows = list(x)
+        for feature in ensemble.labels:
+            found = code(run, feature, x[feature])
+            if ensemble.fails_of_unknown:
+                run.fail(jnp.isnan(found) & ~jnp.isnan(x[feature]))
+            rows[feature] = found
+        return jnp.stack(rows)
+
+    return part
 
 
 def identity(sums: jax.Array) -> jax.Array:

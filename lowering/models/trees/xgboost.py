@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -89,11 +90,6 @@ def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_itera
         raise ModelError(f'model "{name}": XGBoost\'s booster "{kind}" is not supported: gbtree and dart are')
     model = booster["gbtree"]["model"] if kind == "dart" else booster["model"]
     weights = np.asarray(booster["weight_drop"], np.float32) if kind == "dart" else None
-    if has_labels(model.get("cats") or {}):
-        raise ModelError(
-            f'model "{name}" was trained on columns of categories, whose codes it keeps; train it on their codes '
-            "(`column.cat.codes`, feature_types), and give those to it in SQL"
-        )
     trees, group_of = model["trees"], np.asarray(model["tree_info"], np.int64)
     if best_iteration is not None:
         trees = trees[: int(model["iteration_indptr"][best_iteration + 1])]
@@ -106,42 +102,86 @@ def read_learner(name: str, learner: Mapping[str, Any], classes: Any, best_itera
     start = np.broadcast_to(base_margin(objective, parameters["base_score"]), (groups,)).astype(np.float32)
     if not 0 < int(parameters["num_feature"]) <= MOST_FEATURES:
         raise ModelError(f'model "{name}" has {parameters["num_feature"]} features; at most {MOST_FEATURES:,} go')
+    labels = labels_of(name, model.get("cats") or {})
+    if any(feature >= int(parameters["num_feature"]) for feature in labels):
+        raise ValueError("it has categories of features that it does not have")
     names = tuple(map(str, learner.get("feature_names") or ())) or tuple(f"f{n}" for n in range(int(parameters["num_feature"])))
-    return Ensemble(names, np.dtype(np.float32), grouped, start), objective_of(name, objective, groups, classes)
+    ensemble = Ensemble(names, np.dtype(np.float32), grouped, start, labels=labels, fails_of_unknown=True)
+    return ensemble, objective_of(name, objective, groups, classes)
 
 
-def has_labels(categories: Any) -> bool:
-    encoded = categories.get("enc", ())
-    return any(len(one) > 0 for one in encoded)
+def labels_of(name: str, categories: Mapping[str, Any]) -> dict[int, tuple[str | float, ...]]:
+    """What the categories of features were called when the model was trained, by their numbers: texts, or numbers.
+
+    Raises ModelError: texts beyond ASCII, which XGBoost 3.2 cuts in other places than where they end.
+    """
+    found: dict[int, tuple[str | float, ...]] = {}
+    for feature, one in enumerate(categories.get("enc", ())):
+        if "offsets" not in one:
+            found[feature] = tuple(map(float, np.asarray(one["values"], np.float64)))
+        elif len(one["offsets"]):
+            content = integers(one["values"], -128, 255).astype(np.uint8).tobytes()
+            if not content.isascii():
+                raise ModelError(
+                    f'model "{name}" has categories with letters beyond ASCII, whose names XGBoost does not keep whole: train it '
+                    "on other names, or on their codes (`column.cat.codes`)"
+                )
+            ends = integers(one["offsets"], 0, len(content)).tolist()
+            found[feature] = tuple(content[first:last].decode() for first, last in pairwise(ends))
+    return found
 
 
 def read_tree(name: str, tree: Mapping[str, Any], weight: np.float32 | None) -> Tree:
     if int(tree["tree_param"].get("size_leaf_vector", 1)) > 1:
         raise ModelError(f'model "{name}": trees with vectors as leaves (multi_strategy="multi_output_tree") are not supported')
-    left, right = (np.asarray(tree[key], np.int32) for key in ("left_children", "right_children"))
+    left, right, feature = (integers(tree[key]) for key in ("left_children", "right_children", "split_indices"))
     is_leaf = left == -1
-    with np.errstate(over="ignore"):
-        value = np.asarray(tree["split_conditions"], np.float32)
-    default_left = np.asarray(tree["default_left"]).astype(bool)
+    value = floats(tree["split_conditions"])
+    default_left = integers(tree["default_left"], 0, 1).astype(bool)
+    if not len(left) == len(right) == len(feature) == len(value) == len(default_left):
+        raise ValueError("its nodes lack a part")
+    categories = read_categories(tree, default_left)
+    if "split_type" in tree and set(np.flatnonzero((integers(tree["split_type"], 0, 1) == 1) & ~is_leaf)) != set(categories):
+        raise ValueError("nodes that test categories do not say which")
     leaf = value if weight is None else value * weight
     return Tree(
-        feature=np.where(is_leaf, LEAF, np.asarray(tree["split_indices"], np.int32)),
+        feature=np.where(is_leaf, LEAF, feature),
         threshold=at_most(value),
         left=left,
         right=right,
         missing=np.where(default_left, Missing.LEFT, Missing.RIGHT).astype(np.int8),
         leaf=leaf[:, None],
-        categories=read_categories(tree, default_left),
+        categories=categories,
     )
+
+
+def integers(listed: Any, low: int = -(1 << 31), high: int = (1 << 31) - 1) -> NDArray[np.int32]:
+    """A list of whole numbers. Raises ValueError: it is none, or one of them is out of range."""
+    found = np.asarray(listed)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError("there is something else where a list of whole numbers belongs")
+    if found.size and (found.min() < low or found.max() > high):
+        raise ValueError("a number is out of range")
+    return found.astype(np.int32)
+
+
+def floats(listed: Any) -> NDArray[np.float32]:
+    found = np.asarray(listed)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iuf"):
+        raise ValueError("there is something else where a list of numbers belongs")
+    with np.errstate(over="ignore"):
+        return found.astype(np.float32)
 
 
 def read_categories(tree: Mapping[str, Any], default_left: NDArray[np.bool_]) -> dict[int, Categories]:
     """The tests of categories: those that a node lists go right, others and what is no category left."""
-    listed = np.asarray(tree.get("categories", ()), np.int64)
+    listed, nodes, firsts, counts = (
+        integers(tree.get(key, ())) for key in ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+    )
     found = {}
-    for node, first, count in zip(
-        tree.get("categories_nodes", ()), tree.get("categories_segments", ()), tree.get("categories_sizes", ()), strict=True
-    ):
+    for node, first, count in zip(nodes, firsts, counts, strict=True):
+        if not (0 <= node < len(default_left) and 0 <= first <= first + count <= len(listed)):
+            raise ValueError("a node tests categories that are not there")
         one = tuple(map(int, listed[int(first) : int(first) + int(count)]))
         found[int(node)] = Categories(one, goes_left=False, negative_left=True, nan_left=bool(default_left[int(node)]))
     return found

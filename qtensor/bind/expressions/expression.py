@@ -18,6 +18,7 @@ from qtensor.bind.expressions.lists import bind_in, bind_quantified, in_brackets
 from qtensor.bind.expressions.macros import interval_of_count
 from qtensor.bind.expressions.model_calls import has_outputs
 from qtensor.bind.expressions.scalars import bind_scalar, scalar_call
+from qtensor.bind.expressions.score_lists import element
 from qtensor.bind.expressions.tuples import bind_tuples, is_tuple
 from qtensor.bind.select.aggregates import has_aggregate, has_window
 from qtensor.bind.select.calls import CallBinder
@@ -25,7 +26,7 @@ from qtensor.bind.select.correlation import from_inside
 from qtensor.bind.select.scope import ColumnScope, ColumnSpans
 from qtensor.bind.select.stars import Stars
 from qtensor.bind.select.windows import WindowBinder
-from qtensor.bind.text.syntax import connected, is_text, schema_of, subscript_value, whole_number
+from qtensor.bind.text.syntax import connected, is_counted_from_zero, is_text, schema_of, subscript_value, whole_number
 from qtensor.errors import Span, UnsupportedError, suggestion
 from qtensor.expressions import Call, ColumnRef, Expr, Literal, OuterColumn, Subquery
 from qtensor.functions.operators import decimal_literal_type, integer_type, natural_type
@@ -558,8 +559,10 @@ class ExpressionBinder:
         length = operand.expr.type.length
         index = subscript_value(node)
         if index is None:
-            context.unsupported("subscripts that are not constant", span)
-            index = 1
+            place = self.bind(node.expressions[0])
+            if is_counted_from_zero(node):
+                place = build.arithmetic(context, "+", place, plain(Literal(1, BIGINT)), span)
+            return element(context, operand, place, span)
         position = index + length + 1 if index < 0 else index
         if not 1 <= position <= length:
             raise context.error(f"no score [{index}]: there are {length}, counted from 1", span)

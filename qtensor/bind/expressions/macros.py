@@ -10,6 +10,7 @@ from qtensor.bind.expressions import build
 from qtensor.bind.expressions.build import Operand, plain
 from qtensor.bind.expressions.date_macros import Macro, date_part, name_of, of_unit, strftime, strptime
 from qtensor.bind.expressions.functions import bind_function, check_count, folded, is_null
+from qtensor.bind.expressions.score_lists import LISTS
 from qtensor.errors import Span, with_article
 from qtensor.expressions import Call, Expr, Literal
 from qtensor.functions.operators import natural_type
@@ -188,6 +189,7 @@ def _require_constant(context: Context, name: str, what: str, operand: Operand) 
 
 # Functions that are bound to others.
 MACROS: dict[str, Macro] = {
+    **LISTS,
     **{f"to_{unit}": _interval_function(f"to_{unit}") for unit in _UNITS_OF_INTERVALS},
     "@": _absolute,
     "+": _plus,

@@ -41,6 +41,11 @@ def subscript_value(node: exp.Bracket) -> int | None:
     return None if number is None else sign * number + counted_from
 
 
+def is_counted_from_zero(node: exp.Bracket) -> bool:
+    """Whether sqlglot took 1 from the index of `x[index]`, since it knows that to be a number: what it makes then has no type."""
+    return node.expressions[0].type is None
+
+
 def written_as_join(join: exp.Join) -> exp.Join:
     """`join`, marked as one that a JOIN stands for in the text, not a comma: sqlglot keeps no difference."""
     join.meta["join"] = True

@@ -10,10 +10,11 @@ T = TypeVar("T")
 
 
 class Draw:
-    """What a grammar asks for. Equal seeds draw equal queries."""
+    """What a grammar asks for. Equal seeds draw equal queries. models: whether queries call models."""
 
     def __init__(self, seed: int | str) -> None:
         self.random = random.Random(seed)
+        self.models = False
 
     def pick(self, *choices: T) -> T:
         return self.random.choice(choices)

@@ -43,6 +43,8 @@ class Expressions:
         return scalar_subquery(self, kind)
 
     def value(self, depth: int) -> str:
+        if self.draw.models and self.draw.chance(0.5):
+            return functions.model_call(self, depth)
         return self.of(self.draw.pick("integer", "decimal", "floating", "text", "date", "moment", "boolean"), depth)
 
     def of(self, kind: Kind, depth: int) -> str:
@@ -184,8 +186,10 @@ class Expressions:
         )
 
     def simple_condition(self) -> str:
-        """One without anything below it."""
+        """One without anything below it, but perhaps a model."""
         draw = self.draw
+        if draw.models and draw.chance(0.5):
+            return f"({functions.model_call(self, 0)} {draw.pick('>', '<=', '<>')} {draw.pick('0', '1', '-1')})"
         return draw.either(
             lambda: self.column("boolean", "TRUE"),
             lambda: f"({self.small()} {draw.pick('>', '<=', '<>')} {draw.pick('0', '1', '-1')})",

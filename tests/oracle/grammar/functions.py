@@ -45,12 +45,29 @@ def decimal_call(e: Expressions, depth: int) -> str:
 def floating_call(e: Expressions, depth: int) -> str:
     """Those that every machine computes exactly alike: their values are compared and grouped."""
     draw = e.draw
+    if draw.models:
+        return model_call(e, depth)
     return draw.either(
         lambda: f"{draw.pick('floor', 'ceil', 'trunc', 'round', 'abs')}({e.floating(depth - 1)})",
         lambda: f"sqrt(abs({e.number(0)}))",
         lambda: f"{draw.pick('greatest', 'least')}({e.floating(depth - 1)}, {e.floating(0)})",
         lambda: f"nullif({e.floating(depth - 1)}, {e.floating(0)})",
         lambda: f"if({e.condition(0)}, {e.floating(0)}, {e.floating(depth - 1)})",
+    )
+
+
+def model_call(e: Expressions, depth: int) -> str:
+    """One of the models of `MODELS`; half of the arguments are columns, for which rules know a place."""
+    draw = e.draw
+
+    def argument() -> str:
+        return draw.either(lambda: e.floating(depth - 1), lambda: e.column("integer", "1"), lambda: e.column("floating", "0.5e0"))
+
+    return draw.either(
+        lambda: f"model_of({argument()}, {argument()})",
+        lambda: f"model_of({e.column('integer', '2')}, {e.column('integer', '2')})",
+        lambda: f"careless({argument()}, {argument()})",
+        lambda: f"filled({argument()})",
     )
 
 

@@ -19,6 +19,8 @@ FILE = "model.keras"
 class KerasDoor(Door):
     """Registered, and called over a few rows."""
 
+    file = FILE
+
     def import_libraries(self) -> None:
         SavedModelDoor().import_libraries()
 
@@ -62,14 +64,14 @@ class KerasDoor(Door):
         return {FILE: zipped(parts, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))}
 
     def answer(self, folder: Path) -> object:
-        return answer_of(folder / FILE)
+        return answer_of(folder / self.file)
 
     def expected(self, folder: Path) -> object:
         """What Keras itself computes."""
         import keras
         import numpy as np
 
-        model = keras.models.load_model(folder / FILE, compile=False)
+        model = keras.models.load_model(folder / self.file, compile=False)
         start, taken = 0, {}
         for tensor in sorted(model.inputs, key=lambda tensor: tensor.name):
             width = 1 if len(tensor.shape) == 1 else int(tensor.shape[1])

@@ -1,0 +1,1 @@
+"""Queries as functions that JAX can differentiate."""
