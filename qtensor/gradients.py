@@ -76,8 +76,9 @@ def value_and_grad(
         TensorFlow's and Keras's variables, else numbers from "0" on, in the order of the model's arrays.
     soft: None: the derivative is exact, and what has none is refused. A temperature: comparisons become probabilities,
         `a > b` is 1 / (1 + exp((b - a) / soft)), and a model's class a softmax of its scores / soft. A row that passes WHERE by a
-        probability counts as much in count, sum, avg and the other aggregates; rows in the groups of classes likewise. Conditions
-        are taken as if they did not depend on each other. The value is that of the softened query then.
+        probability counts as much in count, sum, avg and the other aggregates; rows in the groups of classes likewise, and every
+        group is there in which a row may be. Conditions are taken as if they did not depend on each other. The value is that of
+        the softened query then.
 
     Tables are taken as they are now. What no weight decides is computed once, now, by the query's own engine; the rest is one XLA
     module, which goes over all rows at once. Weights are computed with in their own types, all else in float64. Within a model

@@ -186,6 +186,10 @@ class Differentiable:
             if self.given.is_free(key, rows.free.keys()):
                 what = f"not differentiable: to group by {key.type}s that depend on what is differentiated"
                 raise UnsupportedError(what, "", [span] if (span := place_of(key)) else [])
+        if rows.weight is not None and not calls:
+            span = next(filter(None, map(place_of, keys)), None)
+            what = "not differentiable: DISTINCT rows of those that a softened condition weights"
+            raise UnsupportedError(what, "", [span] if span else [])
         groups, key_columns = self.parts.groups(rows, keys)
         is_fixed = [
             rows.weight is None and not any(self.given.is_free(part, rows.free.keys()) for part in parts_of(call))

@@ -179,6 +179,7 @@ REFUSED = [
     ("SELECT sum(CAST($a AS INTEGER) * y) FROM t", None, "becomes another value|a cast", None),
     ("SELECT sum(w) FROM (SELECT sum($a * x) OVER (PARTITION BY g) AS w FROM t)", None, "a window function", None),
     ("SELECT sum(y + 0 * $a) FROM t WHERE y > (SELECT count(*) FROM t WHERE y > $a)", None, "a comparison", None),
+    ("SELECT sum($a * g) FROM (SELECT DISTINCT g FROM t WHERE y > $a)", 1.0, "DISTINCT rows", None),
     ("SELECT y FROM t WHERE y > $a LIMIT 1", 1.0, "weights", None),
     ("SELECT sum(l.y) FROM t l JOIN t r ON l.y * $a = r.y", 1.0, "to join by DOUBLEs", "l.y *"),
     ("SELECT count(*) FROM t WHERE $a * y IS NULL", None, "derivative by a is 0", None),
