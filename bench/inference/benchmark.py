@@ -11,7 +11,7 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,13 @@ class Arena:
         except ImportError as error:
             self.without(ONNX, f"{error.name} is not installed")
 
+    def under_way(self, title: str) -> AbstractContextManager[Any]:
+        """Show what is being measured; where it would not go again, as a line."""
+        if self.console.is_terminal:
+            return self.console.status(title)
+        self.console.print(f"   {title} ...", style="dim")
+        return nullcontext()
+
     def without(self, name: str, reason: str) -> None:
         self.absent[name] = reason
         self.console.print(f"   Without {name}: {reason}.", style="yellow")
@@ -180,7 +187,8 @@ def sized(settings: Settings) -> list[Case]:
 
 
 def sizes_of(name: str) -> list[int]:
-    most = SLOW.get(name.partition("-")[0], MOST_BYTES // (4 * len(workload(name, 1).columns)))
+    kind = name.partition("-")[0]
+    most = SLOW[kind] if kind in SLOW else MOST_BYTES // (4 * len(workload(name, 1).columns))
     return [rows for rows in SIZES if rows <= most]
 
 
@@ -192,7 +200,7 @@ def measure(shared: Arena, name: str, rows: int, share: float, kind: str) -> Mea
     """All contestants over one workload."""
     given, skipped = workload(name, rows, kind), dict(shared.absent)
     title = f"{name}, {rows:,} rows" + (f", {share:.0%}" if share != 0.5 else "") + (f", {kind}" if kind != "group" else "")
-    with shared.console.status(title), ExitStack() as cleanup:
+    with shared.under_way(title), ExitStack() as cleanup:
         contestants = [*library(given, share)]
         if ONNX not in skipped:
             contestants += onnx_contestant(given, share, skipped)
@@ -221,7 +229,7 @@ def measure_star_schemas(shared: Arena) -> list[Contest]:
         model = star_schemas.pipeline(schema, kind)
         for result, query in schema.queries().items():
             title = f"{name}, {kind}, {result}"
-            with shared.console.status(title), star_schemas.contestants(schema, model, query, shared.threads) as contestants:
+            with shared.under_way(title), star_schemas.contestants(schema, model, query, shared.threads) as contestants:
                 sameness = Sameness(ordered=False)
                 found.append(contest(title, contestants, shared.settings.effort, sameness=sameness))
     return found

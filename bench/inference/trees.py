@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ Matrix = NDArray[np.float32]  # [rows, features]
 Predict = Callable[[Matrix], NDArray[Any]]
 
 
+@functools.cache  # to fit them takes longer than to measure them
 def fitted(kind: str, count: int, size: int) -> tuple[Any, dict[str, Predict]]:
     """`count` trees: of XGBoost of depth `size`, of LightGBM of `size` leaves, or a forest of that depth (0: fully grown); and
     how their library predicts by them on all cores, each way under its name.

@@ -20,10 +20,12 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from qtensor.lowering.models.model import WIDE, Model, Prediction
+from qtensor.lowering.models.model import TEXT, WIDE, Model, Prediction
 from qtensor.lowering.program.sinks.live_rows import LiveRows
+from qtensor.lowering.program.work import shape_of
 
 Array: TypeAlias = jax.Array
 Columns: TypeAlias = Sequence[Array]  # a model's arguments
@@ -84,9 +86,7 @@ def predict_in_blocks(model: Model, weights: Sequence[Array], rows: Rows) -> Pre
         written = jax.tree.map(lambda all, part: lax.dynamic_update_slice_in_dim(all, part, start, all.ndim - 1), found, new)
         return first + BLOCK, written
 
-    return lax.while_loop(
-        lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows, lambda: rows.block(jnp.int32(0))))
-    )[1]
+    return lax.while_loop(lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows.length)))[1]
 
 
 def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:
@@ -106,13 +106,13 @@ def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Pred
         written = jax.tree.map(lambda all, part: all.at[..., target].set(part, mode="drop"), found, new)
         return first + piece, live.listed(piece, first + piece), written
 
-    numbers = live.listed(piece)
-    start = (jnp.int32(0), numbers, nothing(model, weights, rows, lambda: rows.gathered(numbers)))
+    start = (jnp.int32(0), live.listed(piece), nothing(model, weights, rows.length))
     end = lax.min(live.total, jnp.int32(rows.length))
     return lax.while_loop(lambda loop: loop[0] < end, step, start)[2]
 
 
-def nothing(model: Model, weights: Sequence[Array], rows: Rows, some: Callable[[], Columns]) -> Prediction:
-    """The result before any row was computed. some: the model's arguments for some rows."""
-    shapes: Prediction = jax.eval_shape(lambda: model.apply(weights, some()))
-    return jax.tree.map(lambda part: jnp.zeros((*part.shape[:-1], rows.length), part.dtype), shapes)  # type: ignore[no-any-return]
+def nothing(model: Model, weights: Sequence[Array], length: int) -> Prediction:
+    """The result for `length` rows before any was computed."""
+    columns = [shape_of((BLOCK,), np.dtype(np.int32) if dtype == TEXT else dtype) for dtype in model.arguments]
+    shapes: Prediction = jax.eval_shape(model.apply, weights, columns)
+    return jax.tree.map(lambda part: jnp.zeros((*part.shape[:-1], length), part.dtype), shapes)  # type: ignore[no-any-return]

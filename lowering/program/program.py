@@ -290,7 +290,7 @@ class TensorProgram:
             columns = [column.reshape(-1) for column in share.columns]
             return Pieces(
                 lambda first: [lax.dynamic_slice_in_dim(column, start + first, BLOCK) for column in columns],
-                lambda numbers: [column.at[start + numbers].get(mode="clip") for column in columns],
+                lambda numbers: [taken(column, start + numbers) for column in columns],
             )
 
         return Feed(
@@ -427,8 +427,18 @@ def pieces_of(slots: Sequence[Array]) -> Pieces:
     """Parts of a batch that is there as a whole."""
     return Pieces(
         lambda first: [lax.dynamic_slice_in_dim(slot, first, BLOCK) for slot in slots],
-        lambda numbers: [slot.at[numbers].get(mode="clip") for slot in slots],
+        lambda numbers: [taken(slot, numbers) for slot in slots],
     )
+
+
+def taken(column: Array, rows: Array) -> Array:
+    """Rows that a column has, by their numbers.
+
+    As one operation: an index of jnp is a dozen, which also count rows from the end, and a wide model has hundreds of columns.
+    """
+    dimensions = lax.GatherDimensionNumbers(offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,))
+    in_bounds = lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    return lax.gather(column, rows[:, None], dimensions, (1,), mode=in_bounds)
 
 
 def padded(result: Result, slots: int) -> Result:
