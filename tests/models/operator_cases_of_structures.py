@@ -73,12 +73,14 @@ PRODUCTS = [
 ]  # fmt: skip
 CONVOLUTIONS = [
     *(
-        case("Conv2D", lambda x, p=p, s=s, d=d: tf.nn.conv2d(image(x), KERNEL, s, p, dilations=d), f"{p} {s} {d}")
+        case("Conv2D", lambda x, k=k, p=p, s=s, d=d: tf.nn.conv2d(image(x), k, s, p, dilations=d), f"{k.shape} {p} {s} {d}")
+        for k in (KERNEL, weights(4, 5, 2, 5))
         for p, s, d in (("SAME", 1, 1), ("SAME", [2, 1], 1), ("VALID", 1, 1), ("SAME", 1, 2), ([[0, 0], [1, 0], [2, 3], [0, 0]], 1, 1))
     ),
     case("Conv2D", lambda x: tf.nn.conv2d(tf.reshape(x @ SPREAD, [-1, 4, 3, 4]), weights(3, 2, 2, 6), 1, "SAME"), "groups"),
     case("Conv2D", lambda x: tf.nn.conv2d(tf.reshape(x @ SPREAD, [-1, 4, 3, 4]), weights(3, 2, 1, 8), 1, "SAME"), "a group for each channel"),
     case("Conv2D", lambda x: tf.nn.conv1d(sequence(x), weights(3, 8, 2), 1, "SAME"), "one dimension"),
+    case("Conv3D", lambda x: tf.nn.conv3d(cube(x), weights(3, 3, 3, 2, 2), [1, 2, 1, 1, 1], "SAME"), "many weights"),
     case("Conv3D", lambda x: tf.nn.conv3d(cube(x), CUBES, [1] * 5, "SAME")),
     case("DepthwiseConv2dNative", lambda x: tf.nn.depthwise_conv2d(image(x), DEEP, [1] * 4, "SAME")),
     case("DepthwiseConv2dNative", lambda x: tf.nn.depthwise_conv2d(image(x), DEEP[..., :1], [1, 2, 2, 1], "VALID"), "strides"),
