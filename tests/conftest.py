@@ -70,6 +70,7 @@ SAMPLED = {
     "tests/tpch/test_exports.py": 5,
     "tests/sql/test_lateral.py::test_lateral": 11,
     "tests/sql/test_lateral.py::test_queries": 5,
+    "tests/oracle/test_fuzz_files.py::test_inputs_of_model_files": 3,
     "tests/optimise/test_goldens.py::test_rows": 4,
     "tests/optimise/test_goldens.py::test_rows_without_optimiser": 5,
 }

@@ -295,6 +295,31 @@ def test_all_that_is_not_supported_is_listed() -> None:
         imported_model("m", model_of([node("Relu", "x")], [4]), output="z")
 
 
+def test_rows_that_depend_on_one_another() -> None:
+    """A model is computed for one row at a time, which its library may not do; one that is fixed to one row is taken as it is."""
+    mixing = [
+        [node("Softmax", "x", axis=0)],
+        [node("Transpose", "x", "t"), node("MatMul", "x t", "m"), node("MatMul", "m x")],
+        [node("ReduceMean", "x axes", "mean"), node("Sub", "x mean")],
+        [node("CumSum", "x zero")],
+    ]
+    constants = {"axes": np.array([0]), "zero": np.array(0)}
+    for nodes in mixing:
+        with pytest.raises(ModelError, match="a row depends on the rows beside it"):
+            imported_model("m", model_of(nodes, [3], **constants))
+        assert imported_model("m", model_of(nodes, [3], batch=1, **constants)).arguments
+    for nodes in ([node("Transpose", "x")], [node("ReduceMax", "x axes", keepdims=0)]):
+        with pytest.raises(ModelError, match="first axis of its output is not that of the rows"):
+            imported_model("m", model_of(nodes, [3], **constants))
+    with pytest.raises(ModelError, match="without a version"):
+        versions = model_of([node("Relu", "x")], [3])
+        versions.opset_import[0].domain = "other"
+        imported_model("m", versions)
+    with pytest.raises(ModelError, match="reduces no numbers"):
+        nothing = [node("Slice", "x from to axes", "s"), node("ReduceMean", "s axes")]
+        imported_model("m", model_of(nothing, [3], **{"from": np.array([9]), "to": np.array([9]), "axes": np.array([1])}))
+
+
 def test_files(tmp_path: Path) -> None:
     """External data lies in the model's folder, and nowhere else."""
     model = model_of([node("Gemm", "x w")], [64], w=weights(64, 32))

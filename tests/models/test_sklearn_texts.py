@@ -165,6 +165,20 @@ def test_words(vectorizer: Any) -> None:
     assert_scores(model, rows)
 
 
+def test_columns_that_a_pipeline_drops() -> None:
+    """They are arguments of any type, whose NULL is one."""
+    names = [f"name {number % 9}" for number in range(len(TRAIN))]
+    columns = compose.make_column_transformer((ENCODERS[0], ["country"]), (preprocessing.StandardScaler(), ["age"]))
+    model = pipeline.make_pipeline(columns, linear_model.LogisticRegression()).fit(TRAIN.assign(name=names), Y)
+    rows = NEW.assign(name=names[: len(NEW)])
+    found = scores_in_query(model, rows, [*NAMES, "name"])
+    np.testing.assert_allclose(found, model.predict_proba(rows), rtol=1e-9)
+    with qtensor.connect() as connection:
+        connection.register("t", rows.assign(name=None).astype({"name": "str"}))
+        connection.create_function("m", model)
+        assert connection.sql("SELECT DISTINCT m(country, age, kind, fee, name) AS m FROM t").fetchall() == [(None,)]
+
+
 def test_unknown_texts_and_what_goes_wrong() -> None:
     model = behind(preprocessing.OneHotEncoder()).fit(TRAIN, Y)
     with qtensor.connect() as connection:

@@ -239,6 +239,9 @@ def test_damaged_trees_are_refused(tmp_path: Path) -> None:
     refused({"split_indices": [77, *tree["split_indices"][1:]]}, "feature that the model does not have")
     refused({"split_conditions": [float("nan"), *tree["split_conditions"][1:]]}, "NaN")
     refused({"default_left": [1]}, "no model as XGBoost|lack a part|shape")
+    refused({"default_left": [-1, *tree["default_left"][1:]]}, "out of range")
+    refused({"split_type": [1, *tree["split_type"][1:]]}, "test categories do not say which")
+    refused({"right_children": [0.5, *tree["right_children"][1:]]}, "a list of whole numbers")
     document["learner"]["learner_model_param"]["num_feature"] = "99999999999"
     refused({}, "features; at most")
     for content in (

@@ -30,10 +30,10 @@ from qtensor.bind.text.names import expression_name
 from qtensor.bind.text.syntax import call_arguments
 from qtensor.bind.text.words import quoted
 from qtensor.errors import Span, suggestion, with_article
-from qtensor.expressions import Call, ColumnRef, Expr, Literal, Predict
+from qtensor.expressions import Call, Case, ColumnRef, Expr, Literal, Predict
 from qtensor.functions.aggregates import AGGREGATES
 from qtensor.logical import NamedAggregate
-from qtensor.types import BIGINT, DOUBLE, NULL, TINYINT, VARCHAR, Array, Boolean, Decimal, Float, Integer, Null, Varchar
+from qtensor.types import BIGINT, BOOLEAN, DOUBLE, NULL, TINYINT, VARCHAR, Array, Boolean, Decimal, Float, Integer, Null, Varchar
 
 _SCALAR_FUNCTIONS = ("abs", "coalesce", "nullif", "if", "ifnull")
 
@@ -128,6 +128,9 @@ class CallBinder:
                 return plain(build.convert(self.context, operand, TINYINT), operand.span)
             case Null():
                 return plain(build.convert(self.context, operand, DOUBLE), operand.span)
+            case _ if position in model.unread:  # whatever it is, as a column that a pipeline drops: only NULL counts
+                missing = Call("is_null", (operand.expr,), BOOLEAN, operand.span)
+                return plain(Case(((missing, Literal(None, DOUBLE)),), Literal(0.0, DOUBLE), DOUBLE), operand.span)
             case other:
                 shown = self._shown(operand)
                 kind = "text column" if isinstance(other, Varchar) else "column"
