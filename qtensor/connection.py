@@ -151,9 +151,9 @@ class Connection:
 
         The model is taken as it is now: trained further, it is the same to SQL until `refresh_function`.
 
-        model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras or .h5 file, or of
-            a frozen graph (.pb); a JAX function of one value for each argument, or of vectors; a fitted estimator or Pipeline of
-            scikit-learn; a Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an
+        model: a keras.Model, tf.Module, tf.function or ConcreteFunction; the path of a SavedModel, of a .keras, .h5 or .tflite
+            file, or of a frozen graph (.pb); a JAX function of one value for each argument, or of vectors; a fitted estimator or
+            Pipeline of scikit-learn; a Booster or estimator of XGBoost or LightGBM, or a file of theirs (.json, .ubj; .txt); an
             onnx.ModelProto or .onnx file; a list or mapping of such, as versions of which a call chooses. An input of a
             TensorFlow model takes an argument for each number of a row, in the order of memory (28 x 28 pixels: 784, row after
             row); strings take VARCHAR, as StringLookup, TextVectorization, Hashing and tf.strings do, and a result that is one of

@@ -16,12 +16,14 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from qtensor.errors import DataError, ExecutionError, Span, SQLError, UnsupportedError, suggestion
 from qtensor.given import given_text
 from qtensor.logical import Plan
+from qtensor.lowering.gradients.choices import is_number
 from qtensor.lowering.gradients.expressions import free_numbers
 from qtensor.lowering.gradients.given import Given, Parameter
-from qtensor.lowering.gradients.plan import Differentiable, is_number
+from qtensor.lowering.gradients.plan import Differentiable
 from qtensor.lowering.gradients.rows import Choice, Number, Rows
 from qtensor.lowering.gradients.weights import named_weights
 from qtensor.lowering.models.model import Model
+from qtensor.optimise.alike import without_values
 from qtensor.relation import Relation
 from qtensor.run.prepared import Query, named_parameters
 from qtensor.types import Schema
@@ -31,7 +33,7 @@ Loss: TypeAlias = Callable[[dict[str, jax.Array]], jax.Array]
 
 # What stands in the plan for a parameter that is differentiated. If something was made of it while the query was bound, a whole
 # number for one, it is no longer this.
-PROBE = 0.6180339887498949
+PROBE, FAR_PROBE = 0.6180339887498949, 987.6543
 ZERO = frozenset(("broadcast_in_dim", "convert_element_type", "reshape"))  # what an array of zeros is made by
 
 
@@ -103,13 +105,25 @@ def value_and_grad(
     chosen_parameters = {name.removeprefix("$").lower() for name in names if name.removeprefix("$").lower() in known}
     numbers = {name: number_given(f"${name}", known[name]) for name in chosen_parameters}
     probes = {name: PROBE + number for number, name in enumerate(sorted(numbers))}
-    probed = replace(query, parameters={**known, **probes})
-    plan, models, fixed_rows = differentiating._bound_for_gradients(probed, relation._sources)
+    plan, models, fixed_rows = differentiating._bound_for_gradients(with_parameters(query, probes), relation._sources)
+    for name in probes:
+        others = {**probes, name: FAR_PROBE}
+        try:
+            moved, _, _ = differentiating._bound_for_gradients(with_parameters(query, others), relation._sources)
+            is_value = without_values(moved) == without_values(plan)
+        except SQLError:
+            is_value = False
+        if not is_value:
+            raise UnsupportedError(f"not differentiable: ${name} decides more than values, as it does in LIMIT")
     wanted = tuple(meant(name, known, models) for name in names)
     for one in wanted:
         if any(other is not one and other.name == one.name and other.weight in (None, one.weight) for other in wanted):
             raise DataError(f"wrt names {one.given} twice, by itself or as a part of its model")
     return ValueAndGrad(query.sql, plan, models, fixed_rows, wanted, numbers, probes, soft, loss, isinstance(wrt, str))
+
+
+def with_parameters(query: Query, numbers: Mapping[str, float]) -> Query:
+    return replace(query, parameters={**named_parameters(query.parameters), **numbers})
 
 
 def number_given(what: str, value: object) -> float:

@@ -89,6 +89,10 @@ def importer_of_file(name: str, path: Path) -> Importer | None:
             from qtensor.lowering.models.onnx.importer import import_onnx
 
             return import_onnx
+        case ".tflite":
+            from qtensor.lowering.models.tensorflow.tflite.importer import import_tflite
+
+            return import_tflite
         case ".txt":
             from qtensor.lowering.models.trees.lightgbm import read_lightgbm
 

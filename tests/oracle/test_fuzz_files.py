@@ -155,4 +155,7 @@ def test_how_many_inputs() -> None:
 
 
 # Most where they are cheap: one of a model or an artifact takes as long as ten others.
-INPUTS = {"qta": 30, "saved_model": 30, "keras_file": 30, "parquet": 70, "arrow": 70, "csv": 70}
+INPUTS = {
+    "qta": 30, "saved_model": 20, "keras_file": 20, "h5_file": 15, "frozen_graph": 20, "tflite": 15, "onnx": 20, "xgboost": 25,
+    "lightgbm": 10, "parquet": 45, "arrow": 45, "csv": 35,
+}  # fmt: skip

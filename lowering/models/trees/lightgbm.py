@@ -79,6 +79,8 @@ def read_text(name: str, text: str, classes: Any) -> tuple[Ensemble, Objective]:
     settings = settings_of(head)
     per_iteration = int(settings["num_tree_per_iteration"])
     trees = [read_tree(name, settings_of("number=" + part)) for part in parts]
+    if int(settings.get("num_class", 1)) not in (1, per_iteration):
+        raise ValueError("num_class is not the number of trees of an iteration")
     if per_iteration < 1 or not trees or len(trees) % per_iteration:
         raise ModelError(f'model "{name}": it has no trees, or not for each of its outputs')
     grouped = tuple(tuple(trees[group::per_iteration]) for group in range(per_iteration))

@@ -1,0 +1,1 @@
+"""TensorFlow Lite's files: read, and computed as its own kernels do."""
