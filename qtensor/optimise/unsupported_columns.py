@@ -43,6 +43,14 @@ def refuse_unsupported_columns(plan: Plan) -> None:
         raise refused(whats, [name for name, _ in used], [])
 
 
+def refuse_passed_on(plan: Plan) -> None:
+    """Raise UnsupportedError if an optimised plan reads columns of types that are only passed on: what is exported cannot."""
+    found = list(_columns(plan))
+    if found:
+        whats = [f"to export a query that reads {unsupported_column(name, type)}" for _, name, type in found]
+        raise refused(list(dict.fromkeys(whats)), [name for _, name, _ in found], [])
+
+
 def refused(whats: Sequence[str], columns: Sequence[str], spans: list[Span]) -> UnsupportedError:
     names = ", ".join(f'"{name}"' for name in dict.fromkeys(columns))
     message = whats[0] if len(whats) == 1 else "\n" + "\n".join(f"  - {what}" for what in whats)
