@@ -133,8 +133,8 @@ def _texts(column: pa.ChunkedArray) -> tuple[str | None, ...]:
     return tuple(text if text is None else _escaped(text) for chunk in column.chunks for text in texts(chunk))
 
 
-def _scores_text(values: list[float], type_: pa.DataType) -> str:
-    return f"[{', '.join(_text(value, type_) for value in values)}]"
+def _scores_text(values: list[float | None], type_: pa.DataType) -> str:
+    return f"[{', '.join('NULL' if value is None else _text(value, type_) for value in values)}]"
 
 
 def _text(value: object, type_: pa.DataType) -> str:
