@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pyarrow as pa
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from qtensor.errors import DataError, ExecutionError, Span, SQLError, UnsupportedError, suggestion
@@ -18,7 +17,7 @@ from qtensor.given import given_text
 from qtensor.logical import Plan
 from qtensor.lowering.gradients.choices import is_number
 from qtensor.lowering.gradients.expressions import free_numbers
-from qtensor.lowering.gradients.given import Given, Parameter
+from qtensor.lowering.gradients.given import FixedRows, Given, Parameter
 from qtensor.lowering.gradients.plan import Differentiable
 from qtensor.lowering.gradients.rows import Choice, Number, Rows
 from qtensor.lowering.gradients.weights import named_weights
@@ -26,7 +25,6 @@ from qtensor.lowering.models.model import Model
 from qtensor.optimise.alike import without_values
 from qtensor.relation import Relation
 from qtensor.run.prepared import Query, named_parameters
-from qtensor.types import Schema
 
 Tree: TypeAlias = Any  # of arrays by name, or a number
 Loss: TypeAlias = Callable[[dict[str, jax.Array]], jax.Array]
@@ -42,7 +40,7 @@ class Differentiating(Protocol):
 
     def _bound_for_gradients(
         self, query: Query, variables: Mapping[str, object]
-    ) -> tuple[Plan, Mapping[str, Model], Callable[[Plan, Mapping[str, tuple[Schema, pa.Table]]], pa.Table]]: ...
+    ) -> tuple[Plan, Mapping[str, Model], FixedRows]: ...
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,7 @@ def value_and_grad(
     """The number that a query gives as a function of weights of its models and of parameters, and its derivative by these.
 
     The result can be called: `value, gradient = f(weights)`; `f.weights` are those of now, in the form that it takes and gives.
+    Take a step, and `Connection.set_weights` has SQL call the model with it.
 
     >>> import numpy as np
     >>> import qtensor
@@ -73,15 +72,16 @@ def value_and_grad(
         name, arrays [rows] (NaN for NULL), and returns one number, by functions of JAX.
     wrt: the name of a model, or of a parameter (`x` or `$x`, which must have a number); `model.weight` is one weight by its
         name. Of a single name `weights` is what it means: of a parameter a float, of a model a dictionary of arrays by name, of a
-        weight an array. Of a list of names it is a dictionary of these by the names given. Names of weights are those of the
-        operations that read TensorFlow's variables, else numbers from "0" on, in the order of the model's arrays.
+        weight an array. Of a list of names it is a dictionary of these by the names given. Names of weights are those of
+        TensorFlow's and Keras's variables, else numbers from "0" on, in the order of the model's arrays.
     soft: None: the derivative is exact, and what has none is refused. A temperature: comparisons become probabilities,
         `a > b` is 1 / (1 + exp((b - a) / soft)), and a model's class a softmax of its scores / soft. A row that passes WHERE by a
         probability counts as much in count, sum, avg and the other aggregates; rows in the groups of classes likewise. Conditions
         are taken as if they did not depend on each other. The value is that of the softened query then.
 
     Tables are taken as they are now. What no weight decides is computed once, now, by the query's own engine; the rest is one XLA
-    module, which goes over all rows at once. Weights are computed with in their own types, all else in float64.
+    module, which goes over all rows at once. Weights are computed with in their own types, all else in float64. Within a model
+    the derivative is JAX's: a kink, as of relu, has that of a side, and what the model itself rounds or compares has none.
 
     Raises UnsupportedError: at its place, what has no derivative, or none that is not zero everywhere: comparisons, CASE on them,
     classes, group keys, DISTINCT, rounding, without `soft`; a weight or parameter on which the result does not depend by
@@ -153,12 +153,15 @@ def meant(name: str, parameters: Mapping[str, object], models: Mapping[str, Mode
 
 @dataclass(eq=False)
 class ValueAndGrad:
-    """What `value_and_grad` gives: call it with weights, or without for those of now."""
+    """What `value_and_grad` gives: call it with weights, or without for those that models and parameters had when it was made.
+
+    It keeps of the tables what its program reads, and nothing else.
+    """
 
     sql: str
     plan: Plan
     models: Mapping[str, Model]
-    fixed_rows: Callable[[Plan, Mapping[str, tuple[Schema, pa.Table]]], pa.Table]
+    fixed_rows: InitVar[FixedRows]
     wanted: tuple[Wanted, ...]
     numbers: Mapping[str, float]  # of the parameters that are differentiated
     probes: Mapping[str, float]  # what they are in the plan
@@ -167,12 +170,11 @@ class ValueAndGrad:
     is_single: bool
     _errors: list[tuple[str, Span | None]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, fixed_rows: FixedRows) -> None:
         leaves = self._arrays(self.weights)
         try:
             with jax.enable_x64(True):
-                closed = jax.make_jaxpr(self._traced)(leaves)
-                tree = jax.tree.structure(leaves)
+                closed = jax.make_jaxpr(lambda leaves: self._traced(leaves, fixed_rows))(leaves)
                 self._constants = [jnp.asarray(constant) for constant in closed.consts]
 
                 def value(leaves: Tree, constants: Sequence[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
@@ -182,7 +184,6 @@ class ValueAndGrad:
                 both = jax.value_and_grad(value, has_aux=True)
                 self._refuse_zeros(jax.make_jaxpr(both)(leaves, self._constants), leaves)
                 self._compiled = jax.jit(both).lower(leaves, self._constants).compile()
-                self._tree = tree
         except SQLError as error:
             raise error.shown_in(self.sql) from None
         except ValueError as error:
@@ -192,7 +193,7 @@ class ValueAndGrad:
 
     @property
     def weights(self) -> Tree:
-        """The weights of now: models' arrays as JAX has them, parameters as floats."""
+        """The weights when this was made: models' arrays as JAX has them, parameters as floats."""
         found = {one.given: self._weights_of(one) for one in self.wanted}
         return next(iter(found.values())) if self.is_single else found
 
@@ -236,7 +237,7 @@ class ValueAndGrad:
             arrays: dict[str, Tree] = jax.tree.map(array, by_name, own)
             return arrays
 
-    def _traced(self, leaves: dict[str, Tree]) -> tuple[jax.Array, ...]:
+    def _traced(self, leaves: dict[str, Tree], fixed_rows: FixedRows) -> tuple[jax.Array, ...]:
         """The number, and whether each value has failed for which there may be no result."""
         weights = {
             one.name: list(map(jnp.asarray, self.models[one.name.lower()].weights)) for one in self.wanted if not one.is_parameter
@@ -251,7 +252,7 @@ class ValueAndGrad:
             for name, leaf in chosen.items():
                 weights[one.name][numbers[name]] = leaf
         models = {model.name: model for model in self.models.values()}
-        given = Given(models, weights, parameters, self.soft, self.fixed_rows)
+        given = Given(models, weights, parameters, self.soft, fixed_rows)
         number = self._number(Differentiable.rows_of(self.plan, given))
         self._errors = [(failing.message, failing.span) for failing in given.failing]
         return number, *(failing.found for failing in given.failing)

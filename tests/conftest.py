@@ -43,6 +43,7 @@ SAMPLED = {
     "tests/sql/test_sizes.py": 4,
     "tests/gradients/test_models.py::test_as_plain_jax": 7,
     "tests/gradients/test_models.py::test_classes_are_expected_counts": 6,
+    "tests/gradients/test_models.py::test_keras_as_its_tape": 2,
     "tests/gradients/test_models.py::test_scores_before_a_softmax": 2,
     "tests/gradients/test_parameters.py::test_as_differences_of_the_engine": 12,
     "tests/gradients/test_parameters.py::test_softened_as_written_by_hand": 8,

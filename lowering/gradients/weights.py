@@ -10,47 +10,27 @@ import numpy as np
 
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.models.tensorflow.evaluate import GraphFunction
-from qtensor.lowering.models.tensorflow.graph import Function, Graph, Operation, WeightLeaf
+from qtensor.lowering.models.tensorflow.graph import WeightLeaf, all_steps
 
 
 def named_weights(model: Model) -> dict[str, int]:
     """The names of a model's weights that are differentiated, with their numbers.
 
-    Of TensorFlow and Keras these are the variables, by the operation that reads each, constants of the graph are not among them;
-    of other models all arrays of floating-point numbers, by their number from 0 on.
+    Of TensorFlow and Keras these are the variables of floating-point numbers, under their names, constants of the graph are not
+    among them; of other models all arrays of such numbers, by their number from 0 on.
     """
     numbers = [number for number, weight in enumerate(model.weights) if weight.dtype.kind == "f"]
-    read = variables_of(model.apply.graph) if isinstance(model.apply, GraphFunction) else {}
-    if not read:
+    steps = all_steps(model.apply.graph.steps) if isinstance(model.apply, GraphFunction) else ()
+    variables = {step.index: step.variable for step in steps if isinstance(step, WeightLeaf) and step.variable}
+    if not variables:
         return {str(number): number for number in numbers}
-    names = {number: read[number] for number in numbers if number in read}
     seen: Counter[str] = Counter()
     found: dict[str, int] = {}
-    for number, name in names.items():
-        seen[name] += 1
-        found[name if seen[name] == 1 else f"{name}_{seen[name]}"] = number
-    return found
-
-
-def variables_of(graph: Graph) -> dict[int, str]:
-    """The weights of a graph that are variables, and what reads each: those that other steps read are constants."""
-    found: dict[int, str] = {}
-    passed_on: dict[int, int] = {}  # by the number of a step the weight that it gives as it is
-    for number, step in enumerate(graph.steps):
-        match step:
-            case WeightLeaf(index):
-                passed_on[number] = index
-            case Operation(name=name, inputs=inputs, attributes=attributes):
-                if step.op == "Identity" and inputs[0].step in passed_on:
-                    weight = passed_on[number] = passed_on[inputs[0].step]
-                    path, _, last = name.rpartition("/")
-                    if last.startswith("ReadVariableOp"):
-                        found[weight] = path.removesuffix("/Cast").removeprefix("StatefulPartitionedCall/") or name
-                for _, value in attributes:
-                    if isinstance(value, Function):  # the body of a loop, a branch
-                        found |= variables_of(Graph(value.steps, value.outputs[0], graph.weights))
-            case _:
-                pass
+    for number in numbers:
+        if number in variables:
+            name = variables[number]
+            seen[name] += 1
+            found[name if seen[name] == 1 else f"{name}_{seen[name]}"] = number
     return found
 
 

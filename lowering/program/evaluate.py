@@ -173,7 +173,7 @@ class Evaluation:
 
     def called(self, model: Model, weights: Sequence[Array], operands: tuple[Ref, ...]) -> Prediction:
         """A model's prediction, for all rows or, of a large one, for those that are asked for."""
-        if self.live is None or self.pieces is None or not is_wide(model, self.length):
+        if self.live is None or self.pieces is None or not is_wide(model, self.length, self.filtered):
             return model.apply(weights, [self.column(operand) for operand in operands])
         pieces, rows = self.pieces, self.rows
 

@@ -34,6 +34,7 @@ PIECES, LEAST_PIECE = 64, 256
 # Multiply-adds a row and argument from which the rows of a wide model are gathered (1 ns each, in which a core does 50 of them:
 # worth it where filters leave two rows of three, or fewer).
 WORTH_GATHERING = 100
+WORTH_LEAVING_OUT = 25_000_000  # multiply-adds of a batch: half a millisecond
 
 
 class Rows(NamedTuple):
@@ -54,8 +55,13 @@ class Rows(NamedTuple):
         return max(LEAST_PIECE, min(BLOCK, self.length // PIECES))
 
 
-def is_wide(model: Model, length: int) -> bool:
-    """Whether a model is called block by block for a batch of `length` rows."""
+def is_wide(model: Model, length: int, filtered: bool) -> bool:
+    """Whether a model is called block by block for a batch of `length` rows, or piece by piece for those that filters left of it.
+
+    Of few rows, too, if they cost much: to leave out dead ones takes longer to compile.
+    """
+    if filtered and picks_rows(model) and length > LEAST_PIECE and length * model.work >= WORTH_LEAVING_OUT:
+        return True
     return model.work >= WIDE and length > BLOCK
 
 
@@ -78,7 +84,9 @@ def predict_in_blocks(model: Model, weights: Sequence[Array], rows: Rows) -> Pre
         written = jax.tree.map(lambda all, part: lax.dynamic_update_slice_in_dim(all, part, start, all.ndim - 1), found, new)
         return first + BLOCK, written
 
-    return lax.while_loop(lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows)))[1]
+    return lax.while_loop(
+        lambda loop: loop[0] < end, step, (jnp.int32(0), nothing(model, weights, rows, lambda: rows.block(jnp.int32(0))))
+    )[1]
 
 
 def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:
@@ -98,12 +106,13 @@ def predict_gathered(model: Model, weights: Sequence[Array], rows: Rows) -> Pred
         written = jax.tree.map(lambda all, part: all.at[..., target].set(part, mode="drop"), found, new)
         return first + piece, live.listed(piece, first + piece), written
 
-    start = (jnp.int32(0), live.listed(piece), nothing(model, weights, rows))
+    numbers = live.listed(piece)
+    start = (jnp.int32(0), numbers, nothing(model, weights, rows, lambda: rows.gathered(numbers)))
     end = lax.min(live.total, jnp.int32(rows.length))
     return lax.while_loop(lambda loop: loop[0] < end, step, start)[2]
 
 
-def nothing(model: Model, weights: Sequence[Array], rows: Rows) -> Prediction:
-    """The result before any row was computed."""
-    shapes: Prediction = jax.eval_shape(lambda: model.apply(weights, rows.block(jnp.int32(0))))
+def nothing(model: Model, weights: Sequence[Array], rows: Rows, some: Callable[[], Columns]) -> Prediction:
+    """The result before any row was computed. some: the model's arguments for some rows."""
+    shapes: Prediction = jax.eval_shape(lambda: model.apply(weights, some()))
     return jax.tree.map(lambda part: jnp.zeros((*part.shape[:-1], rows.length), part.dtype), shapes)  # type: ignore[no-any-return]

@@ -16,6 +16,9 @@ from qtensor.lowering.models.model import Apply
 ROWS_COUNTED = 1_009  # for which a model is traced: a prime, so that arrays of rows are told from weights by their sizes
 
 
+SHIFTED = ("shifted_products", "summed_products")  # functions whose products stand for a convolution's
+
+
 class Work(NamedTuple):
     """What a model does for a row: multiply-adds in matrix products and convolutions, and the bytes of its largest array."""
 
@@ -45,6 +48,9 @@ def multiply_adds_of(equation: Any) -> int:
     if equation.primitive.name == "conv_general_dilated":
         kernel, numbers = equation.invars[1].aval, equation.params["dimension_numbers"]
         return int(equation.outvars[0].aval.size * kernel.size // kernel.shape[numbers.rhs_spec[0]])
+    if equation.params.get("name") in SHIFTED:
+        operations = [one for inner in inner_jaxprs(equation.params.values()) for one in inner.eqns]
+        return sum(int(one.outvars[0].aval.size) for one in operations if one.primitive.name == "mul")
     within = sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params.values()))
     return within * int(equation.params.get("length", 1)) if equation.primitive.name == "scan" else within
 

@@ -26,7 +26,7 @@ STDIN = ("-", "/dev/stdin")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a query is about: tables, models and chosen outputs of models by name; parameters; how to run it."""
+    """What a query is about: tables, models, their chosen outputs and signatures by name; parameters; how to run it."""
 
     tables: tuple[tuple[str, str], ...] = ()
     models: tuple[tuple[str, str], ...] = ()
@@ -35,10 +35,12 @@ class Inputs:
     threads: int | None = None
     dialect: str = "duckdb"
     trust_models: bool = False
+    signatures: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := [name for name, _ in self.outputs if name not in dict(self.models)]:
-            raise click.UsageError(f"--model-output names {unknown[0]}, but there is no --model {unknown[0]}=PATH")
+        for option, given in (("--model-output", self.outputs), ("--model-signature", self.signatures)):
+            if unknown := [name for name, _ in given if name not in dict(self.models)]:
+                raise click.UsageError(f"{option} names {unknown[0]}, but there is no --model {unknown[0]}=PATH")
 
     def connection(self) -> Connection:
         """A new connection with the tables and models."""
@@ -50,8 +52,9 @@ class Inputs:
         if self.models:
             import_tensorflow()
         for name, path in self.models:
-            output = dict(self.outputs).get(name)
-            connection.create_function(name, Path(path).expanduser(), output=output, trust=self.trust_models)
+            output, signature = (dict(chosen).get(name) for chosen in (self.outputs, self.signatures))
+            file = Path(path).expanduser()
+            connection.create_function(name, file, output=output, signature=signature, trust=self.trust_models)
         return connection
 
     def query(self, connection: Connection, sql: str) -> Relation:

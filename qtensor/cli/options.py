@@ -56,7 +56,8 @@ MODEL = several(
     "-m",
     "models",
     type=Named("PATH", "--model score=models/score"),
-    help="A model: a SavedModel folder, a .keras, .onnx, .json, .ubj or .txt file, called in SQL by its name. Repeatable.",
+    help="A model: a SavedModel folder, or a .keras, .h5, .pb, .tflite, .onnx, .json, .ubj or .txt file, called in SQL by its "
+    "name. Repeatable.",
 )
 TRUST_MODELS = click.option(
     "--trust-models",
@@ -68,6 +69,12 @@ MODEL_OUTPUT = several(
     "outputs",
     type=Named("OUTPUT", "--model-output score=class"),
     help="Which output of a model: class (the index of its greatest score), scores, or an output's name.",
+)
+MODEL_SIGNATURE = several(
+    "--model-signature",
+    "signatures",
+    type=Named("SIGNATURE", "--model-signature score=serving_default"),
+    help="Which signature of a SavedModel that has several.",
 )
 PARAMETER = several(
     "--param",
@@ -106,15 +113,25 @@ def input_options(command: Command) -> Command:
     @TABLE
     @MODEL
     @MODEL_OUTPUT
+    @MODEL_SIGNATURE
     @TRUST_MODELS
     @PARAMETER
     @THREADS
     @DIALECT
     @wraps(command)
     def with_inputs(
-        tables: Any, models: Any, outputs: Any, trust_models: bool, parameters: Any, threads: Any, dialect: str, **rest: Any
+        tables: Any,
+        models: Any,
+        outputs: Any,
+        signatures: Any,
+        trust_models: bool,
+        parameters: Any,
+        threads: Any,
+        dialect: str,
+        **rest: Any,
     ) -> Any:
-        return command(inputs=Inputs(tables, models, outputs, parameters, threads, dialect, trust_models), **rest)
+        inputs = Inputs(tables, models, outputs, parameters, threads, dialect, trust_models, signatures)
+        return command(inputs=inputs, **rest)
 
     return with_inputs  # type: ignore[return-value]
 

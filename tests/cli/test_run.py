@@ -83,6 +83,7 @@ def test_sql_from_a_file_and_from_stdin(qt: CommandLine) -> None:
         (["run", "SELECT 1", "--param", "x:int=a"], "x: 'a' is no int"),
         (["run", "SELECT 1", "--param", "x:number=1"], "there is no type number: use int, float"),
         (["run", "SELECT 1", "--model-output", "m=class"], "--model-output names m, but there is no --model m=PATH"),
+        (["run", "SELECT 1", "--model-signature", "m=x"], "--model-signature names m, but there is no --model m=PATH"),
         (["run", "SELECT 1", "-o", "rows.xlsx"], "the name rows.xlsx does not tell a format"),
         (["run", "SELECT 1", "--format", "xml"], "'xml' is not one of 'table', 'csv', 'json', 'arrow', 'parquet'"),
         (["run", "SELECT 1", "--threads", "0"], "0 is not in the range x>=1"),
@@ -190,6 +191,11 @@ def test_a_saved_model_by_its_path(qt: CommandLine, tmp_path: Path) -> None:
     assert best.text == "m\n0\n0\n0\n"
     rows = json.loads(qt("run", sql, "-t", "t=t.parquet", "-m", "m=model", "--format", "json").text)
     assert rows == [{"m": [1.0, 0.5]}, {"m": [2.0, 2.0]}, {"m": [2.0, -1.5]}]
+    module = Scores()
+    first = tf.function(lambda x: {"first": x[:, 0]}, input_signature=[tf.TensorSpec([None, 2], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "several"), signatures={"whole": module.__call__, "first": first})
+    chosen = qt("run", sql, "-t", "t=t.parquet", "-m", "m=several", "--model-signature", "m=first")
+    assert chosen.text == "m\n1.0\n2.0\n2.0\n"
 
 
 # --- formats ------------------------------------------------------------

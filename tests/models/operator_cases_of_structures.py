@@ -73,12 +73,14 @@ PRODUCTS = [
 ]  # fmt: skip
 CONVOLUTIONS = [
     *(
-        case("Conv2D", lambda x, p=p, s=s, d=d: tf.nn.conv2d(image(x), KERNEL, s, p, dilations=d), f"{p} {s} {d}")
+        case("Conv2D", lambda x, k=k, p=p, s=s, d=d: tf.nn.conv2d(image(x), k, s, p, dilations=d), f"{k.shape} {p} {s} {d}")
+        for k in (KERNEL, weights(4, 5, 2, 5))
         for p, s, d in (("SAME", 1, 1), ("SAME", [2, 1], 1), ("VALID", 1, 1), ("SAME", 1, 2), ([[0, 0], [1, 0], [2, 3], [0, 0]], 1, 1))
     ),
     case("Conv2D", lambda x: tf.nn.conv2d(tf.reshape(x @ SPREAD, [-1, 4, 3, 4]), weights(3, 2, 2, 6), 1, "SAME"), "groups"),
     case("Conv2D", lambda x: tf.nn.conv2d(tf.reshape(x @ SPREAD, [-1, 4, 3, 4]), weights(3, 2, 1, 8), 1, "SAME"), "a group for each channel"),
     case("Conv2D", lambda x: tf.nn.conv1d(sequence(x), weights(3, 8, 2), 1, "SAME"), "one dimension"),
+    case("Conv3D", lambda x: tf.nn.conv3d(cube(x), weights(3, 3, 3, 2, 2), [1, 2, 1, 1, 1], "SAME"), "many weights"),
     case("Conv3D", lambda x: tf.nn.conv3d(cube(x), CUBES, [1] * 5, "SAME")),
     case("DepthwiseConv2dNative", lambda x: tf.nn.depthwise_conv2d(image(x), DEEP, [1] * 4, "SAME")),
     case("DepthwiseConv2dNative", lambda x: tf.nn.depthwise_conv2d(image(x), DEEP[..., :1], [1, 2, 2, 1], "VALID"), "strides"),
@@ -304,6 +306,12 @@ NUMERIC = [
     case("Ndtri", lambda x: tf.math.ndtri(inside(x) / 2 + 0.5)),
     case("Atan2", lambda x: tf.atan2(x, x[:, ::-1])),
     *(case(n, lambda x, n=n: getattr(R, n)(a=positive(x), x=positive(x[:, ::-1]))) for n in ("Igamma", "Igammac")),
+    *(case(n, lambda x, n=n: getattr(R, n)(x=inside(x) * 4)) for n in ("BesselI0", "BesselI1")),
+    case("Betainc", lambda x: tf.math.betainc(positive(x), positive(x[:, ::-1]), inside(x) / 2 + 0.5)),
+    case("Zeta", lambda x: tf.math.zeta(positive(x) + 1.5, positive(x[:, ::-1]))),
+    case("Polygamma", lambda x: tf.math.polygamma(tf.ones_like(x), positive(x))),
+    case("NextAfter", lambda x: tf.math.nextafter(tf.cast(x, tf.float64), tf.cast(x[:, ::-1], tf.float64))),
+    case("Cross", lambda x: tf.linalg.cross(x[:, :3], x[:, 1:2] * tf.constant([1.0, -2.0, 0.5]))),
     *(case(n, lambda x, n=n: getattr(R, n)(x=tf.nn.relu(x), y=tf.abs(x[:, ::-1]))) for n in ("Xdivy", "Xlogy", "Xlog1py")),
     Case("MulNoNan", lambda x: tf.math.multiply_no_nan(x, tf.nn.relu(x[:, ::-1])), draw=finite),
     *(case(n, lambda x, n=n: getattr(R, n)(x=x, y=x[:, ::-1]), dtype=tf.int32) for n in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")),

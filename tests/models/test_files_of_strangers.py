@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from qtensor.errors import ModelError
-from qtensor.lowering.models.tensorflow import import_model
+from qtensor.lowering.models.tensorflow import hdf5_probe, import_model
 
 L = keras.layers
 PB = "saved_model.pb"
@@ -419,3 +419,17 @@ def test_keras_files_that_are_good(parts: dict[str, bytes], tmp_path: Path) -> N
     config = json.loads(zipfile.ZipFile(tmp_path / "own.keras").read("config.json"))
     assert "strangers>Doubled" in json.dumps(config)
     assert len(import_model("m", tmp_path / "own.keras").arguments) == 4
+
+
+def test_hdf5_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of the heap whose size leads back to itself: HDF5 goes round in a circle."""
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{}" * 50
+    content = bytearray(path.read_bytes())
+    assert hdf5_probe.problem_of_reading(bytes(content)) is None
+    size = content.index(b"GCOL") + 24
+    content[size : size + 8] = (2**64 - 16).to_bytes(8, "little")
+    path.write_bytes(content)
+    monkeypatch.setattr(hdf5_probe, "SECONDS", 2.0)
+    assert "HDF5 did not read it within 2 seconds" in refused(path)

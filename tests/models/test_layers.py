@@ -129,6 +129,10 @@ def test_how_much_networks_compute() -> None:
     assert lstm.work == 20 * (8 + 16) * 4 * 16
     cnn = import_model("m", keras.Sequential([keras.Input((10, 10, 3)), L.Conv2D(8, 3), L.Flatten(), L.Dense(4)]))
     assert cnn.work == 8 * 8 * 8 * 9 * 3 + 512 * 4
+    large = import_model("m", keras.Sequential([keras.Input((10, 10, 3)), L.Conv2D(8, 5), L.Flatten(), L.Dense(4)]))
+    assert large.work == 6 * 6 * 8 * 25 * 3 + 288 * 4
+    deep = import_model("m", keras.Sequential([keras.Input((10, 10, 3)), L.DepthwiseConv2D(3), L.Flatten(), L.Dense(4)]))
+    assert deep.work == 8 * 8 * 3 * 9 + 192 * 4
     product = import_model("m", encoder())
     projections, products, wide = 4 * 6 * 8 * 8, 2 * 6 * 6 * 8, 2 * 6 * 8 * 12
     assert product.work == projections + products + wide

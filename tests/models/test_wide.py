@@ -209,9 +209,20 @@ def test_few_rows_of_many_are_left_where_they_are(model: Any, scores: np.ndarray
 def test_pieces_of_few_live_rows_are_small(model: Any) -> None:
     """Of 10,000 rows 256 at a time, of a large table's 1,024."""
     network = r"f32\[%d,96\]"
+    few = connected(model, 500, threads=1).sql(f"SELECT avg({CALL}) FROM t WHERE x > 0").hlo()
+    assert not re.search(network % 256, few)  # 512 of them cost less than what leaves some out
     for rows, piece in ((8_000, 256), (MOST_ROWS, 1_024)):
         hlo = connected(model, rows, threads=1).sql(f"SELECT avg({CALL}) FROM t WHERE x > 0").hlo()
         assert re.search(network % piece, hlo), rows
+
+
+def test_few_rows_that_cost_much_are_left_out_too() -> None:
+    model = network(600, 400, 1)
+    connection = connected(model, 500, threads=1)
+    relation = connection.sql(f"SELECT {CALL} AS s FROM t WHERE x > 0")
+    assert re.search(r"f32\[256,600\]", relation.hlo())
+    rows = np.stack([DATA[name][:500] for name in COLUMNS], axis=-1)[X[:500] > 0]
+    np.testing.assert_allclose(relation.arrow()["s"].to_numpy(), model(rows).numpy()[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_rows_to_gather_are_listed_once(model: Any) -> None:

@@ -47,7 +47,8 @@ class InputSpec:
 class Frozen:
     """A function without variables: TensorFlow's graph, its inputs, and one tensor name for each output.
 
-    variables: the names of the constants that were variables, or tensors made outside the function.
+    variables: the names of the constants that were variables, or tensors made outside the function. named: what those that were
+    variables are called.
     functions: those that nodes call, by name. tables: what the look-up tables hold that it reads, by node; they are no inputs.
     """
 
@@ -58,6 +59,7 @@ class Frozen:
     variables: frozenset[str]
     functions: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, TableLeaf] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 def variables_changed(function: Any) -> tuple[str, ...]:
@@ -82,7 +84,13 @@ def freeze(function: Any) -> Frozen:
     tables = read_tables(function, nodes)
     inputs = tuple(spec for spec in inputs if spec.name not in tables)
     names, outputs = tuple(spec.name for spec in inputs), tuple(tensor.name for tensor in frozen.outputs)
-    return Frozen(nodes, inputs, names, outputs, variables, functions, tables)
+    return Frozen(nodes, inputs, names, outputs, variables, functions, tables, variable_names(function))
+
+
+def variable_names(function: Any) -> dict[str, str]:
+    """The names of a function's variables, by the node that stands for each."""
+    names = {id(variable.handle): variable.name.removesuffix(":0") for variable in function.graph.variables}
+    return {inside.op.name: names[id(outside)] for outside, inside in function.graph.captures if id(outside) in names}
 
 
 def read_tables(function: Any, nodes: Mapping[str, Any]) -> dict[str, TableLeaf]:
@@ -167,7 +175,7 @@ class GraphReader:
             if not is_weight(array, node.name in self.frozen.variables):
                 return Constant(array)
             self.found.weights.append(array)
-            return WeightLeaf(len(self.found.weights) - 1)
+            return WeightLeaf(len(self.found.weights) - 1, self.frozen.named.get(node.name, ""))
         inputs = []
         for tensor in data_inputs(node):
             name, _, output = tensor.partition(":")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
@@ -59,9 +59,10 @@ class TableLeaf:
 
 @dataclass(frozen=True)
 class WeightLeaf:
-    """Weight number `index`: an argument of the compiled program."""
+    """Weight number `index`: an argument of the compiled program. variable: the name of the variable that it was, if it was."""
 
     index: int
+    variable: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def needed(steps: Sequence[Step], outputs: Sequence[Ref], weights: dict[int, int
                 inputs = tuple(Ref(renumbered[ref.step], ref.output) for ref in inputs)
                 attributes = tuple((key, renumbered_attribute(value, weights)) for key, value in attributes)
                 found.append(Operation(name, op, inputs, attributes))
-            case WeightLeaf(index):
-                found.append(WeightLeaf(weights.setdefault(index, len(weights))))
+            case WeightLeaf(index, variable):
+                found.append(WeightLeaf(weights.setdefault(index, len(weights)), variable))
             case Argument() | Constant() | TableLeaf():
                 found.append(step)
     return tuple(found), tuple(Ref(renumbered[output.step], output.output) for output in outputs)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from qtensor.errors import ModelError
 from qtensor.lowering.models.tensorflow.files import read_plain_file
+from qtensor.lowering.models.tensorflow.hdf5_probe import problem_of_reading
 
 LARGEST_FILE = 1 << 30  # bytes, packed and unpacked: 250 million weights
 RATIO = 100  # how many times larger parts may be than the file, beyond what is small anyway
@@ -61,6 +62,7 @@ def check_keras_file(name: str, path: Path, keras: Any) -> None:
 def check_h5_file(name: str, path: Path, keras: Any) -> None:
     """The same for a file of HDF5 as Keras 1 to 3 write it: the layers stand in an attribute, as JSON."""
     content = read_plain_file(name, path, LARGEST_FILE)
+    refuse_problem(name, path, problem_of_reading(content), None, {}, None)
     h5py = importlib.import_module("h5py")
     config: Any = None
     custom: dict[str, Any] = {}
@@ -72,7 +74,7 @@ def check_h5_file(name: str, path: Path, keras: Any) -> None:
                 )
             config = json.loads(file.attrs["model_config"])
         custom, problem = custom_objects(config, keras)
-        problem = problem or problem_of_code(config) or problem_of_weights(content)
+        problem = problem or problem_of_code(config) or problem_of_links(content)
     except _DAMAGE as error:
         raise ModelError(f'model "{name}": the Keras file "{path}" cannot be read: {error}') from error
     refuse_problem(name, path, problem, config, custom, keras)
@@ -96,8 +98,8 @@ def problem_of_code(config: Any) -> str | None:
 
 
 def refuse_problem(name: str, path: Path, problem: str | None, config: Any, custom: dict[str, Any], keras: Any) -> None:
-    """Raise ModelError for a problem, if there is one or building the layers shows one."""
-    if problem is None:
+    """Raise ModelError for a problem, if there is one or building the layers shows one (keras None: it is not tried)."""
+    if problem is None and keras is not None:
         # Keras remembers variables without values for each thread: those of a thread that ends are gone.
         with ThreadPoolExecutor(1) as pool:
             problem = pool.submit(problem_of_size, config, custom, keras).result()
@@ -173,6 +175,11 @@ def problem_of_weights(content: bytes) -> str | None:
     """What is wrong with an HDF5 file: data in other files, or larger than the file that says it holds it."""
     if not content:
         return None
+    return problem_of_reading(content) or problem_of_links(content)
+
+
+def problem_of_links(content: bytes) -> str | None:
+    """Data in other files, or larger than the file that says it holds it."""
     h5py = importlib.import_module("h5py")
     total = 0
     with h5py.File(BytesIO(content), "r") as file:

@@ -344,6 +344,19 @@ def band(x: Value, lower: Value, upper: Value) -> Value:
     return wrapped(jnp.where(inside, array, jnp.zeros((), array.dtype)), x)
 
 
+@operator("Cross")
+def cross_product(x: Value, y: Value) -> Value:
+    """The cross products of vectors of three numbers along the last axis."""
+    axis, other = feature_axis(x, -1, "axis"), feature_axis(y, -1, "axis")
+    first, second = array_of(x), array_of(y)
+    if first.shape != second.shape or axis != other or first.shape[axis] != 3:
+        raise Refusal("the vectors of a cross product have not three numbers each")
+    batched = x if isinstance(x, Batched) else y
+    if isinstance(x, Batched) and isinstance(y, Batched) and x.axis != y.axis:
+        raise Refusal(f"{NOT_ROW_WISE} (the batches of a cross product are along different axes)")
+    return moved(jnp.cross(first, second, axis=axis), batched.axis if isinstance(batched, Batched) else None, x, y)
+
+
 @operator("InvertPermutation")
 def inverse_permutation(x: Value) -> Value:
     order = np.asarray(integers(x, "the permutation"))

@@ -59,6 +59,8 @@ class Inference:
     def conditions_placed(self, plan: Filter) -> Plan:
         """A filter without the conditions that a side of a join below can be asked."""
         input, parts, left = plan.input, conjuncts(plan.predicate), list[Expr]()
+        if not any(map(is_movable, parts)):
+            return plan  # to estimate rows may be to read a table
         asked = self.rows(filtered(input, [part for part in parts if not calls_of(part)]))
         for part in parts:
             moved = self.asked_below(input, part, asked / FACTOR) if is_movable(part) else None
