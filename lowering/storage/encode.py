@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as arrow
 
 from qtensor.errors import DataError, InternalError
@@ -293,7 +294,9 @@ def _chunks(values: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """`array` itself, or its values when it is dictionary-encoded: only text stays that way."""
+    """`array` itself, or its values when it is dictionary-encoded, as only text stays, or run-end-encoded."""
+    if arrow.is_run_end_encoded(array.type):
+        return pc.run_end_decode(array)
     return array.dictionary_decode() if arrow.is_dictionary(array.type) else array
 
 

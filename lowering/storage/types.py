@@ -88,7 +88,7 @@ def sql_type(type: pa.DataType) -> SqlType:
         return Decimal(type.precision, type.scale)
     if arrow.is_timestamp(type) and type.tz is None:
         return TIMESTAMP
-    return Unsupported(_name(type), _remedy(type), type)
+    return Unsupported(_name(type), _remedy(type), type.value_type if arrow.is_run_end_encoded(type) else type)
 
 
 def _name(type: pa.DataType) -> str:

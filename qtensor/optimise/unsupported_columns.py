@@ -35,12 +35,13 @@ def refuse_unsupported_columns(plan: Plan) -> None:
     found = [one for one in _columns(pruned) if one[2].arrow is None]
     if found:
         whats = list(dict.fromkeys(unsupported_column(name, type) for _, name, type in found))
-        spans = dict.fromkeys(scan.span for scan, _, _ in found if scan.span is not None)
-        raise refused(whats, [name for _, name, _ in found], list(spans))
+        raise refused(whats, [name for _, name, _ in found], spans_of(scan for scan, _, _ in found))
     used = list(_uses(pruned))
     if used:
+        names = [name for name, _ in used]
         whats = [f"to compute with {unsupported_column(*one)}" for one in dict.fromkeys(used)]
-        raise refused(whats, [name for name, _ in used], [])
+        scans = [scan for scan, name, _ in _columns(pruned) if name in names]
+        raise refused(whats, names, spans_of(scans))
 
 
 def refuse_passed_on(plan: Plan) -> None:
@@ -48,7 +49,12 @@ def refuse_passed_on(plan: Plan) -> None:
     found = list(_columns(plan))
     if found:
         whats = [f"to export a query that reads {unsupported_column(name, type)}" for _, name, type in found]
-        raise refused(list(dict.fromkeys(whats)), [name for _, name, _ in found], [])
+        raise refused(list(dict.fromkeys(whats)), [name for _, name, _ in found], spans_of(scan for scan, _, _ in found))
+
+
+def spans_of(scans: Iterable[Scan]) -> list[Span]:
+    """Where a query names tables."""
+    return list(dict.fromkeys(scan.span for scan in scans if scan.span is not None))
 
 
 def refused(whats: Sequence[str], columns: Sequence[str], spans: list[Span]) -> UnsupportedError:
