@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,15 @@ class Array:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """The type of a table's column that no query can read: it may stand beside others and be passed on, and no more.
+    """The type of a table's column that queries do not compute with: it may stand beside others and be passed on, and no more.
 
-    name: as DuckDB calls the type, or the library that the column came from. remedy: what its owner can do about it.
+    name: as DuckDB calls the type, or the library that the column came from. remedy: what its owner can do about it. arrow: the
+    Arrow type in which results have it; None: not even those can.
     """
 
     name: str
     remedy: str
+    arrow: Any = None
 
     def __str__(self) -> str:
         return self.name

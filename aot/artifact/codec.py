@@ -61,6 +61,8 @@ def to_json(value: object) -> JSON:
             return {"@": "IntervalValue", "parts": list(value)}
         case tuple():
             return [to_json(item) for item in value]
+        case sql_types.Unsupported(name, remedy):  # a column that the file does not read
+            return {"@": "Unsupported", "name": name, "remedy": remedy, "arrow": None}
         case _ if dataclasses.is_dataclass(value) and _CLASSES.get(type(value).__name__) is type(value):
             return {"@": type(value).__name__} | {
                 field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)
@@ -92,6 +94,8 @@ def from_json(hint: Any, json: JSON, depth: int = 0) -> Any:
         return json
     if hint is collections.abc.Hashable:  # an attribute of an instruction
         return tuple(from_json(hint, item, depth + 1) for item in json) if isinstance(json, list) else _scalar(json)
+    if hint is Any:  # the Arrow type of a column that is not read
+        hint = type(None)
     if hint in (bool, int, str, type(None)):
         if type(json) is not hint:
             raise FormatError(f"expected {hint.__name__}, found {shown(json)}")

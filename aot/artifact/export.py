@@ -31,6 +31,7 @@ from qtensor.lowering.models.model import Model
 from qtensor.lowering.planner.pipelines import rounded_capacity
 from qtensor.optimise.driver import optimise
 from qtensor.optimise.facts.statistics import PlanStatistics
+from qtensor.optimise.unsupported_columns import refuse_passed_on
 from qtensor.sources.table import Table
 from qtensor.types import Boolean, Float, Schema, SqlType, Varchar
 from qtensor.version import __version__
@@ -69,6 +70,7 @@ def write_artifact(query: Exportable, path: str | os.PathLike[str]) -> str:
     """
     guesses = Recorder(query.statistics)
     optimised = optimise(query.bound, None, guesses)
+    refuse_passed_on(optimised)
     facts = {table: query.facts(table, columns) for table, columns in scans_of(optimised).items()}
     container = assembled(query, optimised, facts, guesses)
     room = more_room(query, container)

@@ -24,6 +24,7 @@ from qtensor.errors import NativeError
 from qtensor.logical import scans_of
 from qtensor.lowering.ir.physical import SourceColumn
 from qtensor.optimise.driver import optimise
+from qtensor.optimise.unsupported_columns import refuse_passed_on
 from qtensor.version import __version__
 
 VERBS = ("open", "step", "step_file", "merge", "finish", "error", "close")
@@ -87,6 +88,7 @@ def compile_query(tools: Toolchain, query: Exportable, name: str, work: Path, pr
 def native_query(query: Exportable) -> tuple[NativeQuery, dict[Program, jax.stages.Lowered]]:
     """The query's description, and its programs lowered."""
     optimised = optimise(query.bound, None, query.statistics)
+    refuse_passed_on(optimised)
     scans = scans_of(optimised)
     if len(scans) > 1:
         raise NativeError(f"native libraries read one table, the query reads {', '.join(scans)}: use Relation.export")

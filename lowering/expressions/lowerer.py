@@ -33,7 +33,7 @@ from qtensor.lowering.ir.values import (
 )
 from qtensor.lowering.models.model import Model
 from qtensor.lowering.storage.levels import Level, serves
-from qtensor.types import BOOLEAN, Array, Boolean, Float, Integer, Interval, SqlType, Varchar
+from qtensor.types import BOOLEAN, Array, Boolean, Float, Integer, Interval, SqlType, Unsupported, Varchar
 
 Item = TypeVar("Item")
 
@@ -222,14 +222,15 @@ class Lowerer:
         return replace(value, data=data, low=None, range=INT64)
 
     def recode(self, value: Value, target: Dictionary) -> Value:
-        """A text value's codes in another dictionary that holds all its strings."""
+        """A text value's codes in another dictionary that holds all its strings, or the rows that a value stands for."""
         source = value.dictionary
         assert source is not None
         if source == target or source == LiteralDictionary(()):
             return replace(value, dictionary=target)
         size = self.bindings.size_of(target)
         bounds = Range(0, max(0, size - 1))
-        self.require(replace(value, dictionary=target), "unique")
+        if not isinstance(value.type, Unsupported):
+            self.require(replace(value, dictionary=target), "unique")
         if isinstance(source, LiteralDictionary) and len(source.literals) == 1:
             code = self.scalar(CodeOf(source.literals[0], target), bounds.dtype)
             return replace(value, data=code, range=bounds, dictionary=target)

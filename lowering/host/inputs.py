@@ -14,6 +14,7 @@ from typing import Any, assert_never
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as arrow
 from numpy.typing import NDArray
 
 from qtensor.errors import ExecutionError, InternalError
@@ -126,7 +127,8 @@ class HostInputs:
             case LiteralDictionary(literals):
                 return sorted_distinct([pa.array([self.literals[slot].value for slot in literals], pa.large_string())])
             case UnionDictionary(parts):
-                return sorted_distinct([self.strings(part) for part in parts])
+                found = [self.strings(part) for part in parts]
+                return sorted_distinct(found) if is_text(found[0].type) else pa.concat_arrays(found)
             case FormattedDictionary():
                 return sorted_distinct([pa.array(texts_of(dictionary), pa.large_string())])
             case MappedDictionary(call):
@@ -205,6 +207,12 @@ class HostInputs:
             return values, codes
         return pa.concat_arrays([values, pa.nulls(1, values.type)]), np.append(codes, choice.size)
 
+    def rows_among(self, parts: Sequence[Dictionary], all_parts: Sequence[Dictionary]) -> NDArray[Any]:
+        """For the rows of some dictionaries one after the other their numbers where all stand so."""
+        sizes = [len(self.strings(part)) for part in all_parts]
+        starts = dict(zip(all_parts, np.cumsum([0, *sizes[:-1]]), strict=True))
+        return np.concatenate([starts[part] + np.arange(len(self.strings(part))) for part in parts])
+
     def result(self, table: ResultTable | ResultTest) -> NDArray[Any]:
         """A function's results, laid out by combination."""
         evaluated, index = self.evaluated(table.call)
@@ -247,6 +255,8 @@ class HostInputs:
             case MemberTable(dictionary, literals):
                 members = pa.array([self.literals[slot].value for slot in literals], pa.large_string())
                 return as_numpy(pc.is_in(self.strings(dictionary), members))
+            case RemapTable(source, UnionDictionary(parts)) if not is_text(self.strings(source).type):
+                return self.rows_among(source.parts if isinstance(source, UnionDictionary) else (source,), parts)
             case RemapTable(source, target):
                 return as_numpy(pc.fill_null(pc.index_in(self.strings(source), self.strings(target)), -1))
             case FormatTable(dictionary):
@@ -307,6 +317,11 @@ def each_part(strings: pa.Array, function: Callable[[pa.Array], pa.Array]) -> ND
     with ThreadPoolExecutor(workers) as pool:
         parts = pool.map(lambda start: as_numpy(function(strings.slice(start, size))), range(0, len(strings), size))
         return np.concatenate(list(parts))
+
+
+def is_text(type: pa.DataType) -> bool:
+    """Whether a dictionary is of strings, not of rows of another type that are passed on."""
+    return bool(arrow.is_large_string(type) or arrow.is_string(type))
 
 
 def sorted_distinct(parts: Sequence[pa.Array]) -> pa.Array:

@@ -58,7 +58,7 @@ from qtensor.lowering.planner.windows import plan_window
 from qtensor.optimise.facts.estimates import Estimator
 from qtensor.optimise.facts.repeated import repeated
 from qtensor.optimise.rewriting import conjunction
-from qtensor.types import BIGINT, Varchar
+from qtensor.types import BIGINT, Unsupported, Varchar
 
 TOP_K_LIMIT = 1 << 10
 
@@ -137,7 +137,8 @@ class Planner(Pipelines):
             data = builder.emit("load", dtype=column.dtype, attribute=slot)
             valid = builder.emit("load", dtype="bool", attribute=slot + 1) if column.nullable else None
             slot += 1 + column.nullable
-            dictionary = ColumnDictionary(scan.table, column.index, column.level) if isinstance(type_, Varchar) else None
+            has_dictionary = isinstance(type_, Varchar | Unsupported)
+            dictionary = ColumnDictionary(scan.table, column.index, column.level) if has_dictionary else None
             values.append(Value(type_, data, valid, range=column.range, dictionary=dictionary, may_be_nan=column.may_be_nan))
         stream = self.begin(source)
         stream.lowerer = Lowerer(builder, tuple(values), self.bindings)

@@ -14,7 +14,7 @@ from qtensor.lowering.ir.ranges import BIT, Range
 from qtensor.lowering.ir.values import CalledDictionary, Dictionary, Value, WrittenDictionary
 from qtensor.lowering.planner.pipelines import Pipelines
 from qtensor.lowering.planner.stream import Stored, Stream, slots
-from qtensor.types import Array, Varchar
+from qtensor.types import Array, Unsupported, Varchar
 
 
 def plan_union(pipelines: Pipelines, streams: Sequence[Stream]) -> Stream:
@@ -65,7 +65,7 @@ def align(lowerers: Sequence[Lowerer], position: int) -> None:
 
 def common_dictionary(values: Sequence[Value]) -> Dictionary | None:
     """The dictionary of all strings of a column, None if it is no text."""
-    if not isinstance(values[0].type, Varchar):
+    if not isinstance(values[0].type, Varchar | Unsupported):
         return None
     return union_of([value.dictionary for value in values if value.dictionary is not None])
 

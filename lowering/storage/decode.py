@@ -97,8 +97,9 @@ def decode_column(column: ResultColumn) -> pa.Array:
             return pa.Array.from_buffers(arrow_type(type), rows, [bitmap], nulls, children=[child])
         case Interval():
             raise InternalError("a result column cannot be an INTERVAL")
-        case Unsupported(name):
-            raise InternalError(f"a result column cannot be a {name}")
+        case Unsupported():
+            assert column.dictionary is not None
+            return column.dictionary.take(pa.array(data, mask=None if column.valid is None else ~column.valid))
         case _:
             assert_never(type)
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as arrow
 
 from qtensor.errors import DataError, InternalError
@@ -97,7 +98,7 @@ def column_encoder(
         DataError: the type is not supported.
     """
     if isinstance(type, Unsupported):
-        raise DataError(f'column "{name}" is of type {type}, which cannot be read; {type.remedy}')
+        return _RowEncoder(name, type, layout)
     if isinstance(type, Varchar):
         return TextEncoder(name, layout)
     return _NumberEncoder(name, type, layout, expected, keep_width)
@@ -117,6 +118,37 @@ def for_each(function: Callable[[Item], None], items: Iterable[Item], threads: i
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(function, item) for item in items]:
             done.result()
+
+
+class _RowEncoder:
+    """A column that programs pass on: they see the numbers of its rows, as codes of plain text are, and whether it is NULL."""
+
+    def __init__(self, name: str, type: Unsupported, layout: Layout) -> None:
+        if type.arrow is None:
+            raise DataError(f'column "{name}" is of type {type}, which cannot be read; {type.remedy}')
+        self._name = name
+        self._type = type
+        self._layout = layout
+        self._written: list[tuple[int, pa.Array]] = []  # appending is atomic
+
+    def write(self, start: int, array: pa.Array) -> None:
+        self._written.append((start, _plain(array)))
+
+    def finish(self) -> EncodedColumn:
+        rows = self._layout.rows
+        parts = [array for _, array in sorted(self._written, key=lambda part: part[0])]
+        try:
+            whole = pa.concat_arrays(parts) if parts else pa.array([], self._type.arrow)
+        except pa.ArrowException as error:
+            raise DataError(f'column "{self._name}" of type {self._type} cannot be read: {error}') from error
+        data = allocate(self._layout, np.min_scalar_type(-max(rows, 1)))
+        flat(data)[:rows] = np.arange(rows)
+        valid = None
+        if whole.null_count:
+            valid = allocate(self._layout, np.dtype(np.bool_))
+            flat(valid)[:rows] = np.asarray(whole.is_valid())
+        statistics = Statistics(rows, whole.null_count, 0, max(rows - 1, 0), False, rows, False)
+        return EncodedColumn(self._type, data, valid, whole, statistics, "plain")
 
 
 class _NumberEncoder:
@@ -262,7 +294,9 @@ def _chunks(values: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """`array` itself, or its values when it is dictionary-encoded: only text stays that way."""
+    """`array` itself, or its values when it is dictionary-encoded, as only text stays, or run-end-encoded."""
+    if arrow.is_run_end_encoded(array.type):
+        return pc.run_end_decode(array)
     return array.dictionary_decode() if arrow.is_dictionary(array.type) else array
 
 

@@ -78,7 +78,7 @@ def sql_type(type: pa.DataType) -> SqlType:
     >>> print(sql_type(pa.decimal128(15, 2)), sql_type(pa.list_(pa.int8())))
     DECIMAL(15,2) TINYINT[]
     >>> sql_type(pa.time32("s"))
-    Unsupported(name='TIME', remedy='cast it to an integer')
+    Unsupported(name='TIME', remedy='cast it to an integer', arrow=Time32Type(time32[s]))
     """
     if type in _SCALARS:
         return _SCALARS[type]
@@ -88,7 +88,7 @@ def sql_type(type: pa.DataType) -> SqlType:
         return Decimal(type.precision, type.scale)
     if arrow.is_timestamp(type) and type.tz is None:
         return TIMESTAMP
-    return Unsupported(_name(type), _remedy(type))
+    return Unsupported(_name(type), _remedy(type), type.value_type if arrow.is_run_end_encoded(type) else type)
 
 
 def _name(type: pa.DataType) -> str:
@@ -148,6 +148,8 @@ def arrow_type(type: SqlType) -> pa.DataType:
             return pa.list_(arrow_type(element), length)
         case Interval():
             raise UnsupportedError("not supported yet: a column of type INTERVAL; add it to a date or a timestamp")
+        case Unsupported(arrow=known) if known is not None:
+            return known
         case Unsupported(name, remedy):
             raise UnsupportedError(f"not supported yet: a column of type {name}; {remedy}")
         case _:

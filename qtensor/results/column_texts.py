@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
 
+from qtensor.results.nested_texts import bytes_text, duration_text, is_nested, nested_json, nested_texts, zoned_text
 from qtensor.types import DATE, TIMESTAMP
 from qtensor.values.texts import format_value
 
@@ -65,14 +66,33 @@ def json_objects(batch: pa.RecordBatch, names: Sequence[str]) -> list[str]:
     return [f"{{{','.join(members)}}}" for members in zip(*columns, strict=True)]
 
 
+def is_bytes(type: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_binary(type) or types.is_large_binary(type) or types.is_binary_view(type) or types.is_fixed_size_binary(type)
+    )
+
+
 def texts(column: pa.Array) -> Texts:
     """The values of a column as DuckDB writes them."""
     type = column.type
     if pa.types.is_dictionary(type):
         return texts(column.cast(type.value_type))
-    if pa.types.is_fixed_size_list(type):
-        return lists(column, texts, "NULL")
+    if isinstance(type, pa.BaseExtensionType):
+        return texts(column.storage)
+    if is_nested(type):
+        return nested_texts(column, texts)
+    if pa.types.is_duration(type):
+        return [None if count is None else duration_text(count, type.unit) for count in column.cast(pa.int64()).to_pylist()]
+    if is_bytes(type):
+        return [None if value is None else bytes_text(value) for value in column.to_pylist()]
+    if pa.types.is_interval(type) or pa.types.is_union(type):
+        return [None if value is None else str(value) for value in column.to_pylist()]
     written: Texts = column.cast(pa.string()).to_pylist()
+    if pa.types.is_timestamp(type) and type.tz is not None:
+        return [None if text is None else zoned_text(text) for text in written]
+    if pa.types.is_time(type):
+        return [text and (text.rstrip("0").removesuffix(".") if "." in text else text) for text in written]
     if pa.types.is_floating(type):  # 2.0, not 2: whoever reads it again finds a float
         return [f"{text}.0" if text is not None and text.lstrip("-").isdecimal() else text for text in written]
     if pa.types.is_date(type) or pa.types.is_timestamp(type):
@@ -106,10 +126,12 @@ def json_values(column: pa.Array) -> Texts:
     type = column.type
     if pa.types.is_dictionary(type):
         return json_values(column.cast(type.value_type))
-    if pa.types.is_fixed_size_list(type):
-        return lists(column, json_values, "null")
+    if isinstance(type, pa.BaseExtensionType):
+        return json_values(column.storage)
+    if is_nested(type):
+        return nested_json(column, json_values, texts)
     written = texts(column)
-    if pa.types.is_string(type) or pa.types.is_temporal(type):
+    if not (pa.types.is_boolean(type) or pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type)):
         return [text if text is None else json.dumps(text, ensure_ascii=False) for text in written]
     if pa.types.is_floating(type):
         return [text if text is None or text[-1].isdecimal() else json_special(text) for text in written]
@@ -119,13 +141,3 @@ def json_values(column: pa.Array) -> Texts:
 def json_special(text: str) -> str:
     """What stands for a number that JSON does not have."""
     return {"nan": '"NaN"', "-nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}[text]
-
-
-def lists(column: pa.Array, values: Callable[[pa.Array], Texts], null: str) -> Texts:
-    """Arrays of a fixed length in brackets."""
-    inner = iter(values(column.flatten()))  # those of NULL arrays are left out
-    length = range(column.type.list_size)
-    return [
-        f"[{', '.join(null if (text := next(inner)) is None else text for _ in length)}]" if valid else None
-        for valid in column.is_valid().to_pylist()
-    ]

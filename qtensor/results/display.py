@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from rich.cells import cell_len, set_cell_size
 
-from qtensor.results.column_texts import temporal_text
+from qtensor.results.column_texts import texts
 
 SHORTEST_CUT = 20  # a column is cut to this width before whole columns are left out
 UNCUT_EXTRA = 3  # three more rows take no more room than the three rows of dots that would replace them
@@ -125,22 +125,25 @@ def _texts(column: pa.ChunkedArray) -> tuple[str | None, ...]:
     type_ = column.type
     if pa.types.is_dictionary(type_):
         return _texts(column.cast(type_.value_type))
-    if pa.types.is_temporal(type_) and not pa.types.is_duration(type_):
-        column = column.cast(pa.string())  # Python's dates end with the year 9999
-    return tuple(None if value is None else _text(value, type_) for value in column.to_pylist())
+    if pa.types.is_fixed_size_list(type_) and pa.types.is_floating(type_.value_type):
+        return tuple(None if value is None else _scores_text(value, type_.value_type) for value in column.to_pylist())
+    numbers = pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+    if numbers or pa.types.is_string(type_) or pa.types.is_boolean(type_):
+        return tuple(None if value is None else _text(value, type_) for value in column.to_pylist())
+    return tuple(text if text is None else _escaped(text) for chunk in column.chunks for text in texts(chunk))
+
+
+def _scores_text(values: list[float | None], type_: pa.DataType) -> str:
+    return f"[{', '.join('NULL' if value is None else _text(value, type_) for value in values)}]"
 
 
 def _text(value: object, type_: pa.DataType) -> str:
-    """One value as DuckDB writes it. Temporal values arrive as Arrow's text."""
+    """One value as DuckDB writes it."""
     match value:
         case bool():
             return "true" if value else "false"
         case float():
             return _float_text(np.float32(value) if pa.types.is_float32(type_) else np.float64(value))
-        case list():
-            return f"[{', '.join('NULL' if item is None else _text(item, type_.value_type) for item in value)}]"
-        case str() if pa.types.is_temporal(type_):
-            return temporal_text(value, type_)
         case str():
             return _escaped(value)
         case _ if pa.types.is_decimal(type_):

@@ -16,7 +16,7 @@ from qtensor.lowering.storage.levels import LEVELS
 from qtensor.optimise.facts.statistics import ColumnStatistics
 from qtensor.optimise.facts.text_levels import TextLevels
 from qtensor.sources.table import Table
-from qtensor.types import SqlType, Varchar
+from qtensor.types import SqlType, Unsupported, Varchar
 
 
 class MeasuredTables:
@@ -71,7 +71,7 @@ class MeasuredTables:
         if table in self._unread:
             return said_of(self._tables[table], index)
         known = self._tables[table].column(index, self._threads, "plain").statistics
-        ordered = not isinstance(self._tables[table].fields[index].type, Varchar)
+        ordered = not isinstance(self._tables[table].fields[index].type, Varchar | Unsupported)
         bounds = (known.minimum, known.maximum) if ordered else (None, None)
         return ColumnStatistics(known.distinct, *bounds, known.nulls / max(known.rows, 1))
 
@@ -204,7 +204,7 @@ class Learned:
             return both
         hull, room = known.range | found.range, found.range.size
         wide = hull
-        if not isinstance(type, Varchar):
+        if not isinstance(type, Varchar | Unsupported):
             low = hull.low - (room if hull.low < known.range.low else 0)
             wide = within(Range(low, hull.high + (room if hull.high > known.range.high else 0)), type)
         return with_range(both, wide)

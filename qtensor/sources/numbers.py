@@ -25,6 +25,8 @@ def numpy_type(dtype: np.dtype[Any]) -> pa.DataType | Unsupported:
         return pa.from_numpy_dtype(dtype.newbyteorder("="))
     if dtype.kind == "M" and np.datetime_data(dtype) in _DATE_UNITS:
         return pa.from_numpy_dtype(dtype.newbyteorder("="))
+    if dtype.kind == "m" and np.datetime_data(dtype) in _DATE_UNITS[1:]:
+        return pa.from_numpy_dtype(dtype.newbyteorder("="))
     remedy = "datetime64[us]" if dtype.kind == "M" else "a number, datetime64[us] or object (for str)"
     return Unsupported(f"{dtype}", f"cast it to {remedy}")
 
@@ -41,7 +43,7 @@ def arrow_array(name: str, values: AnyArray, mask: NDArray[np.bool_] | None) -> 
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     null = mask
-    if values.dtype.kind in "fM":
+    if values.dtype.kind in "fMm":
         unknown = np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
         null = unknown if mask is None else unknown | mask
     nulls = 0 if null is None else int(np.count_nonzero(null))

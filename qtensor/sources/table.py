@@ -26,7 +26,7 @@ from qtensor.lowering.storage import (
 from qtensor.process.memory import enough_memory
 from qtensor.row_numbers import ROW, numbered
 from qtensor.sources.facts import ColumnFacts
-from qtensor.types import BIGINT, Field, Schema, distinct_names
+from qtensor.types import BIGINT, Field, Schema, Unsupported, distinct_names
 
 RowNumbers: TypeAlias = NDArray[np.int64] | range
 
@@ -198,6 +198,8 @@ class Table:
     def _of_level(self, index: int, layout: Layout, level: Level) -> EncodedColumn:
         """The weakest column there is that serves; made of the strongest one if none does."""
         kept = self._encoded[index, layout]
+        if isinstance(self.fields[index].type, Unsupported):
+            return kept["plain"]
         for there in LEVELS:
             if there in kept and serves(there, level):
                 return kept[there]

@@ -12,7 +12,7 @@ from qtensor.sources.facts import ColumnFacts
 from qtensor.sources.table import Table
 from qtensor.streaming.blocks import TableParts
 from qtensor.streaming.pruning import Condition
-from qtensor.types import Boolean, Date, Decimal, Float, Integer, Schema, SqlType, Varchar
+from qtensor.types import Boolean, Date, Decimal, Float, Integer, Schema, SqlType, Unsupported, Varchar
 
 MOST_ROWS = 1 << 22  # of a block: more make it no faster
 LEAST_ROWS = 1 << 11
@@ -102,7 +102,18 @@ def own_state(plan: Plan, estimator: Estimator, seen: list[Plan]) -> float:
 
 def row_width(schema: Schema) -> int:
     """About the bytes of a row of results."""
-    return sum(_TEXT + 4 if isinstance(field.type, Varchar) else 16 if isinstance(field.type, Decimal) else 8 for field in schema)
+    return sum(map(width_of_result, (field.type for field in schema)))
+
+
+def width_of_result(type: SqlType) -> int:
+    """About those of a value."""
+    match type:
+        case Varchar() | Unsupported():
+            return _TEXT + 4
+        case Decimal():
+            return 16
+        case _:
+            return 8
 
 
 def large_tables(plan: Plan, tables: Mapping[str, Table], limit: int) -> set[str]:
@@ -127,7 +138,7 @@ def width_of(type: SqlType, facts: ColumnFacts, rows: int) -> int:
             return 1 + valid
         case Float(bits=bits):
             return bits // 8 + valid
-        case Varchar():
+        case Varchar() | Unsupported():
             return 4 + valid + (_TEXT if facts.bytes is None else facts.bytes // max(rows, 1))
         case Integer() | Decimal() | Date() if facts.range is not None:
             return int(Range(*facts.range).dtype.removeprefix("int")) // 8 + valid

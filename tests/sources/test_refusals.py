@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -37,11 +38,17 @@ from qtensor.types import Unsupported
     ids=str,
 )
 def test_types(type: pa.DataType, remedy: str) -> None:
-    """The type itself is no error; to encode the column is."""
+    """Nothing computes with such a column; it is encoded to be passed on, if Arrow knows its type."""
     found = sql_type(type)
     assert isinstance(found, Unsupported)
+    assert re.search(remedy, found.remedy)
+    values = pa.nulls(3, type)
+    column = encode_column("c", values, found, layout_for(3, threads=1))
+    assert column.level == "plain"
+    assert column.dictionary == (values.dictionary_decode() if pa.types.is_dictionary(type) else values)
+    assert column.valid is not None and not column.valid.any()
     with pytest.raises(DataError, match=rf'^column "c" is of type {re.escape(found.name)}, which cannot be read; .*{remedy}'):
-        encode_column("c", pa.nulls(1, type), found, layout_for(1, threads=1))
+        encode_column("c", values, replace(found, arrow=None), layout_for(3, threads=1))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tables with columns of types that no query can read, and of names that are equal but for case: refused where they are used only.
+"""Tables with columns of types that no query computes with, and of names that are equal but for case: refused where they are used.
 
 What the other columns hold DuckDB says, which is asked about a table without those columns; of the names it is asked as well.
 """
@@ -127,14 +127,39 @@ def test_unused_columns_do_not_matter(make: Callable[[Path], object], tmp_path: 
         assert_same_answer(found, answer_of_duckdb(theirs, query), ordered="ORDER BY" in query)
 
 
-@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())
-def test_star_names_what_it_cannot_read_and_how_to_leave_it_out(make: Callable[[Path], object], tmp_path: Path) -> None:
+UNKNOWN_TO_ARROW = {
+    "pandas": ["sparse", "mixed", "objects", "complex"],
+    "polars": ["huge", "objects"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_star_passes_columns_on(kind: str, tmp_path: Path) -> None:
+    """All but those that Arrow does not know, which are named."""
     connection = qtensor.connect()
-    connection.register("t", make(tmp_path))
+    connection.register("t", KINDS[kind](tmp_path))
+    names = [name for name, *_ in connection.sql("DESCRIBE t").fetchall()]
+    excluded = "*"
+    if kind in UNKNOWN_TO_ARROW:
+        with pytest.raises(UnsupportedError, match=r"(?s)not supported yet:.*\^") as caught:
+            connection.sql("SELECT * FROM t")
+        named = [name for name in names if f'the column "{name}" of type' in str(caught.value)]
+        assert set(UNKNOWN_TO_ARROW[kind]) & set(names) >= set(named) > set()
+        excluded = str(caught.value).rsplit("SELECT ", 1)[1].rstrip(".")
+        names = [name for name in names if name not in named]
+    found = connection.sql(f"SELECT {excluded} FROM t").arrow()
+    assert found.column_names == names
+    assert found.num_rows == 4
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in UNKNOWN_TO_ARROW])
+def test_more_than_passing_on_names_columns_and_how_to_leave_them_out(kind: str, tmp_path: Path) -> None:
+    connection = qtensor.connect()
+    connection.register("t", KINDS[kind](tmp_path))
     described = {name: type for name, type, *_ in connection.sql("DESCRIBE t").fetchall()}
     bad = [name for name in described if name not in GOOD.column_names]
     assert len(bad) >= 2
-    for query in ("SELECT * FROM t", "FROM t", "SELECT DISTINCT * FROM t", "SELECT count(*) FROM (SELECT DISTINCT * FROM t)"):
+    for query in ("SELECT DISTINCT * FROM t", "SELECT count(*) FROM (SELECT DISTINCT * FROM t)"):
         with pytest.raises(UnsupportedError, match=r"(?s)not supported yet:.*\^") as caught:
             connection.sql(query)
         for name in bad:
@@ -153,17 +178,14 @@ def test_types_are_called_as_duckdb_calls_them() -> None:
 @pytest.mark.parametrize(
     ("query", "places"),
     [
-        ("SELECT {c} FROM t", 1),
-        ("SELECT count({c}) FROM t", 1),
-        ("SELECT id FROM t WHERE t.{c} IS NULL", 1),
+        ("SELECT max({c}) FROM t", 1),
+        ("SELECT id FROM t WHERE t.{c} IS NULL AND {c} > 3", 1),
         ("SELECT id FROM t GROUP BY id, {c}", 1),
         ("SELECT id FROM t ORDER BY {c}", 1),
         ("SELECT id, sum(id) OVER (PARTITION BY {c}) FROM t", 1),
         ("SELECT l.id FROM t l JOIN t r ON l.{c} = r.{c}", 2),
         ("SELECT l.id FROM t l JOIN t r USING ({c})", 1),
         ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM t u WHERE u.id = t.id AND t.{c} = 3)", 1),
-        ("SELECT {c} FROM (SELECT * FROM t)", 1),
-        ("WITH c AS (SELECT * FROM t) SELECT {c} FROM c", 1),
         ("SELECT * REPLACE ({c}::VARCHAR AS {c}) FROM t", 1),
     ],
 )
@@ -185,7 +207,13 @@ def test_views_pass_columns_on() -> None:
     connection.register("t", between({"list": IN_FILES["list"]}))
     connection.sql("CREATE VIEW v AS SELECT * FROM t WHERE id > 1")
     assert connection.sql("SELECT sum(id) FROM v").fetchall() == duckdb.sql("SELECT sum(id) FROM GOOD WHERE id > 1").fetchall()
-    for statement in ("FROM v", "CREATE TABLE made AS FROM v", "COPY v TO 'nowhere.csv'", "SUMMARIZE v", "EXPLAIN FROM v"):
+    connection.sql("CREATE TABLE made AS FROM v")
+    assert (
+        connection.sql("FROM v").fetchall()
+        == connection.sql("FROM made").fetchall()
+        == [(3, "x", [1, 2], 1.5), (2, "x", [3], None)]
+    )
+    for statement in ("SELECT DISTINCT * FROM v", "SUMMARIZE v"):
         with pytest.raises(UnsupportedError, match=r'(?s)the column "list" of type INTEGER\[\].*\^'):
             connection.sql(statement).fetchall()
 
@@ -197,7 +225,8 @@ def test_dict_of_arrays() -> None:
     assert connection.sql("SELECT sum(id), count(*) FROM t").fetchall() == [(3, 2)]
     arrays["id"][0] = 5
     assert connection.sql("SELECT sum(id), count(*) FROM t").fetchall() == [(7, 2)]
-    for name in "cmb":
+    assert connection.sql("SELECT m FROM t").fetchall() == [(datetime.timedelta(seconds=1),), (datetime.timedelta(seconds=2),)]
+    for name in "cb":
         with pytest.raises(UnsupportedError, match=f'the column "{name}" of type .*; cast it to a number'):
             connection.sql(f"SELECT {name} FROM t")
 

@@ -44,6 +44,7 @@ from qtensor.types import (
     Float,
     Integer,
     IntervalValue,
+    SqlType,
     Unsupported,
     Varchar,
 )
@@ -249,7 +250,7 @@ class ExpressionBinder:
             if aliased is not None:
                 return aliased
         if column is not None:
-            if self.context.refuse_type(column.name, column.type, span):
+            if not is_passed_on(node, column.type) and self.context.refuse_type(column.name, column.type, span):
                 return plain(Literal(None, NULL), span)
             self.spans.note(column, span)
             return plain(column, span)
@@ -568,3 +569,16 @@ class ExpressionBinder:
             raise context.error(f"no score [{index}]: there are {length}, counted from 1", span)
         arguments = (operand.expr, Literal(position, INTEGER))
         return plain(Call("subscript", arguments, operand.expr.type.element, span), span)
+
+
+_PASSING = (exp.Select, exp.Count, exp.First, exp.Last, exp.AnyValue)
+
+
+def is_passed_on(node: exp.Column, type: SqlType) -> bool:
+    """Whether a column of a type that nothing computes with stands where its values are only passed on, or asked for NULL."""
+    if not isinstance(type, Unsupported) or type.arrow is None:
+        return False
+    parent = node.parent
+    while isinstance(parent, exp.Paren | exp.Alias | exp.IgnoreNulls):
+        parent = parent.parent
+    return isinstance(parent, _PASSING) or (isinstance(parent, exp.Is) and isinstance(parent.expression, exp.Null))
