@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qtensor.errors import InternalError
 
@@ -24,7 +24,7 @@ class Layout:
     shares: int
     chunks: int
     chunk: int
-    apart: int | None = None
+    apart: int | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -169,9 +169,8 @@ def test_texts(ours: qtensor.Connection, theirs: duckdb.DuckDBPyConnection, tmp_
         found, expected = ((tmp_path / f"{name}.{ending}").read_text() for name in ("ours", "theirs"))
         lines = [list(csv.reader(text.splitlines())) for text in (found, expected)]  # DuckDB quotes #A, too
         assert lines[0] == lines[1] if ending == "csv" else found == expected
-    shown = repr(ours.sql('SELECT list, "struct", "map", zoned, duration FROM t WHERE id = 3'))
-    assert "[3, NULL, 3]" in shown
-    assert "{'x': 3, 'y': y 3}" in shown
+    assert "[3, NULL, 3]" in repr(ours.sql("SELECT list FROM t WHERE id = 3"))
+    assert "{'x': 3, 'y': y 3}" in repr(ours.sql('SELECT "struct" FROM t WHERE id = 3'))
     assert "<td>" in ours.sql("SELECT list, vector FROM t")._repr_html_()
 
 

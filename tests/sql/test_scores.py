@@ -120,7 +120,6 @@ def test_null_scores(connection: Any, oracle: Any) -> None:
         "SELECT a FROM t WHERE s(a, b)",
         "SELECT NOT s(a, b) FROM t",
         "SELECT s(a, b) = [1, 2, 3] FROM t",
-        "SELECT s(a, b)[a] FROM t",
         "SELECT a FROM t LIMIT s(1, 2)",
         "CREATE TABLE w AS SELECT s(a, b) AS x FROM t",
     ],

@@ -158,6 +158,8 @@ def element(context: Context, vector: Operand, index: Operand, span: Span | None
 def _element(name: str) -> Macro:
     def bind(context: Context, operands: Sequence[Operand], span: Span | None) -> Operand:
         check_count(context, name, operands, (2,), span)
+        if name == "array_extract" and not isinstance(operands[0].expr.type, Array):
+            return bind_function(context, name, operands, span)  # a letter of a text
         if not isinstance(operands[0].expr.type, Array):
             context.unsupported(f"{name} of {natural_type(operands[0].type)}", span)
             return plain(Literal(None, NULL), span)

@@ -25,7 +25,7 @@ def models_last(plan: Plan) -> Plan:
     >>> risky = Call("greater", (Predict("m", (a,), DOUBLE, work=100, fails=False), Literal(0.5, DOUBLE)), BOOLEAN)
     >>> known = Call("less", (a, Literal(1.0, DOUBLE)), BOOLEAN)
     >>> print(plan_text(models_last(Filter(Scan("t", (Field("a", DOUBLE),), (0,)), conjunction([risky, known])))))
-    Filter a < 1.0 AND m(a) > 0.5
+    Filter (a < 1.0) AND (m(a) > 0.5)
     └─ Scan t (a)
     """
     if not isinstance(plan, Filter):
