@@ -1,7 +1,7 @@
-"""Cuts a small table, which is one chunk, into shares for the cores where models make its rows expensive.
+"""Cuts a small table, which is one share, into shares for the cores where models make its rows expensive.
 
-Else one core would do all but the matrix products. Rows are not moved: each share is a view of a part of the chunk
-(`Layout.split`), and the program is that of a large table.
+Else one core would do all but the matrix products. Rows are not moved: each share is a view of a part of the table's chunk, or of
+some of its chunks (`Layout.split`), and the program is that of a large table.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ def cut_for_models(plan: PhysicalPlan, models: Mapping[str, Model], rows: Callab
 
     def cut(pipeline: Pipeline) -> Pipeline:
         source = pipeline.source
-        if not isinstance(source, TableSource) or not source.table or source.shares * source.chunks > 1:
+        if not isinstance(source, TableSource) or not source.table or source.shares > 1:
             return pipeline
         called = {slot for instruction in pipeline.kernel for kind, slot in input_slots(instruction) if kind == "model"}
         work = rows(source.table) * sum(models[plan.models[slot].name].work for slot in called)
-        shares = most_parts(source.chunk, threads) if work >= WORTH_CUTTING else 1
+        if work < WORTH_CUTTING:
+            return pipeline
+        if source.chunks > 1:
+            shares = threads if source.chunks % threads == 0 else 1
+            return replace(pipeline, source=replace(source, shares=shares, chunks=source.chunks // shares))
+        shares = most_parts(source.chunk, threads)
         return replace(pipeline, source=replace(source, shares=shares, chunk=source.chunk // shares))
 
     return replace(plan, pipelines=tuple(map(cut, plan.pipelines)))

@@ -50,7 +50,7 @@ class Layout:
         return share * (self.chunks * self.chunk if self.apart is None else self.apart)
 
     def split(self, shares: int) -> Layout:
-        """The rows of one chunk as `shares` shares of equal parts of its length, each a view of it.
+        """The rows of one share as `shares` of equal parts of its room, each a view of it: of its chunks, or of its only chunk.
 
         Rows are spread evenly, which has the views overlap: a share ends behind its rows, within those of the next. It begins at
         a multiple of 64 rows, so that whatever a column's type is the view is aligned as buffers have to be.
@@ -61,9 +61,11 @@ class Layout:
         """
         if shares == self.shares:
             return self
+        apart = -(-self.rows // (shares * _SMALLEST_CHUNK)) * _SMALLEST_CHUNK
+        if self.shares == 1 and self.chunks > 1 and self.chunks % shares == 0:
+            return Layout(self.rows, shares, self.chunks // shares, self.chunk, apart)
         if self.shares * self.chunks > 1 or self.chunk % (shares * _SMALLEST_CHUNK):
             raise InternalError(f"{self} cannot be cut into {shares} shares")
-        apart = -(-self.rows // (shares * _SMALLEST_CHUNK)) * _SMALLEST_CHUNK
         return Layout(self.rows, shares, 1, self.chunk // shares, apart)
 
 

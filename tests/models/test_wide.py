@@ -193,6 +193,22 @@ def test_small_tables_are_cut_for_the_cores_where_models_have_much_to_do(model: 
     assert CUT in connected(model, 10_000, threads=3).sql(query).explain("physical")
 
 
+@pytest.mark.parametrize("rows", [CHUNK + 1, 100_000, 2 * CHUNK])
+def test_two_chunks_are_cut(model: Any, scores: np.ndarray, rows: int) -> None:
+    """Each core has half of the rows, in order."""
+    columns = {name: np.resize(values, rows) for name, values in {**DATA, "g": G}.items()} | {"n": np.arange(rows)}
+    connection = qtensor.connect(threads=2).register("t", pa.table(columns)).create_function("score", model)
+    expected = np.resize(scores, rows)
+    passed = connection.sql(f"SELECT n, {CALL} AS s FROM t")
+    assert f"2 x 1 x {CHUNK} rows" in passed.explain("physical")
+    found = passed.arrow()
+    assert found["n"].to_pylist() == list(range(rows))
+    np.testing.assert_allclose(found["s"].to_numpy(), expected, rtol=1e-4, atol=1e-5)
+    grouped = connection.sql(f"SELECT count(*) AS n, sum({CALL}) AS s, max(n) AS last FROM t WHERE n % 3 = 1").fetchall()
+    kept = np.arange(rows) % 3 == 1
+    assert grouped == [(kept.sum(), pytest.approx(expected[kept].sum(dtype=np.float64), rel=1e-4), np.arange(rows)[kept][-1])]
+
+
 def test_few_rows_of_many_are_left_where_they_are(model: Any, scores: np.ndarray) -> None:
     """A wide model brings them together by itself: a sink of its many arguments would write them once more."""
     rows, u = 3 * CHUNK, np.random.default_rng(1).uniform(size=3 * CHUNK)

@@ -51,7 +51,19 @@ def test_a_chunk_is_cut_evenly_into_aligned_views(rows: int, threads: int) -> No
     assert max(held) - rows / cut.shares < 64
 
 
-def test_only_one_chunk_is_cut() -> None:
+@pytest.mark.parametrize("rows", [CHUNK + 1, 100_000, 2 * CHUNK - 1, 2 * CHUNK])
+def test_chunks_of_one_share_are_cut_evenly(rows: int) -> None:
+    layout = layout_for(rows, threads=2)
+    cut = layout.split(2)
+    held = [cut.rows_in_share(share) for share in (0, 1)]
+    assert cut.shape == (2, 1, CHUNK)
+    assert sum(held) == rows
+    assert held[0] == cut.first_row(1)
+    assert cut.first_row(1) + CHUNK <= layout.capacity
+    assert 0 <= held[0] - held[1] < 128
+
+
+def test_only_one_share_is_cut() -> None:
     large = layout_for(5 * CHUNK, threads=2)
     assert large.split(2) is large
     with pytest.raises(InternalError, match="cannot be cut into 4 shares"):
