@@ -24,7 +24,7 @@ from qtensor.errors import InternalError
 from qtensor.lowering.models.model import TEXT, Model
 from qtensor.lowering.program.work import inner_jaxprs, shape_of
 
-BOUND, LARGEST = float(1 << 64), 1e30  # of integers and DECIMALs that fit 64 bits; of what surely is finite, in any type
+BOUND, LARGEST = float(1 << 64), 1e30  # of integers and DECIMALs that fit 64 bits; of what surely stays finite
 MOST_MARKS = 1 << 22  # elements of an array times arguments; models beyond that are taken to need all of these
 
 _MOVES = frozenset(
@@ -122,7 +122,7 @@ class Walk:
         if marks is None:
             together = self.all_of(operands)
             return [Marked(shape, np.broadcast_to(together, (*shape, self.arguments))) for shape in shapes]
-        return [Marked(shapes[0], marks, known_bound=bound_of(name, operands) if self.finite else None)]
+        return [Marked(shapes[0], marks, known_bound=bound_of(equation, operands) if self.finite else None)]
 
     def marks_of(self, equation: Any, operands: Sequence[Marked]) -> NDArray[np.bool_] | None:
         """Those of the only result; None if each element may be made of all."""
@@ -223,8 +223,16 @@ def computed(equation: Any, values: Sequence[Any], *, as_numbers: bool = False) 
     return [np.asarray(result) for result in listed]
 
 
-def bound_of(name: str, operands: Sequence[Marked]) -> float:
-    """What no element of a result exceeds in magnitude."""
+def bound_of(equation: Any, operands: Sequence[Marked]) -> float:
+    """What no element of a result exceeds in magnitude: infinity where its type might not hold it."""
+    dtype, bound = equation.outvars[0].aval.dtype, bound_of_values(equation.primitive.name, operands)
+    if jnp.issubdtype(dtype, jnp.floating) and not bound < float(jnp.finfo(dtype).max):  # type: ignore[no-untyped-call]
+        return math.inf
+    return bound
+
+
+def bound_of_values(name: str, operands: Sequence[Marked]) -> float:
+    """The same of numbers that any type holds."""
     bounds = [operand.bound for operand in operands]
     match name:
         case "add" | "add_any" | "sub":

@@ -38,6 +38,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], set[int], set[int]]] = {
     "zero weights behind a function": (lambda a, b, c: jnp.exp(jnp.stack([a, b, c])) @ WEIGHTS[:, 0], set(), set()),
     "zero weights, scaled": (lambda a, b, c: ((jnp.stack([a, b, c]) - 5) / 1e3 * 2) @ WEIGHTS[:, 2], set(), {1}),
     "zero weights, scaled beyond all bounds": (lambda a, b, c: (jnp.stack([a, b, c]) * 1e15) @ WEIGHTS[:, 2], set(), set()),
+    "zero weights, in a type of few bits": (
+        lambda a, b, c: jnp.stack([a, b, c]).astype(jnp.float16).astype(float) @ WEIGHTS[:, 2],
+        set(),
+        set(),
+    ),
     "zero weights, NaN among them": (lambda a, b, c: jnp.stack([a, b, c]) @ np.array([1, 0, np.nan]), set(), set()),
     "a test for NaN": (lambda a, b, c: jnp.where(jnp.isnan(b) | jnp.isinf(b), -1, a + c), set(), {1}),
     "a test of a value": (lambda a, b, c: jnp.where(b > 1e17, -1, a + c), set(), set()),
